@@ -23,7 +23,9 @@ function opensDevice(path: string): boolean {
   return found;
 }
 
-const testFiles = readdirSync(join(root, 'test'), { recursive: true, withFileTypes: true })
+const testFolder = join(root, 'test');
+const entries = existsSync(testFolder) ? readdirSync(testFolder, { recursive: true, withFileTypes: true }) : [];
+const testFiles = entries
   .filter((entry) => entry.isFile() && entry.name.endsWith('.test.ts'))
   .map((entry) => join(entry.parentPath, entry.name));
 const deviceFiles = testFiles.filter(opensDevice).map((path) => relative(root, path));
