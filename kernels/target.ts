@@ -1,0 +1,40 @@
+/**
+ * What the kernels are written for: plain data about a device, so that the compiler never asks a device itself.
+ * `mlbtcc build` without `--target` uses `portableTarget`, WebGPU's default limits, never this machine's.
+ */
+export interface TargetLimits {
+  readonly maxStorageBuffersPerShaderStage: number;
+  readonly maxComputeWorkgroupsPerDimension: number;
+  readonly maxComputeInvocationsPerWorkgroup: number;
+  readonly maxComputeWorkgroupSizeX: number;
+  readonly maxComputeWorkgroupStorageSize: number;
+  readonly maxStorageBufferBindingSize: number;
+  readonly maxBufferSize: number;
+  readonly minStorageBufferOffsetAlignment: number;
+}
+
+export interface Target {
+  readonly name: string;
+  /** `cpu`: a software adapter, where a barrier costs more than the arithmetic around it. */
+  readonly class: 'cpu' | 'gpu';
+  readonly limits: TargetLimits;
+  readonly features: readonly string[];
+  readonly subgroupSize?: { readonly min: number; readonly max: number };
+}
+
+/** The defaults that every WebGPU implementation must offer. */
+export const portableTarget: Target = {
+  name: 'portable',
+  class: 'gpu',
+  limits: {
+    maxStorageBuffersPerShaderStage: 8,
+    maxComputeWorkgroupsPerDimension: 65535,
+    maxComputeInvocationsPerWorkgroup: 256,
+    maxComputeWorkgroupSizeX: 256,
+    maxComputeWorkgroupStorageSize: 16384,
+    maxStorageBufferBindingSize: 134217728,
+    maxBufferSize: 268435456,
+    minStorageBufferOffsetAlignment: 256,
+  },
+  features: [],
+};

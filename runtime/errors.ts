@@ -1,0 +1,98 @@
+/**
+ * The errors a person can act on, one class for each exit status of design.md §4, and the wrapper that turns them into a
+ * message and that status. Every command's main runs through `runCommand`.
+ *
+ * The trap: a stack trace is for us, not for the person at the prompt. It appears only with `--debug`.
+ */
+
+/** What a person sees when the input is wrong (exit 1): what, where, with which values, what to do. */
+export class UserError extends Error {
+  override readonly name: string = 'UserError';
+  readonly exitCode: number = 1;
+}
+
+/** The command line itself is wrong (exit 2). */
+export class UsageError extends UserError {
+  override readonly name = 'UsageError';
+  override readonly exitCode = 2;
+}
+
+/** This machine cannot do it: no device, not enough memory, a limit exceeded (exit 3). */
+export class MachineError extends UserError {
+  override readonly name = 'MachineError';
+  override readonly exitCode = 3;
+}
+
+/** Training left the finite numbers (exit 4); the message names the step and the first tensor that did. */
+export class DivergedError extends UserError {
+  override readonly name = 'DivergedError';
+  override readonly exitCode = 4;
+}
+
+/** Ctrl-C or SIGTERM, after the work was put in safety (exit 130). */
+export class InterruptedError extends UserError {
+  override readonly name = 'InterruptedError';
+  override readonly exitCode = 130;
+}
+
+const commandEndCallbacks = new Set<() => void>();
+
+/** Registers what must be let go before a command's process ends; the device does this, so that no thread of it lingers. */
+export function onCommandEnd(callback: () => void): void {
+  commandEndCallbacks.add(callback);
+}
+
+/** Runs a command's main and sets `process.exitCode`; prints errors as one message on stderr, the stack only with `--debug`. */
+export async function runCommand(main: (argv: readonly string[]) => Promise<void> | void): Promise<void> {
+  const debug = process.argv.includes('--debug') || process.env.MLBTC_DEBUG === '1';
+  // A reader that goes away (`mlbtcc explain … | head`) is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+  const fail = (error: unknown) => {
+    const { message, exitCode } = describeError(error);
+    if (message !== '') process.stderr.write(`${message}\n`);
+    if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
+    return exitCode;
+  };
+  process.once('uncaughtException', (error) => process.exit(fail(error)));
+  try {
+    await main(process.argv);
+  } catch (error) {
+    process.exitCode = fail(error);
+  }
+  for (const callback of commandEndCallbacks) callback();
+}
+
+/** The message and exit status of anything thrown; an empty message where what threw has printed its own (commander). */
+export function describeError(error: unknown): { readonly message: string; readonly exitCode: number } {
+  if (error instanceof UserError) return { message: `error: ${error.message}`, exitCode: error.exitCode };
+  if (!(error instanceof Error)) return { message: `internal error: ${String(error)}`, exitCode: 1 };
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code?.startsWith('commander.')) {
+    return { message: '', exitCode: (error as Error & { exitCode: number }).exitCode === 0 ? 0 : 2 };
+  }
+  const systemMessage = describeSystemError(error);
+  if (systemMessage !== undefined) return { message: `error: ${systemMessage}`, exitCode: code === 'ENOSPC' ? 3 : 1 };
+  return { message: `internal error: ${error.message}\n  run again with --debug for the stack`, exitCode: 1 };
+}
+
+const systemReasons: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or folder',
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  EISDIR: 'is a folder, a file was expected',
+  ENOTDIR: 'a part of the path is not a folder',
+  EEXIST: 'already there',
+  ENOSPC: 'no space left on the disk',
+  EROFS: 'the file system is read-only',
+  EMFILE: 'too many open files',
+  ENAMETOOLONG: 'the name is too long',
+};
+
+function describeSystemError(error: NodeJS.ErrnoException): string | undefined {
+  if (error.code === undefined || error.syscall === undefined) return undefined;
+  const reason = systemReasons[error.code];
+  return reason === undefined ? undefined : `${error.path ?? error.syscall}: ${reason} (${error.code})`;
+}

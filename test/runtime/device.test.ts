@@ -1,0 +1,122 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
+import { MachineError } from '../../runtime/errors.ts';
+import { unpackSwiftShader } from '../../runtime/swiftshader.ts';
+import { testDevice } from '../support/device.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'mlbtc-device-'));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+/** Writes 2·i for i < 8 on a device and reads it back. */
+async function doubled({ device }: OpenedDevice): Promise<number[]> {
+  const code = `@group(0) @binding(0) var<storage, read_write> result: array<f32>;
+@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) { result[i] = 2.0 * f32(i); }`;
+  const compute = { module: device.createShaderModule({ code }) };
+  const pipeline = await device.createComputePipelineAsync({ layout: 'auto', compute });
+  const result = device.createBuffer({ size: 32, usage: 0x80 | 0x04 });
+  const staging = device.createBuffer({ size: 32, usage: 0x01 | 0x08 });
+  const entries = [{ binding: 0, resource: { buffer: result } }];
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+  pass.dispatchWorkgroups(1);
+  pass.end();
+  encoder.copyBufferToBuffer(result, staging, 32);
+  device.queue.submit([encoder.finish()]);
+  await staging.mapAsync(1);
+  return [...new Float32Array(staging.getMappedRange())];
+}
+
+describe('the ladder', () => {
+  test('opens a device that computes, and derives a target from it', async () => {
+    const opened = await testDevice();
+    expect(await doubled(opened)).toEqual([0, 2, 4, 6, 8, 10, 12, 14]);
+    expect(opened.target.class).toBe(opened.adapterInfo.isFallbackAdapter ? 'cpu' : 'gpu');
+    expect(opened.target.limits.maxStorageBuffersPerShaderStage).toBeGreaterThanOrEqual(8);
+    expect(opened.target.features).toEqual([...opened.device.features].sort());
+  });
+
+  test('opens the bundled SwiftShader when asked, beside another device, and leaves the environment as it was', async () => {
+    await testDevice();
+    const before = { ...process.env };
+    const opened = await openDevice({ name: 'swiftshader' });
+    expect(opened.rung).toBe('bundled-swiftshader');
+    expect(opened.target.subgroupSize).toEqual({ min: 4, max: 4 });
+    expect(await doubled(opened)).toEqual([0, 2, 4, 6, 8, 10, 12, 14]);
+    opened.destroy();
+    opened.destroy();
+    expect(process.env).toEqual(before);
+  });
+
+  test('a name that nothing matches is a MachineError that lists what was tried', async () => {
+    await expect(openDevice({ name: 'voodoo 3' })).rejects.toThrow(MachineError);
+    await expect(openDevice({ name: 'voodoo 3' })).rejects.toThrow('no device matches --device voodoo 3');
+  });
+
+  test('an error outside any scope comes out of the next check', async () => {
+    const opened = await openDevice({ name: 'swiftshader' });
+    opened.check();
+    opened.device.createBuffer({ size: 8, usage: 0x81 });
+    await opened.device.queue.onSubmittedWorkDone();
+    expect(() => opened.check()).toThrow(/refused a command: .*usages/);
+    opened.destroy();
+  });
+});
+
+/** Opens a device in a process of its own, as a command would, and says how that process ended. */
+function openInProcess(script: string, env: NodeJS.ProcessEnv) {
+  const path = join(scratch, `script-${Math.random().toString(36).slice(2)}.mjs`);
+  const dist = new URL('../../dist/runtime/', import.meta.url).href;
+  writeFileSync(
+    path,
+    `import { openDevice } from '${dist}device.js';\nimport { runCommand } from '${dist}errors.js';\n${script}`,
+  );
+  const result = spawnSync(process.execPath, [path], {
+    encoding: 'utf8',
+    timeout: 60_000,
+    env: { ...process.env, ...env },
+  });
+  return { status: result.status, stdout: result.stdout, stderr: result.stderr };
+}
+
+const openAndPrint = `await runCommand(async () => { const d = await openDevice(); console.log(d.rung); });`;
+
+describe('a process', () => {
+  test('ends by itself with a device open, silent on stderr', () => {
+    const env = { XDG_CACHE_HOME: join(scratch, 'cold'), MLBTC_DEVICE: 'swiftshader' };
+    expect(openInProcess(openAndPrint, env)).toEqual({ status: 0, stdout: 'bundled-swiftshader\n', stderr: '' });
+    expect(readdirSync(join(scratch, 'cold', 'mlbtc'))).toEqual(['swiftshader-147.0.0']);
+  });
+
+  test('finds SwiftShader where the cache cannot be written', () => {
+    const file = join(scratch, 'a-file');
+    writeFileSync(file, '');
+    const env = { XDG_CACHE_HOME: join(file, 'below'), MLBTC_DEVICE: 'swiftshader' };
+    expect(openInProcess(openAndPrint, env)).toEqual({ status: 0, stdout: 'bundled-swiftshader\n', stderr: '' });
+  });
+
+  test('exits with 3 and no stack trace where there is no such device', () => {
+    const result = openInProcess(openAndPrint, { MLBTC_DEVICE: 'voodoo 3' });
+    expect(result.status).toBe(3);
+    expect(result.stderr).toContain('error: no device matches --device voodoo 3\n');
+    expect(result.stderr).not.toMatch(/\n\s+at /);
+  });
+});
+
+test('a damaged cache is unpacked anew', () => {
+  const before = process.env.XDG_CACHE_HOME;
+  process.env.XDG_CACHE_HOME = join(scratch, 'damaged');
+  const { loaderPath } = unpackSwiftShader();
+  const sizeBytes = statSync(loaderPath).size;
+  rmSync(loaderPath);
+  expect(unpackSwiftShader().loaderPath).toBe(loaderPath);
+  expect(statSync(loaderPath).size).toBe(sizeBytes);
+  expect(existsSync(join(scratch, 'damaged', 'mlbtc', 'swiftshader-147.0.0', 'libEGL.so'))).toBe(false);
+  if (before === undefined) delete process.env.XDG_CACHE_HOME;
+  else process.env.XDG_CACHE_HOME = before;
+});
