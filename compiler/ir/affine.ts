@@ -1,0 +1,130 @@
+/**
+ * Arithmetic on affine index expressions: the only algebra that maps, domains and strides need.
+ * All functions keep the normal form of `Affine` (terms sorted by axis, no zero coefficient), so equal values are equal data.
+ */
+import type { Affine, AffineTerm, Axis, Constraint } from './program.ts';
+
+export function affine(constant: number, terms: readonly AffineTerm[] = []): Affine {
+  const sum = new Map<number, number>();
+  for (const { axis, coefficient } of terms) sum.set(axis, (sum.get(axis) ?? 0) + coefficient);
+  const kept = [...sum].filter(([, coefficient]) => coefficient !== 0).sort(([a], [b]) => a - b);
+  // `+ 0` turns the -0 that scaling by -1 leaves into 0: they are equal numbers but not equal data.
+  return { kind: 'affine', constant: constant + 0, terms: kept.map(([axis, coefficient]) => ({ axis, coefficient })) };
+}
+
+/** The affine expression that is one axis. */
+export function axisIndex(axis: number): Affine {
+  return { kind: 'affine', constant: 0, terms: [{ axis, coefficient: 1 }] };
+}
+
+export function add(a: Affine, b: Affine): Affine {
+  return affine(a.constant + b.constant, [...a.terms, ...b.terms]);
+}
+
+export function scale(a: Affine, factor: number): Affine {
+  return affine(
+    a.constant * factor,
+    a.terms.map((term) => ({ axis: term.axis, coefficient: term.coefficient * factor })),
+  );
+}
+
+export function subtract(a: Affine, b: Affine): Affine {
+  return add(a, scale(b, -1));
+}
+
+export function coefficientOf(a: Affine, axis: number): number {
+  return a.terms.find((term) => term.axis === axis)?.coefficient ?? 0;
+}
+
+export function isConstant(a: Affine): boolean {
+  return a.terms.length === 0;
+}
+
+/** The axis that `a` is, with coefficient 1 and no constant; undefined otherwise. */
+export function asAxis(a: Affine): number | undefined {
+  return a.constant === 0 && a.terms.length === 1 && a.terms[0]!.coefficient === 1 ? a.terms[0]!.axis : undefined;
+}
+
+export function equalAffine(a: Affine, b: Affine): boolean {
+  return (
+    a.constant === b.constant &&
+    a.terms.length === b.terms.length &&
+    a.terms.every((term, i) => term.axis === b.terms[i]!.axis && term.coefficient === b.terms[i]!.coefficient)
+  );
+}
+
+/** Puts an affine expression in the place of each axis. `replace(axis)` speaks of the new axes. */
+export function substitute(a: Affine, replace: (axis: number) => Affine): Affine {
+  let result = affine(a.constant);
+  for (const { axis, coefficient } of a.terms) result = add(result, scale(replace(axis), coefficient));
+  return result;
+}
+
+export function evaluate(a: Affine, point: ArrayLike<number>): number {
+  let value = a.constant;
+  for (const { axis, coefficient } of a.terms) value += coefficient * point[axis]!;
+  return value;
+}
+
+/** Smallest and largest value over the whole box of the axes, both included. */
+export function range(a: Affine, axes: readonly Axis[]): { readonly min: number; readonly max: number } {
+  let min = a.constant;
+  let max = a.constant;
+  for (const { axis, coefficient } of a.terms) {
+    const reach = coefficient * (axes[axis]!.extent - 1);
+    if (reach < 0) min += reach;
+    else max += reach;
+  }
+  return { min, max };
+}
+
+export function holds(constraint: Constraint, point: ArrayLike<number>): boolean {
+  const value = evaluate(constraint.affine, point);
+  switch (constraint.kind) {
+    case 'nonnegative':
+      return value >= 0;
+    case 'zero':
+      return value === 0;
+    case 'nonzero':
+      return value !== 0;
+    default:
+      return constraint.kind satisfies never;
+  }
+}
+
+/** 'always' or 'never' where the box of the axes decides a constraint, 'sometimes' where it does not (or cannot tell). */
+export function decide(constraint: Constraint, axes: readonly Axis[]): 'always' | 'never' | 'sometimes' {
+  const { min, max } = range(constraint.affine, axes);
+  switch (constraint.kind) {
+    case 'nonnegative':
+      return min >= 0 ? 'always' : max < 0 ? 'never' : 'sometimes';
+    case 'zero':
+      return min === 0 && max === 0 ? 'always' : min > 0 || max < 0 ? 'never' : 'sometimes';
+    case 'nonzero':
+      return min > 0 || max < 0 ? 'always' : min === 0 && max === 0 ? 'never' : 'sometimes';
+    default:
+      return constraint.kind satisfies never;
+  }
+}
+
+/** The constraint that holds exactly where this one does not. */
+export function negation({ kind, affine: a }: Constraint): Constraint {
+  switch (kind) {
+    case 'nonnegative':
+      return { kind: 'nonnegative', affine: subtract(affine(-1), a) };
+    case 'zero':
+      return { kind: 'nonzero', affine: a };
+    case 'nonzero':
+      return { kind: 'zero', affine: a };
+    default:
+      return kind satisfies never;
+  }
+}
+
+/**
+ * Where a conjunction fails, as disjoint conjunctions: not c1; c1 and not c2; c1, c2 and not c3; …
+ * A conjunction of nothing fails nowhere.
+ */
+export function complement(constraints: readonly Constraint[]): readonly (readonly Constraint[])[] {
+  return constraints.map((c, i) => [...constraints.slice(0, i), negation(c)]);
+}

@@ -1,0 +1,77 @@
+/** Questions that one asks of an equation and small builders of equations; see `program.ts` for what one is. */
+import { axisIndex } from './affine.ts';
+import { affinesOfIndex, axesOf, gatheredTensors, loads } from './expression.ts';
+import type { Affine, Axis, Constraint, Equation, Expression, Index, Program, Reducer, Tensor } from './program.ts';
+
+/** Axes that stand in the store map, ascending; the others are reduced. */
+export function storeAxes(equation: Equation): readonly number[] {
+  const axes = new Set(equation.store.flatMap(affinesOfIndex).flatMap((a) => a.terms.map((term) => term.axis)));
+  return [...axes].sort((a, b) => a - b);
+}
+
+export function reducedAxes(equation: Equation): readonly number[] {
+  const stored = new Set(storeAxes(equation));
+  return equation.axes.map((_, axis) => axis).filter((axis) => !stored.has(axis));
+}
+
+/** Number of points of the axes' box, domain not considered. */
+export function pointCount(equation: Equation): number {
+  return equation.axes.reduce((product, axis) => product * axis.extent, 1);
+}
+
+/** Names of all tensors that the equation reads, in order of first use, each once. */
+export function readTensors(equation: Equation): readonly string[] {
+  const read = loads(equation.value).flatMap((l) => [l.tensor, ...l.indices.flatMap(gatheredTensors)]);
+  return [...new Set([...read, ...equation.store.flatMap(gatheredTensors)])];
+}
+
+/** Names of all tensors that a tensor is made from. */
+export function dependencies(tensor: Tensor): readonly string[] {
+  const { source } = tensor;
+  switch (source.kind) {
+    case 'input':
+    case 'param':
+      return [];
+    case 'computed':
+      return [...new Set(source.equations.flatMap(readTensors))];
+    case 'view':
+      return [source.base];
+    case 'concat':
+      return source.parts.map((part) => part.tensor);
+    default:
+      return source satisfies never;
+  }
+}
+
+/** `out[axes 0..n-1 of the shape] = value`, pointwise over the whole tensor; `value` speaks of axes 0..n-1. */
+export function pointwise(axes: readonly Axis[], value: Expression, domain: readonly Constraint[] = []): Equation {
+  return { axes, domain, store: axes.map((_, axis) => axisIndex(axis)), reducer: 'sum', value };
+}
+
+export interface EquationParts {
+  readonly axes: readonly Axis[];
+  readonly domain?: readonly Constraint[];
+  readonly store: readonly Index[];
+  readonly reducer?: Reducer;
+  readonly value: Expression;
+}
+
+export function equation(parts: EquationParts): Equation {
+  return { domain: [], reducer: 'sum', ...parts };
+}
+
+/** All affine expressions of an equation: store, domain and value. */
+export function usedAxes(equation: Equation): readonly number[] {
+  const own = [...equation.store.flatMap(affinesOfIndex), ...equation.domain.map((c) => c.affine)] as readonly Affine[];
+  const axes = new Set([...own.flatMap((a) => a.terms.map((term) => term.axis)), ...axesOf(equation.value)]);
+  return [...axes].sort((a, b) => a - b);
+}
+
+export function tensorMap(program: Program): ReadonlyMap<string, Tensor> {
+  return new Map(program.tensors.map((tensor) => [tensor.name, tensor]));
+}
+
+/** Equations of a computed tensor, none for others. */
+export function equationsOf(tensor: Tensor): readonly Equation[] {
+  return tensor.source.kind === 'computed' ? tensor.source.equations : [];
+}

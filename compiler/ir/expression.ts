@@ -1,0 +1,230 @@
+/**
+ * Building, walking and rewriting scalar expressions. Everything that wants to visit loads or rename axes goes through here,
+ * so that a new kind of expression needs its case in one place.
+ */
+import { affine, axisIndex, substitute } from './affine.ts';
+import type {
+  Affine,
+  BinaryOperator,
+  Condition,
+  Constraint,
+  Expression,
+  Gather,
+  Index,
+  Load,
+  UnaryOperator,
+} from './program.ts';
+
+export function constant(value: number): Expression {
+  return { kind: 'constant', value };
+}
+
+export function load(tensor: string, indices: readonly Index[]): Load {
+  return { kind: 'load', tensor, indices };
+}
+
+/** Load with one axis per dimension. */
+export function loadAxes(tensor: string, axes: readonly number[]): Load {
+  return load(tensor, axes.map(axisIndex));
+}
+
+/** n-ary sum: flattens sums, folds constants; an empty sum is 0. */
+export function sum(terms: readonly Expression[]): Expression {
+  const flat: Expression[] = [];
+  let folded = 0;
+  for (const term of terms.flatMap((t) => (t.kind === 'sum' ? t.terms : [t]))) {
+    if (term.kind === 'constant') folded += term.value;
+    else flat.push(term);
+  }
+  if (folded !== 0 || flat.length === 0) flat.push(constant(folded));
+  return flat.length === 1 ? flat[0]! : { kind: 'sum', terms: flat };
+}
+
+/** n-ary product: flattens products, folds constants to the front; an empty product is 1. */
+export function product(factors: readonly Expression[]): Expression {
+  const flat: Expression[] = [];
+  let folded = 1;
+  for (const factor of factors.flatMap((f) => (f.kind === 'product' ? f.factors : [f]))) {
+    if (factor.kind === 'constant') folded *= factor.value;
+    else flat.push(factor);
+  }
+  if (folded === 0) return constant(0);
+  if (folded !== 1 || flat.length === 0) flat.unshift(constant(folded));
+  return flat.length === 1 ? flat[0]! : { kind: 'product', factors: flat };
+}
+
+export function unary(operator: UnaryOperator, operand: Expression): Expression {
+  return { kind: 'unary', operator, operand };
+}
+
+export function binary(operator: BinaryOperator, left: Expression, right: Expression): Expression {
+  return { kind: 'binary', operator, left, right };
+}
+
+export function divide(left: Expression, right: Expression): Expression {
+  return right.kind === 'constant' ? product([left, constant(1 / right.value)]) : binary('divide', left, right);
+}
+
+export function negate(operand: Expression): Expression {
+  return product([constant(-1), operand]);
+}
+
+export function select(condition: Condition, then: Expression, otherwise: Expression): Expression {
+  return { kind: 'select', condition, then, otherwise };
+}
+
+/** The direct sub-expressions, those of a comparison included. */
+export function children(expression: Expression): readonly Expression[] {
+  switch (expression.kind) {
+    case 'constant':
+    case 'index':
+    case 'load':
+      return [];
+    case 'sum':
+      return expression.terms;
+    case 'product':
+      return expression.factors;
+    case 'unary':
+      return [expression.operand];
+    case 'binary':
+      return [expression.left, expression.right];
+    case 'select':
+      return [...conditionOperands(expression.condition), expression.then, expression.otherwise];
+    case 'random':
+      return [expression.seed, expression.step];
+    default:
+      return expression satisfies never;
+  }
+}
+
+function conditionOperands(condition: Condition): readonly Expression[] {
+  return condition.kind === 'compare' ? [condition.left, condition.right] : [];
+}
+
+/** How a rewrite treats the leaves; what is left out stays as it is. */
+export interface Rewrite {
+  readonly affine?: (a: Affine) => Affine;
+  /** Called with the load after its indices were rewritten. */
+  readonly load?: (l: Load) => Expression;
+  readonly tensor?: (name: string) => string;
+}
+
+export function rewriteIndex(index: Index, rewrite: Rewrite): Index {
+  if (index.kind === 'affine') return rewrite.affine?.(index) ?? index;
+  const indices = index.indices.map((i) => rewriteIndex(i, rewrite));
+  return { kind: 'gather', tensor: rewrite.tensor?.(index.tensor) ?? index.tensor, indices } satisfies Gather;
+}
+
+export function rewriteConstraint(constraint: Constraint, rewrite: Rewrite): Constraint {
+  return rewrite.affine ? { kind: constraint.kind, affine: rewrite.affine(constraint.affine) } : constraint;
+}
+
+function rewriteCondition(condition: Condition, rewrite: Rewrite): Condition {
+  if (condition.kind === 'domain') {
+    return { kind: 'domain', constraints: condition.constraints.map((c) => rewriteConstraint(c, rewrite)) };
+  }
+  const { operator, left, right } = condition;
+  return {
+    kind: 'compare',
+    operator,
+    left: rewriteExpression(left, rewrite),
+    right: rewriteExpression(right, rewrite),
+  };
+}
+
+export function rewriteExpression(expression: Expression, rewrite: Rewrite): Expression {
+  const go = (e: Expression): Expression => rewriteExpression(e, rewrite);
+  switch (expression.kind) {
+    case 'constant':
+      return expression;
+    case 'index':
+      return rewrite.affine ? { kind: 'index', affine: rewrite.affine(expression.affine) } : expression;
+    case 'load': {
+      const indices = expression.indices.map((i) => rewriteIndex(i, rewrite));
+      const renamed = load(rewrite.tensor?.(expression.tensor) ?? expression.tensor, indices);
+      return rewrite.load?.(renamed) ?? renamed;
+    }
+    case 'sum':
+      return sum(expression.terms.map(go));
+    case 'product':
+      return product(expression.factors.map(go));
+    case 'unary':
+      return unary(expression.operator, go(expression.operand));
+    case 'binary':
+      return binary(expression.operator, go(expression.left), go(expression.right));
+    case 'select':
+      return select(rewriteCondition(expression.condition, rewrite), go(expression.then), go(expression.otherwise));
+    case 'random':
+      return {
+        ...expression,
+        seed: go(expression.seed),
+        step: go(expression.step),
+        element: rewrite.affine?.(expression.element) ?? expression.element,
+      };
+    default:
+      return expression satisfies never;
+  }
+}
+
+/** Renames axes: `axes[i]` is the new position (or affine expression of new positions) of axis i. */
+export function renameAxes(expression: Expression, axes: readonly (number | Affine)[]): Expression {
+  return rewriteExpression(expression, { affine: axisRenaming(axes) });
+}
+
+export function axisRenaming(axes: readonly (number | Affine)[]): (a: Affine) => Affine {
+  return (a) =>
+    substitute(a, (axis) => {
+      const target = axes[axis];
+      if (target === undefined) throw new Error(`axis ${axis} has no new position`);
+      return typeof target === 'number' ? axisIndex(target) : target;
+    });
+}
+
+/** Every load in the expression, in order, those that gather indices excepted (see `gatheredTensors`). */
+export function loads(expression: Expression): readonly Load[] {
+  const found: Load[] = [];
+  const visit = (e: Expression): void => {
+    if (e.kind === 'load') found.push(e);
+    for (const child of children(e)) visit(child);
+  };
+  visit(expression);
+  return found;
+}
+
+/** Names of the i32 tensors that an index reads. */
+export function gatheredTensors(index: Index): readonly string[] {
+  return index.kind === 'affine' ? [] : [index.tensor, ...index.indices.flatMap(gatheredTensors)];
+}
+
+/** Every affine expression in an index, those inside a gather included. */
+export function affinesOfIndex(index: Index): readonly Affine[] {
+  return index.kind === 'affine' ? [index] : index.indices.flatMap(affinesOfIndex);
+}
+
+/** Every affine expression that stands in the expression: indices, index values, conditions, draws. */
+export function affinesOf(expression: Expression): readonly Affine[] {
+  const own = ((): readonly Affine[] => {
+    switch (expression.kind) {
+      case 'index':
+        return [expression.affine];
+      case 'load':
+        return expression.indices.flatMap(affinesOfIndex);
+      case 'random':
+        return [expression.element];
+      case 'select':
+        return expression.condition.kind === 'domain' ? expression.condition.constraints.map((c) => c.affine) : [];
+      default:
+        return [];
+    }
+  })();
+  return [...own, ...children(expression).flatMap(affinesOf)];
+}
+
+/** The axes that the expression's value depends on, ascending. */
+export function axesOf(expression: Expression): readonly number[] {
+  const axes = new Set(affinesOf(expression).flatMap((a) => a.terms.map((term) => term.axis)));
+  return [...axes].sort((a, b) => a - b);
+}
+
+/** The affine expression 0. */
+export const zero: Affine = affine(0);

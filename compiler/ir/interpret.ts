@@ -1,0 +1,368 @@
+/**
+ * The meaning of a tensor program, in float64 and the plainest loops: every pass and every kernel is held to what comes out here.
+ *
+ * Each equation is compiled once to closures over *registers*: the value of every affine expression at the current point. The
+ * loops over the axes keep the registers current by adding coefficients, so that a load is one array access.
+ *
+ * The trap: nothing is evaluated where it is not meant to be. A point outside the domain evaluates no value, and a `select` only
+ * the branch that it takes, since loads there may lie outside their tensors; a load that does is a bug of ours and throws.
+ */
+import { add, affine, range, scale } from './affine.ts';
+import { dependencies, tensorMap } from './equation.ts';
+import type { NdArray } from './ndarray.ts';
+import { stridesOf, zeros } from './ndarray.ts';
+import { drawNormal, drawUniform } from './philox.ts';
+import type {
+  Affine,
+  Axis,
+  Condition,
+  Constraint,
+  Equation,
+  Expression,
+  Index,
+  Program,
+  Reducer,
+  Tensor,
+} from './program.ts';
+import { elementCount } from './program.ts';
+import { binaryFunctions, comparisons, unaryFunctions } from './scalar.ts';
+
+type Values = ReadonlyMap<string, NdArray>;
+
+/**
+ * Values of all tensors by name, or of the `wanted` ones alone (then nothing else is computed that they do not need).
+ * `inputs` holds every input and param by name. Throws where one that is needed is missing or has another shape.
+ */
+export function interpret(program: Program, inputs: Values, wanted?: readonly string[]): Map<string, NdArray> {
+  const needed = wanted === undefined ? undefined : reachable(program, wanted);
+  const values = new Map<string, NdArray>();
+  for (const tensor of program.tensors) {
+    if (needed === undefined || needed.has(tensor.name))
+      values.set(tensor.name, evaluateTensor(tensor, values, inputs));
+  }
+  return wanted === undefined ? values : new Map(wanted.map((name) => [name, lookUp(values, name)]));
+}
+
+/** The inputs of the next run: each state of the program takes the value of its `next`. */
+export function nextInputs(program: Program, inputs: Values, values: Values): Map<string, NdArray> {
+  const next = new Map(inputs);
+  for (const update of program.updates) next.set(update.state, lookUp(values, update.next));
+  return next;
+}
+
+function reachable(program: Program, wanted: readonly string[]): ReadonlySet<string> {
+  const tensors = tensorMap(program);
+  const found = new Set<string>();
+  const pending = [...wanted];
+  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+    if (found.has(name)) continue;
+    found.add(name);
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw new Error(`the program has no tensor ${name}`);
+    pending.push(...dependencies(tensor));
+  }
+  return found;
+}
+
+function lookUp(values: Values, name: string): NdArray {
+  const value = values.get(name);
+  if (value === undefined) throw new Error(`tensor ${name} is used before it has a value`);
+  return value;
+}
+
+function evaluateTensor(tensor: Tensor, values: Values, inputs: Values): NdArray {
+  const { source, shape } = tensor;
+  switch (source.kind) {
+    case 'input':
+    case 'param': {
+      const given = inputs.get(tensor.name);
+      if (given === undefined) throw new Error(`no value for the ${source.kind} ${tensor.name}`);
+      if (given.shape.length !== shape.length || given.shape.some((extent, d) => extent !== shape[d])) {
+        throw new Error(`${tensor.name} has shape [${shape.join(', ')}], but was given [${given.shape.join(', ')}]`);
+      }
+      return given;
+    }
+    case 'computed': {
+      const result = zeros(shape);
+      for (const equation of source.equations) addEquation(equation, tensor.name, result, values);
+      return result;
+    }
+    case 'view': {
+      const { data } = lookUp(values, source.base);
+      return { shape, data: data.slice(source.offset, source.offset + elementCount(shape)) };
+    }
+    case 'concat': {
+      const result = zeros(shape);
+      for (const part of source.parts) result.data.set(lookUp(values, part.tensor).data, part.offset);
+      return result;
+    }
+    default:
+      return source satisfies never;
+  }
+}
+
+/** Adds to `target` what the equation's reducer makes of the points that store to each element. */
+function addEquation(equation: Equation, name: string, target: NdArray, values: Values): void {
+  const registers = new Registers(equation.axes);
+  const position = compilePosition(equation.store, target.shape, name, registers, values);
+  const value = compile(equation.value, registers, values);
+  const reduction = reductions[equation.reducer](target.data.length);
+  registers.forEachPoint(equation.domain, () => reduction.take(position(), value()));
+  for (let i = 0; i < target.data.length; i++) target.data[i] += reduction.result(i);
+}
+
+interface Reduction {
+  take(element: number, value: number): void;
+  /** What became of the values that `element` took; 0 if there were none. */
+  result(element: number): number;
+}
+
+const reductions: Readonly<Record<Reducer, (count: number) => Reduction>> = {
+  sum: (count) => {
+    const total = new Float64Array(count);
+    return {
+      take: (element, value) => {
+        total[element] += value;
+      },
+      result: (element) => total[element],
+    };
+  },
+  max: (count) => extremum(count, Math.max),
+  min: (count) => extremum(count, Math.min),
+  logsumexp: (count) => {
+    const largest = new Float64Array(count).fill(Number.NEGATIVE_INFINITY);
+    const scaled = new Float64Array(count);
+    const taken = new Uint8Array(count);
+    return {
+      take: (element, value) => {
+        const before = largest[element];
+        taken[element] = 1;
+        if (value === Number.NEGATIVE_INFINITY || before === Number.POSITIVE_INFINITY) return;
+        largest[element] = Math.max(before, value);
+        scaled[element] =
+          value > before ? scaled[element] * Math.exp(before - value) + 1 : scaled[element] + Math.exp(value - before);
+      },
+      result: (element) => {
+        if (taken[element] === 0) return 0;
+        return Number.isFinite(largest[element]) ? largest[element] + Math.log(scaled[element]) : largest[element];
+      },
+    };
+  },
+};
+
+function extremum(count: number, better: (a: number, b: number) => number): Reduction {
+  const best = new Float64Array(count);
+  const taken = new Uint8Array(count);
+  return {
+    take: (element, value) => {
+      best[element] = taken[element] === 0 ? value : better(best[element], value);
+      taken[element] = 1;
+    },
+    result: (element) => best[element],
+  };
+}
+
+type Scalar = () => number;
+type Test = () => boolean;
+
+/** The values of affine expressions at the current point of a box of axes. */
+class Registers {
+  readonly axes: readonly Axis[];
+  readonly values: number[] = [];
+  private readonly affines: Affine[] = [];
+  private readonly slots = new Map<string, number>();
+
+  constructor(axes: readonly Axis[]) {
+    this.axes = axes;
+  }
+
+  /** The register that holds an affine expression. */
+  slot(a: Affine): number {
+    const key = `${a.constant} ${a.terms.map((term) => `${term.axis}:${term.coefficient}`).join(' ')}`;
+    const known = this.slots.get(key);
+    if (known !== undefined) return known;
+    const slot = this.affines.length;
+    this.affines.push(a);
+    this.slots.set(key, slot);
+    return slot;
+  }
+
+  read(a: Affine): Scalar {
+    const slot = this.slot(a);
+    const { values } = this;
+    return () => values[slot];
+  }
+
+  test({ kind, affine: a }: Constraint): Test {
+    const slot = this.slot(a);
+    const { values } = this;
+    switch (kind) {
+      case 'nonnegative':
+        return () => values[slot] >= 0;
+      case 'zero':
+        return () => values[slot] === 0;
+      case 'nonzero':
+        return () => values[slot] !== 0;
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  /** Visits the points of the domain, last axis fastest. Every register must have been asked for before. */
+  forEachPoint(domain: readonly Constraint[], visit: () => void): void {
+    const { axes, values } = this;
+    const rank = axes.length;
+    // A constraint is tested as soon as its last axis has a value; the later axes still stand at 0 and do not matter to it.
+    const tests: Test[][] = Array.from({ length: rank + 1 }, () => []);
+    for (const c of domain) tests[Math.max(0, ...c.affine.terms.map((term) => term.axis + 1))].push(this.test(c));
+    const steps = axes.map((_, axis) =>
+      this.affines.flatMap((a, slot) =>
+        a.terms.filter((term) => term.axis === axis).map(({ coefficient }) => ({ slot, coefficient })),
+      ),
+    );
+    this.affines.forEach((a, slot) => {
+      values[slot] = a.constant;
+    });
+    const descend = (depth: number): void => {
+      for (const test of tests[depth]) if (!test()) return;
+      if (depth === rank) {
+        visit();
+        return;
+      }
+      const { extent } = axes[depth];
+      for (let i = 0; i < extent; i++) {
+        descend(depth + 1);
+        for (const { slot, coefficient } of steps[depth]) values[slot] += coefficient;
+      }
+      for (const { slot, coefficient } of steps[depth]) values[slot] -= coefficient * extent;
+    };
+    descend(0);
+  }
+}
+
+function compile(expression: Expression, registers: Registers, values: Values): Scalar {
+  const go = (e: Expression): Scalar => compile(e, registers, values);
+  switch (expression.kind) {
+    case 'constant': {
+      const { value } = expression;
+      return () => value;
+    }
+    case 'index':
+      return registers.read(expression.affine);
+    case 'load': {
+      const { data, shape } = lookUp(values, expression.tensor);
+      const position = compilePosition(expression.indices, shape, expression.tensor, registers, values);
+      return () => data[position()];
+    }
+    case 'sum': {
+      const terms = expression.terms.map(go);
+      return () => {
+        let total = 0;
+        for (const term of terms) total += term();
+        return total;
+      };
+    }
+    case 'product': {
+      const factors = expression.factors.map(go);
+      if (factors.length === 2) {
+        const [a, b] = factors;
+        return () => a() * b();
+      }
+      return () => {
+        let total = 1;
+        for (const factor of factors) total *= factor();
+        return total;
+      };
+    }
+    case 'unary': {
+      const apply = unaryFunctions[expression.operator];
+      const operand = go(expression.operand);
+      return () => apply(operand());
+    }
+    case 'binary': {
+      const apply = binaryFunctions[expression.operator];
+      const left = go(expression.left);
+      const right = go(expression.right);
+      return () => apply(left(), right());
+    }
+    case 'select': {
+      const condition = compileCondition(expression.condition, registers, values);
+      const then = go(expression.then);
+      const otherwise = go(expression.otherwise);
+      return () => (condition() ? then() : otherwise());
+    }
+    case 'random': {
+      const draw = expression.distribution === 'uniform' ? drawUniform : drawNormal;
+      const { stream } = expression;
+      const seed = go(expression.seed);
+      const step = go(expression.step);
+      const element = registers.read(expression.element);
+      return () => draw(seed(), stream, step(), element());
+    }
+    default:
+      return expression satisfies never;
+  }
+}
+
+function compileCondition(condition: Condition, registers: Registers, values: Values): Test {
+  if (condition.kind === 'domain') {
+    const tests = condition.constraints.map((c) => registers.test(c));
+    return () => tests.every((test) => test());
+  }
+  const compare = comparisons[condition.operator];
+  const left = compile(condition.left, registers, values);
+  const right = compile(condition.right, registers, values);
+  return () => compare(left(), right());
+}
+
+/** Position in the row-major data of the element that the indices name at the current point. */
+function compilePosition(
+  indices: readonly Index[],
+  shape: readonly number[],
+  name: string,
+  registers: Registers,
+  values: Values,
+): Scalar {
+  if (indices.length !== shape.length) {
+    throw new Error(`${name} has ${shape.length} dimensions, but ${indices.length} indices`);
+  }
+  const strides = stridesOf(shape);
+  const flat = flatIndex(indices, shape, strides, registers.axes);
+  if (flat !== undefined) return registers.read(flat);
+  const parts = indices.map((index) => {
+    if (index.kind === 'affine') return registers.read(index);
+    const { data, shape: gathered } = lookUp(values, index.tensor);
+    const position = compilePosition(index.indices, gathered, index.tensor, registers, values);
+    return () => data[position()];
+  });
+  return () => {
+    let position = 0;
+    for (let d = 0; d < parts.length; d++) {
+      const at = parts[d]();
+      if (!(at >= 0 && at < shape[d])) {
+        const point = parts.map((part) => part()).join(', ');
+        throw new Error(`${name}[${point}] lies outside its shape [${shape.join(', ')}]`);
+      }
+      position += at * strides[d];
+    }
+    return position;
+  };
+}
+
+/** The position as one affine expression, where every index stays inside its dimension all over the box. */
+function flatIndex(
+  indices: readonly Index[],
+  shape: readonly number[],
+  strides: readonly number[],
+  axes: readonly Axis[],
+): Affine | undefined {
+  let flat = affine(0);
+  for (let d = 0; d < indices.length; d++) {
+    const index = indices[d];
+    if (index.kind !== 'affine') return undefined;
+    const { min, max } = range(index, axes);
+    if (min < 0 || max >= shape[d]) return undefined;
+    flat = add(flat, scale(index, strides[d]));
+  }
+  return flat;
+}
