@@ -1,0 +1,88 @@
+/**
+ * Whether a plan fits a device, said before anything is allocated: every limit with its value, the buffer or kernel that
+ * exceeds it, and the whole amount of memory. What a device refuses later than here it refuses in words nobody can act on.
+ *
+ * The trap: WebGPU tells no total of memory. A software device shares the machine's, which can be asked; a GPU's cannot, and
+ * there the allocation itself is the test (executor.ts).
+ */
+
+import { freemem, totalmem } from 'node:os';
+import type { TargetLimits } from '../kernels/target.ts';
+import { MachineError } from './errors.ts';
+import type { ExecutablePlan, PlanKernel } from './executor.ts';
+
+/** Throws MachineError where the plan exceeds a limit of the device, and Error where the plan contradicts itself. */
+export function checkPlan(plan: ExecutablePlan, limits: TargetLimits, deviceClass: 'cpu' | 'gpu'): void {
+  for (const { id, sizeBytes } of plan.buffers) {
+    if (sizeBytes > limits.maxBufferSize) {
+      throw new MachineError(
+        `the buffer '${id}' would take ${bytesText(sizeBytes)}, this device allows ${bytesText(limits.maxBufferSize)} a buffer`,
+      );
+    }
+  }
+  const totalBytes = planBytes(plan);
+  if (deviceClass === 'cpu' && totalBytes > Math.max(freemem(), totalmem() / 2)) {
+    throw new MachineError(
+      `the run would take ${bytesText(totalBytes)} of memory, this machine has ${bytesText(freemem())} free; ` +
+        'a smaller batch, sequence or model needs less',
+    );
+  }
+  for (const kernel of plan.kernels) checkKernel(plan, kernel, limits);
+  for (const [name, { buffer, offsetBytes }] of Object.entries(plan.tensors)) {
+    if (!plan.buffers.some(({ id }) => id === buffer))
+      throw new Error(`tensor '${name}' lies in no buffer of the plan`);
+    if (offsetBytes % 4 !== 0) throw new Error(`tensor '${name}' begins at byte ${offsetBytes}, no multiple of 4`);
+  }
+}
+
+/** What the plan's buffers take together. */
+export function planBytes(plan: ExecutablePlan): number {
+  return plan.buffers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}
+
+/** `1.5 GiB`, `12 KiB`. */
+export function bytesText(bytes: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1024 ** power;
+  return `${value >= 100 || Number.isInteger(value) ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
+}
+
+function checkKernel(plan: ExecutablePlan, kernel: PlanKernel, limits: TargetLimits): void {
+  const { label, bindings, workgroups } = kernel;
+  if (bindings.length > limits.maxStorageBuffersPerShaderStage) {
+    throw new MachineError(
+      `the kernel '${label}' needs ${bindings.length} storage buffers, this device binds ${limits.maxStorageBuffersPerShaderStage}`,
+    );
+  }
+  for (const count of workgroups) {
+    if (count > limits.maxComputeWorkgroupsPerDimension || count < 1) {
+      throw new MachineError(
+        `the kernel '${label}' needs a grid of ${workgroups.join('×')} workgroups, ` +
+          `this device allows 1 to ${limits.maxComputeWorkgroupsPerDimension} a dimension`,
+      );
+    }
+  }
+  const accessOf = new Map<string, 'read' | 'read_write'>();
+  for (const { buffer, offsetBytes, sizeBytes, access } of bindings) {
+    const whole = plan.buffers.find(({ id }) => id === buffer);
+    if (whole === undefined || offsetBytes + sizeBytes > whole.sizeBytes) {
+      throw new Error(
+        `the kernel '${label}' binds bytes ${offsetBytes}+${sizeBytes} of '${buffer}', which are not there`,
+      );
+    }
+    if (sizeBytes > limits.maxStorageBufferBindingSize) {
+      throw new MachineError(
+        `the kernel '${label}' binds ${bytesText(sizeBytes)} of '${buffer}', ` +
+          `this device allows ${bytesText(limits.maxStorageBufferBindingSize)} a binding`,
+      );
+    }
+    if (offsetBytes % limits.minStorageBufferOffsetAlignment !== 0) {
+      throw new Error(`the kernel '${label}' binds '${buffer}' at byte ${offsetBytes}, not aligned for this device`);
+    }
+    if ((accessOf.get(buffer) ?? access) !== access) {
+      throw new Error(`the kernel '${label}' binds '${buffer}' for reading and for writing at once`);
+    }
+    accessOf.set(buffer, access);
+  }
+}
