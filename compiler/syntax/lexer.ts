@@ -1,0 +1,81 @@
+/**
+ * Text → tokens and comments. What cannot be read is reported here, once, and left out or read as what was meant, so that the
+ * parser never sees it. The trap: a file that is not text at all (a tensor file, UTF-16) must give one diagnostic, not a
+ * thousand, so that is looked at first.
+ */
+import type { IToken } from 'chevrotain';
+import type { Comment } from './ast.ts';
+import { error } from './codes.ts';
+import type { Diagnostic, Source } from './diagnostic.ts';
+import { lexer, mistakes } from './tokens.ts';
+
+export interface Lexed {
+  readonly tokens: readonly IToken[];
+  readonly comments: readonly Comment[];
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** What to write instead of a character that the language does not know. */
+const characterHelp: Readonly<Record<string, string>> = {
+  "'": 'a text stands in double quotes, `"…"`',
+  '“': 'a text stands in straight double quotes, `"…"`',
+  '”': 'a text stands in straight double quotes, `"…"`',
+  '!': '`!=` means “is not equal”; a condition has no other negation',
+  '|': 'conditions are joined by `and` only; write an equation for each case',
+  '&': 'conditions are joined by `and`',
+  '∑': 'a sum over axes is written `sum[i](…)`, or left out where the Einstein rule sums',
+  '√': 'write `sqrt(…)`',
+  '²': 'write `^2`',
+  '³': 'write `^3`',
+  '…': 'write `..` for a range',
+  '∼': 'write `~`',
+};
+
+export function tokenize(source: Source): Lexed {
+  const { file, text } = source;
+  const unreadable = text.search(/[\0\uFFFD]/);
+  if (unreadable >= 0) {
+    const what =
+      text[unreadable] === '\0' ? 'holds a NUL byte, so it is no text' : 'holds bytes that are not UTF-8 at this place';
+    const span = { file, start: unreadable, end: unreadable + 1 };
+    const help = 'a `.mlbtc` file is text in UTF-8';
+    return { tokens: [], comments: [], diagnostics: [error('E0101', span, `the file ${what}`, help)] };
+  }
+
+  const result = lexer.tokenize(text);
+  const diagnostics: Diagnostic[] = [];
+  for (const token of [...result.tokens, ...(result.groups.skipped ?? [])]) {
+    const mistake = mistakes.get(token.tokenType);
+    if (mistake === undefined) continue;
+    const written = token.image;
+    const end = token.startOffset + written.length;
+    const span = { file, start: token.startOffset, end };
+    diagnostics.push(error(mistake.code, span, mistake.message(written), mistake.help?.(written)));
+    if (mistake.image !== undefined) token.image = mistake.image;
+  }
+  for (const { offset, length } of result.errors) {
+    const span = { file, start: offset, end: offset + length };
+    const character = String.fromCodePoint(text.codePointAt(offset)!);
+    diagnostics.push(
+      error('E0103', span, `${describeCharacter(character)} has no meaning here`, characterHelp[character]),
+    );
+  }
+
+  const comments = (result.groups.comments ?? []).map((token: IToken): Comment => {
+    const written = token.image.trimEnd();
+    const lineStart =
+      Math.max(text.lastIndexOf('\n', token.startOffset), text.lastIndexOf('\r', token.startOffset)) + 1;
+    return {
+      kind: /^\/\/\/(?!\/)/.test(written) ? 'doc' : 'line',
+      text: written,
+      own: text.slice(lineStart, token.startOffset).trim() === '',
+      span: { file, start: token.startOffset, end: token.startOffset + written.length },
+    };
+  });
+  return { tokens: result.tokens, comments, diagnostics };
+}
+
+function describeCharacter(character: string): string {
+  const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0');
+  return /^[\p{C}\p{Z}\p{M}]$/u.test(character) ? `the character U+${code}` : `\`${character}\``;
+}
