@@ -236,7 +236,8 @@ async function createGpu(options: readonly string[]): Promise<GPU> {
   return gpu;
 }
 
-async function openAdapter({ rung, adapter, name }: FoundAdapter): Promise<OpenedDevice> {
+/** Opens one adapter of `adapters`. Rejects where it refuses what it offered. */
+export async function openAdapter({ rung, adapter, name }: FoundAdapter): Promise<OpenedDevice> {
   const requiredLimits: Record<string, number> = {};
   for (const key in adapter.limits) {
     const limit = adapter.limits[key as keyof GPUSupportedLimits];

@@ -35,6 +35,7 @@ export class InterruptedError extends UserError {
   override readonly exitCode = 130;
 }
 
+let listening = false;
 const commandEndCallbacks = new Set<() => void>();
 
 /** Registers what must be let go before a command's process ends; the device does this, so that no thread of it lingers. */
@@ -45,18 +46,20 @@ export function onCommandEnd(callback: () => void): void {
 /** Runs a command's main and sets `process.exitCode`; prints errors as one message on stderr, the stack only with `--debug`. */
 export async function runCommand(main: (argv: readonly string[]) => Promise<void> | void): Promise<void> {
   const debug = process.argv.includes('--debug') || process.env.MLBTC_DEBUG === '1';
-  // A reader that goes away (`mlbtcc explain … | head`) is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
-    throw error;
-  });
   const fail = (error: unknown) => {
     const { message, exitCode } = describeError(error);
     if (message !== '') process.stderr.write(`${message}\n`);
     if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
     return exitCode;
   };
-  process.once('uncaughtException', (error) => process.exit(fail(error)));
+  if (!listening) {
+    listening = true;
+    process.once('uncaughtException', (error) => process.exit(fail(error)));
+    // A reader that goes away (`mlbtcc explain … | head`) is no failure.
+    process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+      process.exit(error.code === 'EPIPE' ? 0 : fail(error)),
+    );
+  }
   try {
     await main(process.argv);
   } catch (error) {

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,39 +70,49 @@ describe('the ladder', () => {
 });
 
 /** Opens a device in a process of its own, as a command would, and says how that process ended. */
-function openInProcess(script: string, env: NodeJS.ProcessEnv) {
-  const path = join(scratch, `script-${Math.random().toString(36).slice(2)}.mjs`);
-  const dist = new URL('../../dist/runtime/', import.meta.url).href;
-  writeFileSync(
-    path,
-    `import { openDevice } from '${dist}device.js';\nimport { runCommand } from '${dist}errors.js';\n${script}`,
-  );
-  const result = spawnSync(process.execPath, [path], {
-    encoding: 'utf8',
-    timeout: 60_000,
-    env: { ...process.env, ...env },
+async function openInProcess(env: NodeJS.ProcessEnv) {
+  const args = ['--input-type=module', '--eval', openAndPrint];
+  const child = spawn(process.execPath, args, { timeout: 60_000, env: { ...process.env, ...env } });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (text) => {
+    stdout += text;
   });
-  return { status: result.status, stdout: result.stdout, stderr: result.stderr };
+  child.stderr.on('data', (text) => {
+    stderr += text;
+  });
+  const [status] = await once(child, 'close');
+  return { status, stdout, stderr };
 }
 
-const openAndPrint = `await runCommand(async () => { const d = await openDevice(); console.log(d.rung); });`;
+const dist = new URL('../../dist/runtime/', import.meta.url).href;
+const openAndPrint = `
+import { openDevice } from '${dist}device.js';
+import { runCommand } from '${dist}errors.js';
+await runCommand(async () => { const d = await openDevice(); console.log(d.rung); });`;
 
 describe('a process', () => {
-  test('ends by itself with a device open, silent on stderr', () => {
+  test('ends by itself with a device open, silent on stderr', async () => {
     const env = { XDG_CACHE_HOME: join(scratch, 'cold'), MLBTC_DEVICE: 'swiftshader' };
-    expect(openInProcess(openAndPrint, env)).toEqual({ status: 0, stdout: 'bundled-swiftshader\n', stderr: '' });
+    expect(await openInProcess(env)).toEqual({ status: 0, stdout: 'bundled-swiftshader\n', stderr: '' });
     expect(readdirSync(join(scratch, 'cold', 'mlbtc'))).toEqual(['swiftshader-147.0.0']);
   });
 
-  test('finds SwiftShader where the cache cannot be written', () => {
+  test('shares the cache with others that unpack at the same time', async () => {
+    const env = { XDG_CACHE_HOME: join(scratch, 'shared'), MLBTC_DEVICE: 'swiftshader' };
+    const results = await Promise.all([env, env, env].map(openInProcess));
+    for (const result of results) expect(result).toEqual({ status: 0, stdout: 'bundled-swiftshader\n', stderr: '' });
+    expect(readdirSync(join(scratch, 'shared', 'mlbtc'))).toEqual(['swiftshader-147.0.0']);
+  });
+
+  test('finds SwiftShader where the cache cannot be written', async () => {
     const file = join(scratch, 'a-file');
     writeFileSync(file, '');
     const env = { XDG_CACHE_HOME: join(file, 'below'), MLBTC_DEVICE: 'swiftshader' };
-    expect(openInProcess(openAndPrint, env)).toEqual({ status: 0, stdout: 'bundled-swiftshader\n', stderr: '' });
+    expect(await openInProcess(env)).toEqual({ status: 0, stdout: 'bundled-swiftshader\n', stderr: '' });
   });
 
-  test('exits with 3 and no stack trace where there is no such device', () => {
-    const result = openInProcess(openAndPrint, { MLBTC_DEVICE: 'voodoo 3' });
+  test('exits with 3 and no stack trace where there is no such device', async () => {
+    const result = await openInProcess({ MLBTC_DEVICE: 'voodoo 3' });
     expect(result.status).toBe(3);
     expect(result.stderr).toContain('error: no device matches --device voodoo 3\n');
     expect(result.stderr).not.toMatch(/\n\s+at /);
