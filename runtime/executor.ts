@@ -6,56 +6,34 @@
  * that is not given by the caller starts as zeros, as WebGPU promises.
  */
 
+import {
+  type PlanBinding,
+  type PlanBuffer,
+  type PlanKernel,
+  type PlanTensor,
+  planBytes,
+} from '../compiler/schedule/plan.ts';
 import type { OpenedDevice } from './device.ts';
 import { MachineError } from './errors.ts';
 import { floatsToHalves } from './halfFloat.ts';
 import { bindGroupLayout, computePipeline } from './pipelines.ts';
-import { bytesText, checkPlan, planBytes } from './planChecks.ts';
+import { bytesText, checkPlan } from './planChecks.ts';
 import { createReadbackPool, type Region } from './readback.ts';
 import { bufferUsage } from './webgpuConstants.ts';
 
-export type PlanDtype = 'f32' | 'f16' | 'i32' | 'u32';
+/** The part of a plan that the executor looks at, so that a hand-written kernel need not invent the rest. */
+export type ExecutableKernel = Pick<PlanKernel, 'label' | 'wgsl' | 'entryPoint' | 'key' | 'workgroups'> & {
+  readonly bindings: readonly Omit<PlanBinding, 'tensors'>[];
+};
 
-export interface PlanBuffer {
-  readonly id: string;
-  /** A multiple of 4. */
-  readonly sizeBytes: number;
-}
-
-export interface PlanBinding {
-  readonly buffer: string;
-  readonly offsetBytes: number;
-  readonly sizeBytes: number;
-  readonly access: 'read' | 'read_write';
-}
-
-export interface PlanKernel {
-  readonly label: string;
-  readonly wgsl: string;
-  readonly entryPoint: string;
-  /** Structural hash of the code: kernels of one key share a pipeline. */
-  readonly key: string;
-  /** Binding i of group 0 is element i. */
-  readonly bindings: readonly PlanBinding[];
-  readonly workgroups: readonly [number, number, number];
-}
-
-export interface PlanTensor {
-  readonly buffer: string;
-  readonly offsetBytes: number;
-  readonly dtype: PlanDtype;
-  readonly shape: readonly number[];
-}
-
-/** What the executor needs of a plan; `compiler/schedule` makes more of it. */
 export interface ExecutablePlan {
-  readonly buffers: readonly PlanBuffer[];
-  readonly kernels: readonly PlanKernel[];
+  readonly buffers: readonly Omit<PlanBuffer, 'role'>[];
+  readonly kernels: readonly ExecutableKernel[];
   readonly tensors: Readonly<Record<string, PlanTensor>>;
 }
 
 /** A tensor's elements on the host; f16 as its bits. */
-export type HostArray = Float32Array | Int32Array | Uint32Array | Uint16Array;
+export type HostArray = Float32Array | Int32Array | Uint16Array;
 
 export interface ExecutorOptions {
   /** Buffers of another executor to use in place of new ones, by id: parameters shared between the steps of a curriculum. */
@@ -270,7 +248,7 @@ async function profileSteps(opened: OpenedDevice, steps: readonly Step[]): Promi
   return timings;
 }
 
-const hostArrays = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array } as const;
+const hostArrays = { f32: Float32Array, f16: Uint16Array, i32: Int32Array } as const;
 
 function planTensor(plan: ExecutablePlan, name: string): PlanTensor {
   if (!Object.hasOwn(plan.tensors, name)) throw new Error(`the plan has no tensor '${name}'`);

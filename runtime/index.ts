@@ -15,6 +15,7 @@ export {
 } from './errors.ts';
 export {
   createExecutor,
+  type ExecutableKernel,
   type ExecutablePlan,
   type Executor,
   type ExecutorOptions,
@@ -23,7 +24,7 @@ export {
 } from './executor.ts';
 export { floatsToHalves, floatToHalf, halfToFloat, halvesToFloats } from './halfFloat.ts';
 export { KernelError } from './pipelines.ts';
-export { bytesText, planBytes } from './planChecks.ts';
+export { bytesText } from './planChecks.ts';
 export {
   parseSafetensors,
   readSafetensors,

@@ -7,9 +7,10 @@
  */
 
 import { freemem, totalmem } from 'node:os';
+import { planBytes } from '../compiler/schedule/plan.ts';
 import type { TargetLimits } from '../kernels/target.ts';
 import { MachineError } from './errors.ts';
-import type { ExecutablePlan, PlanKernel } from './executor.ts';
+import type { ExecutableKernel, ExecutablePlan } from './executor.ts';
 
 /** Throws MachineError where the plan exceeds a limit of the device, and Error where the plan contradicts itself. */
 export function checkPlan(plan: ExecutablePlan, limits: TargetLimits, deviceClass: 'cpu' | 'gpu'): void {
@@ -35,11 +36,6 @@ export function checkPlan(plan: ExecutablePlan, limits: TargetLimits, deviceClas
   }
 }
 
-/** What the plan's buffers take together. */
-export function planBytes(plan: ExecutablePlan): number {
-  return plan.buffers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-}
-
 /** `1.5 GiB`, `12 KiB`. */
 export function bytesText(bytes: number): string {
   const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
@@ -48,7 +44,7 @@ export function bytesText(bytes: number): string {
   return `${value >= 100 || Number.isInteger(value) ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
 }
 
-function checkKernel(plan: ExecutablePlan, kernel: PlanKernel, limits: TargetLimits): void {
+function checkKernel(plan: ExecutablePlan, kernel: ExecutableKernel, limits: TargetLimits): void {
   const { label, bindings, workgroups } = kernel;
   if (bindings.length > limits.maxStorageBuffersPerShaderStage) {
     throw new MachineError(
