@@ -215,26 +215,30 @@ class Registers {
     // A constraint is tested as soon as its last axis has a value; the later axes still stand at 0 and do not matter to it.
     const tests: Test[][] = Array.from({ length: rank + 1 }, () => []);
     for (const c of domain) tests[Math.max(0, ...c.affine.terms.map((term) => term.axis + 1))].push(this.test(c));
-    const steps = axes.map((_, axis) =>
-      this.affines.flatMap((a, slot) =>
+    const steps = axes.map((_, axis) => {
+      const moved = this.affines.flatMap((a, slot) =>
         a.terms.filter((term) => term.axis === axis).map(({ coefficient }) => ({ slot, coefficient })),
-      ),
-    );
+      );
+      return { slots: moved.map(({ slot }) => slot), coefficients: moved.map(({ coefficient }) => coefficient) };
+    });
     this.affines.forEach((a, slot) => {
       values[slot] = a.constant;
     });
     const descend = (depth: number): void => {
-      for (const test of tests[depth]) if (!test()) return;
+      const settled = tests[depth];
+      for (let k = 0; k < settled.length; k++) if (!settled[k]()) return;
       if (depth === rank) {
         visit();
         return;
       }
       const { extent } = axes[depth];
+      const { slots, coefficients } = steps[depth];
+      const count = slots.length;
       for (let i = 0; i < extent; i++) {
         descend(depth + 1);
-        for (const { slot, coefficient } of steps[depth]) values[slot] += coefficient;
+        for (let k = 0; k < count; k++) values[slots[k]] += coefficients[k];
       }
-      for (const { slot, coefficient } of steps[depth]) values[slot] -= coefficient * extent;
+      for (let k = 0; k < count; k++) values[slots[k]] -= coefficients[k] * extent;
     };
     descend(0);
   }

@@ -1,0 +1,93 @@
+/**
+ * Gives large or compared subexpressions a tensor of their own, before differentiation:
+ *
+ *   y[i] sum= exp(a[i] + … + z[i])^2   →   y~1[i] sum= a[i] + … + z[i]     y[i] sum= exp(y~1[i])^2
+ *   m[i] max= a[i, j] * b[j]           →   m~1[i, j] sum= a[i, j] * b[j]   m[i] max= m~1[i, j]
+ *
+ * The first because each of n loads under a non-linear operation would carry all n in its derivative, n² in all; the second because
+ * the derivative of max asks where the value equals the result, and two computations of one value may differ in their last bit.
+ */
+import { axisIndex } from '../ir/affine.ts';
+import { equation as makeEquation } from '../ir/equation.ts';
+import { children, loadAxes, loads, product, sum } from '../ir/expression.ts';
+import { expressionKey } from '../ir/hash.ts';
+import type { Equation, Expression, Program, Tensor } from '../ir/program.ts';
+import { freshName } from './names.ts';
+
+/** Loads times nodes of an equation from which on its derivatives would be too large to write out. */
+const LARGE_DERIVATIVE = 4096;
+/** Smallest number of loads in an operand that is worth a tensor. */
+const LARGE_OPERAND = 16;
+
+/** `concerned` says which tensors will be differentiated through. */
+export function outline(program: Program, concerned: ReadonlySet<string>): Program {
+  const taken = new Set(program.tensors.map((tensor) => tensor.name));
+  const tensors = program.tensors.flatMap((tensor): readonly Tensor[] => {
+    const { source } = tensor;
+    if (source.kind !== 'computed' || !concerned.has(tensor.name)) return [tensor];
+    const made: Tensor[] = [];
+    const equations = source.equations.map((e) => {
+      const known = new Map<string, Expression>();
+      const axes = e.axes.map((_, axis) => axis);
+      const shape = e.axes.map((axis) => axis.extent);
+      const store = (value: Expression): Expression => {
+        const key = expressionKey(value);
+        const before = known.get(key);
+        if (before !== undefined) return before;
+        const stored = makeEquation({ axes: e.axes, domain: e.domain, store: axes.map(axisIndex), value });
+        // What is stored may itself be too large; its parts come before it.
+        const inner = outlineEquation(stored, store);
+        const name = freshName(`${tensor.name}~${made.length + 1}`, taken);
+        made.push({ name, dtype: tensor.dtype, shape, source: { kind: 'computed', equations: [inner] } });
+        const read = loadAxes(name, axes);
+        known.set(key, read);
+        return read;
+      };
+      return outlineEquation(e, store);
+    });
+    return made.length === 0 ? [tensor] : [...made, { ...tensor, source: { kind: 'computed', equations } }];
+  });
+  return { ...program, tensors };
+}
+
+function outlineEquation(equation: Equation, store: (value: Expression) => Expression): Equation {
+  const { value, reducer } = equation;
+  if ((reducer === 'max' || reducer === 'min') && value.kind !== 'load') return { ...equation, value: store(value) };
+  if (loads(value).length * nodeCount(value) <= LARGE_DERIVATIVE) return equation;
+  return { ...equation, value: outlineOperands(value, store) };
+}
+
+/** Stores the large operands of what is not linear in them; a sum's terms, and a lone factor beside constants, stay. */
+function outlineOperands(e: Expression, store: (value: Expression) => Expression): Expression {
+  const go = (part: Expression): Expression => outlineOperands(part, store);
+  const outlined = (part: Expression): Expression =>
+    part.kind !== 'load' && loads(part).length >= LARGE_OPERAND ? store(part) : go(part);
+  switch (e.kind) {
+    case 'constant':
+    case 'index':
+    case 'load':
+    case 'random':
+      return e;
+    case 'sum':
+      return sum(e.terms.map(go));
+    case 'product': {
+      const linear = e.factors.filter((factor) => factor.kind !== 'constant').length === 1;
+      return product(e.factors.map(linear ? go : outlined));
+    }
+    case 'unary':
+      return { ...e, operand: outlined(e.operand) };
+    case 'binary':
+      return { ...e, left: outlined(e.left), right: outlined(e.right) };
+    case 'select':
+      // A branch may be evaluated only where it is taken, so nothing of it is stored whole.
+      return e;
+    default:
+      return e satisfies never;
+  }
+}
+
+function nodeCount(e: Expression): number {
+  let count = 1;
+  for (const child of children(e)) count += nodeCount(child);
+  return count;
+}
