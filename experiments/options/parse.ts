@@ -1,0 +1,239 @@
+/**
+ * From the words after `mlbtc train icl` to a full set of options: defaults, then a preset, then a run's config, then the
+ * command line, each overriding the one before.
+ *
+ * The trap: `-` and `_` are equal in names, and a name may itself begin with `no` — so `--no-x` is tried only when no option
+ * is called that.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { closest } from '../../compiler/syntax/suggest.ts';
+import { UsageError, UserError } from '../../runtime/errors.ts';
+import { experimentsFolder, presetNames } from '../library.ts';
+import { type IclOptions, iclAliases, iclTable } from './icl.ts';
+import type { SizeValue } from './mixers.ts';
+import { type OptionRow, readWord, showValue } from './table.ts';
+
+export interface ResolvedIcl {
+  readonly options: IclOptions;
+  /** Sizes of the score given by `-s`. */
+  readonly sizes: Readonly<Record<string, SizeValue>>;
+  /** What a person should hear about, such as ignored options. */
+  readonly notes: readonly string[];
+  readonly preset: string | undefined;
+}
+
+/** Layers of values by canonical name; `sizes` go along. */
+interface Layer {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly sizes: Readonly<Record<string, SizeValue>>;
+}
+
+/** Words of the command line that are not options of the table. */
+const specialOptions = ['preset', 'config', 's', 'size', 'help'];
+const rows: Readonly<Record<string, OptionRow<unknown>>> = iclTable;
+const canonicalNames = new Map(
+  [...Object.keys(iclTable).map((name) => [name, name]), ...Object.entries(iclAliases)].map(([from, to]) => [
+    normal(from),
+    to,
+  ]),
+);
+
+function normal(name: string): string {
+  return name.replaceAll('-', '_').toLowerCase();
+}
+
+/** Reads the words after `mlbtc train icl`. Throws UsageError for the command line's mistakes, UserError for a file's. */
+export function resolveIcl(words: readonly string[]): ResolvedIcl {
+  const commandLine = readWords(words);
+  const preset = commandLine.preset === undefined ? emptyLayer : readPreset(commandLine.preset);
+  const config = commandLine.config === undefined ? emptyLayer : readConfig(commandLine.config);
+  const given: Record<string, unknown> = {};
+  for (const layer of [preset, config, commandLine]) {
+    // A score replaces a score, whichever way either is named.
+    if (layer.values.structure && !layer.values.token_mixing_struct) given.token_mixing_struct = null;
+    if (layer.values.token_mixing_struct && !layer.values.structure) given.structure = null;
+    Object.assign(given, layer.values);
+  }
+  const options = complete(given);
+  const ignored = Object.keys(commandLine.values).filter((name) => /^wandb_(?!log)/.test(name));
+  const notes = ignored.length > 0 ? [`note: ${ignored.map((name) => `--${name}`).join(', ')} ignored`] : [];
+  return {
+    options,
+    sizes: { ...preset.sizes, ...config.sizes, ...commandLine.sizes },
+    notes,
+    preset: commandLine.preset,
+  };
+}
+
+/** All options from those given, the others at their defaults. Throws UsageError for those that must be given. */
+export function complete(given: Readonly<Record<string, unknown>>): IclOptions {
+  const values: Record<string, unknown> = {};
+  const missing: string[] = [];
+  for (const [name, row] of Object.entries(rows)) {
+    const value = given[name] === undefined ? row.fallback : given[name];
+    if (value === undefined) missing.push(`--${name}`);
+    values[name] = value;
+  }
+  if (missing.length > 0) {
+    throw new UsageError(
+      `missing: ${missing.join(', ')}; or start from a preset: --preset ${presetNames().join(' | ')}`,
+    );
+  }
+  return values as unknown as IclOptions;
+}
+
+const emptyLayer: Layer = { values: {}, sizes: {} };
+
+interface CommandLine extends Layer {
+  readonly preset: string | undefined;
+  readonly config: string | undefined;
+}
+
+function readWords(words: readonly string[]): CommandLine {
+  const values: Record<string, unknown> = {};
+  const sizes: Record<string, SizeValue> = {};
+  const special: Record<string, string> = {};
+  for (let at = 0; at < words.length; at += 1) {
+    const word = words[at];
+    if (word === '-s' || word === '--size' || /^-s./.test(word)) {
+      if (/^-s./.test(word)) Object.assign(sizes, readSize(word.slice(2)));
+      else if (words[at + 1] === undefined) throw new UsageError('-s needs NAME=VALUE, for example -s rank=8');
+      while (words[at + 1] !== undefined && !words[at + 1].startsWith('-')) {
+        at += 1;
+        Object.assign(sizes, readSize(words[at]));
+      }
+      continue;
+    }
+    const match = /^--([^=]+)(?:=(.*))?$/s.exec(word);
+    if (match === null) {
+      throw new UsageError(`'${word}' is not an option; options are written --name VALUE or --name=VALUE`);
+    }
+    const { name, value } = readOption(match[1], match[2], () => {
+      const next = words[at + 1];
+      return next;
+    });
+    if (value.took) at += 1;
+    if (specialOptions.includes(name)) special[name] = String(value.value);
+    else values[name] = value.value;
+  }
+  return { values, sizes, preset: special.preset, config: special.config };
+}
+
+interface Taken {
+  readonly value: unknown;
+  /** Whether the value was the next word. */
+  readonly took: boolean;
+}
+
+function readOption(written: string, attached: string | undefined, next: () => string | undefined) {
+  const key = normal(written);
+  if (specialOptions.includes(key)) return { name: key, value: takeWord(written, attached, next()) };
+  const name = canonicalNames.get(key);
+  if (name !== undefined) return { name, value: takeValue(name, written, attached, next()) };
+  const positiveName = key.startsWith('no_') ? canonicalNames.get(key.slice(3)) : undefined;
+  if (positiveName !== undefined && rows[positiveName].kind === 'boolean') {
+    if (attached !== undefined) throw new UsageError(`--${written} takes no value`);
+    return { name: positiveName, value: { value: false, took: false } };
+  }
+  const near = closest(key, [...canonicalNames.keys(), 'preset', 'config']);
+  const help =
+    near === undefined ? '`mlbtc train icl --help` lists them' : `did you mean --${canonicalNames.get(near) ?? near}?`;
+  throw new UsageError(`unknown option --${written}; ${help}`);
+}
+
+function takeWord(written: string, attached: string | undefined, next: string | undefined): Taken {
+  if (attached !== undefined) return { value: attached, took: false };
+  if (next === undefined || next.startsWith('--')) throw new UsageError(`--${written} needs a value`);
+  return { value: next, took: true };
+}
+
+function takeValue(name: string, written: string, attached: string | undefined, next: string | undefined): Taken {
+  const row = rows[name];
+  if (row.kind === 'boolean' && attached === undefined) {
+    const took = next !== undefined && /^(true|false)$/i.test(next);
+    return { value: took ? readWord('boolean', next) : true, took };
+  }
+  const { value, took } = takeWord(written, attached, next);
+  const read = readWord(row.kind, String(value));
+  return { value: validated(name, read, (problem) => new UsageError(`--${written} ${value}: ${problem}`)), took };
+}
+
+function validated(name: string, value: unknown, fail: (problem: string) => Error): unknown {
+  const row = rows[name];
+  const result = row.schema.safeParse(value);
+  if (result.success) return result.data;
+  const near = typeof value === 'string' && row.choices ? closest(value, row.choices) : undefined;
+  throw fail(`${result.error.issues[0].message}${near === undefined ? '' : `; did you mean ${near}?`}`);
+}
+
+/** `rank=8` or `ranks=[4,2,2]`. */
+export function readSize(word: string): Record<string, SizeValue> {
+  const match = /^([\p{L}][\p{L}\p{N}_]*)=(.+)$/u.exec(word);
+  const list = match === null ? null : /^\[(.*)\]$/.exec(match[2]);
+  const whole = /^\s*\d+\s*$/;
+  const parts = list === null ? [] : list[1].split(',');
+  if (match === null || (list === null ? !whole.test(match[2]) : !parts.every((part) => whole.test(part)))) {
+    throw new UsageError(`-s ${word}: write NAME=8 or NAME=[4,2,2], whole numbers from 0 on`);
+  }
+  return { [match[1]]: list === null ? Number(match[2]) : parts.map(Number) };
+}
+
+function readPreset(name: string): Layer {
+  const names = presetNames();
+  if (!names.includes(name)) {
+    const near = closest(name, names);
+    throw new UsageError(`no preset '${name}'; ${near ? `did you mean ${near}?` : `there are: ${names.join(', ')}`}`);
+  }
+  return readLayer(join(experimentsFolder, 'presets', `${name}.yaml`));
+}
+
+function readConfig(path: string): Layer {
+  const layer = readLayer(path);
+  // The folder of the run that is repeated is not the folder of the new one.
+  const { out_dir: _, ...values } = layer.values;
+  return { ...layer, values };
+}
+
+const sizesSchema = z.record(z.string(), z.union([z.int().min(0), z.array(z.int().min(0))]));
+
+/** A preset or a config: a YAML map of options under their names, and `sizes`. Throws UserError where it is none. */
+export function readLayer(path: string): Layer {
+  let content: unknown;
+  try {
+    content = parseYaml(readFileSync(path, 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== undefined && (error as NodeJS.ErrnoException).syscall) throw error;
+    throw new UserError(`${path}: not YAML: ${(error as Error).message.split('\n')[0]}`);
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    throw new UserError(`${path}: a map of options is expected, as a run's config.yaml holds it`);
+  }
+  const values: Record<string, unknown> = {};
+  let sizes: Readonly<Record<string, SizeValue>> = {};
+  for (const [written, value] of Object.entries(content)) {
+    if (written === 'sizes') {
+      const result = sizesSchema.safeParse(value ?? {});
+      if (!result.success) throw new UserError(`${path}: sizes: whole numbers or lists of them are expected`);
+      sizes = result.data;
+      continue;
+    }
+    const name = canonicalNames.get(normal(written));
+    if (name === undefined) {
+      const near = closest(normal(written), canonicalNames.keys());
+      throw new UserError(
+        `${path}: unknown option '${written}'${near ? `; did you mean ${canonicalNames.get(near)}?` : ''}`,
+      );
+    }
+    const row = rows[name];
+    const native = typeof value === 'string' ? readWord(row.kind, value) : value;
+    values[name] = validated(
+      name,
+      native,
+      (problem) => new UserError(`${path}: ${written}: ${showValue(value)} ${problem}`),
+    );
+  }
+  return { values, sizes };
+}

@@ -1,0 +1,123 @@
+/**
+ * Rows of an option table and what can be done with any of them: read a value from the command line or from YAML, write it
+ * back. One table of rows (`icl.ts`) is the only place that knows an option; parsing, help, presets and `config.yaml` read it.
+ *
+ * The trap: a value has two spellings, text on the command line (`True`, `16|8|4|4`) and a YAML value in a preset or a run's
+ * config. Both go through the row's one zod schema, so that neither admits what the other refuses.
+ */
+import { z } from 'zod';
+
+export type OptionKind = 'integer' | 'number' | 'boolean' | 'text' | 'list' | 'choice';
+
+export interface OptionRow<T> {
+  readonly kind: OptionKind;
+  readonly schema: z.ZodType<T>;
+  /** Undefined: has to be given. */
+  readonly fallback: T | undefined;
+  readonly help: string;
+  readonly choices?: readonly string[];
+}
+
+export type OptionTable = Readonly<Record<string, OptionRow<unknown>>>;
+
+export type OptionValues<Table> = {
+  readonly [Name in keyof Table]: Table[Name] extends OptionRow<infer T> ? T : never;
+};
+
+interface Limits {
+  readonly min?: number;
+  readonly max?: number;
+  /** Smallest value that is not allowed: `above: 0` for a positive number. */
+  readonly above?: number;
+}
+
+function numberSchema(base: z.ZodNumber, { min, max, above }: Limits): z.ZodNumber {
+  let schema = base;
+  if (min !== undefined) schema = schema.min(min, `must be at least ${min}`);
+  if (max !== undefined) schema = schema.max(max, `must be at most ${max}`);
+  if (above !== undefined) schema = schema.gt(above, `must be more than ${above}`);
+  return schema;
+}
+
+const wholeNumber = z.number('must be a whole number').int('must be a whole number');
+const realNumber = z.number('must be a number');
+
+export function integer(fallback: number | undefined, help: string, limits: Limits = {}): OptionRow<number> {
+  return { kind: 'integer', schema: numberSchema(wholeNumber, limits), fallback, help };
+}
+
+/** A whole number or `none`. */
+export function optionalInteger(help: string, limits: Limits = {}): OptionRow<number | null> {
+  return { kind: 'integer', schema: numberSchema(wholeNumber, limits).nullable(), fallback: null, help };
+}
+
+export function real(fallback: number, help: string, limits: Limits = {}): OptionRow<number> {
+  return { kind: 'number', schema: numberSchema(realNumber, limits), fallback, help };
+}
+
+export function flag(fallback: boolean, help: string): OptionRow<boolean> {
+  return { kind: 'boolean', schema: z.boolean('must be True or False'), fallback, help };
+}
+
+export function text(help: string): OptionRow<string | null> {
+  return { kind: 'text', schema: z.string('must be a text').nullable(), fallback: null, help };
+}
+
+export function integerList(help: string): OptionRow<readonly number[] | null> {
+  const schema = z
+    .array(numberSchema(wholeNumber, { min: 1 }), 'must be a list such as 16|8|4|4')
+    .min(1)
+    .nullable();
+  return { kind: 'list', schema, fallback: null, help };
+}
+
+export function choice<const T extends string>(choices: readonly T[], fallback: T, help: string): OptionRow<T> {
+  const schema = z.enum(choices as readonly [T, ...T[]], `must be one of ${choices.join(', ')}`);
+  return { kind: 'choice', schema: schema as unknown as z.ZodType<T>, fallback, help, choices };
+}
+
+/** `choice` that may be left out. */
+export function optionalChoice<const T extends string>(choices: readonly T[], help: string): OptionRow<T | null> {
+  const schema = z.enum(choices as readonly [T, ...T[]], `must be one of ${choices.join(', ')}`).nullable();
+  return { kind: 'choice', schema: schema as unknown as z.ZodType<T | null>, fallback: null, help, choices };
+}
+
+const booleanWords: Readonly<Record<string, boolean>> = {
+  true: true,
+  yes: true,
+  1: true,
+  false: false,
+  no: false,
+  0: false,
+};
+
+/** What a word of the command line says for a row, before its schema judges it; a word that fits no reading stays a word. */
+export function readWord(kind: OptionKind, word: string): unknown {
+  const lower = word.toLowerCase();
+  if (lower === 'none' || lower === 'null') return null;
+  switch (kind) {
+    case 'boolean':
+      return booleanWords[lower] ?? word;
+    case 'integer':
+    case 'number':
+      return /^[-+]?(\d[\d_]*\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(word) ? Number(word.replaceAll('_', '')) : word;
+    case 'list':
+      return word
+        .replace(/^\[|\]$/g, '')
+        .split(/[|,]/)
+        .map((part) => (/^\s*\d+\s*$/.test(part) ? Number(part) : part));
+    case 'text':
+    case 'choice':
+      return word;
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** How a value is written back on a command line or shown in help. */
+export function showValue(value: unknown): string {
+  if (value === null || value === undefined) return 'none';
+  if (typeof value === 'boolean') return value ? 'True' : 'False';
+  if (Array.isArray(value)) return value.join('|');
+  return String(value);
+}

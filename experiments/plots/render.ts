@@ -1,0 +1,64 @@
+/**
+ * Charts to pictures: Vega draws the SVG, resvg the PNG, both in this process.
+ *
+ * The trap: a machine without fonts draws a PNG without any text and says nothing. So the font that comes with the bundled
+ * software device is taken where it is there, and the system's fonts otherwise.
+ */
+import { join } from 'node:path';
+import { Resvg } from '@resvg/resvg-js';
+import { parse, View } from 'vega';
+import { compile, type TopLevelSpec } from 'vega-lite';
+import { writeFileAtomically } from '../../runtime/atomicFile.ts';
+import { unpackBundled } from '../../runtime/bundledArchive.ts';
+
+/** Pixels a unit of the SVG: enough for a slide. */
+const pngZoom = 2;
+const bundledFonts = ['OpenSans-Regular.ttf', 'OpenSans-Bold.ttf'];
+
+/** Writes `NAME.svg` and `NAME.png` into a folder. */
+export async function renderChart(spec: TopLevelSpec, folder: string, name: string): Promise<void> {
+  const svg = await chartSvg(spec);
+  writeFileAtomically(join(folder, `${name}.svg`), [svg]);
+  writeFileAtomically(join(folder, `${name}.png`), [chartPng(svg)]);
+}
+
+export async function chartSvg(spec: TopLevelSpec): Promise<string> {
+  const view = new View(parse(compile(spec).spec), { renderer: 'none' });
+  try {
+    return await view.toSVG();
+  } finally {
+    view.finalize();
+  }
+}
+
+export function chartPng(svg: string): Uint8Array {
+  const fontFiles = bundledFontFiles();
+  const font =
+    fontFiles.length > 0
+      ? {
+          fontFiles: [...fontFiles],
+          loadSystemFonts: false,
+          defaultFontFamily: 'Open Sans',
+          sansSerifFamily: 'Open Sans',
+        }
+      : { loadSystemFonts: true };
+  return new Resvg(svg, { font, fitTo: { mode: 'zoom', value: pngZoom }, background: 'white' }).render().asPng();
+}
+
+let fontFilesMemo: readonly string[] | undefined;
+
+/** Paths of the bundled fonts, unpacked at first use; none where the package that holds them is not installed. */
+function bundledFontFiles(): readonly string[] {
+  fontFilesMemo ??= unpackFonts();
+  return fontFilesMemo;
+}
+
+function unpackFonts(): readonly string[] {
+  try {
+    const folder = unpackBundled({ archive: 'fonts', names: bundledFonts });
+    return bundledFonts.map((name) => join(folder, name));
+  } catch {
+    // No such package here, or one of another version: the system's fonts have to do.
+    return [];
+  }
+}
