@@ -58,7 +58,7 @@ export function checkDepth(file: string, tokens: readonly IToken[]): Diagnostic[
     if (depth <= depthLimit / 2) reported = false;
     if (depth > depthLimit && !reported) {
       reported = true;
-      const span = { file, start: token.startOffset, end: token.startOffset + token.image.length };
+      const span = { file, start: token.startOffset, end: token.endOffset! + 1 };
       const message = `this is nested more than ${depthLimit} deep`;
       const help = 'define a part of it by an equation of its own and read that here';
       diagnostics.push(error('E0102', span, message, help));

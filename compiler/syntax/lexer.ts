@@ -45,11 +45,12 @@ export function tokenize(source: Source): Lexed {
   const result = lexer.tokenize(text);
   const diagnostics: Diagnostic[] = [];
   for (const token of [...result.tokens, ...(result.groups.skipped ?? [])]) {
+    const written = token.image;
+    // Set here, as the lexer leaves it out when it tracks offsets only, and an alias's image will not be what was written.
+    token.endOffset = token.startOffset + written.length - 1;
     const mistake = mistakes.get(token.tokenType);
     if (mistake === undefined) continue;
-    const written = token.image;
-    const end = token.startOffset + written.length;
-    const span = { file, start: token.startOffset, end };
+    const span = { file, start: token.startOffset, end: token.endOffset + 1 };
     diagnostics.push(error(mistake.code, span, mistake.message(written), mistake.help?.(written)));
     if (mistake.image !== undefined) token.image = mistake.image;
   }

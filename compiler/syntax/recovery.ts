@@ -19,6 +19,7 @@ import { type Code, error } from './codes.ts';
 import type { Diagnostic, Source, Span } from './diagnostic.ts';
 import type { Lexed } from './lexer.ts';
 import * as T from './tokens.ts';
+import { itemWords, meantWord } from './vocabulary.ts';
 
 /** Mistakes in one file after which the rest is not looked at. */
 export const mistakeLimit = 100;
@@ -62,6 +63,7 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
   protected diagnostics: Diagnostic[] = [];
   private comments: readonly Comment[] = [];
   private unreadable: readonly Diagnostic[] = [];
+  private readonly reported = new Set<number>();
   private commentCursor = 0;
   private stopped = false;
 
@@ -78,6 +80,8 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
     this.diagnostics = [];
     this.comments = lexed.comments;
     this.unreadable = lexed.diagnostics.filter((d) => d.code === 'E0103');
+    this.reported.clear();
+    for (const { span } of lexed.diagnostics) this.reported.add(span.start);
     this.commentCursor = 0;
     this.stopped = false;
     this.input = [...lexed.tokens];
@@ -90,7 +94,7 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
   }
 
   protected endOf(token: IToken): number {
-    return token.tokenType === EOF ? 0 : token.startOffset + (token.endOffset! - token.startOffset + 1);
+    return token.tokenType === EOF ? 0 : token.endOffset! + 1;
   }
 
   /** From a token to the last one consumed. */
@@ -114,6 +118,13 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
   protected atNewLine(): boolean {
     if (this.LA(0).tokenType === EOF || this.LA(1).tokenType === EOF) return true;
     return /[\n\r]/.test(this.source.text.slice(this.endOf(this.LA(0)), this.LA(1).startOffset));
+  }
+
+  /** Whether the token before the next one stands on the same line and ends an operand. */
+  protected operandBefore(): boolean {
+    const before = this.LA(0);
+    const ends = [T.Name, T.NumberLiteral, T.RightParen, T.RightBracket];
+    return !this.atNewLine() && ends.some((type) => tokenMatcher(before, type));
   }
 
   protected lineOf(offset: number): number {
@@ -144,7 +155,8 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
 
   /** Reports and goes on. A second mistake at the same place is the first one's echo. */
   protected report(code: Code, span: Span, message: string, help?: string): void {
-    if (this.RECORDING_PHASE || this.stopped || this.diagnostics.some((d) => d.span.start === span.start)) return;
+    if (this.RECORDING_PHASE || this.stopped || this.reported.has(span.start)) return;
+    this.reported.add(span.start);
     this.diagnostics.push(error(code, span, message, help));
     if (this.diagnostics.length < mistakeLimit) return;
     this.stopped = true;
@@ -190,7 +202,8 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
     } catch (mistake) {
       if (mistake instanceof Error && isRecognitionException(mistake)) this.reportExpecting(mistake.message, 'E0106');
       else if (!(mistake instanceof Abandoned)) throw mistake;
-      if (this.LA(1) === before && before.tokenType !== EOF) this.SKIP_TOKEN();
+      const stuck = this.LA(1) === before && before.tokenType !== EOF;
+      if (stuck && skip !== this.skipToBlock) this.SKIP_TOKEN();
       skip();
       return undefined;
     }
@@ -200,7 +213,7 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
     let open = 0;
     for (let type = this.LA(1).tokenType; type !== EOF; type = this.LA(1).tokenType) {
       if (type === T.Structure) return;
-      if (open === 0 && (type === T.RightBrace || itemStarts.has(type) || this.equationBegins())) return;
+      if (open === 0 && (type === T.RightBrace || itemStarts.has(type) || this.itemBegins())) return;
       if (type === T.LeftBrace) open++;
       if (type === T.RightBrace) open--;
       this.SKIP_TOKEN();
@@ -211,10 +224,14 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
     while (this.LA(1).tokenType !== EOF && !topStarts.has(this.LA(1).tokenType)) this.SKIP_TOKEN();
   };
 
+  protected skipLine = (): void => {
+    while (this.LA(1).tokenType !== EOF && !this.atNewLine()) this.SKIP_TOKEN();
+  };
+
   /** After a broken header: to its `{`, unless an item begins before. */
   protected skipToBlock = (): void => {
     for (let type = this.LA(1).tokenType; type !== EOF; type = this.LA(1).tokenType) {
-      if (type === T.LeftBrace || type === T.RightBrace || itemStarts.has(type) || this.equationBegins()) return;
+      if (type === T.LeftBrace || type === T.RightBrace || itemStarts.has(type) || this.itemBegins()) return;
       this.SKIP_TOKEN();
     }
   };
@@ -230,9 +247,10 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
     return this.SKIP_TOKEN();
   }
 
-  /** At the beginning of a line: a name, members, brackets, then `=` or `+=`. */
-  private equationBegins(): boolean {
+  /** At the beginning of a line: a misspelt item, or a name, members, brackets, then `=` or `+=`. */
+  private itemBegins(): boolean {
     if (!this.is(T.Name) || !this.atNewLine()) return false;
+    if (this.is(T.Name, 2) && meantWord(this.LA(1).image, itemWords) !== undefined) return true;
     let open = 0;
     for (let ahead = 2; ahead < 200; ahead++) {
       const type = this.LA(ahead).tokenType;
