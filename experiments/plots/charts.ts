@@ -97,7 +97,14 @@ function chart(
     background: 'white',
     title: { text: title, subtitle, anchor: 'start', offset: 14 },
     data: { values: points.map((point) => ({ ...point, y: point.y > 0 ? point.y : farBelow })) },
-    mark: { type: 'line', clip: true, interpolate: 'linear' },
+    layer: [
+      { mark: { type: 'line', clip: true } },
+      // A single evaluation would be a line without length.
+      {
+        transform: [{ filter: `datum.series === 'held-out prompts'` }],
+        mark: { type: 'point', filled: true, size: 55, clip: true },
+      },
+    ],
     encoding: {
       x: {
         field: 'x',

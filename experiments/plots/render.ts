@@ -9,11 +9,11 @@ import { Resvg } from '@resvg/resvg-js';
 import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import { writeFileAtomically } from '../../runtime/atomicFile.ts';
-import { unpackBundled } from '../../runtime/bundledArchive.ts';
+import { hasBundledArchive, unpackBundled } from '../../runtime/bundledArchive.ts';
 
 /** Pixels a unit of the SVG: enough for a slide. */
 const pngZoom = 2;
-const bundledFonts = ['OpenSans-Regular.ttf', 'OpenSans-Bold.ttf'];
+const bundledFonts = { archive: 'fonts', names: ['OpenSans-Regular.ttf', 'OpenSans-Bold.ttf'] } as const;
 
 /** Writes `NAME.svg` and `NAME.png` into a folder. */
 export async function renderChart(spec: TopLevelSpec, folder: string, name: string): Promise<void> {
@@ -45,20 +45,9 @@ export function chartPng(svg: string): Uint8Array {
   return new Resvg(svg, { font, fitTo: { mode: 'zoom', value: pngZoom }, background: 'white' }).render().asPng();
 }
 
-let fontFilesMemo: readonly string[] | undefined;
-
 /** Paths of the bundled fonts, unpacked at first use; none where the package that holds them is not installed. */
 function bundledFontFiles(): readonly string[] {
-  fontFilesMemo ??= unpackFonts();
-  return fontFilesMemo;
-}
-
-function unpackFonts(): readonly string[] {
-  try {
-    const folder = unpackBundled({ archive: 'fonts', names: bundledFonts });
-    return bundledFonts.map((name) => join(folder, name));
-  } catch {
-    // No such package here, or one of another version: the system's fonts have to do.
-    return [];
-  }
+  if (!hasBundledArchive(bundledFonts.archive)) return [];
+  const folder = unpackBundled(bundledFonts);
+  return bundledFonts.names.map((name) => join(folder, name));
 }
