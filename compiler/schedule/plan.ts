@@ -1,0 +1,64 @@
+/**
+ * The plan: what the compiler gives and the runtime runs. Plain data, JSON-able; `manifest.json` of `mlbtcc build` is this with
+ * the WGSL in files of its own. The runtime knows nothing of tensors beyond what stands here.
+ */
+import type { Dtype } from '../ir/program.ts';
+
+export interface PlanBuffer {
+  readonly id: string;
+  /** A multiple of 4. */
+  readonly sizeBytes: number;
+  /** `temporary` buffers are shared by tensors whose lifetimes do not meet. */
+  readonly role: 'input' | 'output' | 'arena' | 'temporary';
+}
+
+export interface PlanBinding {
+  readonly buffer: string;
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+  readonly access: 'read' | 'read_write';
+  /** Tensors that lie there, for people. */
+  readonly tensors: readonly string[];
+}
+
+export interface PlanKernel {
+  readonly label: string;
+  readonly family: string;
+  readonly wgsl: string;
+  readonly entryPoint: string;
+  /** Hash of the code without names: kernels with one key share a pipeline. */
+  readonly key: string;
+  /** Binding i of group 0 is element i. */
+  readonly bindings: readonly PlanBinding[];
+  readonly workgroups: readonly [number, number, number];
+  readonly tuning: Readonly<Record<string, number | string>>;
+  readonly multiplyAdds: number;
+  /** Bytes that it must move at least: each binding once. */
+  readonly bytes: number;
+  readonly equations: readonly string[];
+}
+
+export interface PlanTensor {
+  readonly buffer: string;
+  readonly offsetBytes: number;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+}
+
+export interface Plan {
+  readonly buffers: readonly PlanBuffer[];
+  readonly kernels: readonly PlanKernel[];
+  /** Every tensor that lies in memory; those of `temporary` buffers only hold their value while it is needed. */
+  readonly tensors: Readonly<Record<string, PlanTensor>>;
+  readonly inputs: readonly string[];
+  readonly params: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+export function planMultiplyAdds(plan: Plan): number {
+  return plan.kernels.reduce((total, kernel) => total + kernel.multiplyAdds, 0);
+}
+
+export function planBytes(plan: { readonly buffers: readonly { readonly sizeBytes: number }[] }): number {
+  return plan.buffers.reduce((total, buffer) => total + buffer.sizeBytes, 0);
+}
