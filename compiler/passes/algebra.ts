@@ -1,0 +1,146 @@
+/**
+ * Rules of arithmetic on scalar expressions, from the leaves up.
+ *
+ *   1 * x + 0  →  x        --x  →  x        x / 4  →  0.25 * x        x ^ 1  →  x        sqrt(4)  →  2
+ *   select(always, a, b)  →  a        select(c, a, a)  →  a        2 * (3 * x)  →  6 * x
+ *
+ * The trap: a condition is decided by the box of the axes and by the equation's domain, never by the values.
+ */
+import { decide, isConstant } from '../ir/affine.ts';
+import { constant, divide, negate, product, select, sum, unary } from '../ir/expression.ts';
+import { affineKey, expressionKey } from '../ir/hash.ts';
+import type { Axis, Condition, Constraint, Expression } from '../ir/program.ts';
+import { binaryFunctions, comparisons, unaryFunctions } from '../ir/scalar.ts';
+
+export interface Surroundings {
+  readonly axes: readonly Axis[];
+  /** What holds wherever the expression is evaluated. */
+  readonly domain: readonly Constraint[];
+}
+
+/** The same object where no rule applies. */
+export function simplifyExpression(expression: Expression, where: Surroundings): Expression {
+  const go = (e: Expression): Expression => simplifyExpression(e, where);
+  switch (expression.kind) {
+    case 'constant':
+    case 'load':
+      return expression;
+    case 'index':
+      return isConstant(expression.affine) ? constant(expression.affine.constant) : expression;
+    case 'sum': {
+      const terms = mapSame(expression.terms, go);
+      return terms === expression.terms && isNormalSum(terms) ? expression : sum(terms);
+    }
+    case 'product': {
+      const factors = mapSame(expression.factors, go);
+      return factors === expression.factors && isNormalProduct(factors) ? expression : product(factors);
+    }
+    case 'unary': {
+      const operand = go(expression.operand);
+      if (expression.operator === 'negate') return negate(operand);
+      if (operand.kind === 'constant') return constant(unaryFunctions[expression.operator](operand.value));
+      return operand === expression.operand ? expression : unary(expression.operator, operand);
+    }
+    case 'binary':
+      return simplifyBinary({ ...expression, left: go(expression.left), right: go(expression.right) }, expression);
+    case 'select':
+      return simplifySelect(expression, where);
+    case 'random': {
+      const [seed, step] = [go(expression.seed), go(expression.step)];
+      return seed === expression.seed && step === expression.step ? expression : { ...expression, seed, step };
+    }
+    default:
+      return expression satisfies never;
+  }
+}
+
+type Binary = Extract<Expression, { kind: 'binary' }>;
+
+function simplifyBinary(rebuilt: Binary, original: Binary): Expression {
+  const { operator, left, right } = rebuilt;
+  if (left.kind === 'constant' && right.kind === 'constant') {
+    return constant(binaryFunctions[operator](left.value, right.value));
+  }
+  if (right.kind === 'constant') {
+    if (operator === 'divide') return divide(left, right);
+    if (operator === 'power' && right.value === 1) return left;
+    if (operator === 'power' && right.value === 0) return constant(1);
+  }
+  if (operator === 'divide' && left.kind === 'constant' && left.value === 0) return left;
+  return left === original.left && right === original.right ? original : rebuilt;
+}
+
+type Select = Extract<Expression, { kind: 'select' }>;
+
+function simplifySelect(expression: Select, where: Surroundings): Expression {
+  const { condition } = expression;
+  if (condition.kind === 'domain') {
+    const open = condition.constraints.filter((c) => !holdsIn(c, where));
+    if (open.some((c) => decide(c, where.axes) === 'never')) return simplifyExpression(expression.otherwise, where);
+    if (open.length === 0) return simplifyExpression(expression.then, where);
+    const then = simplifyExpression(expression.then, { ...where, domain: [...where.domain, ...open] });
+    const otherwise = simplifyExpression(expression.otherwise, where);
+    return rebuild(
+      expression,
+      open.length === condition.constraints.length ? condition : { kind: 'domain', constraints: open },
+      then,
+      otherwise,
+    );
+  }
+  const left = simplifyExpression(condition.left, where);
+  const right = simplifyExpression(condition.right, where);
+  if (left.kind === 'constant' && right.kind === 'constant') {
+    const taken = comparisons[condition.operator](left.value, right.value) ? expression.then : expression.otherwise;
+    return simplifyExpression(taken, where);
+  }
+  const same = left === condition.left && right === condition.right;
+  return rebuild(
+    expression,
+    same ? condition : { ...condition, left, right },
+    simplifyExpression(expression.then, where),
+    simplifyExpression(expression.otherwise, where),
+  );
+}
+
+function rebuild(original: Select, condition: Condition, then: Expression, otherwise: Expression): Expression {
+  if (then === otherwise || expressionKey(then) === expressionKey(otherwise)) return then;
+  const same = condition === original.condition && then === original.then && otherwise === original.otherwise;
+  return same ? original : select(condition, then, otherwise);
+}
+
+/** Whether the box or the domain says that a constraint holds. */
+export function holdsIn(constraint: Constraint, { axes, domain }: Surroundings): boolean {
+  if (decide(constraint, axes) === 'always') return true;
+  const key = affineKey(constraint.affine);
+  return domain.some((known) => known.kind === constraint.kind && affineKey(known.affine) === key);
+}
+
+function isNormalSum(terms: readonly Expression[]): boolean {
+  const last = terms.length - 1;
+  return (
+    terms.length > 1 &&
+    terms.every((term, i) => term.kind !== 'sum' && (term.kind !== 'constant' || (i === last && term.value !== 0)))
+  );
+}
+
+function isNormalProduct(factors: readonly Expression[]): boolean {
+  return (
+    factors.length > 1 &&
+    factors.every(
+      (factor, i) =>
+        factor.kind !== 'product' &&
+        (factor.kind !== 'constant' || (i === 0 && factor.value !== 1 && factor.value !== 0)),
+    )
+  );
+}
+
+/** The same array where every element stays the same object. */
+export function mapSame<T>(items: readonly T[], change: (item: T) => T): readonly T[] {
+  let changed = false;
+  const result = items.map((item) => {
+    const next = change(item);
+    if (next !== item) changed = true;
+    return next;
+  });
+  return changed ? result : items;
+}

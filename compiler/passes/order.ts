@@ -1,0 +1,340 @@
+/**
+ * The order of every contraction: an equation with three or more operands becomes a chain of equations with two.
+ *
+ *   y[n, 8·α + β] sum= L[β, α, γ] * R[γ, δ, β] * x[n, 8·γ + δ]
+ *   →  y~1[n, γ, β]  sum= R[γ, δ, β] * x[n, 8·γ + δ]
+ *      y[n, 8·α + β] sum= L[β, α, γ] * y~1[n, γ, β]
+ *
+ * Intermediates have one dimension for each of the equation's axes that is still live (`contraction-tree.ts`), in the equation's
+ * order, under the user's names. What else is decided here:
+ *  - a factor that is more than a load and spans less than its step's loop is computed once, as a tensor (`W / max(1, ρ / σ)`);
+ *  - axis-free factors join the smallest such factor, or the smallest operand; constants go to the last step;
+ *  - a step that sums nothing and has its parent's loop is part of its parent (row reductions of a product stay one equation);
+ *  - a constraint is asked in every step that has all its axes, an axis of an unasked one is kept;
+ *  - an intermediate that some tensor of the program already holds is read from there, and costs nothing in the search.
+ *
+ * The trap: a load may lie inside its tensor only because of the domain. Where a step could not ask the constraint that guards a
+ * load, the equation is left as it is.
+ */
+import { affine, axisIndex, range, subtract } from '../ir/affine.ts';
+import type { AxisSet } from '../ir/contraction.ts';
+import {
+  axesIn,
+  axesOfConstraint,
+  axesOfExpression,
+  axesOfStore,
+  axisSet,
+  factorsOf,
+  pointsOf,
+  readsTensor,
+} from '../ir/contraction.ts';
+import { equationsOf } from '../ir/equation.ts';
+import {
+  affinesOfIndex,
+  axisRenaming,
+  constant,
+  load,
+  loadAxes,
+  loads,
+  product,
+  renameAxes,
+  rewriteConstraint,
+} from '../ir/expression.ts';
+import { findPoint } from '../ir/feasible.ts';
+import type { Affine, Dtype, Equation, Expression, Index, Program, Tensor } from '../ir/program.ts';
+import { canonicalSum } from './canonical.ts';
+import type { Network, Tree } from './contraction-tree.ts';
+import { liveAxes, orderNetwork } from './contraction-tree.ts';
+import { plainStore, storesOnce } from './store.ts';
+
+export function orderContractions(program: Program): Program {
+  const workshop = new Workshop(program);
+  for (const tensor of program.tensors) workshop.add(tensor);
+  return { ...program, tensors: workshop.tensors };
+}
+
+/** What `orderContractions` decides about one equation before anything is made: undefined where it leaves it as it is. */
+export interface Plan {
+  readonly constant: number;
+  readonly factors: readonly Expression[];
+  readonly network: Network;
+}
+
+/** The equation as a network of operands; undefined where there is nothing to order. */
+export function planEquation(equation: Equation): Plan | undefined {
+  if (equation.reducer !== 'sum') return undefined;
+  const { constant: c, factors } = factorsOf(equation.value);
+  const operands = factors.filter((factor) => axesOfExpression(factor) !== 0n);
+  if (operands.filter(readsTensor).length < 2) return undefined;
+  const scalars = factors.filter((factor) => axesOfExpression(factor) === 0n);
+  const attached = attachScalars(operands, scalars, equation);
+  const network: Network = {
+    extents: equation.axes.map((axis) => axis.extent),
+    operands: attached.map(axesOfExpression),
+    store: axesOfStore(equation),
+    constraints: equation.domain.map(axesOfConstraint),
+  };
+  // An axis that nothing speaks of repeats every point.
+  const spoken = [...network.operands, ...network.constraints].reduce((all, axes) => all | axes, network.store);
+  const repeats = pointsOf(axisSet(equation.axes.map((_, axis) => axis)) & ~spoken, equation.axes);
+  return { constant: c * repeats, factors: attached, network };
+}
+
+function attachScalars(
+  operands: readonly Expression[],
+  scalars: readonly Expression[],
+  { axes }: Equation,
+): readonly Expression[] {
+  if (scalars.length === 0) return operands;
+  const size = (position: number): number => pointsOf(axesOfExpression(operands[position]), axes);
+  const positions = operands.map((_, position) => position).filter((position) => readsTensor(operands[position]));
+  const compound = positions.filter((position) => !isPlainLoad(operands[position]));
+  const smallest = (compound.length > 0 ? compound : positions).reduce((a, b) => (size(b) < size(a) ? b : a));
+  return operands.map((operand, position) => (position === smallest ? product([...scalars, operand]) : operand));
+}
+
+function isPlainLoad(expression: Expression): boolean {
+  return expression.kind === 'load' && expression.indices.every((index) => index.kind === 'affine');
+}
+
+interface Held {
+  readonly tensor: string;
+  /** Canonical axis number → dimension. */
+  readonly dimension: ReadonlyMap<number, number>;
+}
+
+/** The program as it grows, and what its tensors hold. */
+class Workshop {
+  readonly tensors: Tensor[] = [];
+  private readonly names: Set<string>;
+  private readonly shapes = new Map<string, readonly number[]>();
+  /** Canonical key with type → where it is held. */
+  private readonly held = new Map<string, Held>();
+  /** Names of the tensors that a held product reads: a quick no for most subsets. */
+  private readonly signatures = new Set<string>();
+
+  constructor(program: Program) {
+    this.names = new Set(program.tensors.map((tensor) => tensor.name));
+  }
+
+  add(tensor: Tensor): void {
+    const equations = equationsOf(tensor);
+    const ordered = equations.map((equation) => new Orderer(this, tensor, equation).order());
+    const changed = ordered.some((equation, i) => equation !== equations[i]);
+    this.push(changed ? { ...tensor, source: { kind: 'computed', equations: ordered } } : tensor);
+  }
+
+  push(tensor: Tensor): void {
+    this.tensors.push(tensor);
+    this.names.add(tensor.name);
+    this.shapes.set(tensor.name, tensor.shape);
+    const [only, ...others] = equationsOf(tensor);
+    if (only === undefined || others.length > 0 || only.reducer !== 'sum') return;
+    const kept = plainStore(only);
+    if (kept === undefined || kept.some((axis, d) => only.axes[axis].extent !== tensor.shape[d])) return;
+    this.hold(tensor.name, tensor.dtype, only, only.value, kept);
+  }
+
+  /** Notes that a tensor with one dimension for each of `kept` holds the sum of `value`. */
+  hold(name: string, dtype: Dtype, within: Equation, value: Expression, kept: readonly number[]): void {
+    const { key, numbering } = canonicalSum({ axes: within.axes, domain: within.domain, value, kept });
+    const dimension = new Map(kept.map((axis, d) => [numbering.get(axis) as number, d]));
+    if (!this.held.has(`${dtype} ${key}`)) this.held.set(`${dtype} ${key}`, { tensor: name, dimension });
+    this.signatures.add(signature([value]));
+  }
+
+  /** A load of the tensor that holds the sum, over the equation's axes. */
+  find(dtype: Dtype, within: Equation, value: Expression, kept: readonly number[]): Expression | undefined {
+    if (!this.signatures.has(signature([value]))) return undefined;
+    const { key, numbering } = canonicalSum({ axes: within.axes, domain: within.domain, value, kept });
+    const found = this.held.get(`${dtype} ${key}`);
+    if (found === undefined) return undefined;
+    const indices = new Array<Affine>(kept.length);
+    for (const axis of kept) indices[found.dimension.get(numbering.get(axis) as number) as number] = axisIndex(axis);
+    return load(found.tensor, indices);
+  }
+
+  mayHold(factors: readonly Expression[]): boolean {
+    return this.signatures.has(signature(factors));
+  }
+
+  shapeOf(name: string): readonly number[] {
+    return this.shapes.get(name) as readonly number[];
+  }
+
+  /** `y~1`, `y~2`, … */
+  freshName(target: string): string {
+    const stem = target.replace(/~\d+$/, '');
+    for (let i = 1; ; i++) if (!this.names.has(`${stem}~${i}`)) return `${stem}~${i}`;
+  }
+}
+
+function signature(factors: readonly Expression[]): string {
+  return factors
+    .flatMap((factor) => loads(factor).map((l) => l.tensor))
+    .sort()
+    .join(' ');
+}
+
+class Orderer {
+  private readonly workshop: Workshop;
+  private readonly target: Tensor;
+  private readonly equation: Equation;
+  private readonly dtype: Dtype;
+  private made = false;
+
+  constructor(workshop: Workshop, target: Tensor, equation: Equation) {
+    this.workshop = workshop;
+    this.target = target;
+    this.equation = equation;
+    this.dtype = target.dtype === 'i32' ? 'f32' : target.dtype;
+  }
+
+  order(): Equation {
+    const { equation } = this;
+    const plan = planEquation(equation);
+    if (plan === undefined || storesOnce(equation) || !plan.factors.every((factor) => this.isGuarded(factor)))
+      return equation;
+    const { tree } = orderNetwork({
+      ...plan.network,
+      isAvailable: (members) => this.isHeld(plan, members),
+    });
+    const last = this.lastLoop(plan, tree);
+    const value = this.emit(plan, tree, last);
+    return this.made ? this.restrict(product([constant(plan.constant), value]), axesIn(last)) : equation;
+  }
+
+  /** The loop of the equation that stores: the root's, or a copy's where the store needs axes that no operand has. */
+  private lastLoop({ network }: Plan, tree: Tree): AxisSet {
+    const owned = network.operands.reduce((all, axes) => all | axes, 0n);
+    const needed = [network.store, ...network.constraints].reduce((all, axes) => all | axes, 0n);
+    const scatters = this.equation.store.some((index) => index.kind === 'gather');
+    if ((needed & ~owned) === 0n && !scatters) return tree.kind === 'join' ? tree.loop : tree.axes;
+    return tree.axes | needed;
+  }
+
+  /** The subtree as an expression over the equation's axes, for a step with the given loop; makes the tensors that it needs. */
+  private emit(plan: Plan, tree: Tree, loop: AxisSet): Expression {
+    if (tree.kind === 'leaf') {
+      const factor = plan.factors[tree.operand];
+      const own = plan.network.operands[tree.operand];
+      if (tree.summed) return this.make(factor, () => factor, own, tree.axes);
+      return own === loop || isPlainLoad(factor) || !readsTensor(factor)
+        ? factor
+        : this.make(factor, () => factor, own, own);
+    }
+    const value = (): Expression =>
+      product([this.emit(plan, tree.left, tree.loop), this.emit(plan, tree.right, tree.loop)]);
+    // The root sums into the target itself, unless a copy follows; a step that sums nothing is part of a step over the same points.
+    const isLast = tree.loop === loop && this.isRoot(plan, tree);
+    if (isLast || (tree.loop === loop && tree.axes === tree.loop)) return value();
+    const flat = product(operandsOf(tree).map((operand) => plan.factors[operand]));
+    return this.make(flat, value, tree.loop, tree.axes, operandsOf(tree), plan);
+  }
+
+  private isRoot(plan: Plan, tree: Tree): boolean {
+    return operandsOf(tree).length === plan.factors.length;
+  }
+
+  /** A load of the tensor that holds `Σ flat`; where there is none yet, one is made from `value`, which means the same. */
+  private make(
+    flat: Expression,
+    value: () => Expression,
+    loop: AxisSet,
+    keptSet: AxisSet,
+    members?: readonly number[],
+    plan?: Plan,
+  ): Expression {
+    this.made = true;
+    const kept = members ? axesIn(keptSet) : inOrderOfUse(flat, keptSet);
+    const whole = members && plan ? this.within(unionOf(members, plan)) : this.within(loop);
+    const found = this.workshop.find(this.dtype, whole, flat, kept);
+    if (found !== undefined) return found;
+    const expression = value();
+    const name = this.workshop.freshName(this.target.name);
+    const axes = [...kept, ...axesIn(loop & ~keptSet)];
+    const restricted = this.restrict(expression, axes);
+    const position = new Map(axes.map((axis, i) => [axis, i]));
+    const equation: Equation = {
+      ...restricted,
+      store: kept.map((axis) => axisIndex(position.get(axis) as number)),
+    };
+    const shape = kept.map((axis) => this.equation.axes[axis].extent);
+    this.workshop.push({ name, dtype: this.dtype, shape, source: { kind: 'computed', equations: [equation] } });
+    this.workshop.hold(name, this.dtype, whole, flat, kept);
+    return loadAxes(name, kept);
+  }
+
+  /** Whether the intermediate of some operands is there already. */
+  private isHeld(plan: Plan, members: readonly number[]): boolean {
+    const factors = members.map((member) => plan.factors[member]);
+    if (!this.workshop.mayHold(factors)) return false;
+    const kept = axesIn(liveAxes(plan.network, members));
+    return this.workshop.find(this.dtype, this.within(unionOf(members, plan)), product(factors), kept) !== undefined;
+  }
+
+  /** The equation with only the constraints that a loop over these axes can ask. */
+  private within(loop: AxisSet): Equation {
+    const domain = this.equation.domain.filter((c) => (axesOfConstraint(c) & ~loop) === 0n);
+    return { ...this.equation, domain };
+  }
+
+  /** The equation over a part of its axes, with the constraints that these can ask. */
+  private restrict(value: Expression, axes: readonly number[]): Equation {
+    const { equation } = this;
+    const loop = axisSet(axes);
+    const positions: number[] = [];
+    axes.forEach((axis, position) => {
+      positions[axis] = position;
+    });
+    const rename = axisRenaming(positions);
+    const renameIndex = (index: Index): Index =>
+      index.kind === 'affine' ? rename(index) : { ...index, indices: index.indices.map(renameIndex) };
+    const isWhole = (axesOfStore(equation) & ~loop) === 0n;
+    return {
+      ...equation,
+      axes: axes.map((axis) => equation.axes[axis]),
+      domain: this.within(loop).domain.map((c) => rewriteConstraint(c, { affine: rename })),
+      store: isWhole ? equation.store.map(renameIndex) : [],
+      value: renameAxes(value, positions),
+    };
+  }
+
+  /** Whether every load of a factor lies inside its tensor by what the factor's own axes can say. */
+  private isGuarded(factor: Expression): boolean {
+    const { axes } = this.equation;
+    const own = axesOfExpression(factor);
+    const guards = this.within(own).domain;
+    const inside = (tensor: string, indices: readonly Index[]): boolean =>
+      indices.every((index, d) => {
+        if (index.kind === 'gather') return inside(index.tensor, index.indices);
+        const extent = this.workshop.shapeOf(tensor)[d];
+        const { min, max } = range(index, axes);
+        if (min >= 0 && max < extent) return true;
+        return [subtract(affine(-1), index), subtract(index, affine(extent))].every(
+          (beyond) => findPoint(axes, [...guards, { kind: 'nonnegative', affine: beyond }]).kind === 'none',
+        );
+      });
+    return loads(factor).every((l) => inside(l.tensor, l.indices));
+  }
+}
+
+/** The axes in the order in which the largest read of a factor has them, so that a lifted operand keeps its layout. */
+function inOrderOfUse(factor: Expression, set: AxisSet): readonly number[] {
+  const reads = loads(factor).map((read) => [...new Set(read.indices.flatMap(affinesOfIndex).flatMap(axesOfAffine))]);
+  const longest = reads.reduce((a, b) => (b.length > a.length ? b : a), []);
+  const first = longest.filter((axis) => ((set >> BigInt(axis)) & 1n) === 1n);
+  return [...first, ...axesIn(set).filter((axis) => !first.includes(axis))];
+}
+
+function axesOfAffine(a: Affine): readonly number[] {
+  return [...a.terms].sort((x, y) => y.coefficient - x.coefficient).map((term) => term.axis);
+}
+
+function operandsOf(tree: Tree): readonly number[] {
+  return tree.kind === 'leaf' ? [tree.operand] : [...operandsOf(tree.left), ...operandsOf(tree.right)];
+}
+
+function unionOf(members: readonly number[], { network }: Plan): AxisSet {
+  return members.reduce((all, member) => all | network.operands[member], axisSet([]));
+}

@@ -1,0 +1,44 @@
+/**
+ * The passes and their order: the one list.
+ *
+ *   simplify → distribute → inline → simplify → order → simplify
+ *
+ * Run once on what the semantics give and once more on the program with its derivatives: what is ordered already has two operands
+ * and stays, what is new is ordered, and equal intermediates of both are found.
+ *
+ * The trap: a pass must be right on any program, not only on what the passes before it leave, since each can be switched off.
+ */
+import type { Program } from '../ir/program.ts';
+import { distributeSums } from './distribute.ts';
+import { inlineDefinitions } from './inline.ts';
+import { orderContractions } from './order.ts';
+import { simplify } from './simplify.ts';
+
+export type PassName = 'simplify' | 'distribute' | 'inline' | 'order';
+
+export type Pass = (program: Program) => Program;
+
+export const passes: Readonly<Record<PassName, Pass>> = {
+  simplify,
+  distribute: distributeSums,
+  inline: inlineDefinitions,
+  order: orderContractions,
+};
+
+export const pipeline: readonly PassName[] = ['simplify', 'distribute', 'inline', 'simplify', 'order', 'simplify'];
+
+export interface OptimiseOptions {
+  readonly disabled?: ReadonlySet<PassName>;
+  /** Called after every pass that ran: a verifier in tests, a printer for people. */
+  readonly inspect?: (pass: PassName, program: Program) => void;
+}
+
+export function optimise(program: Program, options: OptimiseOptions = {}): Program {
+  let current = program;
+  for (const name of pipeline) {
+    if (options.disabled?.has(name)) continue;
+    current = passes[name](current);
+    options.inspect?.(name, current);
+  }
+  return current;
+}
