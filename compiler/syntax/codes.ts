@@ -30,6 +30,59 @@ export const codes = {
   E0120: 'one declaration an item',
   E0121: 'missing operator',
   E0122: 'unknown item',
+
+  // Files and what they hold
+  E0201: 'import not found',
+  E0202: 'import cycle',
+  E0203: 'no structure',
+  E0204: 'unknown structure',
+  E0205: 'structure without output',
+  E0206: 'structure uses itself',
+  E0207: 'binding of use',
+  // Sizes
+  E0301: 'unknown size bound',
+  E0302: 'size without a value',
+  E0303: 'cycle of sizes',
+  E0304: 'inexact division',
+  E0305: 'impossible arithmetic',
+  E0306: 'list or number',
+  E0307: 'list index out of range',
+  E0308: 'size out of range',
+  E0309: 'broken check',
+  E0310: 'axis without extent',
+  E0311: 'too many items',
+  E0312: 'shape does not fit',
+  E0313: 'not a size',
+  // Names
+  E0401: 'unknown name',
+  E0402: 'wrong kind of name',
+  E0403: 'unknown member',
+  E0404: 'declared twice',
+  E0405: 'not to be defined',
+  E0406: 'cycle of definitions',
+  E0407: 'unknown function',
+  E0408: 'wrong arguments',
+  E0409: 'recursive function',
+  // Indices and shapes
+  E0501: 'wrong number of indices',
+  E0502: 'index not affine',
+  E0503: 'read out of bounds',
+  E0504: 'write out of bounds',
+  E0505: 'element written twice',
+  E0506: 'not an index tensor',
+  E0507: 'axes repeat',
+  E0508: 'tensor too large',
+  // Expressions
+  E0601: 'axis in no product',
+  E0602: 'not a condition',
+  E0603: 'not a value',
+  E0604: 'not a finite number',
+  E0605: 'initialisation',
+  E0606: 'condition on unrelated sums',
+  // Limits
+  E0901: 'too large for the compiler',
+
+  W0201: 'unused size',
 } as const satisfies Record<string, string>;
 
 export type Code = keyof typeof codes;

@@ -19,7 +19,19 @@ type Index = Expression | { readonly kind: 'every'; readonly span: Span };
 
 export abstract class ExpressionGrammar extends RecoveringParser {
   protected readonly identifier = this.RULE('identifier', (expected: string): Identifier => {
-    const token = this.reservedAsName(expected) ?? this.CONSUME(T.Name, { ERR_MSG: expected });
+    const token = this.OR({
+      MAX_LOOKAHEAD: 1,
+      ERR_MSG: expected,
+      DEF: [
+        { ALT: () => this.CONSUME(T.Name) },
+        {
+          ALT: () => {
+            this.ACTION(() => this.refuseReserved(expected));
+            return this.CONSUME(T.Keyword);
+          },
+        },
+      ],
+    });
     return this.ACTION(() => this.identifierOf(token));
   });
 

@@ -6,13 +6,15 @@
 import type { IToken } from 'chevrotain';
 import type { Comment } from './ast.ts';
 import { error } from './codes.ts';
-import type { Diagnostic, Source } from './diagnostic.ts';
+import type { Diagnostic, Source, Span } from './diagnostic.ts';
 import { lexer, mistakes } from './tokens.ts';
 
 export interface Lexed {
   readonly tokens: readonly IToken[];
   readonly comments: readonly Comment[];
   readonly diagnostics: readonly Diagnostic[];
+  /** Characters that no token could be made of: something is missing there. */
+  readonly unreadable: readonly Span[];
 }
 
 /** What to write instead of a character that the language does not know. */
@@ -33,13 +35,13 @@ const characterHelp: Readonly<Record<string, string>> = {
 
 export function tokenize(source: Source): Lexed {
   const { file, text } = source;
-  const unreadable = text.search(/[\0\uFFFD]/);
-  if (unreadable >= 0) {
+  const notText = text.search(/[\0\uFFFD]/);
+  if (notText >= 0) {
     const what =
-      text[unreadable] === '\0' ? 'holds a NUL byte, so it is no text' : 'holds bytes that are not UTF-8 at this place';
-    const span = { file, start: unreadable, end: unreadable + 1 };
+      text[notText] === '\0' ? 'holds a NUL byte, so it is no text' : 'holds bytes that are not UTF-8 at this place';
+    const span = { file, start: notText, end: notText + 1 };
     const help = 'a `.mlbtc` file is text in UTF-8';
-    return { tokens: [], comments: [], diagnostics: [error('E0101', span, `the file ${what}`, help)] };
+    return { tokens: [], comments: [], diagnostics: [error('E0101', span, `the file ${what}`, help)], unreadable: [] };
   }
 
   const result = lexer.tokenize(text);
@@ -54,9 +56,9 @@ export function tokenize(source: Source): Lexed {
     diagnostics.push(error(mistake.code, span, mistake.message(written), mistake.help?.(written)));
     if (mistake.image !== undefined) token.image = mistake.image;
   }
-  for (const { offset, length } of result.errors) {
-    const span = { file, start: offset, end: offset + length };
-    const character = String.fromCodePoint(text.codePointAt(offset)!);
+  const unreadable = result.errors.map(({ offset, length }) => ({ file, start: offset, end: offset + length }));
+  for (const span of unreadable) {
+    const character = String.fromCodePoint(text.codePointAt(span.start)!);
     diagnostics.push(
       error('E0103', span, `${describeCharacter(character)} has no meaning here`, characterHelp[character]),
     );
@@ -73,7 +75,7 @@ export function tokenize(source: Source): Lexed {
       span: { file, start: token.startOffset, end: token.startOffset + written.length },
     };
   });
-  return { tokens: result.tokens, comments, diagnostics };
+  return { tokens: result.tokens, comments, diagnostics, unreadable };
 }
 
 function describeCharacter(character: string): string {

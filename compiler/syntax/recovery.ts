@@ -62,7 +62,7 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
   protected source: Source = { file: '', text: '' };
   protected diagnostics: Diagnostic[] = [];
   private comments: readonly Comment[] = [];
-  private unreadable: readonly Diagnostic[] = [];
+  private unreadable: readonly Span[] = [];
   private readonly reported = new Set<number>();
   private commentCursor = 0;
   private stopped = false;
@@ -79,7 +79,7 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
     this.source = source;
     this.diagnostics = [];
     this.comments = lexed.comments;
-    this.unreadable = lexed.diagnostics.filter((d) => d.code === 'E0103');
+    this.unreadable = lexed.unreadable;
     this.reported.clear();
     for (const { span } of lexed.diagnostics) this.reported.add(span.start);
     this.commentCursor = 0;
@@ -153,9 +153,12 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
 
   // Mistakes
 
-  /** Reports and goes on. A second mistake at the same place is the first one's echo. */
+  /** Reports and goes on. A second mistake at the same place, or right after unreadable text, is the first one's echo. */
   protected report(code: Code, span: Span, message: string, help?: string): void {
     if (this.RECORDING_PHASE || this.stopped || this.reported.has(span.start)) return;
+    // What could not be read has been reported: that is where the missing piece is.
+    const textBefore = this.source.text.slice(0, span.start).trimEnd().length;
+    if (this.unreadable.some(({ end }) => end === textBefore)) return;
     this.reported.add(span.start);
     this.diagnostics.push(error(code, span, message, help));
     if (this.diagnostics.length < mistakeLimit) return;
@@ -182,8 +185,7 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
     const before = this.LA(0);
     const from = this.endOf(before);
     const to = found.tokenType === EOF ? this.source.text.length : found.startOffset;
-    // What could not be read has been reported: that is where the missing piece is.
-    if (this.unreadable.some((d) => d.span.start >= from && d.span.end <= to)) return;
+    if (this.unreadable.some(({ start, end }) => start >= from && end <= to)) return;
     const nextLine = found.tokenType !== EOF && before.tokenType !== EOF && this.atNewLine();
     if (nextLine) {
       const span = { file: this.source.file, start: from, end: from };
@@ -236,15 +238,12 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
     }
   };
 
-  /** A reserved word that stands, by what follows it, where a name was meant: reported and taken as the name. */
-  protected reservedAsName(expected: string): IToken | undefined {
-    if (this.RECORDING_PHASE || !this.is(T.Keyword) || !followsName.has(this.LA(2).tokenType) || this.atNewLine()) {
-      return undefined;
-    }
+  /** At a reserved word where a name must stand: by what follows it, it was meant as one, or it begins something else. */
+  protected refuseReserved(expected: string): void {
     const token = this.LA(1);
+    if (!followsName.has(this.LA(2).tokenType) || this.atNewLine()) this.failExpecting(expected);
     const message = `\`${token.image}\` is a reserved word and cannot be ${expected}`;
     this.report('E0108', this.tokenSpan(token), message, 'choose another name');
-    return this.SKIP_TOKEN();
   }
 
   /** At the beginning of a line: a misspelt item, or a name, members, brackets, then `=` or `+=`. */
