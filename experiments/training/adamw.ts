@@ -21,7 +21,10 @@ export interface AdamwSettings {
   readonly gradClip: number;
   /** Without it the decay table is not read at all. */
   readonly hasDecay: boolean;
-  /** A scalar; while it is not finite no state changes, so that what made it so can still be looked at. */
+  /**
+   * A scalar, the loss. From the first step at which it is not finite on, no state changes any more, so that what made it so
+   * can still be looked at; the state `diverged` then holds that step plus one, else 0. Needs the input `step`.
+   */
   readonly onlyWhileFinite: string | undefined;
 }
 
@@ -55,17 +58,9 @@ export function adamw(
   const guarded = (state: string, e: Affine, value: Expression): Expression =>
     onlyWhileFinite === undefined
       ? value
-      : select(
-          {
-            kind: 'compare',
-            operator: '<',
-            left: unary('abs', at(onlyWhileFinite)),
-            right: constant(largestFinite),
-          },
-          value,
-          at(state, e),
-        );
+      : select({ kind: 'compare', operator: '==', left: at('diverged~next'), right: constant(0) }, value, at(state, e));
 
+  const watching = onlyWhileFinite === undefined ? [] : divergence(onlyWhileFinite);
   const clipping = gradClip > 0 ? clipFactor(arena, gradients, gradClip) : [];
   const gradient = (e: Affine): Expression =>
     gradClip > 0 ? product([at(gradients, e), at('clip~factor')]) : at(gradients, e);
@@ -97,13 +92,29 @@ export function adamw(
       ...(hasDecay ? [input('decay', [arena.blocks])] : []),
       input('m', shape),
       input('v', shape),
+      ...watching,
       ...clipping,
       firstMoment,
       secondMoment,
       params,
     ],
-    updates: ['params', 'm', 'v'].map((state) => ({ state, next: `${state}~next` })),
+    updates: ['params', 'm', 'v', ...(onlyWhileFinite === undefined ? [] : ['diverged'])].map((state) => ({
+      state,
+      next: `${state}~next`,
+    })),
   };
+}
+
+/** The first step (counted from 1) at which the loss was not finite, 0 while there is none. A NaN is below nothing. */
+function divergence(loss: string): Tensor[] {
+  const finite = select(
+    { kind: 'compare', operator: '<', left: unary('abs', at(loss)), right: constant(largestFinite) },
+    constant(0),
+    sum([at('step'), constant(1)]),
+  );
+  const none = { kind: 'compare', operator: '==', left: at('diverged'), right: constant(0) } as const;
+  const value = select(none, finite, at('diverged'));
+  return [input('diverged', []), computed('diverged~next', [], [over({}, () => ({ store: [], value }))])];
 }
 
 /** min(1, c / (‖g‖ + 1e-6)) over all gradients. */

@@ -48,20 +48,16 @@ export function assembleStep(
   const arena = layOut(params);
   const drawn = new Map(batch.map((tensor) => [tensor.name, tensor]));
   const offsets = new Map(arena.slots.map(({ param, offset }) => [param.name, offset]));
-  const present = new Set<string>();
   const body = program.tensors.flatMap((tensor): Tensor[] => {
-    present.add(tensor.name);
     if (drawn.has(tensor.name)) return [];
     const offset = offsets.get(tensor.name);
     return offset === undefined ? [tensor] : [{ ...tensor, source: { kind: 'view', base: 'params', offset } }];
   });
-  const missing = [...drawn.keys()].filter((name) => !present.has(name) && (name === 'xs' || name === 'ys'));
   const tensors: Tensor[] = [input('params', [arena.elements]), ...batch, ...body];
   const untouched = new Set(arena.slots.map(({ param }) => param.name).filter((name) => !gradientOf.has(name)));
   if (optimizer === undefined) {
     return { program: finished(tensors, outputs, []), arena, params, untouched };
   }
-  if (missing.length > 0) throw new Error(`the model has no input ${missing.join(', ')}`);
   const parts = arena.slots.flatMap(({ param, offset }) => {
     const tensor = gradientOf.get(param.name);
     return tensor === undefined ? [] : [{ tensor, offset }];

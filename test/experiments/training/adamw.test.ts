@@ -1,0 +1,143 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { affine } from '../../../compiler/ir/affine.ts';
+import { at, computed, input, over, param, program } from '../../../compiler/ir/build.ts';
+import { constant, product, sum } from '../../../compiler/ir/expression.ts';
+import { verify } from '../../../compiler/ir/verify.ts';
+import { optimise } from '../../../compiler/passes/pipeline.ts';
+import { blockElements, optimizerTables, packArena, unpackArena } from '../../../experiments/training/arena.ts';
+import { differentiateLoss } from '../../../experiments/training/compile.ts';
+import { deviceRunners } from '../../../experiments/training/deviceRunner.ts';
+import { paramsOf } from '../../../experiments/training/mup.ts';
+import { interpreterRunner, type MakeRunner } from '../../../experiments/training/runner.ts';
+import { biasCorrections } from '../../../experiments/training/schedule.ts';
+import { assembleStep } from '../../../experiments/training/step.ts';
+import { openDevice } from '../../../runtime/device.ts';
+
+/** loss = Σ_ij (W[i, j] − 2)² / 3 + Σ_k (b[k] + k)⁴, and a param `c` that plays no part. */
+const model = program(
+  [
+    param('W', [9, 8], { kind: 'normal', std: 0.5, fanIn: 16 }),
+    param('b', [3], { kind: 'constant', value: 1 }),
+    param('c', [5]),
+    computed(
+      'loss',
+      [],
+      [
+        over({ i: 9, j: 8 }, ({ i, j }) => {
+          const off = sum([at('W', i, j), constant(-2)]);
+          return { store: [], value: product([constant(1 / 3), off, off]) };
+        }),
+        over({ k: 3 }, ({ k }) => {
+          const off = sum([at('b', k), { kind: 'index', affine: affine(0, k.terms) }]);
+          return { store: [], value: product([off, off, off, off]) };
+        }),
+      ],
+    ),
+  ],
+  ['loss'],
+);
+
+const start: Record<string, number[]> = {
+  W: Array.from({ length: 72 }, (_, i) => Math.sin(i)),
+  b: [0.3, -0.5, 1],
+  c: [1, 2, 3, 4, 5],
+};
+const [learningRate, weightDecay, beta1, beta2, epsilon] = [0.01, 0.1, 0.9, 0.95, 1e-20];
+const multipliers = [0.5, 1, 0.7];
+
+/** The oracle's formulas, in plain loops. */
+function expected(gradClip: number): Record<string, number[]> {
+  const p = structuredClone(start);
+  const m: Record<string, number[]> = { W: p.W.map(() => 0), b: p.b.map(() => 0) };
+  const v = structuredClone(m);
+  const rates: Record<string, number> = { W: (learningRate * 768) / 16, b: learningRate };
+  const decay: Record<string, number> = { W: weightDecay, b: 0 };
+  for (const [t, multiplier] of multipliers.entries()) {
+    const g: Record<string, number[]> = {
+      W: p.W.map((w) => (2 / 3) * (w - 2)),
+      b: p.b.map((b, k) => 4 * (b + k) ** 3),
+    };
+    const norm = Math.sqrt([...g.W, ...g.b].reduce((total, value) => total + value ** 2, 0));
+    const clip = gradClip > 0 ? Math.min(1, gradClip / (norm + 1e-6)) : 1;
+    for (const name of ['W', 'b']) {
+      for (let i = 0; i < p[name].length; i += 1) {
+        const eta = rates[name] * multiplier;
+        const gradient = g[name][i] * clip;
+        p[name][i] *= 1 - eta * decay[name];
+        m[name][i] = beta1 * m[name][i] + (1 - beta1) * gradient;
+        v[name][i] = beta2 * v[name][i] + (1 - beta2) * gradient ** 2;
+        const root = Math.sqrt(v[name][i]) / Math.sqrt(1 - beta2 ** (t + 1));
+        p[name][i] -= ((eta / (1 - beta1 ** (t + 1))) * m[name][i]) / (root + epsilon);
+      }
+    }
+  }
+  return p;
+}
+
+const params = paramsOf(model);
+
+function step(gradClip: number, onlyWhileFinite?: string) {
+  return assembleStep(differentiateLoss(optimise(model)), params, {
+    batch: onlyWhileFinite === undefined ? [] : [input('step', [], 'i32')],
+    optimizer: { beta1, beta2, epsilon, gradClip, hasDecay: true, onlyWhileFinite },
+    outputs: ['loss'],
+  });
+}
+
+async function train(make: MakeRunner, gradClip: number) {
+  const { program: stepProgram, arena, untouched } = step(gradClip);
+  expect(verify(stepProgram)).toEqual([]);
+  const runner = await make(stepProgram);
+  const tables = optimizerTables(arena, learningRate, weightDecay, untouched);
+  runner.upload('rate', tables.rate);
+  runner.upload('decay', tables.decay);
+  runner.upload(
+    'params',
+    packArena(arena, ({ name }) => start[name]),
+  );
+  for (const [t, multiplier] of multipliers.entries()) {
+    const { first, rootSecond } = biasCorrections(t + 1, beta1, beta2);
+    runner.upload('hyper', new Float32Array([multiplier, first, rootSecond]));
+    runner.run();
+  }
+  const packed = Float32Array.from((await runner.download('params')).get('params') as ArrayLike<number>);
+  runner.destroy();
+  return { values: unpackArena(arena, packed), packed };
+}
+
+const opened = await openDevice();
+afterAll(() => opened.destroy());
+
+describe('AdamW as equations', () => {
+  test.each([
+    ['interpreter', 0],
+    ['interpreter', 0.5],
+    ['device', 0],
+    ['device', 0.5],
+  ] as const)('%s, clipped at %d: three steps are the formulas’', async (where, gradClip) => {
+    const { values, packed } = await train(where === 'device' ? deviceRunners(opened) : interpreterRunner, gradClip);
+    const want: Record<string, number[]> = { ...expected(gradClip), c: start.c };
+    for (const [name, data] of values) {
+      for (const [i, value] of data.entries()) expect(value).toBeCloseTo(want[name][i], 5);
+    }
+    // W fills one block and 8 elements of the next; what lies between params stays 0.
+    expect([...packed].slice(72, 2 * blockElements)).toEqual(new Array(2 * blockElements - 72).fill(0));
+  });
+
+  test('a loss that is not finite freezes the state and leaves the step’s number', async () => {
+    const { program: stepProgram, arena } = step(0, 'loss');
+    const runner = await deviceRunners(opened)(stepProgram);
+    runner.upload('rate', new Float32Array(arena.blocks).fill(0.01));
+    const bad = packArena(arena, ({ name }) => (name === 'b' ? [1e20, 0, 0] : start[name]));
+    runner.upload('params', bad);
+    runner.upload('hyper', new Float32Array([1, 10, 4]));
+    for (const stepNumber of [6, 7]) {
+      runner.upload('step', new Int32Array([stepNumber]));
+      runner.run();
+    }
+    const result = await runner.download('params', 'diverged');
+    expect([...(result.get('params') as Float32Array)]).toEqual([...bad]);
+    expect(result.get('diverged')?.[0]).toBe(7);
+    runner.destroy();
+  });
+});
