@@ -1,0 +1,236 @@
+/** The compiler's last stage: an optimised tensor program → the plan that the runtime runs, for one target. */
+import { type EmitOptions, emitKernel, equations, kernelKey, type TuningOverride } from '../../kernels/emit.ts';
+import type { Kernel, Layouts } from '../../kernels/kernel.ts';
+import { kernelParts, kernelReads, withStored } from '../../kernels/statements.ts';
+import type { Target } from '../../kernels/target.ts';
+import { axisIndex } from '../ir/affine.ts';
+import { tensorMap } from '../ir/equation.ts';
+import { loadAxes } from '../ir/expression.ts';
+import type { Program, Tensor } from '../ir/program.ts';
+import { elementCount } from '../ir/program.ts';
+import { groupKernels } from './group.ts';
+import { normalise } from './normalise.ts';
+import { isInPlace, type Placements, placeTensors } from './place.ts';
+import type { Plan, PlanKernel } from './plan.ts';
+
+export interface ScheduleOptions {
+  readonly target: Target;
+  /** False: one kernel a tensor. */
+  readonly fuse?: boolean;
+  readonly override?: TuningOverride;
+}
+
+export function schedule(program: Program, options: ScheduleOptions): Plan {
+  const ready = explicitCopies(normalise(program, options.target), options.target);
+  const grouped = groupKernels(ready, { target: options.target, fuse: options.fuse ?? true });
+  const kernels = [...keepStored(ready, grouped), ...stateCopies(ready, grouped)];
+  const placements = placeTensors(ready, kernels);
+  return {
+    buffers: placements.buffers,
+    kernels: emitAll(ready, kernels, placements, options),
+    tensors: planTensors(ready, placements),
+    inputs: ready.tensors.filter((t) => t.source.kind === 'input').map((t) => t.name),
+    params: ready.tensors.filter((t) => t.source.kind === 'param').map((t) => t.name),
+    outputs: ready.outputs,
+  };
+}
+
+/**
+ * A part of a `concat` that cannot be made in place (an input, a part used twice, an odd offset), a `view` at an odd offset and
+ * an output that is an input become copies.
+ */
+function explicitCopies(program: Program, target: Target): Program {
+  const alignment = target.limits.minStorageBufferOffsetAlignment / 4;
+  const tensors = tensorMap(program);
+  const given = (name: string): boolean => tensors.get(name)!.source.kind !== 'computed';
+  const used = new Map<string, number>();
+  for (const t of program.tensors)
+    if (t.source.kind === 'concat') for (const p of t.source.parts) used.set(p.tensor, (used.get(p.tensor) ?? 0) + 1);
+  const result = program.tensors.flatMap((tensor): Tensor[] => {
+    const { source } = tensor;
+    if (source.kind === 'view' && (source.offset % alignment !== 0 || program.outputs.includes(tensor.name)))
+      return [copyOfView(tensor, source, tensors)];
+    if (source.kind !== 'concat') return [tensor];
+    const copies: Tensor[] = [];
+    const direct = source.parts.every((p) => p.offset % alignment === 0);
+    if (!direct) return [concatByEquations(tensor, source.parts, tensors)];
+    const parts = source.parts.map((part, i) => {
+      if (!given(part.tensor) && used.get(part.tensor) === 1) return part;
+      const name = `${part.tensor}~copy${i}`;
+      copies.push(copyOf(tensors.get(part.tensor)!, name));
+      return { tensor: name, offset: part.offset };
+    });
+    return [...copies, { ...tensor, source: { kind: 'concat', parts } }];
+  });
+  return { ...program, tensors: result };
+}
+
+function axesOfShape(shape: readonly number[]): { name: string; extent: number }[] {
+  return shape.map((extent, d) => ({ name: `o${d}`, extent }));
+}
+
+export function copyOf(tensor: Tensor, name: string): Tensor {
+  const dims = tensor.shape.map((_, d) => d);
+  const equation = {
+    axes: axesOfShape(tensor.shape),
+    domain: [],
+    store: dims.map(axisIndex),
+    reducer: 'sum' as const,
+    value: loadAxes(tensor.name, dims),
+  };
+  return { name, dtype: tensor.dtype, shape: tensor.shape, source: { kind: 'computed', equations: [equation] } };
+}
+
+function flatOf(
+  shape: readonly number[],
+  offset: number,
+): { kind: 'affine'; constant: number; terms: { axis: number; coefficient: number }[] } {
+  let stride = 1;
+  const terms: { axis: number; coefficient: number }[] = [];
+  for (let d = shape.length - 1; d >= 0; d--) {
+    terms.unshift({ axis: d, coefficient: stride });
+    stride *= shape[d]!;
+  }
+  return { kind: 'affine', constant: offset, terms };
+}
+
+function copyOfView(
+  tensor: Tensor,
+  view: { readonly base: string; readonly offset: number },
+  tensors: ReadonlyMap<string, Tensor>,
+): Tensor {
+  const dims = tensor.shape.map((_, d) => d);
+  const base = tensors.get(view.base)!;
+  if (base.shape.length !== 1) throw new Error(`the base ${view.base} of a view must be flat`);
+  const value = { kind: 'load' as const, tensor: view.base, indices: [flatOf(tensor.shape, view.offset)] };
+  const equation = {
+    axes: axesOfShape(tensor.shape),
+    domain: [],
+    store: dims.map(axisIndex),
+    reducer: 'sum' as const,
+    value,
+  };
+  return { ...tensor, source: { kind: 'computed', equations: [equation] } };
+}
+
+function concatByEquations(
+  tensor: Tensor,
+  parts: readonly { readonly tensor: string; readonly offset: number }[],
+  tensors: ReadonlyMap<string, Tensor>,
+): Tensor {
+  const equations = parts.map((part) => {
+    const { shape } = tensors.get(part.tensor)!;
+    const value = loadAxes(
+      part.tensor,
+      shape.map((_, d) => d),
+    );
+    return {
+      axes: axesOfShape(shape),
+      domain: [],
+      store: [flatOf(shape, part.offset)],
+      reducer: 'sum' as const,
+      value,
+    };
+  });
+  return { ...tensor, source: { kind: 'computed', equations } };
+}
+
+/** A tensor goes to memory only if a kernel other than its own, or the caller, reads it, or its own rereads it from there. */
+function keepStored(program: Program, kernels: readonly Kernel[]): Kernel[] {
+  const kept = new Set([...program.outputs, ...program.updates.map((u) => u.next)]);
+  for (const tensor of program.tensors) {
+    if (tensor.source.kind === 'concat') for (const part of tensor.source.parts) kept.add(part.tensor);
+    if (tensor.source.kind === 'view') kept.add(tensor.source.base);
+  }
+  const makers = new Map<string, number>();
+  for (const [i, kernel] of kernels.entries()) for (const part of kernelParts(kernel)) makers.set(part.tensor, i);
+  kernels.forEach((kernel, i) => {
+    for (const name of kernelReads(kernel)) if (makers.get(name) !== i) kept.add(name);
+    if (kernel.family === 'contraction' && makers.get(kernel.tensor) !== i) kept.add(kernel.tensor);
+    if (kernel.family === 'contraction' && kernel.accumulate) kept.add(kernel.tensor);
+    if (kernel.family === 'row') for (const s of kernel.statements) if (s.kind === 'map') kept.add(s.tensor);
+  });
+  return kernels.map((kernel) => withStored(kernel, (tensor) => kept.has(tensor)));
+}
+
+/** Updates whose next value could not be made in place end with a copy. */
+function stateCopies(program: Program, kernels: readonly Kernel[]): Kernel[] {
+  const tensors = tensorMap(program);
+  return program.updates
+    .filter(({ state, next }) => !isInPlace(program, kernels, state, next))
+    .map(({ state, next }): Kernel => {
+      const copy = copyOf({ ...tensors.get(next)!, name: next }, state);
+      return {
+        family: 'loop',
+        shape: copy.shape,
+        statements: [
+          { tensor: state, equations: copy.source.kind === 'computed' ? copy.source.equations : [], stored: true },
+        ],
+      };
+    });
+}
+
+function emitAll(
+  program: Program,
+  kernels: readonly Kernel[],
+  placements: Placements,
+  options: ScheduleOptions,
+): PlanKernel[] {
+  const tensors = tensorMap(program);
+  const slotOf = (name: string): string => {
+    const p = placements.of.get(name);
+    return p ? `${p.buffer}@${p.offsetBytes}+${p.sizeBytes}` : `register ${name}`;
+  };
+  const places = new Map([...placements.of].map(([name, place]) => [slotOf(name), place]));
+  const layouts: Layouts = (name) => {
+    const tensor = tensors.get(name);
+    if (!tensor) throw new Error(`no tensor ${name}`);
+    return { shape: tensor.shape, dtype: tensor.dtype, slot: slotOf(name) };
+  };
+  const written = new Map<string, string>();
+  return kernels.map((kernel, i) => {
+    const writtenBuffers = new Set(
+      kernelParts(kernel)
+        .filter((p) => p.stored)
+        .map((p) => placements.of.get(p.tensor)!.buffer),
+    );
+    const emit: EmitOptions = {
+      target: options.target,
+      layouts,
+      readWrite: (slot) => writtenBuffers.has(places.get(slot)!.buffer),
+      ...(options.override ? { override: options.override } : {}),
+    };
+    const key = kernelKey(kernel, emit);
+    const code = emitKernel(kernel, emit);
+    const wgsl = written.get(key) ?? code.wgsl;
+    written.set(key, wgsl);
+    const bindings = code.bindings.map((b) => ({ ...places.get(b.slot)!, access: b.access, tensors: b.tensors }));
+    const label = `${i} ${kernelParts(kernel)
+      .map((p) => p.tensor)
+      .join(', ')}`;
+    return {
+      label,
+      family: kernel.family,
+      wgsl,
+      entryPoint: 'main',
+      key,
+      bindings,
+      workgroups: code.workgroups,
+      tuning: code.tuning,
+      multiplyAdds: code.multiplyAdds,
+      bytes: bindings.reduce((n, b) => n + b.sizeBytes, 0),
+      equations: equations(kernel),
+    };
+  });
+}
+
+function planTensors(program: Program, placements: Placements): Plan['tensors'] {
+  const entries = program.tensors.flatMap((t) => {
+    const place = placements.of.get(t.name);
+    if (!place || elementCount(t.shape) === 0) return [];
+    return [
+      [t.name, { buffer: place.buffer, offsetBytes: place.offsetBytes, dtype: t.dtype, shape: t.shape }] as const,
+    ];
+  });
+  return Object.fromEntries(entries);
+}

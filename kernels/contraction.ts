@@ -1,0 +1,598 @@
+/**
+ * Contractions `C[batch, m, n] = Σ_k A[batch, m, k] · B[batch, k, n]` of any axis order, ragged sizes, with a mask and an epilogue.
+ *
+ * The axes of the equation fall into four classes by where they stand: in A and the output (m), in B and the output (n), in
+ * both and the output (batch), reduced (k). Axes that walk through memory together become one; what is left of a class is
+ * numbered as a whole and taken apart where an operand is read. An operand is any expression of its axes, so that a mask, a
+ * softmax weight `exp(S - L)` or a scale is read in place. Two forms:
+ *
+ *   tiled    a workgroup computes a `tileM × tileN` tile from two staged slabs in workgroup memory, each thread `rows × columns`
+ *            of it in registers (B2, B9 of the survey in the README of this folder name the sources of the form);
+ *   direct   a thread computes `rows × columns` reading memory directly, with no barrier: the form of software devices.
+ *
+ * A domain such as `u <= t` masks single elements where its axes meet, and cuts the k loop short, or empties it, for a whole tile.
+ * The trap: a partly filled tile must read nothing out of bounds, so positions are clamped when reading and checked when storing.
+ */
+import { coefficientOf, decide } from '../compiler/ir/affine.ts';
+import { reducedAxes, storeAxes } from '../compiler/ir/equation.ts';
+import { affinesOfIndex, axesOf, constant, loads, product } from '../compiler/ir/expression.ts';
+import type { Affine, Constraint, Equation, Expression, Load } from '../compiler/ir/program.ts';
+import { elementCount } from '../compiler/ir/program.ts';
+import type { ContractionKernel, KernelCode, Layouts } from './kernel.ts';
+import { affinesOutsideStore, flatIndex, flattenLoads, mergeAll } from './linear.ts';
+import { contractionPoints } from './loop.ts';
+import { type Emitter, type Scope, strides } from './scalar.ts';
+import type { Target } from './target.ts';
+import { indent, wgsl } from './wgsl.ts';
+
+export interface ContractionTuning {
+  readonly form: 'tiled' | 'direct';
+  readonly tileM: number;
+  readonly tileN: number;
+  readonly tileK: number;
+  /** Outputs of one thread: `rows × columns`; columns is a multiple of 4. */
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** The equation taken apart. Axis lists are in order, outermost first; extents of 1 are left out. */
+export interface ContractionShape {
+  readonly equation: Equation;
+  readonly left: Expression;
+  readonly right: Expression;
+  /** Factors without reduced axes, constants included. */
+  readonly scale: Expression;
+  readonly batch: readonly number[];
+  readonly m: readonly number[];
+  readonly n: readonly number[];
+  readonly k: readonly number[];
+  readonly onLeft: readonly Constraint[];
+  readonly onRight: readonly Constraint[];
+  readonly onOutput: readonly Constraint[];
+}
+
+/** Takes an equation apart, or says by undefined that it is not a contraction of two operands. */
+export function contractionShape(
+  equation: Equation,
+  layouts: Layouts,
+  shapeOfTensor: readonly number[],
+): ContractionShape | undefined {
+  if (equation.reducer !== 'sum' || equation.value.kind !== 'product') return undefined;
+  const flatStore = flatIndex(shapeOfTensor, equation.store);
+  if (!flatStore || !isInjective(equation)) return undefined;
+  const flat: Equation = { ...flattenLoads(equation, layouts), store: [flatStore] };
+  if (loads(flat.value).some((l) => l.indices.some((i) => i.kind === 'gather'))) return undefined;
+  const reduced = new Set(reducedAxes(flat).filter((axis) => flat.axes[axis]!.extent > 1));
+  if (reduced.size === 0) return undefined;
+  const factors = (flat.value as { factors: readonly Expression[] }).factors;
+  const operands = factors.filter((f) => axesOf(f).some((axis) => reduced.has(axis)));
+  const scale = product(factors.filter((f) => !operands.includes(f)));
+  if (operands.length !== 2) return undefined;
+  const inLeft = new Set(axesOf(operands[0]!));
+  const inRight = new Set(axesOf(operands[1]!));
+  const classes = classify(flat, inLeft, inRight, reduced);
+  const candidate = orient({ equation: flat, left: operands[0]!, right: operands[1]!, scale, ...classes });
+  return placeConstraints(mergeClasses(candidate));
+}
+
+/** The store map numbers its points as digits: no two points meet. */
+function isInjective(equation: Equation): boolean {
+  const seen = new Set<number>();
+  for (const index of equation.store) {
+    if (index.kind !== 'affine') return false;
+    const terms = [...index.terms]
+      .filter((t) => equation.axes[t.axis]!.extent > 1)
+      .sort((a, b) => b.coefficient - a.coefficient);
+    for (const [i, term] of terms.entries()) {
+      const next = terms[i + 1];
+      if (term.coefficient <= 0 || (next && equation.axes[next.axis]!.extent * next.coefficient > term.coefficient))
+        return false;
+      seen.add(term.axis);
+    }
+  }
+  return storeAxes(equation).every((axis) => seen.has(axis) || equation.axes[axis]!.extent === 1);
+}
+
+type Classes = Pick<ContractionShape, 'batch' | 'm' | 'n' | 'k'>;
+
+function classify(
+  equation: Equation,
+  inLeft: ReadonlySet<number>,
+  inRight: ReadonlySet<number>,
+  reduced: ReadonlySet<number>,
+): Classes {
+  const classes = { batch: [] as number[], m: [] as number[], n: [] as number[], k: [] as number[] };
+  const stride = (axis: number): number => coefficientOf(equation.store[0] as Affine, axis);
+  const stored = storeAxes(equation).filter((axis) => equation.axes[axis]!.extent > 1);
+  for (const axis of [...stored].sort((a, b) => stride(b) - stride(a))) {
+    const [l, r] = [inLeft.has(axis), inRight.has(axis)];
+    classes[l === r ? 'batch' : l ? 'm' : 'n'].push(axis);
+  }
+  classes.k.push(...reduced);
+  return classes;
+}
+
+type Unplaced = Omit<ContractionShape, 'onLeft' | 'onRight' | 'onOutput'>;
+
+/** The operand whose own axes reach the output's fastest one is the right one, so that stores are contiguous in n. */
+function orient(s: Unplaced): Unplaced {
+  const stride = (axes: readonly number[]): number =>
+    Math.min(Number.POSITIVE_INFINITY, ...axes.map((axis) => coefficientOf(s.equation.store[0] as Affine, axis)));
+  if (stride(s.n) <= stride(s.m)) return s;
+  return { ...s, left: s.right, right: s.left, m: s.n, n: s.m };
+}
+
+function mergeClasses(s: Unplaced): Unplaced {
+  let { equation } = s;
+  const merge = (axes: readonly number[]): readonly number[] => {
+    const result = mergeAll(equation, axes, (e) => e.store.flatMap(affinesOfIndex));
+    equation = result.equation;
+    return result.left;
+  };
+  const [m, n, k, batch] = [merge(s.m), merge(s.n), merge(s.k), merge(s.batch)];
+  const factors = (equation.value as { factors: readonly Expression[] }).factors;
+  const reduced = new Set(k);
+  const operands = factors.filter((f) => axesOf(f).some((axis) => reduced.has(axis)));
+  const ofN = new Set(n);
+  const rightFirst =
+    operands.length === 2 &&
+    (n.length > 0
+      ? axesOf(operands[0]!).some((a) => ofN.has(a))
+      : s.m.length > 0 && !axesOf(operands[0]!).some((a) => m.includes(a)));
+  const [left, right] = rightFirst ? [operands[1]!, operands[0]!] : [operands[0]!, operands[1]!];
+  const scale = product([constant(1), ...factors.filter((f) => !operands.includes(f))]);
+  return { equation, left, right, scale, batch, m, n, k };
+}
+
+function placeConstraints(s: Unplaced): ContractionShape | undefined {
+  const [onLeft, onRight, onOutput]: Constraint[][] = [[], [], []];
+  const within = (c: Constraint, ...lists: readonly (readonly number[])[]): boolean =>
+    c.affine.terms.every((t) => s.equation.axes[t.axis]!.extent === 1 || lists.some((list) => list.includes(t.axis)));
+  for (const c of s.equation.domain) {
+    const verdict = decide(c, s.equation.axes);
+    if (verdict === 'always') continue;
+    if (within(c, s.batch, s.m, s.n)) onOutput!.push(c);
+    else if (within(c, s.batch, s.m, s.k)) onLeft!.push(c);
+    else if (within(c, s.batch, s.n, s.k)) onRight!.push(c);
+    else return undefined;
+  }
+  return { ...s, onLeft: onLeft!, onRight: onRight!, onOutput: onOutput! };
+}
+
+const extentOf = (s: ContractionShape, axes: readonly number[]): number =>
+  elementCount(axes.map((axis) => s.equation.axes[axis]!.extent));
+
+export function contractionSizes(s: ContractionShape): { batch: number; m: number; n: number; k: number } {
+  return { batch: extentOf(s, s.batch), m: extentOf(s, s.m), n: extentOf(s, s.n), k: extentOf(s, s.k) };
+}
+
+/**
+ * Tiles by size, chosen on an H100: the first that fills its tile at least half and gives the chip at least a wave of
+ * workgroups (132 multiprocessors). See test/bench/ for the measurements.
+ */
+const tiledForms: readonly ContractionTuning[] = [
+  { form: 'tiled', tileM: 128, tileN: 128, tileK: 8, rows: 8, columns: 8 },
+  { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 8, columns: 4 },
+  { form: 'tiled', tileM: 128, tileN: 16, tileK: 16, rows: 4, columns: 4 },
+  { form: 'tiled', tileM: 16, tileN: 128, tileK: 16, rows: 4, columns: 4 },
+  { form: 'tiled', tileM: 32, tileN: 32, tileK: 16, rows: 4, columns: 4 },
+];
+const directForm: ContractionTuning = { form: 'direct', tileM: 32, tileN: 32, tileK: 1, rows: 4, columns: 4 };
+const wave = 132;
+
+export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
+  if (target.class === 'cpu') return directForm;
+  const { batch, m, n } = contractionSizes(s);
+  const fits = (t: ContractionTuning): boolean =>
+    (t.tileM / t.rows) * (t.tileN / t.columns) <= target.limits.maxComputeInvocationsPerWorkgroup;
+  const padded = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * t.tileM * Math.ceil(n / t.tileN) * t.tileN;
+  const groups = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * Math.ceil(n / t.tileN) * batch;
+  const good = tiledForms.filter((t) => fits(t) && m * n * 2 >= padded(t));
+  const busy = good.find((t) => groups(t) >= wave);
+  return busy ?? good.at(-1) ?? tiledForms.filter(fits).reduce((a, b) => (padded(b) < padded(a) ? b : a));
+}
+
+/** Whether register tiles pay: enough rows and columns to share what is read. */
+export function worthTiling(s: ContractionShape): boolean {
+  const { m, n, k } = contractionSizes(s);
+  return m >= 4 && n >= 4 && m * n >= 64 && k >= 4;
+}
+
+export function emitContraction(
+  kernel: ContractionKernel,
+  s: ContractionShape,
+  emitter: Emitter,
+  target: Target,
+  tuning: ContractionTuning = defaultContractionTuning(s, target),
+): Omit<KernelCode, 'wgsl' | 'bindings'> & { body: string } {
+  const sizes = contractionSizes(s);
+  const writer = new ContractionWriter(kernel, s, emitter, tuning);
+  const { groupM, groupN } = { groupM: Math.ceil(sizes.m / tuning.tileM), groupN: Math.ceil(sizes.n / tuning.tileN) };
+  const most = target.limits.maxComputeWorkgroupsPerDimension;
+  const tiles = groupM * groupN;
+  const z = Math.min(sizes.batch, most);
+  const extra = Math.ceil(sizes.batch / z);
+  if (tiles > most || extra > most)
+    throw new Error(`a contraction of ${tiles} tiles and ${sizes.batch} batches is beyond the grid`);
+  return {
+    body: writer.write(sizes, groupN, z, extra),
+    workgroups: [tiles, extra, z],
+    tuning: { ...tuning },
+    multiplyAdds: contractionPoints(kernel.equation),
+  };
+}
+
+type Sizes = ReturnType<typeof contractionSizes>;
+
+/** Writes one contraction; holds what its two forms share. */
+class ContractionWriter {
+  private readonly names: { batch: string; m: string; n: string; k: string };
+
+  constructor(
+    private readonly kernel: ContractionKernel,
+    private readonly s: ContractionShape,
+    private readonly emitter: Emitter,
+    private readonly tuning: ContractionTuning,
+  ) {
+    this.names = { batch: emitter.fresh('batch'), m: emitter.fresh('m'), n: emitter.fresh('n'), k: emitter.fresh('k') };
+  }
+
+  write(sizes: Sizes, groupN: number, z: number, extra: number): string {
+    const { tileM, tileN } = this.tuning;
+    const functions = [
+      this.operandFunction('left', this.s.left, this.s.onLeft, this.s.m, this.names.m),
+      this.operandFunction('right', this.s.right, this.s.onRight, this.s.n, this.names.n),
+      this.finishFunction(sizes),
+    ];
+    const batch = sizes.batch === 1 ? '0' : extra > 1 ? `i32(group.y * ${z}u + group.z)` : 'i32(group.z)';
+    const beyond = z * extra > sizes.batch ? `if (batch >= ${sizes.batch}) { return; }` : '';
+    const head = wgsl`
+      let batch = ${batch};
+      ${beyond}
+      let tile_m = i32(group.x) / ${groupN} * ${tileM};
+      let tile_n = i32(group.x) % ${groupN} * ${tileN};
+      ${this.loopRange(sizes)}
+    `;
+    const main = this.tuning.form === 'tiled' ? this.tiled(head, sizes) : this.direct(head, sizes);
+    return [...functions, main].join('\n\n');
+  }
+
+  /** Names for a class's axes out of the class's one number. */
+  private decode(axes: readonly number[], whole: string, lines: string[], names: Map<number, string>): void {
+    const extents = axes.map((axis) => this.s.equation.axes[axis]!.extent);
+    const stride = strides(extents);
+    axes.forEach((axis, d) => {
+      if (axes.length === 1) {
+        names.set(axis, whole);
+        return;
+      }
+      const name = this.emitter.fresh(this.s.equation.axes[axis]!.name);
+      const quotient = stride[d] === 1 ? whole : `${whole} / ${stride[d]}`;
+      lines.push(`let ${name} = ${d === 0 ? quotient : `${quotient} % ${extents[d]}`};`);
+      names.set(axis, name);
+    });
+  }
+
+  private scope(names: ReadonlyMap<number, string>, held?: Scope['held']): Scope {
+    const { axes } = this.s.equation;
+    return {
+      axis: (axis) => (axes[axis]!.extent === 1 ? '0' : (names.get(axis) ?? outOfScope(axes[axis]!.name))),
+      ...(held ? { held } : {}),
+    };
+  }
+
+  /** `fn left(batch, m, k)`: the operand's value, 0 outside its domain. */
+  private operandFunction(
+    name: string,
+    operand: Expression,
+    constraints: readonly Constraint[],
+    own: readonly number[],
+    ownName: string,
+  ): string {
+    const lines: string[] = [];
+    const names = new Map<number, string>();
+    this.decode(this.s.batch, this.names.batch, lines, names);
+    this.decode(own, ownName, lines, names);
+    this.decode(this.s.k, this.names.k, lines, names);
+    const used = lines.filter((line) => this.isUsed(line, operand, constraints, names));
+    const scope = this.scope(names);
+    const value = this.emitter.expression(operand, scope);
+    const body =
+      constraints.length === 0
+        ? `return ${value};`
+        : `if (${constraints.map((c) => this.emitter.constraint(c, scope)).join(' && ')}) { return ${value}; }\nreturn 0.0;`;
+    return wgsl`
+      fn ${name}_operand(${this.names.batch}: i32, ${ownName}: i32, ${this.names.k}: i32) -> f32 {
+        ${used.join('\n')}
+        ${body}
+      }
+    `;
+  }
+
+  private isUsed(
+    line: string,
+    operand: Expression,
+    constraints: readonly Constraint[],
+    names: ReadonlyMap<number, string>,
+  ): boolean {
+    const axes = new Set([...axesOf(operand), ...constraints.flatMap((c) => c.affine.terms.map((t) => t.axis))]);
+    return [...names].some(([axis, name]) => axes.has(axis) && line.startsWith(`let ${name} =`));
+  }
+
+  /** `fn finish(batch, m, n, sum)`: scale, mask, addends, store, epilogue. */
+  private finishFunction(sizes: Sizes): string {
+    const { kernel, s, emitter } = this;
+    const lines: string[] = [];
+    const names = new Map<number, string>();
+    this.decode(s.batch, this.names.batch, lines, names);
+    this.decode(s.m, this.names.m, lines, names);
+    this.decode(s.n, this.names.n, lines, names);
+    const scope = this.scope(names);
+    const value = emitter.fresh(kernel.tensor);
+    const scaled =
+      s.scale.kind === 'constant' && s.scale.value === 1 ? 'sum' : `sum * (${emitter.expression(s.scale, scope)})`;
+    const mask = s.onOutput.map((c) => emitter.constraint(c, scope)).join(' && ');
+    if (mask === '') lines.push(`var ${value} = ${scaled};`);
+    else lines.push(`var ${value} = 0.0;`, `if (${mask}) { ${value} = ${scaled}; }`);
+    const store = s.equation.store[0] as Affine;
+    const offset = emitter.fresh('element');
+    lines.push(`let ${offset} = ${emitter.affine(store, scope)};`);
+    for (const addend of kernel.addends) lines.push(this.pointwise(addend, names, `${value} +=`, () => undefined));
+    if (kernel.accumulate) lines.push(`${value} += ${emitter.element(kernel.tensor, offset)};`);
+    if (kernel.stored) lines.push(`${emitter.writes(kernel.tensor)}[${offset}] = ${value};`);
+    const held = new Map([[kernel.tensor, value]]);
+    for (const statement of kernel.epilogue) {
+      const name = emitter.fresh(statement.tensor);
+      lines.push(`var ${name} = 0.0;`);
+      for (const e of statement.equations)
+        lines.push(this.pointwise(e, names, `${name} +=`, (l) => held.get(l.tensor)));
+      held.set(statement.tensor, name);
+      if (statement.stored) lines.push(`${emitter.writes(statement.tensor)}[${offset}] = ${name};`);
+    }
+    void sizes;
+    return wgsl`
+      fn finish(${this.names.batch}: i32, ${this.names.m}: i32, ${this.names.n}: i32, sum: f32) {
+        ${lines.join('\n')}
+      }
+    `;
+  }
+
+  /**
+   * A pointwise equation of a tensor of the output's shape: its axes are the output's indices, affine in the contraction's.
+   * `kernel.equation` is the one before axes were merged, so its store map is rebuilt from the flat offset.
+   */
+  private pointwise(
+    equation: Equation,
+    names: ReadonlyMap<number, string>,
+    assign: string,
+    held: (l: Load) => string | undefined,
+  ): string {
+    const { emitter } = this;
+    const shape = emitter.layout(this.kernel.tensor).shape;
+    const flat = flattenLoads(equation, (t) => emitter.layout(t));
+    const own = new Map<number, string>();
+    const lines: string[] = [];
+    const store = this.s.equation.store[0] as Affine;
+    const stride = strides(shape);
+    const scope = this.scope(names);
+    const needed = new Set(affinesOutsideStore(flat).flatMap((a) => a.terms.map((t) => t.axis)));
+    const identity = flatIndex(shape, equation.store)!;
+    equation.store.forEach((index, d) => {
+      const axis = (index as Affine).terms[0]?.axis;
+      if (axis === undefined || shape[d] === 1 || !needed.has(axis)) return;
+      const name = emitter.fresh(equation.axes[axis]!.name);
+      const whole = emitter.affine(store, scope);
+      const quotient = stride[d] === 1 ? `(${whole})` : `(${whole}) / ${stride[d]}`;
+      lines.push(`let ${name} = ${d === 0 ? quotient : `${quotient} % ${shape[d]}`};`);
+      own.set(axis, name);
+    });
+    const inner: Scope = {
+      axis: (axis) => (equation.axes[axis]!.extent === 1 ? '0' : (own.get(axis) ?? '0')),
+      held: (l) => held(l) ?? this.sameElement(l, identity, scope),
+    };
+    const guards = equation.domain
+      .filter((c) => decide(c, equation.axes) !== 'always')
+      .map((c) => emitter.constraint(c, inner));
+    const text = `${assign} ${emitter.expression(flat.value, inner)};`;
+    const guardedText = guards.length === 0 ? text : `if (${guards.join(' && ')}) { ${text} }`;
+    return lines.length === 0 ? guardedText : `{\n${indent([...lines, guardedText].join('\n'))}\n}`;
+  }
+
+  /** A load at the output's own flat offset needs no taking apart. */
+  private sameElement(l: Load, identity: Affine, scope: Scope): string | undefined {
+    const flat = flatIndex(this.emitter.layout(l.tensor).shape, l.indices);
+    if (!flat || JSON.stringify(flat) !== JSON.stringify(identity)) return undefined;
+    return this.emitter.element(l.tensor, this.emitter.affine(this.s.equation.store[0] as Affine, scope));
+  }
+
+  /** `k_from`, `k_to`: what of the k loop a tile needs, given constraints between k and m or n, and between m and n. */
+  private loopRange(sizes: Sizes): string {
+    const { s, tuning } = this;
+    let from = '0';
+    let to = String(sizes.k);
+    const one = (axes: readonly number[]): number | undefined => (axes.length === 1 ? axes[0] : undefined);
+    const sides = [
+      { axis: one(s.m), start: 'tile_m', tile: tuning.tileM, size: sizes.m, constraints: s.onLeft },
+      { axis: one(s.n), start: 'tile_n', tile: tuning.tileN, size: sizes.n, constraints: s.onRight },
+    ];
+    const k = one(s.k);
+    const reach = (c: Affine, side: (typeof sides)[number], wantMax: boolean): string | undefined => {
+      const coefficient = coefficientOf(c, side.axis!);
+      const atEnd = coefficient > 0 === wantMax;
+      const position = atEnd ? `min(${side.start} + ${side.tile - 1}, ${side.size - 1})` : side.start;
+      return coefficient === 0 ? undefined : `${coefficient === 1 ? '' : `${coefficient} * `}${position}`;
+    };
+    for (const side of sides) {
+      for (const c of side.constraints) {
+        if (c.kind !== 'nonnegative' || k === undefined || side.axis === undefined) continue;
+        if (c.affine.terms.some((t) => t.axis !== k && t.axis !== side.axis)) continue;
+        const coefficient = coefficientOf(c.affine, k);
+        const far = reach(c.affine, side, true);
+        if (far === undefined || Math.abs(coefficient) !== 1) continue;
+        const bound = `${far}${c.affine.constant === 0 ? '' : ` + ${c.affine.constant}`}`;
+        if (coefficient === -1) to = `min(${to}, ${bound} + 1)`;
+        else from = `max(${from}, -(${bound}))`;
+      }
+    }
+    const [m, n] = [sides[0]!, sides[1]!];
+    const lines = [`let k_from = ${from};`, `var k_to = ${to};`];
+    for (const c of s.onOutput) {
+      if (c.kind !== 'nonnegative' || m.axis === undefined || n.axis === undefined) continue;
+      if (c.affine.terms.some((t) => t.axis !== m.axis && t.axis !== n.axis)) continue;
+      const parts = [reach(c.affine, m, true), reach(c.affine, n, true)].filter((p) => p !== undefined);
+      const text = `${parts.join(' + ')}${c.affine.constant === 0 ? '' : ` + ${c.affine.constant}`}`;
+      lines.push(`if (${text} < 0) { k_to = k_from; } // the whole tile is outside the domain`);
+    }
+    return lines.join('\n');
+  }
+
+  private accumulators(): string[] {
+    const names: string[] = [];
+    for (let i = 0; i < this.tuning.rows; i++)
+      for (let j = 0; j < this.tuning.columns / 4; j++) names.push(`sum_${i}_${j}`);
+    return names;
+  }
+
+  /** Hands every sum of the thread's block to `finish`; loops, so that a long epilogue is compiled once. */
+  private finishCalls(sizes: Sizes, m: string, n: string): string {
+    const { rows, columns, tileM, tileN } = this.tuning;
+    const quads = columns / 4;
+    const exactM = sizes.m % tileM === 0;
+    const exactN = sizes.n % tileN === 0;
+    return wgsl`
+      var sums = array<vec4<f32>, ${rows * quads}>(${this.accumulators().join(', ')});
+      for (var i = 0; i < ${exactM ? rows : `min(${rows}, ${sizes.m} - ${m})`}; i++) {
+        for (var j = 0; j < ${exactN ? columns : `min(${columns}, ${sizes.n} - ${n})`}; j++) {
+          finish(batch, ${m} + i, ${n} + j, sums[${quads === 1 ? 'i' : `i * ${quads} + j / 4`}][j % 4]);
+        }
+      }
+    `;
+  }
+
+  private direct(head: string, sizes: Sizes): string {
+    const { rows, columns, tileM, tileN } = this.tuning;
+    const threadsN = tileN / columns;
+    const threads = (tileM / rows) * threadsN;
+    const clampM = (i: number): string => (sizes.m % tileM === 0 ? `m + ${i}` : `min(m + ${i}, ${sizes.m - 1})`);
+    const clampN = (j: number): string => (sizes.n % tileN === 0 ? `n + ${j}` : `min(n + ${j}, ${sizes.n - 1})`);
+    const body: string[] = [];
+    for (let j = 0; j < columns / 4; j++) {
+      const values = [0, 1, 2, 3].map((c) => `right_operand(batch, ${clampN(j * 4 + c)}, k)`);
+      body.push(`let b_${j} = vec4<f32>(\n${indent(values.join(',\n'))});`);
+    }
+    for (let i = 0; i < rows; i++) {
+      body.push(`let a_${i} = left_operand(batch, ${clampM(i)}, k);`);
+      for (let j = 0; j < columns / 4; j++) body.push(`sum_${i}_${j} += a_${i} * b_${j};`);
+    }
+    const outside = [
+      sizes.m % tileM === 0 ? '' : `m >= ${sizes.m}`,
+      sizes.n % tileN === 0 ? '' : `n >= ${sizes.n}`,
+    ].filter(Boolean);
+    return wgsl`
+      @compute @workgroup_size(${threads})
+      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        ${head}
+        let m = tile_m + i32(lane) / ${threadsN} * ${rows};
+        let n = tile_n + i32(lane) % ${threadsN} * ${columns};
+        ${outside.length === 0 ? '' : `if (${outside.join(' || ')}) { return; }`}
+        ${this.accumulators()
+          .map((name) => `var ${name} = vec4<f32>();`)
+          .join('\n')}
+        for (var k = k_from; k < k_to; k++) {
+          ${body.join('\n')}
+        }
+        ${this.finishCalls(sizes, 'm', 'n')}
+      }
+    `;
+  }
+
+  private tiled(head: string, sizes: Sizes): string {
+    const { rows, columns, tileM, tileN, tileK } = this.tuning;
+    const threadsN = tileN / columns;
+    const threads = (tileM / rows) * threadsN;
+    const body: string[] = [];
+    for (let i = 0; i < rows / 4; i++)
+      body.push(`let a_${i} = slab_a[k_in * ${tileM / 4 + 1} + (lane_m >> 2) + ${i}];`);
+    for (let j = 0; j < columns / 4; j++)
+      body.push(`let b_${j} = slab_b[k_in * ${tileN / 4 + 1} + (lane_n >> 2) + ${j}];`);
+    for (let i = 0; i < rows; i++) {
+      for (let j = 0; j < columns / 4; j++) body.push(`sum_${i}_${j} += a_${i >> 2}.${'xyzw'[i % 4]} * b_${j};`);
+    }
+    return wgsl`
+      var<workgroup> slab_a: array<vec4<f32>, ${tileK * (tileM / 4 + 1)}>; // [k][m / 4], rows padded against bank conflicts
+      var<workgroup> slab_b: array<vec4<f32>, ${tileK * (tileN / 4 + 1)}>; // [k][n / 4]
+
+      @compute @workgroup_size(${threads})
+      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        ${head}
+        let lane_m = i32(lane) / ${threadsN} * ${rows};
+        let lane_n = i32(lane) % ${threadsN} * ${columns};
+        ${this.accumulators()
+          .map((name) => `var ${name} = vec4<f32>();`)
+          .join('\n')}
+        for (var k0 = k_from; k0 < k_to; k0 += ${tileK}) {
+          ${this.stage('a', 'left_operand', 'tile_m', tileM, sizes.m, threads, this.s.left, this.s.m)}
+          ${this.stage('b', 'right_operand', 'tile_n', tileN, sizes.n, threads, this.s.right, this.s.n)}
+          workgroupBarrier();
+          for (var k_in = 0; k_in < ${tileK}; k_in++) {
+            ${body.join('\n')}
+          }
+          workgroupBarrier();
+        }
+        let m = tile_m + lane_m;
+        let n = tile_n + lane_n;
+        ${this.finishCalls(sizes, 'm', 'n')}
+      }
+    `;
+  }
+
+  /** Loads a slab of four along m (or n) at one k a thread. Lanes follow whichever of k and m memory is contiguous in. */
+  private stage(
+    slab: string,
+    fn: string,
+    start: string,
+    tile: number,
+    size: number,
+    threads: number,
+    operand: Expression,
+    own: readonly number[],
+  ): string {
+    const { tileK } = this.tuning;
+    const quads = (tile / 4) * tileK;
+    const [quad, k_in] = this.isContiguous(operand, own)
+      ? [`(i % ${tile / 4})`, `(i / ${tile / 4})`]
+      : [`(i / ${tileK})`, `(i % ${tileK})`];
+    const exact = size % tile === 0;
+    const at = (c: number): string => (exact ? `p + ${c}` : `min(p + ${c}, ${size - 1})`);
+    const values = [0, 1, 2, 3].map((c) => `${fn}(batch, ${at(c)}, k)`).join(', ');
+    const loop = wgsl`
+      let quad = ${quad};
+      let k_in = ${k_in};
+      let k = k0 + k_in;
+      let p = ${start} + quad * 4;
+      var value = vec4<f32>();
+      if (k < k_to) { value = vec4<f32>(${values}); }
+      slab_${slab}[k_in * ${tile / 4 + 1} + quad] = value;
+    `;
+    if (quads <= threads)
+      return `${quads < threads ? `if (i32(lane) < ${quads}) ` : ''}{\n${indent(`let i = i32(lane);\n${loop}`)}\n}`;
+    return `for (var i = i32(lane); i < ${quads}; i += ${threads}) {\n${indent(loop)}\n}`;
+  }
+
+  /** Whether the operand's first load is contiguous along its own axis rather than along k. */
+  private isContiguous(operand: Expression, own: readonly number[]): boolean {
+    const first = loads(operand).find((l) => l.indices.length > 0);
+    const flat = first?.indices[0];
+    if (flat?.kind !== 'affine') return true;
+    const least = (axes: readonly number[]): number =>
+      Math.min(
+        Number.POSITIVE_INFINITY,
+        ...axes.map((axis) => Math.abs(coefficientOf(flat, axis)) || Number.POSITIVE_INFINITY),
+      );
+    return least(own) <= least(this.s.k);
+  }
+}
+
+function outOfScope(name: string): never {
+  throw new Error(`axis ${name} is not known where it is read`);
+}

@@ -1,0 +1,171 @@
+/**
+ * WGSL functions that kernels call: what WGSL lacks, or leaves to the device with an error too large to promise anything.
+ * Each is held to its bound on every device by `test/kernels/library.test.ts`. Polynomials are those of the Cephes single
+ * precision library, the error function is its Taylor series below 1 and Abramowitz & Stegun 7.1.26 above.
+ */
+export interface LibraryFunction {
+  readonly name: string;
+  readonly needs: readonly string[];
+  readonly code: string;
+}
+
+const functions: readonly LibraryFunction[] = [
+  {
+    name: 'log_f32',
+    needs: [],
+    code: `fn log_f32(x: f32) -> f32 {
+  let bits = bitcast<i32>(x);
+  if (x <= 0.0 || bits >= 0x7f800000 || bits < 0x00800000) { return log(x); }
+  let shifted = bits - 0x3f3504f3;
+  let exponent = f32(shifted >> 23u);
+  let mantissa = bitcast<f32>(bits - ((shifted >> 23u) << 23u));
+  let f = (mantissa - 1.0) / (mantissa + 1.0);
+  let z = f * f;
+  let series = 2.0 * f * (1.0 + z * (0.33333333 + z * (0.2 + z * (0.14285715 + z * 0.11111111))));
+  return exponent * 0.69314718 + series;
+}`,
+  },
+  {
+    name: 'erf_f32',
+    needs: [],
+    code: `fn erf_f32(x: f32) -> f32 {
+  let a = abs(x);
+  if (a < 1.0) {
+    let z = x * x;
+    var p = -1.4807192e-08;
+    p = p * z + 1.6365845e-07;
+    p = p * z - 1.6462115e-06;
+    p = p * z + 1.4925651e-05;
+    p = p * z - 1.2055333e-04;
+    p = p * z + 8.5483270e-04;
+    p = p * z - 5.2239776e-03;
+    p = p * z + 2.6866171e-02;
+    p = p * z - 1.1283792e-01;
+    p = p * z + 3.7612639e-01;
+    p = 1.1283792 - z * p;
+    return x * p;
+  }
+  let t = 1.0 / (1.0 + 0.3275911 * a);
+  let q = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  return sign(x) * (1.0 - q * exp(-min(a * a, 80.0)));
+}`,
+  },
+  {
+    name: 'tanh_f32',
+    needs: [],
+    code: `fn tanh_f32(x: f32) -> f32 {
+  let a = abs(x);
+  if (a < 0.625) {
+    let z = x * x;
+    let p = (((-5.70498872745e-3 * z + 2.06390887954e-2) * z - 5.37397155531e-2) * z + 1.33314422036e-1) * z;
+    return x + x * z * (p - 3.33332819422e-1);
+  }
+  let e = exp(-2.0 * min(a, 20.0));
+  return sign(x) * (1.0 - e) / (1.0 + e);
+}`,
+  },
+  {
+    name: 'sigmoid_f32',
+    needs: [],
+    code: `fn sigmoid_f32(x: f32) -> f32 {
+  let e = exp(-min(abs(x), 80.0));
+  return select(e, 1.0, x >= 0.0) / (1.0 + e);
+}`,
+  },
+  {
+    name: 'gelu_f32',
+    needs: ['erf_f32'],
+    code: `fn gelu_f32(x: f32) -> f32 {
+  return 0.5 * x * (1.0 + erf_f32(x * 0.70710678));
+}`,
+  },
+  {
+    name: 'sincos_f32',
+    needs: [],
+    code: `// (sin x, cos x), |x| up to about 8192.
+fn sincos_f32(x: f32) -> vec2<f32> {
+  let quadrant = round(x * 0.63661977);
+  let r = ((x - quadrant * 1.5703125) - quadrant * 4.8375129699707031e-4) - quadrant * 7.5497899548918821e-8;
+  let z = r * r;
+  let s = r + r * z * ((-1.9515295891e-4 * z + 8.3321608736e-3) * z - 1.6666654611e-1);
+  let c = 1.0 - 0.5 * z + z * z * ((2.443315711809948e-5 * z - 1.388731625493765e-3) * z + 4.166664568298827e-2);
+  switch (i32(quadrant) & 3) {
+    case 0: { return vec2<f32>(s, c); }
+    case 1: { return vec2<f32>(c, -s); }
+    case 2: { return vec2<f32>(-s, -c); }
+    default: { return vec2<f32>(-c, s); }
+  }
+}`,
+  },
+  {
+    name: 'power_f32',
+    needs: [],
+    code: `fn power_f32(base: f32, exponent: f32) -> f32 {
+  if (exponent == 0.0) { return 1.0; }
+  if (base == 0.0) { return select(1.0 / base, 0.0, exponent > 0.0); }
+  let magnitude = pow(abs(base), exponent);
+  if (base > 0.0) { return magnitude; }
+  let odd = fract(abs(exponent) * 0.5) == 0.5;
+  return select(magnitude, -magnitude, odd);
+}`,
+  },
+  {
+    name: 'philox',
+    needs: [],
+    code: `fn multiply_wide(a: u32, b: u32) -> vec2<u32> { // (high, low)
+  let a0 = a & 0xffffu; let a1 = a >> 16u; let b0 = b & 0xffffu; let b1 = b >> 16u;
+  let low = a0 * b0;
+  let middle = a1 * b0 + (low >> 16u);
+  let cross = a0 * b1 + (middle & 0xffffu);
+  return vec2<u32>(a1 * b1 + (middle >> 16u) + (cross >> 16u), a * b);
+}
+// Philox4x32-10 (Salmon et al., 2011): first two words.
+fn philox(seed: u32, stream: u32, element: u32, step: u32) -> vec2<u32> {
+  var counter = vec4<u32>(element, step, 0u, 0u);
+  var key = vec2<u32>(seed, stream);
+  for (var i = 0; i < 10; i++) {
+    let p = multiply_wide(0xD2511F53u, counter.x);
+    let q = multiply_wide(0xCD9E8D57u, counter.z);
+    counter = vec4<u32>(q.x ^ counter.y ^ key.x, q.y, p.x ^ counter.w ^ key.y, p.y);
+    key += vec2<u32>(0x9E3779B9u, 0xBB67AE85u);
+  }
+  return counter.xy;
+}
+// In (0, 1): the upper 23 bits, centred in their cell.
+fn unit_f32(word: u32) -> f32 { return (f32(word >> 9u) + 0.5) * 1.1920929e-7; }`,
+  },
+  {
+    name: 'uniform_f32',
+    needs: ['philox'],
+    code: `fn uniform_f32(seed: i32, stream: u32, element: i32, step: i32) -> f32 {
+  return unit_f32(philox(u32(seed), stream, u32(element), u32(step)).x);
+}`,
+  },
+  {
+    name: 'normal_f32',
+    needs: ['philox', 'log_f32', 'sincos_f32'],
+    code: `// Box-Muller.
+fn normal_f32(seed: i32, stream: u32, element: i32, step: i32) -> f32 {
+  let words = philox(u32(seed), stream, u32(element), u32(step));
+  return sqrt(-2.0 * log_f32(unit_f32(words.x))) * sincos_f32(6.2831853 * (unit_f32(words.y) - 0.5)).y * -1.0;
+}`,
+  },
+];
+
+const byName = new Map(functions.map((f) => [f.name, f]));
+
+/** The code of the functions named and of all they call, each once, callees first. */
+export function libraryCode(names: Iterable<string>): string {
+  const done = new Set<string>();
+  const parts: string[] = [];
+  const visit = (name: string): void => {
+    if (done.has(name)) return;
+    done.add(name);
+    const f = byName.get(name);
+    if (!f) throw new Error(`no library function ${name}`);
+    for (const need of f.needs) visit(need);
+    parts.push(f.code);
+  };
+  for (const name of [...names].sort()) visit(name);
+  return parts.join('\n\n');
+}

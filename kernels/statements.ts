@@ -1,0 +1,51 @@
+/** Questions about a kernel whatever its family: what it makes, what it reads. */
+import { readTensors } from '../compiler/ir/equation.ts';
+import type { Equation } from '../compiler/ir/program.ts';
+import type { Kernel } from './kernel.ts';
+
+export interface KernelPart {
+  readonly tensor: string;
+  readonly equations: readonly Equation[];
+  readonly stored: boolean;
+}
+
+/** What the kernel computes, in order. */
+export function kernelParts(kernel: Kernel): readonly KernelPart[] {
+  switch (kernel.family) {
+    case 'loop':
+      return kernel.statements;
+    case 'row':
+      return kernel.statements.map((s) => ({ tensor: s.tensor, equations: [s.equation], stored: s.stored }));
+    case 'contraction': {
+      const { tensor, equation, addends, stored, epilogue } = kernel;
+      return [{ tensor, equations: [equation, ...addends], stored }, ...epilogue];
+    }
+    default:
+      return kernel satisfies never;
+  }
+}
+
+/** Tensors that the kernel's equations name, its own included. */
+export function kernelReads(kernel: Kernel): ReadonlySet<string> {
+  const names = kernelParts(kernel).flatMap((part) => part.equations.flatMap(readTensors));
+  if (kernel.family === 'contraction' && kernel.accumulate) names.push(kernel.tensor);
+  return new Set(names);
+}
+
+/** Returns the kernel with `stored` decided anew for each tensor. */
+export function withStored(kernel: Kernel, stored: (tensor: string) => boolean): Kernel {
+  switch (kernel.family) {
+    case 'loop':
+      return { ...kernel, statements: kernel.statements.map((s) => ({ ...s, stored: stored(s.tensor) })) };
+    case 'row':
+      return { ...kernel, statements: kernel.statements.map((s) => ({ ...s, stored: stored(s.tensor) })) };
+    case 'contraction':
+      return {
+        ...kernel,
+        stored: stored(kernel.tensor),
+        epilogue: kernel.epilogue.map((s) => ({ ...s, stored: stored(s.tensor) })),
+      };
+    default:
+      return kernel satisfies never;
+  }
+}

@@ -1,0 +1,64 @@
+/** Runs a program both ways, as WGSL on the device and on the interpreter, and measures how far they are apart. */
+import { interpret } from '../../compiler/ir/interpret.ts';
+import { type NdArray, ndarray } from '../../compiler/ir/ndarray.ts';
+import type { Program } from '../../compiler/ir/program.ts';
+import type { Plan } from '../../compiler/schedule/plan.ts';
+import { type ScheduleOptions, schedule } from '../../compiler/schedule/schedule.ts';
+import type { OpenedDevice } from '../../runtime/device.ts';
+import { createExecutor } from '../../runtime/executor.ts';
+
+export interface Comparison {
+  /** Largest relative L2 error over the outputs. */
+  readonly worst: number;
+  readonly worstOutput: string;
+  readonly plan: Plan;
+}
+
+export async function runOnDevice(
+  opened: OpenedDevice,
+  program: Program,
+  inputs: ReadonlyMap<string, NdArray>,
+  options: Partial<ScheduleOptions> = {},
+): Promise<{ readonly values: Map<string, NdArray>; readonly plan: Plan }> {
+  const plan = schedule(program, { target: opened.target, ...options });
+  const executor = await createExecutor(opened, plan);
+  try {
+    for (const [name, value] of inputs) {
+      const { dtype } = program.tensors.find((t) => t.name === name)!;
+      executor.upload(name, dtype === 'i32' ? Int32Array.from(value.data) : Float32Array.from(value.data));
+    }
+    executor.run();
+    const read = await executor.download(...program.outputs);
+    const values = new Map([...read].map(([name, data]) => [name, ndarray(plan.tensors[name]!.shape, data)]));
+    return { values, plan };
+  } finally {
+    executor.destroy();
+  }
+}
+
+export function relativeError(have: ArrayLike<number>, want: ArrayLike<number>): number {
+  let [apart, size] = [0, 0];
+  for (let i = 0; i < want.length; i++) {
+    apart += (have[i]! - want[i]!) ** 2;
+    size += want[i]! ** 2;
+  }
+  if (!Number.isFinite(apart)) return Number.POSITIVE_INFINITY;
+  return size === 0 ? Math.sqrt(apart) : Math.sqrt(apart / size);
+}
+
+export async function compare(
+  opened: OpenedDevice,
+  program: Program,
+  inputs: ReadonlyMap<string, NdArray>,
+  options: Partial<ScheduleOptions> = {},
+): Promise<Comparison> {
+  const rounded = new Map([...inputs].map(([name, v]) => [name, ndarray(v.shape, Float32Array.from(v.data))]));
+  const want = interpret(program, rounded, program.outputs);
+  const { values, plan } = await runOnDevice(opened, program, rounded, options);
+  let [worst, worstOutput] = [0, ''];
+  for (const name of program.outputs) {
+    const error = relativeError(values.get(name)!.data, want.get(name)!.data);
+    if (error >= worst) [worst, worstOutput] = [error, name];
+  }
+  return { worst, worstOutput, plan };
+}
