@@ -82,7 +82,7 @@ export const binaryDerivatives: Readonly<
     }),
   },
   minimum: {
-    left: (a, b) => ({ factor: ONE, guard: { kind: 'compare', operator: '>=', left: a, right: b } }),
+    left: (a, b) => ({ factor: ONE, guard: { kind: 'compare', operator: '<=', left: a, right: b } }),
     right: (a, b) => ({ factor: ONE, guard: { kind: 'compare', operator: '>', left: a, right: b } }),
   },
   maximum: {
