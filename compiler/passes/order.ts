@@ -28,7 +28,7 @@ import {
   pointsOf,
   readsTensor,
 } from '../ir/contraction.ts';
-import { equationsOf } from '../ir/equation.ts';
+import { equationsOf, usedAxes } from '../ir/equation.ts';
 import {
   affinesOfIndex,
   axisRenaming,
@@ -130,6 +130,8 @@ class Workshop {
     this.shapes.set(tensor.name, tensor.shape);
     const [only, ...others] = equationsOf(tensor);
     if (only === undefined || others.length > 0 || only.reducer !== 'sum') return;
+    // A repeated point is nothing that a key tells.
+    if (usedAxes(only).length < only.axes.length) return;
     const kept = plainStore(only);
     if (kept === undefined || kept.some((axis, d) => only.axes[axis].extent !== tensor.shape[d])) return;
     this.hold(tensor.name, tensor.dtype, only, only.value, kept);
@@ -207,7 +209,8 @@ class Orderer {
   /** The loop of the equation that stores: the root's, or a copy's where the store needs axes that no operand has. */
   private lastLoop({ network }: Plan, tree: Tree): AxisSet {
     const owned = network.operands.reduce((all, axes) => all | axes, 0n);
-    const needed = [network.store, ...network.constraints].reduce((all, axes) => all | axes, 0n);
+    const unasked = network.constraints.filter((axes) => (axes & ~owned) !== 0n);
+    const needed = unasked.reduce((all, axes) => all | axes, network.store);
     const scatters = this.equation.store.some((index) => index.kind === 'gather');
     if ((needed & ~owned) === 0n && !scatters) return tree.kind === 'join' ? tree.loop : tree.axes;
     return tree.axes | needed;
