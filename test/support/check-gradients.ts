@@ -23,7 +23,7 @@ export function plus(a: NdArray, factor: number, b: NdArray): NdArray {
 }
 
 /** Derivative of `value` at 0, by central differences of two widths. */
-export function derivativeAtZero(value: (h: number) => number, width = 1e-3): number {
+export function derivativeAtZero(value: (h: number) => number, width = 2e-4): number {
   const central = (h: number): number => (value(h) - value(-h)) / (2 * h);
   return (4 * central(width / 2) - central(width)) / 3;
 }
