@@ -85,6 +85,25 @@ export function complete(given: Readonly<Record<string, unknown>>): IclOptions {
   return values as unknown as IclOptions;
 }
 
+/**
+ * Options from a record of values under their names, such as a golden case's `config`; what the table does not know is left
+ * out. Throws UserError for a value that an option does not admit.
+ */
+export function optionsFromRecord(record: Readonly<Record<string, unknown>>, origin: string): IclOptions {
+  const given: Record<string, unknown> = {};
+  for (const [name, row] of Object.entries(rows)) {
+    const value = record[name];
+    if (value === undefined) continue;
+    const native = typeof value === 'string' ? readWord(row.kind, value) : value;
+    given[name] = validated(
+      name,
+      native,
+      (problem) => new UserError(`${origin}: ${name}: ${showValue(value)} ${problem}`),
+    );
+  }
+  return complete(given);
+}
+
 const emptyLayer: Layer = { values: {}, sizes: {} };
 
 interface CommandLine extends Layer {

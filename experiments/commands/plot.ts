@@ -1,0 +1,22 @@
+/** `mlbtc plot RUN`: draws a run's plots again, from its folder alone. */
+import type { Command } from 'commander';
+import { complete, readLayer } from '../options/parse.ts';
+import { plotFiles, plotRun } from '../plots/run.ts';
+import { runFolder } from '../runs/folder.ts';
+
+export function registerPlot(program: Command): void {
+  program
+    .command('plot')
+    .description("draw a run's plots from its metrics")
+    .argument('<run>', 'folder of the run')
+    .action(async (path: string) => {
+      const folder = runFolder(path);
+      const options = complete(readLayer(folder.configPath).values);
+      await plotRun(folder, { options });
+      process.stdout.write(
+        plotFiles(folder)
+          .map((file) => `${file}\n`)
+          .join(''),
+      );
+    });
+}

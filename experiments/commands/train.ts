@@ -1,0 +1,94 @@
+/** `mlbtc train icl …`: options to a run folder with a trained model in it. */
+import type { Command } from 'commander';
+import { openDevice } from '../../runtime/device.ts';
+import { UsageError } from '../../runtime/errors.ts';
+import { iclHelp } from '../options/help.ts';
+import { checkTraining } from '../options/icl.ts';
+import { type ResolvedIcl, resolveIcl } from '../options/parse.ts';
+import { plotFiles } from '../plots/run.ts';
+import { createRunFolder, scoreName } from '../runs/folder.ts';
+import type { EvaluationRecord } from '../runs/metrics.ts';
+import { createProgress, durationText, short } from '../training/progress.ts';
+import { train } from '../training/train.ts';
+
+const interruptedStatus = 130;
+
+/** The option table reads the words after `icl` itself: commander would not take `_` for `-`, nor `--x=True` for a flag. */
+export function registerTrain(program: Command): void {
+  const command = program
+    .command('train')
+    .description('train a model: `mlbtc train icl --preset tiny`; `mlbtc train icl --help` tells all')
+    .action(() => {
+      throw new UsageError('say what to train: mlbtc train icl');
+    });
+  command
+    .command('icl')
+    .description('regression in context')
+    .helpOption(false)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .argument('[options...]')
+    .action((words: string[]) => trainIcl(words));
+}
+
+export async function trainIcl(words: readonly string[]): Promise<void> {
+  if (words.includes('--help') || words.includes('-h')) {
+    process.stdout.write(iclHelp());
+    return;
+  }
+  const resolved = resolveIcl(words);
+  const { options, notes } = resolved;
+  checkTraining(options);
+  const progress = createProgress(process.stdout);
+  for (const note of notes) progress.say(note);
+  const interruption = watchInterruption();
+  const startMs = performance.now();
+  const opened = await openDevice(options.device === null ? {} : { name: options.device });
+  try {
+    const folder = createRunFolder(resolved);
+    progress.say(`${describe(resolved)} on ${opened.name}`);
+    const result = await train(resolved, { opened, folder, progress, interrupted: interruption.asked });
+    for (const line of summary(result.evaluation)) progress.say(line);
+    progress.say(`done in ${durationText((performance.now() - startMs) / 1000)}; the run is in ${folder.path}`);
+    for (const file of plotFiles(folder)) progress.say(`  ${file}`);
+  } finally {
+    interruption.stop();
+    opened.destroy();
+  }
+}
+
+function describe(resolved: ResolvedIcl): string {
+  const { n_dims, d_model, n_layer, n_head, training_train_steps: steps, test_run } = resolved.options;
+  const length = test_run ? 'a test run' : `${steps} steps`;
+  return (
+    `training: ${scoreName(resolved)} scores, ${n_dims} dimensions, d_model ${d_model}, ` +
+    `${n_layer} layers, ${n_head} heads, ${length}`
+  );
+}
+
+/** The last point's error beside those of the baselines, which is what a run is judged by. */
+function summary({ pointwise, baselines, prompts, points }: EvaluationRecord): readonly string[] {
+  const last = points - 1;
+  const others = Object.entries(baselines).map(([name, errors]) => `${name} ${short(errors[last])}`);
+  return [
+    `error with ${last} points in context, ${prompts} held-out prompts: ${short(pointwise[last])} (${others.join(', ')})`,
+  ];
+}
+
+/** The first Ctrl-C asks the loop to end in order, the second ends the process. */
+function watchInterruption() {
+  let count = 0;
+  const onSignal = () => {
+    count += 1;
+    if (count > 1) process.exit(interruptedStatus);
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return {
+    asked: () => count > 0,
+    stop: () => {
+      process.off('SIGINT', onSignal);
+      process.off('SIGTERM', onSignal);
+    },
+  };
+}

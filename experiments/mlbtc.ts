@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+/**
+ * The `mlbtc` command: training and everything around it. Registers the commands of this folder and those of the runtime;
+ * what each does is in its own file.
+ */
+import { Command } from 'commander';
+import { registerDoctor } from '../runtime/doctor.ts';
+import { runCommand } from '../runtime/errors.ts';
+import { registerPlot } from './commands/plot.ts';
+import { registerTrain } from './commands/train.ts';
+import { registerVerify } from './commands/verify.ts';
+
+const epilog = `
+Start here
+  mlbtc doctor                          which device will be used, and what is missing
+  mlbtc train icl --preset tiny         a training run of some minutes, on any machine
+  mlbtc train icl --help                every option
+  mlbtcc explain FILE.mlbtc -s D=256    what a structure costs (the compiler's own command)
+
+Exit status: 0 done, 1 the input is wrong, 2 the command line is wrong, 3 this machine cannot do it, 4 training diverged,
+130 interrupted. With --debug an error shows its stack.
+`;
+
+export function makeProgram(): Command {
+  const program = new Command('mlbtc')
+    .description('Structured attention scores and matrices from tensor equations, trained on the GPU.')
+    .showSuggestionAfterError()
+    .enablePositionalOptions()
+    .option('--debug', 'show stack traces')
+    .exitOverride()
+    .addHelpText('after', epilog);
+  registerTrain(program);
+  registerVerify(program);
+  registerPlot(program);
+  registerDoctor(program);
+  for (const command of [program, ...program.commands.flatMap((c) => [c, ...c.commands])]) command.exitOverride();
+  return program;
+}
+
+await runCommand(async (argv) => {
+  await makeProgram().parseAsync([...argv]);
+});

@@ -1,0 +1,28 @@
+/** The plots of a run from its folder alone: `plots/loss.*` and `plots/error-by-point.*`. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ResolvedIcl } from '../options/parse.ts';
+import { type RunFolder, scoreName } from '../runs/folder.ts';
+import { type EvaluationRecord, readMetrics } from '../runs/metrics.ts';
+import { contextChart, lossChart } from './charts.ts';
+import { renderChart } from './render.ts';
+
+/** Files that a run's plots are in, as far as they are there. */
+export function plotFiles({ plotsPath }: RunFolder): readonly string[] {
+  return ['loss', 'error-by-point']
+    .flatMap((name) => [join(plotsPath, `${name}.svg`), join(plotsPath, `${name}.png`)])
+    .filter((path) => existsSync(path));
+}
+
+export async function plotRun(folder: RunFolder, resolved: Pick<ResolvedIcl, 'options'>): Promise<void> {
+  const { options } = resolved;
+  const records = readMetrics(folder.metricsPath);
+  const shape = `${options.n_dims} dimensions, d_model ${options.d_model}, ${options.n_layer} layers, ${options.n_head} heads`;
+  const title = `Linear regression in context: ${scoreName(resolved)} scores`;
+  await renderChart(lossChart(records, { title, subtitle: shape }), folder.plotsPath, 'loss');
+  const evaluation = records.filter((record): record is EvaluationRecord => record.kind === 'evaluation').at(-1);
+  if (evaluation !== undefined) {
+    const subtitle = `${shape}; after step ${evaluation.step}, ${evaluation.prompts} held-out prompts`;
+    await renderChart(contextChart(evaluation, { title, subtitle }), folder.plotsPath, 'error-by-point');
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * One stage of the curriculum on the device: a compiled training step for its dims and points, and what evaluates it. Stages
+ * share the state (params, moments) by its buffers, so that going from one to the next moves no data.
+ *
+ * The trap: the state must outlive every stage. Its buffers belong to an executor of their own that runs no kernel.
+ */
+import type { Program, Tensor } from '../../compiler/ir/program.ts';
+import type { OpenedDevice } from '../../runtime/device.ts';
+import { createExecutor, type Executor } from '../../runtime/executor.ts';
+import { inContextProgram } from '../models/inContext.ts';
+import type { Score } from '../models/score.ts';
+import type { IclOptions } from '../options/icl.ts';
+import type { BaselineErrors } from '../tasks/baselines.ts';
+import type { Stage } from '../tasks/curriculum.ts';
+import { heldOutBaselines } from '../tasks/heldOut.ts';
+import { poolSizes } from '../tasks/pools.ts';
+import { drawnPrompts, streams } from '../tasks/regression.ts';
+import { optimizerTables } from './arena.ts';
+import { type DeviceRunner, deviceRunner } from './deviceRunner.ts';
+import type { StepProgram } from './step.ts';
+import { evaluationStep, inspectionStep, type OptimizerSettings, trainingStep } from './trainingStep.ts';
+
+export interface RunSettings {
+  readonly options: IclOptions;
+  readonly score: Score;
+  readonly opened: OpenedDevice;
+}
+
+export interface CompiledStage {
+  readonly stage: Stage;
+  readonly step: StepProgram;
+  readonly runner: DeviceRunner;
+  /** Of the held-out prompts. */
+  readonly baselines: BaselineErrors;
+  /** Mean squared error at each point over all held-out prompts. */
+  evaluate(): Promise<{ readonly pointwise: readonly number[]; readonly prompts: number }>;
+  /** Name of the first tensor, in the order of computation, that is not finite at a step; undefined if all are. */
+  firstNonFinite(step: number): Promise<string | undefined>;
+  destroy(): void;
+}
+
+/** The state's buffers by tensor name, for all stages. */
+export interface SharedState {
+  readonly executor: Executor;
+  readonly buffers: ReadonlyMap<string, GPUBuffer>;
+}
+
+export const stateNames = ['params', 'm', 'v', 'diverged'] as const;
+
+export function optimizerSettings(options: IclOptions): OptimizerSettings {
+  const { beta1, beta2, weight_decay: weightDecay, grad_clip: gradClip } = options;
+  return { beta1, beta2, weightDecay, gradClip };
+}
+
+/** Compiles a stage. Without `state` its own buffers hold the state (`ownState` then makes it shareable). */
+export async function compileStage(
+  { options, score, opened }: RunSettings,
+  stage: Stage,
+  state: SharedState | undefined,
+): Promise<{ readonly compiled: CompiledStage; readonly state: SharedState }> {
+  const batch = options.training_batch_size;
+  const shape = { batch, points: stage.points, nDims: options.n_dims, dims: stage.dims };
+  const model = inContextProgram(options, score, { batch, points: stage.points });
+  const sizes = poolSizes(options);
+  const pool = { examples: sizes.examples !== null, tasks: sizes.tasks !== null };
+  const step = trainingStep(model, drawnPrompts(shape, streams.train, pool), optimizerSettings(options));
+  const shared = state ?? (await makeState(opened, step));
+  const runner = await deviceRunner(opened, step.program, shared.buffers);
+  const seed = new Int32Array([options.seed]);
+  const tables = optimizerTables(step.arena, options.training_learning_rate, options.weight_decay, step.untouched);
+  runner.upload('rate', tables.rate);
+  if (options.weight_decay > 0) runner.upload('decay', tables.decay);
+  runner.upload('seed', seed);
+  const stream = options.evaluation_reuse_training_seeds ? streams.train : streams.evaluate;
+  const heldOut = drawnPrompts(shape, stream);
+  const batches = options.evaluation_samples_multiplier;
+  const evaluator = lazyRunner(async () => {
+    const made = await deviceRunner(opened, evaluationStep(model, heldOut).program, shared.buffers);
+    made.upload('seed', seed);
+    return made;
+  });
+  const compiled: CompiledStage = {
+    stage,
+    step,
+    runner,
+    baselines: heldOutBaselines(shape, stream, options.seed, batches),
+    evaluate: async () => {
+      const { executor, upload } = await evaluator.get();
+      const sums = new Float64Array(stage.points);
+      const read: Promise<void>[] = [];
+      for (let batchNumber = 0; batchNumber < batches; batchNumber += 1) {
+        upload('step', new Int32Array([batchNumber]));
+        const reading = executor.runAndRead('pointwise').then((found) => {
+          for (const [p, value] of (found.get('pointwise') as Float32Array).entries()) sums[p] += value;
+        });
+        read.push(reading);
+        await executor.pace();
+      }
+      await Promise.all(read);
+      return { pointwise: Array.from(sums, (sum) => sum / batches), prompts: batches * batch };
+    },
+    firstNonFinite: (at) => inspect(opened, model, drawnPrompts(shape, streams.train), shared, seed, at),
+    destroy: () => {
+      runner.destroy();
+      evaluator.destroy();
+    },
+  };
+  return { compiled, state: shared };
+}
+
+function lazyRunner(make: () => Promise<DeviceRunner>) {
+  let made: Promise<DeviceRunner> | undefined;
+  return {
+    get: () => {
+      made ??= make();
+      return made;
+    },
+    destroy: () => void made?.then((runner) => runner.destroy()),
+  };
+}
+
+/** Buffers for the state, as large as a step's plan wants them. */
+async function makeState(opened: OpenedDevice, { arena }: StepProgram): Promise<SharedState> {
+  const elements = (name: string) => (name === 'diverged' ? 1 : arena.elements);
+  const executor = await createExecutor(opened, {
+    buffers: stateNames.map((name) => ({ id: name, sizeBytes: stateBytes(elements(name)) })),
+    kernels: [],
+    tensors: Object.fromEntries(
+      stateNames.map((name) => [
+        name,
+        { buffer: name, offsetBytes: 0, dtype: 'f32', shape: name === 'diverged' ? [] : [arena.elements] },
+      ]),
+    ),
+  });
+  return { executor, buffers: executor.buffers };
+}
+
+function stateBytes(elements: number): number {
+  return 4 * elements;
+}
+
+async function inspect(
+  opened: OpenedDevice,
+  model: Program,
+  batch: readonly Tensor[],
+  state: SharedState,
+  seed: Int32Array,
+  step: number,
+): Promise<string | undefined> {
+  const { program, arena } = inspectionStep(model, batch);
+  const params = (await state.executor.download('params')).get('params') as Float32Array;
+  for (const { param, offset, elements } of arena.slots) {
+    if (!params.subarray(offset, offset + elements).every(Number.isFinite)) return param.name;
+  }
+  const runner = await deviceRunner(opened, program, state.buffers);
+  try {
+    runner.upload('seed', seed);
+    runner.upload('step', new Int32Array([step]));
+    runner.run();
+    for (const { name, source } of program.tensors) {
+      if (source.kind !== 'computed') continue;
+      const values = (await runner.download(name)).get(name) as Float32Array;
+      if (!values.every(Number.isFinite)) return name;
+    }
+    return undefined;
+  } finally {
+    runner.destroy();
+  }
+}

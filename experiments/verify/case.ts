@@ -1,0 +1,72 @@
+/**
+ * Golden cases on disk: `case.json` says what a case is, `tensors.safetensors` holds its tensors (oracle, "Files of a case").
+ * Only what is needed to compute is read from either; expected values stay for the checker.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../../runtime/errors.ts';
+import { readSafetensors, type StoredTensor } from '../../runtime/safetensors.ts';
+
+const optimizerSchema = z.object({
+  lr: z.number(),
+  beta1: z.number(),
+  beta2: z.number(),
+  eps: z.number(),
+  weight_decay: z.number(),
+  grad_clip: z.number(),
+  lr_mults: z.array(z.number()),
+});
+
+const modelSchema = z.object({
+  type: z.literal('model'),
+  id: z.string(),
+  config: z.record(z.string(), z.unknown()),
+  optimizer: optimizerSchema.optional(),
+});
+
+const matrixSchema = z.object({
+  type: z.literal('matrix'),
+  id: z.string(),
+  structure: z.string(),
+  cores: z.record(z.string(), z.array(z.int().min(1))),
+});
+
+const tablesSchema = z.object({ type: z.literal('tables'), id: z.string() });
+
+const caseSchema = z.discriminatedUnion('type', [modelSchema, matrixSchema, tablesSchema]);
+
+export type ModelCase = z.infer<typeof modelSchema>;
+export type MatrixCase = z.infer<typeof matrixSchema>;
+export type GoldenCase = z.infer<typeof caseSchema>;
+
+/** Throws UserError where the folder holds no case. */
+export function readCase(folder: string): GoldenCase {
+  const path = join(folder, 'case.json');
+  let content: unknown;
+  try {
+    content = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall !== undefined) throw error;
+    throw new UserError(`${path}: not JSON`);
+  }
+  const result = caseSchema.safeParse(content);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UserError(`${path}: not a golden case: ${issue.path.join('.') || 'type'}: ${issue.message}`);
+}
+
+export function readCaseTensors(folder: string): ReadonlyMap<string, StoredTensor> {
+  return readSafetensors(join(folder, 'tensors.safetensors')).tensors;
+}
+
+/** A float tensor of a case. Throws UserError where it is missing. */
+export function floats(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  name: string,
+): StoredTensor & { data: Float32Array } {
+  const tensor = tensors.get(name);
+  if (tensor === undefined) throw new UserError(`tensors.safetensors holds no ${name}`);
+  if (!(tensor.data instanceof Float32Array)) throw new UserError(`${name} is ${tensor.dtype}, F32 is expected`);
+  return tensor as StoredTensor & { data: Float32Array };
+}
