@@ -9,13 +9,24 @@
  */
 import { axisIndex } from '../ir/affine.ts';
 import { equation as makeEquation } from '../ir/equation.ts';
-import { children, loadAxes, loads, product, sum } from '../ir/expression.ts';
+import {
+  axesOf,
+  axisRenaming,
+  children,
+  loadAxes,
+  loads,
+  product,
+  renameAxes,
+  rewriteConstraint,
+  rewriteExpression,
+  sum,
+} from '../ir/expression.ts';
 import { expressionKey } from '../ir/hash.ts';
-import type { Equation, Expression, Program, Tensor } from '../ir/program.ts';
+import type { Constraint, Equation, Expression, Program, Tensor } from '../ir/program.ts';
 import { freshName } from './names.ts';
 
 /** Loads times nodes of an equation from which on its derivatives would be too large to write out. */
-const LARGE_DERIVATIVE = 4096;
+const LARGE_DERIVATIVE = 65_536;
 /** Smallest number of loads in an operand that is worth a tensor. */
 const LARGE_OPERAND = 16;
 
@@ -28,16 +39,15 @@ export function outline(program: Program, concerned: ReadonlySet<string>): Progr
     const made: Tensor[] = [];
     const equations = source.equations.map((e) => {
       const known = new Map<string, Expression>();
-      const axes = e.axes.map((_, axis) => axis);
-      const shape = e.axes.map((axis) => axis.extent);
       const store = (value: Expression): Expression => {
         const key = expressionKey(value);
         const before = known.get(key);
         if (before !== undefined) return before;
-        const stored = makeEquation({ axes: e.axes, domain: e.domain, store: axes.map(axisIndex), value });
+        const { equation, axes } = storing(value, e);
         // What is stored may itself be too large; its parts come before it.
-        const inner = outlineEquation(stored, store);
+        const inner = outlineEquation(equation, (part) => renameAxes(store(renameAxes(part, axes)), invert(axes)));
         const name = freshName(`${tensor.name}~${made.length + 1}`, taken);
+        const shape = equation.axes.map((axis) => axis.extent);
         made.push({ name, dtype: tensor.dtype, shape, source: { kind: 'computed', equations: [inner] } });
         const read = loadAxes(name, axes);
         known.set(key, read);
@@ -50,10 +60,44 @@ export function outline(program: Program, concerned: ReadonlySet<string>): Progr
   return { ...program, tensors };
 }
 
+/**
+ * An equation that stores `value` over the axes that it depends on, and those axes. Axes that a condition ties to them come along:
+ * without it a load may lie outside its tensor.
+ */
+function storing(value: Expression, { axes, domain }: Equation): { equation: Equation; axes: readonly number[] } {
+  const used = new Set(axesOf(value));
+  const axesIn = (c: Constraint): readonly number[] => c.affine.terms.map((term) => term.axis);
+  for (let size = -1; size !== used.size; ) {
+    size = used.size;
+    for (const c of domain) {
+      if (axesIn(c).some((axis) => used.has(axis))) for (const axis of axesIn(c)) used.add(axis);
+    }
+  }
+  const kept = [...used].sort((a, b) => a - b);
+  const rename = { affine: axisRenaming(invert(kept)) };
+  const equation = makeEquation({
+    axes: kept.map((axis) => axes[axis]),
+    domain: domain.filter((c) => axesIn(c).some((axis) => used.has(axis))).map((c) => rewriteConstraint(c, rename)),
+    store: kept.map((_, position) => axisIndex(position)),
+    value: rewriteExpression(value, rename),
+  });
+  return { equation, axes: kept };
+}
+
+/** Positions by axis of a list of axes by position; a hole where an axis is not among them. */
+function invert(axes: readonly number[]): readonly number[] {
+  const positions: number[] = [];
+  axes.forEach((axis, position) => {
+    positions[axis] = position;
+  });
+  return positions;
+}
+
 function outlineEquation(equation: Equation, store: (value: Expression) => Expression): Equation {
   const { value, reducer } = equation;
   if ((reducer === 'max' || reducer === 'min') && value.kind !== 'load') return { ...equation, value: store(value) };
   if (loads(value).length * nodeCount(value) <= LARGE_DERIVATIVE) return equation;
+  if (reducer === 'logsumexp') return { ...equation, value: store(value) };
   return { ...equation, value: outlineOperands(value, store) };
 }
 

@@ -562,6 +562,69 @@ describe('larger than life', () => {
     checkGradients({ program: p, inputs: new Map([['x', normals([count], 1)]]), wrt: ['x'], directions: 3 });
   });
 
+  test('what is stored apart keeps to the axes that it needs and the conditions that keep its loads inside', () => {
+    const many = (i: typeof i0, j: typeof i0): Expression =>
+      sum(
+        Array.from({ length: 300 }, (_, k) =>
+          product([constant(k / 1e4), at('x', subtract(i, j)), at('z', affine(k % 4))]),
+        ),
+      );
+    const p = program(
+      [
+        input('x', [4]),
+        input('z', [4]),
+        computed(
+          'y',
+          [2],
+          [
+            over({ b: 2, i: 4, c: 2, j: 4 }, ({ b, i, j }) => ({
+              domain: [atLeastZero(subtract(i, j)), { kind: 'nonzero', affine: subtract(b, i) }],
+              store: [b],
+              value: product([unary('tanh', many(i, j)), at('z', b)]),
+            })),
+          ],
+        ),
+        computed(
+          'l',
+          [4],
+          [
+            over({ i: 4, j: 4 }, ({ i, j }) => ({
+              domain: [atLeastZero(subtract(i, j))],
+              store: [i],
+              reducer: 'logsumexp',
+              value: many(i, j),
+            })),
+          ],
+        ),
+        computed(
+          'm',
+          [4],
+          [
+            over({ c: 3, i: 4, j: 4 }, ({ i, j }) => ({
+              domain: [atLeastZero(subtract(i, j))],
+              store: [i],
+              reducer: 'max',
+              value: unary('tanh', many(i, j)),
+            })),
+          ],
+        ),
+      ],
+      ['y', 'l', 'm'],
+    );
+    const derived = checkGradients({
+      program: p,
+      inputs: new Map([
+        ['x', normals([4], 1)],
+        ['z', normals([4], 2)],
+      ]),
+      wrt: ['x', 'z'],
+    });
+    const shapes = Object.fromEntries(
+      derived.tensors.filter((t) => /^[ylm]~[0-9]$/.test(t.name)).map((t) => [t.name, t.shape]),
+    );
+    expect(shapes).toEqual({ 'y~1': [2, 4, 4], 'y~2': [2, 4, 4], 'l~1': [4, 4], 'm~1': [4, 4], 'm~2': [4, 4] });
+  });
+
   test('20,000 terms', () => {
     const count = 20_000;
     const many = sum(Array.from({ length: count }, (_, k) => at('x', affine(k % 7))));
