@@ -1,12 +1,15 @@
 /**
  * The one table of diagnostic codes of the whole compiler, and the two functions that make a diagnostic.
  *
- * E01xx is what the parser reports, E02xx and further what `semantics/` does, W... are warnings. A code is stable: it
+ * E00xx is what the commands report, E01xx the parser, E02xx and further `semantics/`, W... are warnings. A code is stable: it
  * is never given a second meaning, so that people can search for it. To add one, add a line here; `Code` follows.
  */
 import type { Diagnostic, Span } from './diagnostic.ts';
 
 export const codes = {
+  // Before there is a text
+  E0001: 'file cannot be read',
+
   // The text of a file
   E0101: 'not a text file',
   E0102: 'nested too deeply',

@@ -5,14 +5,20 @@
  *
  * The trap: a chain ends where its operand's expression does, which no bracket marks: `y = a^b  z = c^d` are two chains.
  */
-import { type IToken, tokenMatcher } from 'chevrotain';
+import { type IToken, type TokenType, tokenMatcher } from 'chevrotain';
 import { error } from './codes.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import * as T from './tokens.ts';
 
 export const depthLimit = 64;
 
+/** These begin an item, so every parenthesis and bracket that is still open there has been forgotten. */
+const itemStarts: ReadonlySet<TokenType> = new Set([
+  ...[T.Size, T.Check, T.Axis, T.Input, T.Param, T.Level, T.Use, T.Output, T.Fn, T.Import],
+]);
+
 interface Open {
+  readonly brace: boolean;
   /** Unary minuses and `^` that the next operand stands under. */
   chain: number;
   /** `else if`s since the last `if` that followed no `else`. */
@@ -22,17 +28,21 @@ interface Open {
 /** A diagnostic at each place where the nesting passes the limit (once for each bracket that does), none where it never does. */
 export function checkDepth(file: string, tokens: readonly IToken[]): Diagnostic[] {
   const diagnostics: Diagnostic[] = [];
-  const stack: Open[] = [{ chain: 0, elseIfs: 0 }];
+  const stack: Open[] = [{ brace: true, chain: 0, elseIfs: 0 }];
   let depth = 0;
   let reported = false;
 
   for (let i = 0; i < tokens.length; i++) {
     const token = tokens[i];
     const type = token.tokenType;
+    while (itemStarts.has(type) && !stack[stack.length - 1].brace) {
+      const { chain, elseIfs } = stack.pop()!;
+      depth -= 1 + chain + elseIfs;
+    }
     const top = stack[stack.length - 1];
     const before = i === 0 ? undefined : tokens[i - 1];
     if (type === T.LeftParen || type === T.LeftBracket || type === T.LeftBrace) {
-      stack.push({ chain: 0, elseIfs: 0 });
+      stack.push({ brace: type === T.LeftBrace, chain: 0, elseIfs: 0 });
       depth++;
     } else if (type === T.RightParen || type === T.RightBracket || type === T.RightBrace) {
       if (stack.length > 1) {

@@ -42,6 +42,16 @@ export function lineText(source: Source, index: number): string {
 
 export function positionOf(source: Source, offset: number): Position {
   const index = lineIndex(source, offset);
-  const before = source.text.slice(lineStarts(source)[index], offset);
-  return { line: index + 1, column: [...before.replace(/^\uFEFF/, '')].length + 1 };
+  const start = lineStarts(source)[index];
+  let column = 1;
+  for (let i = start; i < offset; i++) {
+    const code = source.text.charCodeAt(i);
+    const secondHalf = i > start && code >= 0xdc00 && code <= 0xdfff && isHighSurrogate(source.text.charCodeAt(i - 1));
+    if (!secondHalf && !(i === 0 && code === 0xfeff)) column++;
+  }
+  return { line: index + 1, column };
+}
+
+function isHighSurrogate(code: number): boolean {
+  return code >= 0xd800 && code <= 0xdbff;
 }

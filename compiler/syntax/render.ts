@@ -79,8 +79,12 @@ function columnsOf(character: string): number {
 /** The source line, clipped, and the carets under it. A span over several lines is underlined to the end of its first. */
 function excerpt(source: Source, start: number, end: number): [shown: string, underline: string] {
   const index = lineIndex(source, start);
-  const lineStart = lineStarts(source)[index];
-  const text = lineText(source, index);
+  const line = lineText(source, index);
+  // Of a line of a million characters only the neighbourhood is looked at.
+  const inLine = start - lineStarts(source)[index];
+  const windowStart = Math.max(0, inLine - 2 * shownColumns);
+  const lineStart = lineStarts(source)[index] + windowStart;
+  const text = line.slice(windowStart, inLine + 2 * shownColumns);
 
   const cells: { text: string; columns: number; marked: boolean }[] = [];
   let offset = lineStart;
@@ -108,8 +112,8 @@ function excerpt(source: Source, start: number, end: number): [shown: string, un
       columns += cells[to].columns;
   }
   const slice = cells.slice(from, to);
-  const before = from > 0 ? '…' : '';
-  const after = to < cells.length ? '…' : '';
+  const before = windowStart + from > 0 ? '…' : '';
+  const after = to < cells.length || windowStart + text.length < line.length ? '…' : '';
   const shown = before + slice.map((cell) => cell.text).join('') + after;
   const carets = slice.map((cell) => (cell.marked ? '^' : ' ').repeat(cell.columns)).join('');
   return [shown.trimEnd(), (' '.repeat(before.length) + carets).trimEnd()];
