@@ -12,19 +12,9 @@ import { dependencies, tensorMap } from './equation.ts';
 import type { NdArray } from './ndarray.ts';
 import { stridesOf, zeros } from './ndarray.ts';
 import { drawNormal, drawUniform } from './philox.ts';
-import type {
-  Affine,
-  Axis,
-  Condition,
-  Constraint,
-  Equation,
-  Expression,
-  Index,
-  Program,
-  Reducer,
-  Tensor,
-} from './program.ts';
+import type { Affine, Axis, Condition, Constraint, Equation, Expression, Index, Program, Tensor } from './program.ts';
 import { elementCount } from './program.ts';
+import { reductions } from './reduction.ts';
 import { binaryFunctions, comparisons, unaryFunctions } from './scalar.ts';
 
 type Values = ReadonlyMap<string, NdArray>;
@@ -109,57 +99,6 @@ function addEquation(equation: Equation, name: string, target: NdArray, values: 
   const reduction = reductions[equation.reducer](target.data.length);
   registers.forEachPoint(equation.domain, () => reduction.take(position(), value()));
   for (let i = 0; i < target.data.length; i++) target.data[i] += reduction.result(i);
-}
-
-interface Reduction {
-  take(element: number, value: number): void;
-  /** What became of the values that `element` took; 0 if there were none. */
-  result(element: number): number;
-}
-
-const reductions: Readonly<Record<Reducer, (count: number) => Reduction>> = {
-  sum: (count) => {
-    const total = new Float64Array(count);
-    return {
-      take: (element, value) => {
-        total[element] += value;
-      },
-      result: (element) => total[element],
-    };
-  },
-  max: (count) => extremum(count, Math.max),
-  min: (count) => extremum(count, Math.min),
-  logsumexp: (count) => {
-    const largest = new Float64Array(count).fill(Number.NEGATIVE_INFINITY);
-    const scaled = new Float64Array(count);
-    const taken = new Uint8Array(count);
-    return {
-      take: (element, value) => {
-        const before = largest[element];
-        taken[element] = 1;
-        if (value === Number.NEGATIVE_INFINITY || before === Number.POSITIVE_INFINITY) return;
-        largest[element] = Math.max(before, value);
-        scaled[element] =
-          value > before ? scaled[element] * Math.exp(before - value) + 1 : scaled[element] + Math.exp(value - before);
-      },
-      result: (element) => {
-        if (taken[element] === 0) return 0;
-        return Number.isFinite(largest[element]) ? largest[element] + Math.log(scaled[element]) : largest[element];
-      },
-    };
-  },
-};
-
-function extremum(count: number, better: (a: number, b: number) => number): Reduction {
-  const best = new Float64Array(count);
-  const taken = new Uint8Array(count);
-  return {
-    take: (element, value) => {
-      best[element] = taken[element] === 0 ? value : better(best[element], value);
-      taken[element] = 1;
-    },
-    result: (element) => best[element],
-  };
 }
 
 type Scalar = () => number;
