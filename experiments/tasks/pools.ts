@@ -41,3 +41,12 @@ export function drawNumbers(seed: number, step: number, count: number, size: num
   }
   return drawn;
 }
+
+/** Uploads what says which prompts a step takes. */
+export function feedPrompts(upload: (name: string, data: Int32Array) => void, options: IclOptions, step: number): void {
+  const { examples, tasks } = poolSizes(options);
+  const { seed, training_batch_size: batch } = options;
+  upload('step', new Int32Array([step]));
+  if (examples !== null) upload('example', drawNumbers(seed, step, batch, examples, true));
+  if (tasks !== null) upload('task', drawNumbers(seed, step, batch, tasks, false));
+}

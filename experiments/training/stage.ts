@@ -4,7 +4,6 @@
  *
  * The trap: the state must outlive every stage. Its buffers belong to an executor of their own that runs no kernel.
  */
-import type { Program, Tensor } from '../../compiler/ir/program.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
 import { inContextProgram } from '../models/inContext.ts';
@@ -13,7 +12,7 @@ import type { IclOptions } from '../options/icl.ts';
 import type { BaselineErrors } from '../tasks/baselines.ts';
 import type { Stage } from '../tasks/curriculum.ts';
 import { heldOutBaselines } from '../tasks/heldOut.ts';
-import { poolSizes } from '../tasks/pools.ts';
+import { feedPrompts, poolSizes } from '../tasks/pools.ts';
 import { drawnPrompts, streams } from '../tasks/regression.ts';
 import { optimizerTables } from './arena.ts';
 import { type DeviceRunner, deviceRunner } from './deviceRunner.ts';
@@ -63,7 +62,8 @@ export async function compileStage(
   const model = inContextProgram(options, score, { batch, points: stage.points });
   const sizes = poolSizes(options);
   const pool = { examples: sizes.examples !== null, tasks: sizes.tasks !== null };
-  const step = trainingStep(model, drawnPrompts(shape, streams.train, pool), optimizerSettings(options));
+  const trainingPrompts = drawnPrompts(shape, streams.train, pool);
+  const step = trainingStep(model, trainingPrompts, optimizerSettings(options));
   const shared = state ?? (await makeState(opened, step));
   const runner = await deviceRunner(opened, step.program, shared.buffers);
   const seed = new Int32Array([options.seed]);
@@ -99,7 +99,7 @@ export async function compileStage(
       await Promise.all(read);
       return { pointwise: Array.from(sums, (sum) => sum / batches), prompts: batches * batch };
     },
-    firstNonFinite: (at) => inspect(opened, model, drawnPrompts(shape, streams.train), shared, seed, at),
+    firstNonFinite: (at) => inspect(opened, inspectionStep(model, trainingPrompts), shared, options, at),
     destroy: () => {
       runner.destroy();
       evaluator.destroy();
@@ -141,21 +141,23 @@ function stateBytes(elements: number): number {
 
 async function inspect(
   opened: OpenedDevice,
-  model: Program,
-  batch: readonly Tensor[],
+  { program, arena }: StepProgram,
   state: SharedState,
-  seed: Int32Array,
+  options: IclOptions,
   step: number,
 ): Promise<string | undefined> {
-  const { program, arena } = inspectionStep(model, batch);
   const params = (await state.executor.download('params')).get('params') as Float32Array;
   for (const { param, offset, elements } of arena.slots) {
     if (!params.subarray(offset, offset + elements).every(Number.isFinite)) return param.name;
   }
   const runner = await deviceRunner(opened, program, state.buffers);
   try {
-    runner.upload('seed', seed);
-    runner.upload('step', new Int32Array([step]));
+    const inputs = new Set(runner.plan.inputs);
+    const upload = (name: string, data: Int32Array) => {
+      if (inputs.has(name)) runner.upload(name, data);
+    };
+    upload('seed', new Int32Array([options.seed]));
+    feedPrompts(upload, options, step);
     runner.run();
     for (const { name, source } of program.tensors) {
       if (source.kind !== 'computed') continue;

@@ -16,7 +16,7 @@ import { writeCheckpoint } from '../runs/checkpoint.ts';
 import type { RunFolder } from '../runs/folder.ts';
 import { appendMetrics, type EvaluationRecord } from '../runs/metrics.ts';
 import { curriculumStages, type Stage, stageAt } from '../tasks/curriculum.ts';
-import { drawNumbers, poolSizes } from '../tasks/pools.ts';
+import { feedPrompts } from '../tasks/pools.ts';
 import { packArena } from './arena.ts';
 import { initialValue } from './mup.ts';
 import type { Progress } from './progress.ts';
@@ -199,11 +199,7 @@ function announceStage({ stage, baselines }: CompiledStage, step: number, { metr
 function feed({ runner }: CompiledStage, options: IclOptions, step: number): void {
   const { first, rootSecond } = biasCorrections(step + 1, options.beta1, options.beta2);
   runner.upload('hyper', new Float32Array([multiplierAt(options, step), first, rootSecond]));
-  runner.upload('step', new Int32Array([step]));
-  const { examples, tasks } = poolSizes(options);
-  const [seed, batch] = [options.seed, options.training_batch_size];
-  if (examples !== null) runner.upload('example', drawNumbers(seed, step, batch, examples, true));
-  if (tasks !== null) runner.upload('task', drawNumbers(seed, step, batch, tasks, false));
+  feedPrompts(runner.upload, options, step);
 }
 
 function multiplierAt({ warmup, training_train_steps: decaySteps }: IclOptions, step: number): number {

@@ -1,0 +1,119 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { hashProgram } from '../../../compiler/ir/hash.ts';
+import { elementCount } from '../../../compiler/ir/program.ts';
+import { inContextProgram, referenceParameters, scoreOf } from '../../../experiments/models/inContext.ts';
+import { mixers } from '../../../experiments/options/mixers.ts';
+import { zeroAtStart } from '../../../experiments/options/model.ts';
+import { optionsFromRecord, resolveIcl } from '../../../experiments/options/parse.ts';
+import { initialValue, paramsOf, rateFactor } from '../../../experiments/training/mup.ts';
+
+interface GoldenModel {
+  readonly config: Record<string, unknown>;
+  readonly count: { readonly params: number };
+  readonly mup: Record<string, { shape: number[]; init: number | 'ones' | 'zeros'; lr_mult: number }>;
+}
+const { tables } = JSON.parse(readFileSync('test/golden/tables/case.json', 'utf8')) as {
+  tables: { models: GoldenModel[] };
+};
+const supported = tables.models.filter(
+  ({ config }) => config.kind === 'icl' && String(config.token_mixing_struct) in mixers,
+);
+
+describe('muP of the golden tables', () => {
+  test('has cases', () => expect(supported.length).toBeGreaterThan(2));
+
+  test.each(supported.map((model) => [String(model.config.token_mixing_struct), model] as const))('%s', (_, golden) => {
+    const options = optionsFromRecord(golden.config, 'tables');
+    const model = inContextProgram(options, scoreOf(options, {}), { batch: 2, points: 3 });
+    const params = new Map(paramsOf(model).map((param) => [param.name, param]));
+    const total = [...params.values()].reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    expect(total).toBe(golden.count.params);
+    const seen = new Set<string>();
+    for (const { reference, ours } of referenceParameters(options)) {
+      const want = golden.mup[reference];
+      seen.add(reference);
+      for (const name of ours) {
+        const param = params.get(name);
+        if (param === undefined) throw new Error(`no param ${name}`);
+        expect(elementCount(param.shape)).toBe(elementCount(want.shape));
+        expect(rateFactor(param)).toBeCloseTo(want.lr_mult, 9);
+        const values = initialValue(param, 1, zeroAtStart);
+        if (want.init === 'ones') expect(values.every((value) => value === 1)).toBe(true);
+        else if (want.init === 'zeros') expect(values.every((value) => value === 0)).toBe(true);
+        else if (values.length > 500) {
+          const rms = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
+          expect(rms / want.init).toBeCloseTo(1, 0);
+        }
+      }
+    }
+    expect([...seen].sort()).toEqual(Object.keys(golden.mup).sort());
+  });
+});
+
+describe('a structure of one’s own', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mlbtc-score-'));
+  const write = (name: string, text: string): string => {
+    const path = join(folder, name);
+    writeFileSync(path, text);
+    return path;
+  };
+  const programOf = (...words: string[]) => {
+    const { options, sizes } = resolveIcl(['--preset=tiny', ...words]);
+    return inContextProgram(options, scoreOf(options, sizes), { batch: 2, points: 8 });
+  };
+
+  test.each([['experiments/structures/bilinear_btt.mlbtc'], ['test/experiments/structures/shared_bilinear_btt.mlbtc']])(
+    'a copy of %s in another folder is the built-in score',
+    (path) => {
+      const copy = write('mine.mlbtc', readFileSync(path, 'utf8'));
+      expect(hashProgram(programOf(`--structure=${copy}`))).toBe(hashProgram(programOf()));
+    },
+  );
+
+  const trivial = (body: string) => `structure Mine {\n  size H = 1\n${body}\n}\n`;
+  const messageOf = (text: string, ...words: string[]): string => {
+    try {
+      programOf(`--structure=${write('bad.mlbtc', text)}`, ...words);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    throw new Error('no error');
+  };
+
+  test('names are the structure’s own', () => {
+    const path = write(
+      'other.mlbtc',
+      trivial(`  axis q: Q, s, e: S, f: F, k: H
+  input features[q, s, f]
+  param M[k, f] ~ normal(fan_in = f)
+  scores[q, k, s, e] = features[q, s, f] * M[k, f] * features[q, e, f]
+  out[q, k, s, e] = softmax[e](scores[q, k, s, e] where e <= s)
+  output out`),
+    );
+    const program = programOf(`--structure=${path}`);
+    expect(paramsOf(program).map(({ name }) => name)).toContain('attn.0.of.M');
+  });
+
+  test('what is no score says why', () => {
+    const heads = trivial(`  axis q: Q, s, e: S, f: F, k: 3
+  input x[q, s, f]
+  A[q, k, s, e] = x[q, s, f] * x[q, e, f] + 0 * k
+  output A`);
+    expect(messageOf(heads)).toMatch(/bad\.mlbtc: the structure Mine gives A with 3 heads, the model has 2/);
+    const matrix = trivial('  axis b: B, t: T, i, j: D\n  input x[b, t, i]\n  y[b, t, j] = x[b, t, j]\n  output y');
+    expect(messageOf(matrix)).toMatch(/gives y of shape \(2, 16, 16\); a score has one input/);
+    const two = trivial(
+      '  axis b: B, t: T, i: D\n  input x[b, t, i]\n  input z[b, t, i]\n  y[b] = x[b, 0, 0]\n  output y',
+    );
+    expect(messageOf(two)).toMatch(/has 2 inputs: x, z; a score has one input/);
+    expect(messageOf('structure Mine {')).toMatch(/bad\.mlbtc/);
+    expect(() => programOf('--structure=nowhere.mlbtc')).toThrow(/nowhere\.mlbtc: no such file/);
+  });
+
+  test('a size that the structure lacks is named', () => {
+    expect(() => programOf('-s', 'rnak=3')).toThrow(/rnak/);
+  });
+});

@@ -1,0 +1,125 @@
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { resolveIcl } from '../../../experiments/options/parse.ts';
+import { checkpointSteps } from '../../../experiments/runs/checkpoint.ts';
+import { createRunFolder } from '../../../experiments/runs/folder.ts';
+import { readMetrics, type TrainRecord } from '../../../experiments/runs/metrics.ts';
+import { createProgress } from '../../../experiments/training/progress.ts';
+import { train } from '../../../experiments/training/train.ts';
+import { openDevice } from '../../../runtime/device.ts';
+import { DivergedError, InterruptedError } from '../../../runtime/errors.ts';
+
+const opened = await openDevice();
+afterAll(() => opened.destroy());
+const parent = mkdtempSync(join(tmpdir(), 'mlbtc-train-'));
+let runs = 0;
+
+async function run(words: readonly string[], interrupted: () => boolean = () => false) {
+  runs += 1;
+  const resolved = resolveIcl([...words, `--out_dir=${join(parent, `run${runs}`)}`]);
+  const folder = createRunFolder(resolved);
+  const progress = createProgress({ write: () => undefined });
+  const ended = await train(resolved, { opened, folder, progress, interrupted }).then(
+    (result) => ({ result, error: undefined }),
+    (error: unknown) => ({ result: undefined, error }),
+  );
+  return { ...ended, folder, losses: () => losses(folder.metricsPath) };
+}
+
+function losses(metricsPath: string): number[] {
+  return readMetrics(metricsPath)
+    .filter((record): record is TrainRecord => record.kind === 'train')
+    .map(({ loss }) => loss);
+}
+
+const small = [
+  ...['--n_dims=3', '--d_model=8', '--n_head=2', '--n_layer=1', '--token_mixing_struct=bilinear_BTT'],
+  ...['--training_batch_size=4', '--warmup=2', '--steps=9', '--wandb_log_every_steps=1', '--evaluation_interval=5'],
+  ...['--evaluation_samples_multiplier=2', '--training_save_every_steps=4', '--training_curriculum_dims_start=2'],
+  ...['--training_curriculum_points_start=3', '--training_curriculum_dims_interval=4'],
+  '--training_curriculum_points_interval=4',
+];
+
+describe('a run', () => {
+  const first = run(small);
+
+  test('leaves config, metrics, checkpoints and plots', async () => {
+    const { folder, result, error } = await first;
+    expect(error).toBeUndefined();
+    const records = readMetrics(folder.metricsPath);
+    const train = records.filter((record): record is TrainRecord => record.kind === 'train');
+    expect(train.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(train.map(({ dims, points }) => `${dims} ${points}`)).toEqual([
+      ...new Array(4).fill('2 3'),
+      ...new Array(5).fill('3 5'),
+    ]);
+    for (const { loss, pointwise, points } of train) {
+      expect(pointwise).toHaveLength(points);
+      expect(pointwise.reduce((sum, value) => sum + value, 0) / points).toBeCloseTo(loss, 4);
+    }
+    expect(records.filter(({ kind }) => kind === 'evaluation').map(({ step }) => step)).toEqual([5, 9]);
+    expect(records.filter(({ kind }) => kind === 'stage').map(({ step }) => step)).toEqual([0, 4]);
+    expect(checkpointSteps(folder.checkpointsPath)).toEqual([8, 9]);
+    for (const name of ['loss.svg', 'loss.png', 'error-by-point.svg', 'error-by-point.png']) {
+      expect(existsSync(join(folder.plotsPath, name))).toBe(true);
+    }
+    expect(result?.evaluation.prompts).toBe(8);
+  });
+
+  test('starts at the variance of y, since a muP model starts at zero', async () => {
+    const { losses: curve, folder } = await first;
+    const [evaluation] = readMetrics(folder.metricsPath).filter((record) => record.kind === 'stage');
+    expect(curve()[0]).toBeGreaterThan(0.2);
+    expect(evaluation.kind === 'stage' && evaluation.baselines.zero.every((value) => value > 0.1)).toBe(true);
+  });
+
+  test('repeats bit for bit from its config', async () => {
+    const { folder, losses: curve } = await first;
+    const again = await run([`--config=${folder.configPath}`]);
+    expect(again.error).toBeUndefined();
+    expect(again.losses()).toEqual(curve());
+    expect((await run([...small, '--seed=1'])).losses()).not.toEqual(curve());
+  });
+
+  test.each([['experiments/structures/bilinear_btt.mlbtc'], ['test/experiments/structures/shared_bilinear_btt.mlbtc']])(
+    'a copy of %s gives the same curve bit for bit',
+    async (path) => {
+      const copy = join(parent, 'copy_of_it.mlbtc');
+      writeFileSync(copy, readFileSync(path, 'utf8'));
+      const words = small.filter((word) => !word.startsWith('--token_mixing_struct'));
+      expect((await run([...words, `--structure=${copy}`])).losses()).toEqual((await first).losses());
+    },
+  );
+
+  test('a pool of prompts repeats them', async () => {
+    const { error, losses: curve } = await run([...small, '--training_num_training_examples=4', '--lr=0']);
+    expect(error).toBeUndefined();
+    // The same four prompts at every step, so within a stage a model that does not learn keeps its loss.
+    expect(curve()[1]).toBeCloseTo(curve()[0], 5);
+    expect(curve()[8]).toBeCloseTo(curve()[4], 5);
+  });
+
+  test('Ctrl-C ends in a checkpoint of the step that was done', async () => {
+    let asked = 0;
+    const { error, folder } = await run(small, () => {
+      asked += 1;
+      return asked > 6;
+    });
+    expect(error).toBeInstanceOf(InterruptedError);
+    expect(String(error)).toContain('after step 6');
+    expect(checkpointSteps(folder.checkpointsPath)).toEqual([4, 6]);
+  });
+
+  test('a run that diverges names the step and the first tensor', async () => {
+    const { error } = await run([...small, '--lr=1e20']);
+    expect(error).toBeInstanceOf(DivergedError);
+    expect(String(error)).toMatch(/diverged at step \d: [\w.~]+ is not finite there/);
+  });
+
+  test('a folder that holds a run is left alone', async () => {
+    const { folder } = await first;
+    expect(() => createRunFolder(resolveIcl([...small, `--out_dir=${folder.path}`]))).toThrow(/already holds a run/);
+  });
+});

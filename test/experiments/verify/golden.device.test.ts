@@ -1,0 +1,18 @@
+import { readdirSync } from 'node:fs';
+import { afterAll, describe, expect, test } from 'vitest';
+import { verifyCase } from '../../../experiments/commands/verify.ts';
+import { deviceRunners } from '../../../experiments/training/deviceRunner.ts';
+import { openDevice } from '../../../runtime/device.ts';
+import { checkCase, failures, goldenFolder } from './check.ts';
+
+const cases = readdirSync('test/golden').filter((name) => /^(icl|matrix)_/.test(name));
+const opened = await openDevice();
+afterAll(() => opened.destroy());
+
+describe('golden cases on the device', () => {
+  test.each(cases)('%s', async (name) => {
+    const rows = checkCase(goldenFolder(name), await verifyCase(goldenFolder(name), deviceRunners(opened)));
+    expect(failures(rows)).toEqual([]);
+    expect(rows.length).toBeGreaterThan(2);
+  });
+});
