@@ -1,0 +1,301 @@
+/**
+ * Syntax tree → tensor program: the one door into this folder.
+ *
+ *   files  ▶  scopes, sizes, names (unrolled)  ▶  shapes  ▶  equations  ▶  order
+ *
+ * Every stage goes on after a mistake, so that one run tells all of them; a program comes out only where there is none and no
+ * size was postponed. The trap: what is wrong with a file is told here and nowhere else. The parts downstream take a program
+ * as it is, and an exception there is a bug of ours.
+ */
+import type { Program, Tensor } from '../ir/program.ts';
+import type { Structure } from '../syntax/ast.ts';
+import type { Diagnostic, Source, Span } from '../syntax/diagnostic.ts';
+import type { LoweringContext } from './builder.ts';
+import { builtinNames } from './calls.ts';
+import type { ElaborationContext } from './elaborate.ts';
+import { type Files, type Module, type Resolve, readFiles } from './files.ts';
+import { checkFunctions } from './functions.ts';
+import { declaredNames, forceInstance, makeInstance } from './instances.ts';
+import { interfaceOf, outputsOf, type StructureInterface } from './interface.ts';
+import { lowerInit, lowerTensor } from './lower.ts';
+import type { GivenShape, SizeValue, StructureInstance, TensorEntity } from './model.ts';
+import { inOrder } from './order.ts';
+import { createReport, diagnosticLimit, LimitError, type Report } from './report.ts';
+import { tensorShape } from './shapes.ts';
+import { usageOf } from './usage.ts';
+
+export interface AnalyseOptions {
+  readonly source: Source;
+  /** The structure to take; without it the last of the file. */
+  readonly structure?: string;
+  /** Values of sizes by name, as `-s` gives them. */
+  readonly sizes: Readonly<Record<string, SizeValue>>;
+  /** Shapes of inputs by name. They settle sizes that are not bound; every extent is checked against them. */
+  readonly inputShapes?: Readonly<Record<string, readonly number[]>>;
+  /** Finds what an import names: a path relative to `fromFile`, or a bare name of the library. */
+  readonly resolve: Resolve;
+  /** A size without a value is postponed (`check`), refused (`build`, `run`), or counts as 1 (`explain`). */
+  readonly unbound: 'postpone' | 'refuse' | 'one';
+}
+
+export interface Analysis {
+  /** In the order of the source, those of the main file first. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** Absent where there is an error, or something had to be postponed. */
+  readonly program?: Program;
+  /** Absent where no structure could be found. */
+  readonly interface?: StructureInterface;
+  /** All files that were read, for rendering. */
+  readonly sources: readonly Source[];
+}
+
+type Context = ElaborationContext & LoweringContext;
+
+export function analyse(options: AnalyseOptions): Analysis {
+  const sources: Source[] = [];
+  const report = createReport(() => sources);
+  const found = guarded(report, { file: options.source.file, start: 0, end: 0 }, () => {
+    const files = readFiles(options.source, options.resolve, report, sources);
+    checkFunctions(files.main, builtinNames, report);
+    const structure = chooseStructure(options, files, report);
+    return structure && analyseStructure(structure, files, options, report);
+  });
+  const diagnostics = tidy(report.diagnostics, found?.checkBroken ?? false, sources);
+  const wrong = diagnostics.some((d) => d.severity === 'error');
+  const complete = !wrong && !report.postponed;
+  return {
+    diagnostics,
+    ...(complete && found?.program !== undefined ? { program: found.program } : {}),
+    ...(found?.interface !== undefined ? { interface: found.interface } : {}),
+    sources,
+  };
+}
+
+/** Runs a stage; a file that asks for too much gets a diagnostic. */
+function guarded<T>(report: Report, span: Span, stage: () => T): T | undefined {
+  try {
+    return stage();
+  } catch (e) {
+    if (e instanceof LimitError) {
+      report.error('E0901', e.span, `${e.message} asks for more than the compiler handles`);
+      return undefined;
+    }
+    if (e instanceof RangeError && /call stack/i.test(e.message)) {
+      report.error('E0901', span, 'this is nested more deeply than the compiler handles');
+      return undefined;
+    }
+    throw e;
+  }
+}
+
+function chooseStructure(options: AnalyseOptions, files: Files, report: Report): Structure | undefined {
+  const { structures, functions } = files.main.file;
+  const { structure: name } = options;
+  const span = { file: options.source.file, start: 0, end: 0 };
+  if (name !== undefined) {
+    const found = structures.find((structure) => structure.name.text === name);
+    if (found !== undefined) return found;
+    if (files.syntaxErrors) return undefined;
+    const near = report.suggest(
+      name,
+      structures.map((s) => s.name.text),
+    );
+    const listed = structures.map((s) => `\`${s.name.text}\``).join(', ');
+    report.error('E0204', span, `the file has no structure \`${name}\``, near ?? (listed && `it has ${listed}`));
+    return undefined;
+  }
+  const last = structures.at(-1);
+  if (last !== undefined || files.syntaxErrors) return last;
+  // A file of functions is there to be imported: nothing is wrong with it until one wants to build it.
+  if (options.unbound !== 'postpone' && functions.length > 0) {
+    report.error('E0203', span, 'the file holds functions only, and no structure', 'import it, or add a structure');
+  }
+  return undefined;
+}
+
+interface Found {
+  readonly program: Program | undefined;
+  readonly interface: StructureInterface;
+  readonly checkBroken: boolean;
+}
+
+function analyseStructure(structure: Structure, files: Files, options: AnalyseOptions, report: Report): Found {
+  const main = analyseOne(structure, files.main, options, report);
+  if (options.unbound === 'postpone') {
+    // `check` is for the whole file: the other structures with their defaults.
+    const plain: AnalyseOptions = { source: options.source, sizes: {}, resolve: options.resolve, unbound: 'postpone' };
+    const postponed = report.postponed;
+    for (const other of files.main.file.structures) {
+      if (other === structure || files.main.structures.get(other.name.text)?.structure !== other) continue;
+      const { checkBroken } = analyseOne(other, files.main, plain, report);
+      if (checkBroken) return { ...main, checkBroken: true };
+    }
+    report.postponed = postponed;
+  }
+  return main;
+}
+
+function analyseOne(structure: Structure, module: Module, options: AnalyseOptions, report: Report): Found {
+  for (const size of usageOf(structure).unused) {
+    report.warning('W0201', size.span, `nothing uses the size \`${size.text}\``, 'remove it');
+  }
+  const { sizes, inputShapes, unbound } = options;
+  const context: Context = {
+    report,
+    unbound,
+    checkBroken: false,
+    nextAxis: 0,
+    lifted: new Map(),
+    labels: new Map(),
+    force: (entity) => forceInstance(entity, context),
+  };
+  const instance = makeInstance(
+    {
+      prefix: '',
+      structure,
+      module,
+      parent: undefined,
+      overrides: overridesOf(sizes, structure, report),
+      inputShape: (name) => givenShape(inputShapes, name),
+      inputBinding: () => undefined,
+    },
+    context,
+  );
+  const instances = allInstances(instance, context);
+  if (instances.some((i) => i.postponed)) report.postponed = true;
+  for (const each of instances) checkOutputs(each, context);
+  const tensors = instances.flatMap((each) => each.tensors);
+  for (const tensor of tensors) tensorShape(tensor, context);
+  for (const tensor of tensors) {
+    const { declaration } = tensor;
+    if (declaration?.kind === 'param') tensor.init = lowerInit(tensor, declaration, context);
+    if (tensor.role === 'computed') lowerTensor(tensor, context);
+  }
+  const face = interfaceOf(instance, context);
+  const ordered = inOrder(
+    tensors.filter((t) => t.alias === undefined).map(programTensor),
+    context.lifted.values(),
+    report,
+  );
+  const program = ordered && { tensors: ordered, outputs: face.outputs.map((output) => output.name), updates: [] };
+  return { program, interface: face, checkBroken: context.checkBroken };
+}
+
+function overridesOf(
+  sizes: AnalyseOptions['sizes'],
+  structure: Structure,
+  report: Report,
+): StructureInstance['overrides'] {
+  const known = declaredNames(structure).sizes;
+  const overrides = new Map<string, { value: SizeValue | undefined; span: Span }>();
+  for (const [name, value] of Object.entries(sizes)) {
+    const { span } = structure.name;
+    if (!known.has(name)) {
+      const near = report.suggest(name, known);
+      const listed = [...known].map((n) => `\`${n}\``).join(', ');
+      const message = `\`${structure.name.text}\` has no size \`${name}\`, which is bound to ${JSON.stringify(value)}`;
+      report.error('E0301', span, message, near ?? (listed === '' ? 'it has no sizes' : `it has ${listed}`));
+      continue;
+    }
+    const wrong = (typeof value === 'number' ? [value] : value).find((n) => !Number.isInteger(n) || n < 0);
+    if (wrong !== undefined) {
+      report.error('E0308', span, `the size \`${name}\` cannot be ${wrong}: sizes are whole numbers from 0`);
+      overrides.set(name, { value: undefined, span });
+    } else overrides.set(name, { value, span });
+  }
+  return overrides;
+}
+
+function givenShape(shapes: AnalyseOptions['inputShapes'], name: string): GivenShape | undefined {
+  const shape = shapes !== undefined && Object.hasOwn(shapes, name) ? shapes[name] : undefined;
+  return shape === undefined ? undefined : { shape, span: undefined, what: `the given \`${name}\`` };
+}
+
+/** The instance and all in it, each after the tensors around it; those not yet asked for are made now. */
+function allInstances(root: StructureInstance, context: Context): readonly StructureInstance[] {
+  const found: StructureInstance[] = [];
+  const pending = [root];
+  for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
+    found.push(next);
+    const inner = next.instances.map((entity) => context.force(entity));
+    pending.unshift(...inner.filter((i) => i !== undefined));
+  }
+  return found;
+}
+
+function checkOutputs(instance: StructureInstance, context: Context): void {
+  const { structure } = instance;
+  if (instance.outputs.length === 0 && !instance.postponed) {
+    const message = `the structure \`${structure.name.text}\` has no output`;
+    context.report.error('E0205', structure.name.span, message, 'add `output y`');
+  }
+  outputsOf(instance, context);
+}
+
+function programTensor(tensor: TensorEntity): Tensor {
+  const { name, dtype, span, doc, declaration, init } = tensor;
+  const shape = (tensor.shape ?? []).map((extent) => extent ?? Number.NaN);
+  const common = { name, dtype, shape, span, ...(doc === undefined ? {} : { doc }) };
+  if (declaration?.kind === 'input') return { ...common, source: { kind: 'input' } };
+  if (declaration?.kind === 'param') {
+    const known = init ?? { kind: 'constant', value: 0 };
+    return { ...common, source: { kind: 'param', init: known, fixed: declaration.fixed } };
+  }
+  return { ...common, source: { kind: 'computed', equations: tensor.equations } };
+}
+
+/** What follows from a broken check is not told: the check is what a user should see. */
+const followsFromSizes: ReadonlySet<string> = new Set([
+  'E0304',
+  'E0305',
+  'E0307',
+  'E0308',
+  'E0310',
+  'E0312',
+  'E0503',
+  'E0504',
+  'E0505',
+  'E0508',
+  'E0604',
+]);
+
+/** What may follow from an item that could not be read. */
+const followsFromSyntax: ReadonlySet<string> = new Set([
+  'E0201',
+  'E0204',
+  'E0205',
+  'E0207',
+  'E0301',
+  'E0402',
+  'E0403',
+  'E0501',
+  'E0503',
+  'E0601',
+  'E0606',
+  'W0201',
+]);
+
+function tidy(
+  diagnostics: readonly Diagnostic[],
+  checkBroken: boolean,
+  sources: readonly Source[],
+): readonly Diagnostic[] {
+  const syntaxErrors = diagnostics.some((d) => d.severity === 'error' && d.code.startsWith('E01'));
+  const order = new Map(sources.map((source, i) => [source.file, i]));
+  const texts = new Map(sources.map((source) => [source.file, source.text]));
+  const once = (d: Diagnostic): boolean => {
+    const text = texts.get(d.span.file) ?? '';
+    const word = text.slice(d.span.start, d.span.end);
+    return word !== '' && text.indexOf(word) === text.lastIndexOf(word);
+  };
+  const kept = diagnostics.filter((d) => {
+    if (checkBroken && followsFromSizes.has(d.code)) return false;
+    if (!syntaxErrors) return true;
+    // An unknown name may have been declared by an item that could not be read, unless it stands nowhere else.
+    if (d.code === 'E0401') return once(d);
+    return !followsFromSyntax.has(d.code);
+  });
+  return kept
+    .sort((p, q) => (order.get(p.span.file) ?? 0) - (order.get(q.span.file) ?? 0) || p.span.start - q.span.start)
+    .slice(0, diagnosticLimit);
+}

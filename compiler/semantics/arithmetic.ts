@@ -1,0 +1,533 @@
+/**
+ * Index arithmetic: the integers of sizes, axes, checks and level bounds, and the affine expressions of indices and conditions,
+ * which are the same arithmetic with axes in it. `/` is exact here, or it is a mistake; the real arithmetic of values is in
+ * `lower-value.ts`.
+ *
+ * `undefined` comes back where a mistake has been reported or a size has no value yet. The trap: 2^l grows out of a double's
+ * whole numbers long before anybody looks at it, so every step is checked.
+ */
+import { add, affine, isConstant, scale } from '../ir/affine.ts';
+import type { Affine } from '../ir/program.ts';
+import type { ComparisonOperator, Expression, Identifier } from '../syntax/ast.ts';
+import type { Span } from '../syntax/diagnostic.ts';
+import { type AxisEntity, type Entity, kindName, lookUp, type Scope, visibleNames } from './model.ts';
+import type { Report } from './report.ts';
+import { axisExtent, type SizeContext, sizeValue } from './sizes.ts';
+import { referencesIn } from './walk.ts';
+
+export interface List {
+  readonly kind: 'list';
+  readonly values: readonly number[];
+}
+
+/** What stands for the names of a function's body: the arguments and axes of the call. */
+export interface Frame {
+  readonly parameters: ReadonlyMap<string, Argument>;
+  readonly axes: ReadonlyMap<string, readonly AxisEntity[]>;
+}
+
+export interface Argument {
+  readonly expression: Expression;
+  readonly scope: Scope;
+  readonly frame: Frame | undefined;
+}
+
+export interface IndexContext extends SizeContext {
+  readonly scope: Scope;
+  readonly frame: Frame | undefined;
+  /** What an axis is; absent where no axis may stand. */
+  readonly axisIndex: ((axis: AxisEntity) => Affine) | undefined;
+  /** What is being written: `a size`, `an index`, `a condition`. */
+  readonly what: string;
+}
+
+export type Meaning =
+  | { readonly kind: 'entity'; readonly entity: Entity }
+  | { readonly kind: 'argument'; readonly argument: Argument }
+  | { readonly kind: 'axes'; readonly axes: readonly AxisEntity[] };
+
+/** What a bare name means here, or undefined with nothing said. */
+export function meaningOf(name: string, scope: Scope, frame: Frame | undefined): Meaning | undefined {
+  if (frame !== undefined) {
+    const argument = frame.parameters.get(name);
+    if (argument !== undefined) return { kind: 'argument', argument };
+    const axes = frame.axes.get(name);
+    return axes === undefined ? undefined : { kind: 'axes', axes };
+  }
+  const entity = lookUp(scope, name);
+  return entity === undefined ? undefined : { kind: 'entity', entity };
+}
+
+export function namesInReach(scope: Scope, frame: Frame | undefined): Iterable<string> {
+  return frame === undefined ? visibleNames(scope) : [...frame.parameters.keys(), ...frame.axes.keys()];
+}
+
+export function reportUnknown(
+  name: Identifier,
+  context: { scope: Scope; frame: Frame | undefined; report: Report },
+): void {
+  const { scope, frame, report } = context;
+  const near = report.suggest(name.text, namesInReach(scope, frame));
+  const place = frame === undefined ? 'here' : 'in this function: only its parameters and axes are';
+  report.error('E0401', name.span, `\`${name.text}\` is not known ${place}`, near);
+}
+
+/** The axes that a name in brackets or in a group stands for; reported where it is no axis. */
+export function axesNamed(
+  name: Identifier,
+  context: { scope: Scope; frame: Frame | undefined; report: Report },
+): readonly AxisEntity[] | undefined {
+  const meaning = meaningOf(name.text, context.scope, context.frame);
+  if (meaning === undefined) {
+    reportUnknown(name, context);
+    return undefined;
+  }
+  if (meaning.kind === 'axes') return meaning.axes;
+  if (meaning.kind === 'entity') {
+    if (meaning.entity.kind === 'axis') return [meaning.entity];
+    if (meaning.entity.kind === 'postponed') {
+      context.report.postponed = true;
+      return undefined;
+    }
+    context.report.error('E0402', name.span, `\`${name.text}\` is ${kindName(meaning.entity)}, not an axis`);
+    return undefined;
+  }
+  context.report.error('E0402', name.span, `\`${name.text}\` is a parameter of the function, not an axis`);
+  return undefined;
+}
+
+const sizeFunctions: readonly string[] = ['len', 'sum', 'prefix', 'min', 'max', 'sqrt', 'log2'];
+
+export function isSizeFunction(name: string): boolean {
+  return sizeFunctions.includes(name);
+}
+
+export function evaluateIndex(e: Expression, context: IndexContext): Affine | List | undefined {
+  const { report } = context;
+  switch (e.kind) {
+    case 'number':
+      if (!Number.isSafeInteger(e.value)) {
+        report.error('E0305', e.span, `${e.text} is not a whole number, and ${context.what} takes only those`);
+        return undefined;
+      }
+      return affine(e.value);
+    case 'list': {
+      const values = e.elements.map((element) => evaluateNumber(element, context));
+      return values.includes(undefined) ? undefined : { kind: 'list', values: values as number[] };
+    }
+    case 'name':
+      return evaluateName(e, context);
+    case 'read':
+      return evaluateElement(e, context);
+    case 'call':
+      return evaluateCall(e, context);
+    case 'group':
+      report.error('E0502', e.span, `the group \`${report.textOf(e.span)}\` can only be a whole index`);
+      return undefined;
+    case 'paren':
+      return evaluateIndex(e.inner, context);
+    case 'negate': {
+      const operand = evaluateAffine(e.operand, context);
+      return operand && scale(operand, -1);
+    }
+    case 'sum': {
+      const terms = e.terms.map(({ operator, value }) => {
+        const term = evaluateAffine(value, context);
+        return term && (operator === '+' ? term : scale(term, -1));
+      });
+      if (terms.includes(undefined)) return undefined;
+      const known = terms as Affine[];
+      const constant = known.reduce((total, term) => total + term.constant, 0);
+      return inRange(
+        affine(
+          constant,
+          known.flatMap((term) => term.terms),
+        ),
+        e.span,
+        context,
+      );
+    }
+    case 'product':
+      return evaluateProduct(e, context);
+    case 'power': {
+      const base = evaluateNumber(e.base, context);
+      const exponent = evaluateNumber(e.exponent, context);
+      if (base === undefined || exponent === undefined) return undefined;
+      if (exponent < 0) {
+        report.error('E0305', e.span, `\`${report.textOf(e.span)}\` is ${base} to the power of ${exponent}, not whole`);
+        return undefined;
+      }
+      return inRange(affine(base ** exponent), e.span, context);
+    }
+    case 'compare':
+    case 'and':
+      report.error('E0313', e.span, `a comparison is not a number, and ${context.what} is one`);
+      return undefined;
+    case 'where':
+      report.error('E0313', e.span, `\`where\` cannot stand in ${context.what}`);
+      return undefined;
+    default:
+      return e satisfies never;
+  }
+}
+
+/** An expression of axes and sizes; a list is reported. */
+export function evaluateAffine(e: Expression, context: IndexContext): Affine | undefined {
+  const value = evaluateIndex(e, context);
+  if (value?.kind !== 'list') return value;
+  const { report } = context;
+  report.error('E0306', e.span, `\`${report.textOf(e.span)}\` is a list, where a number is needed`);
+  return undefined;
+}
+
+/** A number; axes and lists are reported. */
+export function evaluateNumber(e: Expression, context: IndexContext): number | undefined {
+  const value = evaluateAffine(e, context);
+  if (value === undefined || isConstant(value)) return value?.constant;
+  const { report } = context;
+  report.error('E0502', e.span, `\`${report.textOf(e.span)}\` depends on an axis, where a number is needed`);
+  return undefined;
+}
+
+function inRange(a: Affine, span: Span, { report }: IndexContext): Affine | undefined {
+  if (Number.isSafeInteger(a.constant) && a.terms.every((term) => Number.isSafeInteger(term.coefficient))) return a;
+  report.error('E0308', span, `\`${report.textOf(span)}\` is too large a number`);
+  return undefined;
+}
+
+function evaluateName(e: Expression & { kind: 'name' }, context: IndexContext): Affine | List | undefined {
+  const { report, scope, frame, what } = context;
+  const { name, members } = e.reference;
+  if (members.length > 0) {
+    report.error('E0313', e.span, `\`${report.textOf(e.span)}\` cannot stand in ${what}: only sizes and axes can`);
+    return undefined;
+  }
+  const meaning = meaningOf(name.text, scope, frame);
+  if (meaning === undefined) {
+    reportUnknown(name, context);
+    return undefined;
+  }
+  if (meaning.kind === 'argument') {
+    const { expression, scope: argumentScope, frame: argumentFrame } = meaning.argument;
+    return evaluateIndex(expression, { ...context, scope: argumentScope, frame: argumentFrame });
+  }
+  if (meaning.kind === 'axes') {
+    if (meaning.axes.length === 1) return axisValue(meaning.axes[0], e.span, context);
+    const message = `\`${name.text}\` stands for ${meaning.axes.length} axes in this call, and cannot be an index`;
+    report.error('E0408', e.span, message);
+    return undefined;
+  }
+  const { entity } = meaning;
+  switch (entity.kind) {
+    case 'size':
+      return asIndex(sizeValue(entity, context));
+    case 'axis':
+      return axisValue(entity, e.span, context);
+    case 'tensor':
+    case 'instance':
+      report.error('E0313', e.span, `\`${name.text}\` is ${kindName(entity)}, and cannot stand in ${what}`);
+      return undefined;
+    case 'postponed':
+      report.postponed = true;
+      return undefined;
+    default:
+      return entity satisfies never;
+  }
+}
+
+function asIndex(value: number | readonly number[] | undefined): Affine | List | undefined {
+  if (value === undefined) return undefined;
+  return typeof value === 'number' ? affine(value) : { kind: 'list', values: value };
+}
+
+function axisValue(axis: AxisEntity, span: Span, { axisIndex, report, what }: IndexContext): Affine | undefined {
+  if (axisIndex !== undefined) return axisIndex(axis);
+  report.error('E0313', span, `\`${axis.name}\` is an axis, and cannot stand in ${what}`);
+  return undefined;
+}
+
+/** `ranks[l]`. */
+function evaluateElement(e: Expression & { kind: 'read' }, context: IndexContext): Affine | undefined {
+  const { report, what } = context;
+  const { name } = e.reference;
+  const bare: Expression = { kind: 'name', reference: e.reference, span: e.reference.span };
+  const meaning = meaningOf(name.text, context.scope, context.frame);
+  if (meaning?.kind === 'entity' && (meaning.entity.kind === 'tensor' || meaning.entity.kind === 'instance')) {
+    const what2 = context.axisIndex === undefined ? what : `a part of ${what}`;
+    const message = `\`${report.textOf(e.span)}\` is an element of a tensor, and cannot be ${what2}`;
+    report.error('E0313', e.span, message);
+    return undefined;
+  }
+  const list = evaluateIndex(bare, context);
+  if (e.indices.length !== 1) {
+    report.error('E0501', e.span, `the list \`${name.text}\` takes one index, not ${e.indices.length}`);
+    return undefined;
+  }
+  const index = evaluateNumber(e.indices[0], context);
+  if (list === undefined || index === undefined) return undefined;
+  if (list.kind !== 'list') {
+    report.error('E0306', e.span, `\`${name.text}\` is a number, not a list`);
+    return undefined;
+  }
+  const value = list.values[index];
+  if (value === undefined) {
+    const written = report.textOf(e.indices[0].span);
+    const shown = written === String(index) ? `${index}` : `${written} = ${index}`;
+    const have = list.values.length === 0 ? 'is empty' : `has entries 0 .. ${list.values.length - 1}`;
+    report.error('E0307', e.indices[0].span, `\`${name.text}\` ${have}, and ${shown} is read`);
+    return undefined;
+  }
+  return affine(value);
+}
+
+function evaluateProduct(e: Expression & { kind: 'product' }, context: IndexContext): Affine | undefined {
+  const { report } = context;
+  const factors = e.factors.map(({ value }) => evaluateAffine(value, context));
+  if (factors.includes(undefined)) return undefined;
+  let product = factors[0] as Affine;
+  for (let i = 1; i < factors.length; i++) {
+    const { operator, value: written } = e.factors[i];
+    const factor = factors[i] as Affine;
+    const before: Span = { ...e.span, end: e.factors[i - 1].value.span.end };
+    const names = `\`${report.textOf(before)}\` ${operator} \`${report.textOf(written.span)}\``;
+    const next = multiply(product, operator, factor);
+    if (typeof next === 'string') {
+      const [left, right] = [product, factor].map((a) => (isConstant(a) ? String(a.constant) : 'an axis'));
+      const message =
+        next === 'inexact'
+          ? `${names} is ${left} / ${right}, which is not a whole number`
+          : next === 'zero'
+            ? `${names} divides ${left} by 0`
+            : `${names} is not affine in its axes`;
+      const code = next === 'inexact' ? 'E0304' : next === 'zero' ? 'E0305' : 'E0502';
+      const help =
+        next === 'curved'
+          ? 'an index is a sum of axes, each times a number; a group `(k p)` counts through two axes'
+          : undefined;
+      report.error(code, { ...e.span, end: written.span.end }, message, help);
+      return undefined;
+    }
+    const safe = inRange(next, e.span, context);
+    if (safe === undefined) return undefined;
+    product = safe;
+  }
+  return product;
+}
+
+function multiply(a: Affine, operator: '*' | '/' | '%', b: Affine): Affine | 'inexact' | 'zero' | 'curved' {
+  if (operator === '*') return isConstant(b) ? scale(a, b.constant) : isConstant(a) ? scale(b, a.constant) : 'curved';
+  if (!isConstant(b)) return 'curved';
+  const divisor = b.constant;
+  if (divisor === 0) return 'zero';
+  if (operator === '%') {
+    return isConstant(a) ? affine(((a.constant % divisor) + Math.abs(divisor)) % Math.abs(divisor)) : 'curved';
+  }
+  const exact = [a.constant, ...a.terms.map((term) => term.coefficient)].every((n) => n % divisor === 0);
+  if (!exact) return isConstant(a) ? 'inexact' : 'curved';
+  return affine(
+    a.constant / divisor,
+    a.terms.map(({ axis, coefficient }) => ({ axis, coefficient: coefficient / divisor })),
+  );
+}
+
+function evaluateCall(e: Expression & { kind: 'call' }, context: IndexContext): Affine | undefined {
+  const { report, what } = context;
+  const { text: name, span } = e.callee;
+  if (!isSizeFunction(name) || e.axes !== undefined || e.every) {
+    const near = report.suggest(name, sizeFunctions);
+    const message = isSizeFunction(name)
+      ? `\`${name}\` takes no axes in ${what}`
+      : name === 'split'
+        ? '`split` gives two numbers, and stands only in `size (a, b) = split(D)`'
+        : `\`${name}\` cannot stand in ${what}`;
+    report.error('E0407', span, message, near ?? `functions of sizes are ${sizeFunctions.join(', ')}`);
+    return undefined;
+  }
+  const given = e.arguments.map((argument) => evaluateIndex(argument, context));
+  const counts: Record<string, readonly [number, number]> = {
+    len: [1, 1],
+    sum: [1, 1],
+    prefix: [2, 2],
+    min: [1, Number.POSITIVE_INFINITY],
+    max: [1, Number.POSITIVE_INFINITY],
+    sqrt: [1, 1],
+    log2: [1, 1],
+  };
+  const [least, most] = counts[name];
+  if (given.length < least || given.length > most) {
+    const takes = most > least ? `at least ${least}` : String(least);
+    report.error(
+      'E0408',
+      e.span,
+      `\`${name}\` takes ${takes} argument${takes === '1' ? '' : 's'}, not ${given.length}`,
+    );
+    return undefined;
+  }
+  if (given.includes(undefined)) return undefined;
+  const values = (given as (Affine | List)[]).map((value) => {
+    if (value.kind === 'list') return value.values;
+    return isConstant(value) ? value.constant : undefined;
+  });
+  const axisAt = values.indexOf(undefined);
+  if (axisAt >= 0) {
+    const written = report.textOf(e.arguments[axisAt].span);
+    report.error('E0502', e.arguments[axisAt].span, `\`${written}\` depends on an axis, and \`${name}\` takes sizes`);
+    return undefined;
+  }
+  return apply(e, name, values as (number | readonly number[])[], context);
+}
+
+function apply(
+  e: Expression & { kind: 'call' },
+  name: string,
+  values: readonly (number | readonly number[])[],
+  context: IndexContext,
+): Affine | undefined {
+  const { report } = context;
+  const written = report.textOf(e.span);
+  const wants = (position: number, kind: 'list' | 'number'): boolean => {
+    if ((typeof values[position] === 'number') === (kind === 'number')) return true;
+    const argument = e.arguments[position];
+    report.error(
+      'E0306',
+      argument.span,
+      `\`${report.textOf(argument.span)}\` is not a ${kind}, which \`${name}\` takes`,
+    );
+    return false;
+  };
+  switch (name) {
+    case 'len':
+      return wants(0, 'list') ? affine((values[0] as readonly number[]).length) : undefined;
+    case 'sum':
+      return wants(0, 'list') ? affine(total(values[0] as readonly number[])) : undefined;
+    case 'prefix': {
+      if (!wants(0, 'list') || !wants(1, 'number')) return undefined;
+      const [list, count] = values as [readonly number[], number];
+      if (count >= 0 && count <= list.length) return affine(total(list.slice(0, count)));
+      report.error('E0307', e.span, `\`${written}\` sums the first ${count} of ${list.length} entries`);
+      return undefined;
+    }
+    case 'min':
+    case 'max': {
+      const single = values.length === 1;
+      if (!values.every((_, i) => wants(i, single ? 'list' : 'number'))) return undefined;
+      const numbers = (single ? values[0] : values) as readonly number[];
+      if (numbers.length > 0)
+        return affine(numbers.reduce((a, b) => (name === 'min' ? Math.min(a, b) : Math.max(a, b))));
+      report.error('E0305', e.span, `\`${written}\` is of an empty list`);
+      return undefined;
+    }
+    case 'sqrt':
+    case 'log2': {
+      if (!wants(0, 'number')) return undefined;
+      const value = values[0] as number;
+      const root = Math.round(name === 'sqrt' ? Math.sqrt(value) : Math.log2(value));
+      if (value >= (name === 'sqrt' ? 0 : 1) && (name === 'sqrt' ? root * root : 2 ** root) === value)
+        return affine(root);
+      const what = name === 'sqrt' ? 'a square number' : 'a power of two';
+      report.error('E0305', e.span, `\`${written}\`: ${value} is not ${what}`);
+      return undefined;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function total(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0);
+}
+
+export interface Verdict {
+  readonly holds: boolean;
+  /** Of the comparison that fails: both sides with their values. */
+  readonly why: string;
+}
+
+/** A condition on sizes, of `check` and `if`. */
+export function evaluateCondition(e: Expression, context: IndexContext): Verdict | undefined {
+  const { report } = context;
+  switch (e.kind) {
+    case 'paren':
+      return evaluateCondition(e.inner, context);
+    case 'and': {
+      const verdicts = e.operands.map((operand) => evaluateCondition(operand, context));
+      const broken = verdicts.find((v) => v !== undefined && !v.holds);
+      if (broken !== undefined) return broken;
+      return verdicts.includes(undefined) ? undefined : { holds: true, why: '' };
+    }
+    case 'compare': {
+      const left = evaluateNumber(e.left, context);
+      const right = evaluateNumber(e.right, context);
+      if (left === undefined || right === undefined) return undefined;
+      const shown = [valued(e.left, left, report), valued(e.right, right, report)].filter((s) => s !== '');
+      const sizes = sizesIn(e, context).filter((s) => !shown.includes(s));
+      const why = `\`${report.textOf(e.span)}\` does not hold: ${[...shown, ...sizes].join(', ')}`;
+      return { holds: compare(left, e.operator, right), why };
+    }
+    default: {
+      evaluateIndex(e, context);
+      report.error(
+        'E0602',
+        e.span,
+        `\`${report.textOf(e.span)}\` is not a comparison`,
+        `write \`${report.textOf(e.span)} != 0\``,
+      );
+      return undefined;
+    }
+  }
+}
+
+function valued(e: Expression, value: number, report: Report): string {
+  const text = report.textOf(e.span);
+  return text === String(value) ? '' : `${text} = ${value}`;
+}
+
+/** `D = 64`, `ranks = [8, 8]` of the sizes that stand in an expression. */
+function sizesIn(e: Expression, context: IndexContext): readonly string[] {
+  const shown = new Set<string>();
+  for (const { name } of referencesIn(e)) {
+    const entity = lookUp(context.scope, name.text);
+    if (entity?.kind !== 'size') continue;
+    const value = sizeValue(entity, context);
+    if (value !== undefined) shown.add(`${name.text} = ${showSize(value)}`);
+  }
+  return [...shown];
+}
+
+export function showSize(value: number | readonly number[]): string {
+  return typeof value === 'number' ? String(value) : `[${value.join(', ')}]`;
+}
+
+export function compare(left: number, operator: ComparisonOperator, right: number): boolean {
+  switch (operator) {
+    case '<':
+      return left < right;
+    case '<=':
+      return left <= right;
+    case '>':
+      return left > right;
+    case '>=':
+      return left >= right;
+    case '==':
+      return left === right;
+    case '!=':
+      return left !== right;
+    default:
+      return operator satisfies never;
+  }
+}
+
+/** `(k p q)`: row-major through the axes; undefined where an extent is not known. */
+export function groupIndex(
+  axes: readonly AxisEntity[],
+  indices: readonly Affine[],
+  context: SizeContext,
+): Affine | undefined {
+  let index = affine(0);
+  for (const [i, axis] of axes.entries()) {
+    const extent = axisExtent(axis, context);
+    if (extent === undefined) return undefined;
+    index = add(scale(index, extent), indices[i]);
+  }
+  return index;
+}

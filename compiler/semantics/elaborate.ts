@@ -1,0 +1,527 @@
+/**
+ * Unrolling: items of a structure → scopes with their sizes, axes, tensors and definitions, for given sizes.
+ *
+ * A scope is filled in three steps: everything it declares, its `if`s chosen as soon as their sizes are known; then its checks,
+ * declarations and equations; then its levels, one child scope an iteration. So items may stand in any order.
+ *
+ * The trap is which tensor an equation means: `=` without members makes a tensor of this scope; `+=` goes to the nearest one
+ * around that has the name, and if there is none to the structure's own; with members it means exactly what is written.
+ */
+import type { EquationItem, IfItem, Item, LevelItem, Reference, SizeItem } from '../syntax/ast.ts';
+import type { Span } from '../syntax/diagnostic.ts';
+import { evaluateCondition, evaluateNumber, reportUnknown } from './arithmetic.ts';
+import {
+  type AxisEntity,
+  type Entity,
+  type InstanceEntity,
+  kindName,
+  lookUp,
+  type Scope,
+  type SizeEntity,
+  type StructureInstance,
+  type TensorEntity,
+} from './model.ts';
+import { memberValue, type ReferenceContext } from './references.ts';
+import { sizeContext, sizeValue } from './sizes.ts';
+import { aloneIn, usageOf } from './usage.ts';
+import { referencesIn } from './walk.ts';
+
+export interface ElaborationContext extends ReferenceContext {
+  /** Set where a check is broken: what follows from the same sizes is then not told. */
+  checkBroken: boolean;
+  nextAxis: number;
+}
+
+/** Work of an unrolled item, in the units of `Report.spend`. */
+const itemWork = 20;
+
+type Node = { readonly kind: 'item'; readonly item: Item } | Branch;
+
+interface Branch {
+  readonly kind: 'branch';
+  readonly item: IfItem;
+  chosen: readonly Node[] | undefined;
+}
+
+export function elaborate(instance: StructureInstance, context: ElaborationContext): void {
+  const { structure, root } = instance;
+  const usage = usageOf(structure);
+  for (const [name, { span }] of usage.implicit) {
+    const size = newSize(name, span, root, 'implicit');
+    root.names.set(name, size);
+    instance.sizes.push(size);
+  }
+  elaborateScope(root, structure.items, context);
+}
+
+function elaborateScope(scope: Scope, items: readonly Item[], context: ElaborationContext): void {
+  const { instance } = scope;
+  const { report } = context;
+  const flat = flatten(scope, items, context);
+  resolveDeclarations(scope, context, true);
+  for (const item of flat) if (item.kind === 'check') runCheck(item, scope, context);
+  for (const item of flat) {
+    if (item.kind === 'equation') attach(item, scope, context);
+    else if (item.kind === 'output') {
+      for (const reference of item.references) instance.outputs.push({ reference, scope, doc: item.doc });
+    } else if (item.kind === 'size') checkSizeNames(item, scope, context);
+  }
+  for (const item of flat) if (item.kind === 'level') unroll(item, scope, context);
+  report.spend(flat.length * itemWork, instance.structure.span, 'the structure');
+}
+
+// Declarations
+
+function flatten(scope: Scope, items: readonly Item[], context: ElaborationContext): readonly Item[] {
+  const pending: Branch[] = [];
+  const nodesOf = (list: readonly Item[]): readonly Node[] =>
+    list.map((item): Node => {
+      if (item.kind === 'if') {
+        const branch: Branch = { kind: 'branch', item, chosen: undefined };
+        pending.push(branch);
+        return branch;
+      }
+      declareItem(item, scope, context);
+      return { kind: 'item', item };
+    });
+  const nodes = nodesOf(items);
+  resolveDeclarations(scope, context, false);
+  while (pending.length > 0) {
+    const ready = pending.findIndex(({ item }) => namesKnown(item.condition, scope));
+    const [branch] = pending.splice(Math.max(0, ready), 1);
+    const verdict = evaluateCondition(branch.item.condition, sizeContext(scope, context, 'a condition'));
+    if (verdict === undefined) {
+      postponeNames(branch.item, scope);
+      scope.instance.postponed = true;
+      branch.chosen = [];
+    } else {
+      branch.chosen = nodesOf((verdict.holds ? branch.item.then : branch.item.otherwise) ?? []);
+      resolveDeclarations(scope, context, false);
+    }
+  }
+  const flat: Item[] = [];
+  const gather = (list: readonly Node[]): void => {
+    for (const node of list) {
+      if (node.kind === 'item') flat.push(node.item);
+      else gather(node.chosen ?? []);
+    }
+  };
+  gather(nodes);
+  return flat;
+}
+
+/** Whether every size that a condition needs has been declared, those of their defaults included. */
+function namesKnown(e: IfItem['condition'], scope: Scope): boolean {
+  const seen = new Set<string>();
+  const pending = [e];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    for (const { name } of referencesIn(next)) {
+      if (seen.has(name.text)) continue;
+      seen.add(name.text);
+      const entity = lookUp(scope, name.text);
+      if (entity === undefined) return false;
+      if (entity.kind === 'size' && entity.state === 'fresh' && entity.expression !== undefined) {
+        pending.push(entity.expression);
+      }
+    }
+  }
+  return true;
+}
+
+/** Names that the branches of an undecided `if` may declare; nobody shall call them unknown. */
+function postponeNames(item: IfItem, scope: Scope): void {
+  const put = (name: string, span: Span): void => {
+    if (lookUp(scope, name) === undefined) scope.names.set(name, { kind: 'postponed', name, span });
+  };
+  const visit = (items: readonly Item[]): void => {
+    for (const inner of items) {
+      if (inner.kind === 'size') for (const b of inner.bindings) for (const n of b.names) put(n.text, n.span);
+      if (inner.kind === 'axis') for (const g of inner.groups) for (const n of g.names) put(n.text, n.span);
+      if (inner.kind === 'input' || inner.kind === 'param') put(inner.name.text, inner.name.span);
+      if (inner.kind === 'use') put(inner.alias.text, inner.alias.span);
+      if (inner.kind === 'equation') {
+        if (inner.target.members.length === 0) put(inner.target.name.text, inner.target.span);
+        else scope.instance.openFamilies.add(inner.target.name.text);
+      }
+      if (inner.kind === 'level') {
+        for (const name of declaredIn(inner.items)) scope.instance.openFamilies.add(name);
+        visit(inner.items.filter((i) => i.kind === 'equation' && i.operator === '+='));
+      }
+      if (inner.kind === 'if') visit([...inner.then, ...(inner.otherwise ?? [])]);
+    }
+  };
+  visit([...item.then, ...(item.otherwise ?? [])]);
+}
+
+function declaredIn(items: readonly Item[]): readonly string[] {
+  return items.flatMap((item) => {
+    switch (item.kind) {
+      case 'param':
+      case 'input':
+        return [item.name.text];
+      case 'equation':
+        return [item.target.name.text];
+      case 'use':
+        return [item.alias.text];
+      case 'level':
+        return declaredIn(item.items);
+      case 'if':
+        return declaredIn([...item.then, ...(item.otherwise ?? [])]);
+      default:
+        return [];
+    }
+  });
+}
+
+function declareItem(item: Item, scope: Scope, context: ElaborationContext): void {
+  const { instance } = scope;
+  switch (item.kind) {
+    case 'size':
+      for (const { names, tuple, value } of item.bindings) {
+        names.forEach(({ text, span }, position) => {
+          const size: SizeEntity = {
+            ...newSize(text, span, scope, 'declared'),
+            doc: item.doc,
+            expression: value,
+            tuplePosition: tuple ? position : undefined,
+          };
+          if (tuple && names.length !== 2 && position === 0) {
+            const message = `\`split\` gives two numbers, and here are ${names.length} names`;
+            context.report.error('E0313', span, message, 'write `size (a, b) = split(D)`');
+          }
+          if (declare(size, scope, context)) instance.sizes.push(size);
+        });
+      }
+      return;
+    case 'axis':
+      for (const { names, extent } of item.groups) {
+        for (const { text, span } of names) {
+          const axis: AxisEntity = {
+            kind: 'axis',
+            id: context.nextAxis++,
+            name: text,
+            span,
+            scope,
+            expression: extent,
+            sizeName: aloneIn(extent)?.text,
+            known: false,
+            extent: undefined,
+          };
+          if (declare(axis, scope, context)) instance.axes.push(axis);
+        }
+      }
+      return;
+    case 'input':
+    case 'param': {
+      const tensor = newTensor(item.kind, item.name.text, item.name.span, item.doc, scope);
+      const declared: TensorEntity = {
+        ...tensor,
+        dtype: item.kind === 'input' ? item.dtype : 'f32',
+        declaration: item,
+      };
+      if (declare(declared, scope, context)) addTensor(declared, scope, context);
+      return;
+    }
+    case 'use': {
+      const { text, span } = item.alias;
+      const entity: InstanceEntity = {
+        kind: 'instance',
+        name: instance.prefix + text + pathSuffix(scope),
+        localName: text + pathSuffix(scope),
+        span,
+        scope,
+        item,
+        state: 'fresh',
+        instance: undefined,
+      };
+      if (!declare(entity, scope, context)) return;
+      instance.instances.push(entity);
+      addMember(entity, text, scope, context);
+      return;
+    }
+    case 'equation': {
+      if (item.operator === '+=' || item.target.members.length > 0) return;
+      const { text, span } = item.target.name;
+      const known = lookUp(scope, text);
+      // A second `=`, or one for an input or param, is told where the definition is attached.
+      if (known?.kind === 'tensor' && (known.scope === scope || known.role !== 'computed')) return;
+      const tensor = newTensor('computed', text, span, item.doc, scope);
+      if (declare(tensor, scope, context)) addTensor(tensor, scope, context);
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+function newSize(name: string, span: Span, scope: Scope, role: SizeEntity['role']): SizeEntity {
+  return {
+    kind: 'size',
+    name,
+    span,
+    doc: undefined,
+    scope,
+    role,
+    expression: undefined,
+    tuplePosition: undefined,
+    state: 'fresh',
+    value: undefined,
+    unbound: false,
+  };
+}
+
+function newTensor(
+  role: TensorEntity['role'],
+  name: string,
+  span: Span,
+  doc: string | undefined,
+  scope: Scope,
+  localName = name + pathSuffix(scope),
+): TensorEntity {
+  return {
+    kind: 'tensor',
+    role,
+    name: scope.instance.prefix + localName,
+    localName,
+    span,
+    doc,
+    dtype: 'f32',
+    scope,
+    declaration: undefined,
+    axes: [],
+    init: undefined,
+    alias: undefined,
+    definitions: [],
+    shape: undefined,
+    equations: [],
+  };
+}
+
+function pathSuffix(scope: Scope): string {
+  return scope.path.map((value) => `.${value ?? '?'}`).join('');
+}
+
+function addTensor(tensor: TensorEntity, scope: Scope, context: ElaborationContext): void {
+  scope.instance.tensors.push(tensor);
+  addMember(tensor, tensor.localName.slice(0, tensor.localName.length - pathSuffix(scope).length), scope, context);
+}
+
+/** What belongs to a level is a member, by which it is known outside. */
+function addMember(
+  entity: TensorEntity | InstanceEntity,
+  base: string,
+  scope: Scope,
+  context: ElaborationContext,
+): void {
+  const { instance, path } = scope;
+  if (path.length === 0) return;
+  if (path.includes(undefined)) instance.openFamilies.add(base);
+  registerMember(entity, base, instance, context);
+}
+
+function registerMember(
+  entity: TensorEntity | InstanceEntity,
+  base: string,
+  instance: StructureInstance,
+  { report }: ElaborationContext,
+): void {
+  const known = instance.members.get(entity.localName);
+  if (known !== undefined) {
+    const help = `the first is in ${report.lineOf(known.span, entity.span)}`;
+    report.error('E0404', entity.span, `\`${entity.localName}\` is defined twice`, help);
+    return;
+  }
+  instance.members.set(entity.localName, entity);
+  const family = instance.families.get(base);
+  if (family === undefined) instance.families.set(base, [entity.localName]);
+  else family.push(entity.localName);
+}
+
+/** Puts a name into a scope. Tensors of different scopes may share one, anything else may not. */
+function declare(entity: Entity, scope: Scope, { report }: ElaborationContext): boolean {
+  const name = nameOf(entity);
+  const known = lookUp(scope, name);
+  const shadowed = known?.kind === 'tensor' && entity.kind === 'tensor' && known.scope !== scope;
+  if (known !== undefined && known.kind !== 'postponed' && !shadowed) {
+    const place = known.kind === 'size' && known.role === 'implicit' ? 'used' : 'declared';
+    const help = `it is ${place} in ${report.lineOf(known.span, entity.span)}; sizes, axes, tensors and instances share one set of names`;
+    report.error('E0404', entity.span, `\`${name}\` is already ${kindName(known)}`, help);
+    return false;
+  }
+  scope.names.set(name, entity);
+  return true;
+}
+
+function nameOf(entity: Entity): string {
+  if (entity.kind === 'tensor' || entity.kind === 'instance') {
+    const dot = entity.localName.indexOf('.');
+    return dot < 0 ? entity.localName : entity.localName.slice(0, dot);
+  }
+  return entity.name;
+}
+
+/** Finds the axes of the scope's inputs and params; `last`: what is not found now is reported. */
+function resolveDeclarations(scope: Scope, context: ElaborationContext, last: boolean): void {
+  const { report } = context;
+  for (const entity of scope.names.values()) {
+    if (entity.kind !== 'tensor' || entity.declaration?.axes === undefined) continue;
+    const written = entity.declaration.axes;
+    if (entity.axes.length === written.length && !last) continue;
+    const axes: AxisEntity[] = [];
+    for (const name of written) {
+      const found = lookUp(scope, name.text);
+      if (found?.kind === 'axis') {
+        if (last && axes.includes(found)) {
+          const message = `the axis \`${name.text}\` stands twice in the declaration of \`${entity.declaration.name.text}\``;
+          report.error('E0507', name.span, message, 'declare a second axis of the same size: `axis i, j: D`');
+        }
+        axes.push(found);
+      } else if (last) {
+        if (found === undefined) reportUnknown(name, { scope, frame: undefined, report });
+        else if (found.kind === 'postponed') report.postponed = true;
+        else report.error('E0402', name.span, `\`${name.text}\` is ${kindName(found)}, not an axis`);
+      }
+    }
+    if (axes.length === written.length) entity.axes = axes;
+  }
+}
+
+/** Names in a default are wrong even where a binding hides the default. */
+function checkSizeNames(item: SizeItem, scope: Scope, context: ElaborationContext): void {
+  for (const { value } of item.bindings) {
+    if (value === undefined) continue;
+    for (const { name } of referencesIn(value)) {
+      if (lookUp(scope, name.text) === undefined)
+        reportUnknown(name, { scope, frame: undefined, report: context.report });
+    }
+  }
+}
+
+function runCheck(item: Item & { kind: 'check' }, scope: Scope, context: ElaborationContext): void {
+  const { report } = context;
+  const verdict = evaluateCondition(item.condition, sizeContext(scope, context, 'a check'));
+  if (verdict === undefined || verdict.holds) return;
+  context.checkBroken = true;
+  const message = item.text === '' ? verdict.why : `${item.text}: ${verdict.why}`;
+  report.error('E0309', item.condition.span, message);
+}
+
+// Equations
+
+function attach(item: EquationItem, scope: Scope, context: ElaborationContext): void {
+  const { report } = context;
+  const tensor = targetOf(item, scope, context);
+  if (tensor === undefined) return;
+  if (tensor.role !== 'computed') {
+    const what = tensor.role === 'input' ? 'an input' : 'a param';
+    report.error('E0405', item.target.span, `\`${report.textOf(item.target.span)}\` is ${what}, and cannot be defined`);
+    return;
+  }
+  if (item.operator === '=' && tensor.definitions.some((d) => d.item.operator === '=')) {
+    const written = report.textOf(item.target.span);
+    const first = report.lineOf(tensor.span, item.span);
+    const help = `the first is in ${first}; \`+=\` adds to it`;
+    const meant = written === tensor.localName ? '' : ` (\`${tensor.localName}\`)`;
+    report.error('E0404', item.target.span, `\`${written}\`${meant} is defined twice by \`=\``, help);
+    return;
+  }
+  tensor.definitions.push({ item, scope, leftAxes: [], store: [], broken: false });
+}
+
+function targetOf(item: EquationItem, scope: Scope, context: ElaborationContext): TensorEntity | undefined {
+  const { report } = context;
+  const { instance } = scope;
+  const { name, members } = item.target;
+  if (members.length > 0) return memberTarget(item, item.target, scope, context);
+  const known = lookUp(scope, name.text);
+  if (known === undefined && item.operator === '+=') {
+    const tensor = newTensor('computed', name.text, name.span, item.doc, instance.root);
+    instance.root.names.set(name.text, tensor);
+    instance.tensors.push(tensor);
+    return tensor;
+  }
+  if (known?.kind === 'tensor') return known;
+  if (known?.kind === 'postponed') report.postponed = true;
+  else if (known !== undefined && item.operator === '+=') {
+    report.error('E0405', name.span, `\`${name.text}\` is ${kindName(known)}, and cannot be defined`);
+  }
+  return undefined;
+}
+
+function memberTarget(
+  item: EquationItem,
+  target: Reference,
+  scope: Scope,
+  context: ElaborationContext,
+): TensorEntity | undefined {
+  const { report } = context;
+  const { instance } = scope;
+  const base = target.name.text;
+  const known = lookUp(scope, base);
+  if (known !== undefined && known.kind !== 'tensor' && known.kind !== 'postponed') {
+    const written = report.textOf(target.span);
+    const message =
+      known.kind === 'instance'
+        ? `\`${written}\` belongs to the instance \`${base}\`, and cannot be defined here`
+        : `\`${base}\` is ${kindName(known)}, and cannot have the member \`${written}\``;
+    report.error(known.kind === 'instance' ? 'E0405' : 'E0404', target.span, message);
+    return undefined;
+  }
+  const values = target.members.map((member) => memberValue(member, instance, scope, context));
+  if (values.includes(undefined)) {
+    instance.openFamilies.add(base);
+    return undefined;
+  }
+  const negative = values.findIndex((value) => (value as number) < 0);
+  if (negative >= 0) {
+    const message = `\`${report.textOf(target.span)}\` has the member ${values[negative]}, and members count from 0`;
+    report.error('E0403', target.members[negative].span, message);
+    return undefined;
+  }
+  const localName = [base, ...values].join('.');
+  const found = instance.members.get(localName);
+  if (found?.kind === 'tensor') return found;
+  if (found?.kind === 'instance') {
+    report.error('E0405', target.span, `\`${localName}\` is an instance of a structure, and cannot be defined`);
+    return undefined;
+  }
+  const tensor = newTensor('computed', base, target.span, item.doc, instance.root, localName);
+  instance.tensors.push(tensor);
+  registerMember(tensor, base, instance, context);
+  return tensor;
+}
+
+// Levels
+
+function unroll(item: LevelItem, scope: Scope, context: ElaborationContext): void {
+  const bounds = sizeContext(scope, context, 'the bounds of a level');
+  const from = evaluateNumber(item.from, bounds);
+  const to = evaluateNumber(item.to, bounds);
+  if (from === undefined || to === undefined) {
+    // Once with an unknown level, so that what is wrong at every level is told nevertheless.
+    scope.instance.postponed = true;
+    for (const name of declaredIn(item.items)) scope.instance.openFamilies.add(name);
+    iterate(item, undefined, scope, context);
+    return;
+  }
+  for (let value = from; value <= to; value++) iterate(item, value, scope, context);
+}
+
+function iterate(item: LevelItem, value: number | undefined, scope: Scope, context: ElaborationContext): void {
+  const { report } = context;
+  const { instance, path } = scope;
+  report.spend(itemWork * (1 + item.items.length), item.span, 'this level');
+  const inner: Scope = { parent: scope, instance, path: [...path, value], names: new Map() };
+  const { text, span } = item.variable;
+  const variable: SizeEntity = { ...newSize(text, span, inner, 'level'), state: 'done', value };
+  declare(variable, inner, context);
+  elaborateScope(inner, item.items, context);
+}
+
+/** Every size and axis has its value looked at, so that what is wrong with one is told even where nothing uses it. */
+export function checkValues(instance: StructureInstance, context: ElaborationContext): void {
+  for (const size of instance.sizes) {
+    // A size without a value that nothing uses is no mistake; one that something uses has been asked for.
+    if (size.expression !== undefined || size.state !== 'fresh') sizeValue(size, context);
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Indices: `t + 1`, `(k p)`, `tokens[b, t]` → affine maps and gathers, each held to the bounds of what it reads.
+ *
+ * A read outside is a mistake unless the `where`s around it exclude every point where it happens; that is decided exactly, by
+ * searching the box of the axes under the conditions for a point outside. Whoever relies on the conditions is counted.
+ */
+import { affine, axisIndex, range, subtract } from '../ir/affine.ts';
+import { findPoint } from '../ir/feasible.ts';
+import type { Affine, Constraint, Index } from '../ir/program.ts';
+import type { Expression, Reference } from '../syntax/ast.ts';
+import type { Span } from '../syntax/diagnostic.ts';
+import { axesNamed, evaluateAffine, groupIndex, type IndexContext, meaningOf } from './arithmetic.ts';
+import type { Builder, Env } from './builder.ts';
+import { type AxisEntity, actual, type TensorEntity } from './model.ts';
+import { resolveTensor } from './references.ts';
+import { count, rankOf, tensorShape } from './shapes.ts';
+import { unparenthesised } from './walk.ts';
+
+export function indexContext(b: Builder, env: Env, what = 'an index', span?: Span): IndexContext {
+  const { report, unbound } = b.context;
+  const index = (axis: AxisEntity): Affine => {
+    const slot = env.bound.get(axis);
+    if (slot !== undefined) return axisIndex(slot);
+    const at = span ?? axis.span;
+    report.error(
+      'E0601',
+      at,
+      `\`${axis.name}\` stands where nothing sums over it`,
+      `write \`sum[${axis.name}](…)\` around it`,
+    );
+    return affine(0);
+  };
+  return { report, unbound, scope: env.scope, frame: env.frame, axisIndex: index, what };
+}
+
+/** The indices of a read of `tensor`; undefined where one is wrong. */
+export function lowerIndices(
+  b: Builder,
+  tensor: TensorEntity,
+  written: readonly Expression[],
+  span: Span,
+  env: Env,
+): readonly Index[] | undefined {
+  const { report } = b.context;
+  const rank = rankOf(tensor);
+  const indices = written.map((e) => lowerIndex(b, e, env));
+  if (written.length !== rank) {
+    const name = report
+      .textOf({ ...span, end: Math.min(span.end, written[0]?.span.start ?? span.end) })
+      .replace(/\s*\[$/, '');
+    const has = rank === 0 ? 'is a scalar, written without brackets' : `has ${count(rank, 'axis')}${axesShown(tensor)}`;
+    report.error('E0501', span, `\`${name}\` ${has}, and is read with ${count(written.length, 'index')}`);
+    return undefined;
+  }
+  if (indices.includes(undefined)) return undefined;
+  const shape = tensorShape(tensor, b.context);
+  indices.forEach((index, d) => {
+    const extent = shape[d];
+    if (index?.kind === 'affine' && extent !== undefined) {
+      checkInside(b, index, extent, written[d], `position ${d + 1} of \`${tensor.localName}\``, env);
+    }
+  });
+  return indices as Index[];
+}
+
+function axesShown(tensor: TensorEntity): string {
+  const { declaration } = actual(tensor);
+  const names = declaration?.axes?.map((axis) => axis.text);
+  return names === undefined ? '' : ` (${names.join(', ')})`;
+}
+
+function lowerIndex(b: Builder, e: Expression, env: Env): Index | undefined {
+  const { report } = b.context;
+  const written = unparenthesised(e);
+  const context = indexContext(b, env, 'an index', e.span);
+  if (written.kind === 'group') {
+    const axes = written.axes.map((name) => axesNamed(name, context));
+    if (axes.includes(undefined)) return undefined;
+    const flat = (axes as (readonly AxisEntity[])[]).flat();
+    const indices = flat.map((axis) => (context.axisIndex as (axis: AxisEntity) => Affine)(axis));
+    return groupIndex(flat, indices, context);
+  }
+  if (written.kind === 'name' || written.kind === 'read') {
+    const { reference } = written;
+    const meaning = meaningOf(reference.name.text, env.scope, env.frame);
+    if (meaning?.kind === 'argument' && written.kind === 'name') {
+      const { callEnv } = env.frame as NonNullable<Env['frame']>;
+      return lowerIndex(b, meaning.argument.expression, { ...callEnv, bound: env.bound, guards: env.guards });
+    }
+    const isTensor =
+      meaning?.kind === 'entity' && (meaning.entity.kind === 'tensor' || meaning.entity.kind === 'instance');
+    const isMember = env.frame === undefined && reference.members.length > 0;
+    if (isTensor || isMember) {
+      return lowerGather(b, reference, written.kind === 'read' ? written.indices : [], written.span, env);
+    }
+  }
+  const value = evaluateAffine(e, context);
+  if (value === undefined) return undefined;
+  const { max, min } = range(value, b.slots);
+  if (max > 2 ** 31 - 1 || min < -(2 ** 31)) {
+    report.error(
+      'E0508',
+      e.span,
+      `\`${report.textOf(e.span)}\` reaches ${max > 2 ** 31 - 1 ? max : min}, beyond 32 bits`,
+    );
+    return undefined;
+  }
+  return value;
+}
+
+function lowerGather(
+  b: Builder,
+  reference: Reference,
+  written: readonly Expression[],
+  span: Span,
+  env: Env,
+): Index | undefined {
+  const { report } = b.context;
+  const tensor = resolveTensor(reference, env.scope, b.context);
+  if (tensor === undefined) return undefined;
+  const indices = lowerIndices(b, tensor, written, span, env);
+  const { dtype, name } = actual(tensor);
+  if (dtype !== 'i32') {
+    const help = tensor.role === 'input' ? `declare it \`input ${tensor.localName}[…]: i32\`` : undefined;
+    report.error('E0506', span, `\`${report.textOf(reference.span)}\` is ${dtype}, and an index must be i32`, help);
+    return undefined;
+  }
+  return indices && { kind: 'gather', tensor: name, indices };
+}
+
+/** Reports a point at which an index leaves 0 .. extent - 1, if there is one. */
+function checkInside(b: Builder, index: Affine, extent: number, written: Expression, where: string, env: Env): void {
+  const { report } = b.context;
+  const { min, max } = range(index, b.slots);
+  if (Number.isNaN(min) || Number.isNaN(max)) return;
+  const beyond: Affine[] = [];
+  if (max >= extent) beyond.push(subtract(index, affine(extent)));
+  if (min < 0) beyond.push(subtract(affine(-1), index));
+  if (beyond.length === 0) return;
+  for (const outside of beyond) {
+    const point = pointOf(b, [...env.guards, { kind: 'nonnegative', affine: outside }]);
+    if (point === undefined) continue;
+    const text = report.textOf(written.span);
+    const wrong = point === 'unknown' ? (outside === beyond[0] && max >= extent ? max : min) : evaluateAt(index, point);
+    const value = text === String(wrong) ? '' : ` is ${wrong}`;
+    const at = point === 'unknown' || index.terms.length === 0 ? '' : ` at ${shownPoint(b, index, point)}`;
+    const help =
+      index.terms.length === 0
+        ? undefined
+        : wrong < 0
+          ? `leave it out: \`… where ${text} >= 0\``
+          : `leave it out: \`… where ${text} < ${extent}\`, or read through a smaller axis`;
+    report.error(
+      'E0503',
+      written.span,
+      `\`${text}\`${value}${at}, outside ${where}, which is 0 .. ${extent - 1}`,
+      help,
+    );
+    return;
+  }
+  b.guardUses++;
+}
+
+/** A point of the axes that meets the constraints; undefined if there is none. */
+export function pointOf(b: Builder, constraints: readonly Constraint[]): readonly number[] | 'unknown' | undefined {
+  const slots = [...new Set(constraints.flatMap((c) => c.affine.terms.map((term) => term.axis)))];
+  const axes = slots.map((slot) => b.slots[slot]);
+  if (axes.some((axis) => Number.isNaN(axis.extent))) return undefined;
+  const local = constraints.map(({ kind, affine: a }): Constraint => {
+    const terms = a.terms.map(({ axis, coefficient }) => ({ axis: slots.indexOf(axis), coefficient }));
+    return { kind, affine: affine(a.constant, terms) };
+  });
+  const found = findPoint(axes, local);
+  if (found.kind === 'none') return undefined;
+  if (found.kind === 'unknown') return 'unknown';
+  const point = b.slots.map(() => 0);
+  for (const [i, slot] of slots.entries()) point[slot] = found.point[i];
+  return point;
+}
+
+function evaluateAt(a: Affine, point: readonly number[]): number {
+  return a.terms.reduce((value, { axis, coefficient }) => value + coefficient * point[axis], a.constant);
+}
+
+export function shownPoint(b: Builder, a: Affine, point: readonly number[]): string {
+  return a.terms.map(({ axis }) => `${b.slots[axis].name} = ${point[axis]}`).join(', ');
+}

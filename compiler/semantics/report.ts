@@ -1,0 +1,98 @@
+/**
+ * Where the analysis reports to, and what all of its parts share: options, diagnostics, budget.
+ *
+ * A level or a structure used several times would tell the same mistake many times over: one code at one place is told once.
+ * The trap is time: "did you mean" over 20,000 names for 20,000 mistakes would take minutes, so both are bounded.
+ */
+import { type Code, error, warning } from '../syntax/codes.ts';
+import type { Diagnostic, Source, Span } from '../syntax/diagnostic.ts';
+import { positionOf } from '../syntax/position.ts';
+import { closest } from '../syntax/suggest.ts';
+
+export interface Report {
+  readonly diagnostics: Diagnostic[];
+  /** Something could not be said because a size has no value: there will be no program, and it is no mistake. */
+  postponed: boolean;
+  readonly error: (code: Code, span: Span, message: string, help?: string) => void;
+  readonly warning: (code: Code, span: Span, message: string, help?: string) => void;
+  /** "did you mean `b`?", or nothing. */
+  readonly suggest: (word: string, candidates: Iterable<string>) => string | undefined;
+  /** Counts work that a small file can ask for in any amount; throws `LimitError` when it is too much. */
+  readonly spend: (amount: number, span: Span, what: string) => void;
+  readonly textOf: (span: Span) => string;
+  /** `line 7`, or with its file where that is another. */
+  readonly lineOf: (span: Span, from: Span) => string;
+}
+
+/** Thrown, and caught in `analyse.ts`, where a file asks for more than the compiler handles. */
+export class LimitError extends Error {
+  readonly span: Span;
+  constructor(span: Span, message: string) {
+    super(message);
+    this.span = span;
+  }
+}
+
+const suggestionLimit = 200;
+const candidateLimit = 2000;
+const quoteLimit = 60;
+const workLimit = 5_000_000;
+export const diagnosticLimit = 1000;
+
+export function createReport(sources: () => readonly Source[]): Report {
+  const diagnostics: Diagnostic[] = [];
+  const told = new Set<string>();
+  let suggestions = 0;
+  let work = 0;
+
+  const tell = (diagnostic: Diagnostic): void => {
+    const { code, span } = diagnostic;
+    const key = `${code} ${span.file} ${span.start} ${span.end}`;
+    if (told.has(key) || diagnostics.length >= diagnosticLimit) return;
+    told.add(key);
+    diagnostics.push(diagnostic);
+  };
+
+  return {
+    diagnostics,
+    postponed: false,
+    error: (code, span, message, help) => tell(error(code, span, message, help)),
+    warning: (code, span, message, help) => tell(warning(code, span, message, help)),
+    suggest: (word, candidates) => {
+      if (word.length > 64 || ++suggestions > suggestionLimit) return undefined;
+      const near = closest(word, bounded(candidates));
+      return near === undefined ? undefined : `did you mean \`${near}\`?`;
+    },
+    spend: (amount, span, what) => {
+      work += amount;
+      if (work > workLimit) throw new LimitError(span, what);
+    },
+    lineOf: (span, from) => {
+      const source = sources().find((s) => s.file === span.file);
+      const line = source === undefined ? 1 : positionOf(source, span.start).line;
+      return span.file === from.file ? `line ${line}` : `${span.file}:${line}`;
+    },
+    textOf: ({ file, start, end }) => {
+      const text =
+        sources()
+          .find((source) => source.file === file)
+          ?.text.slice(start, end) ?? '';
+      const line = text.replace(/\s+/g, ' ');
+      return line.length > quoteLimit ? `${line.slice(0, quoteLimit - 1)}…` : line;
+    },
+  };
+}
+
+/** A report that nobody reads, for trying whether something would be a mistake. */
+export function silently(report: Report): Report {
+  const ignore = (): void => {};
+  return { ...report, error: ignore, warning: ignore, suggest: () => undefined, diagnostics: [] };
+}
+
+function* bounded(candidates: Iterable<string>): Generator<string> {
+  let count = 0;
+  for (const candidate of candidates) {
+    if (++count > candidateLimit) return;
+    if (candidate.length <= 64) yield candidate;
+  }
+}

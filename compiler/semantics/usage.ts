@@ -1,0 +1,116 @@
+/**
+ * Where names stand in a structure, by looking at its text alone: which sizes are declared implicitly, and which are never used.
+ *
+ * "A name that only ever appears as an axis size is implicitly declared": it must stand alone as the extent of some axis, and
+ * nowhere but in extents. Both branches of an `if` and the items of a level without iterations count, so that whether a name
+ * is declared does not depend on the sizes.
+ */
+import type { Expression, Identifier, Item, Structure } from '../syntax/ast.ts';
+import { referencesIn } from './walk.ts';
+
+export interface Usage {
+  /** First place of each implicitly declared size, in the order of the text. */
+  readonly implicit: ReadonlyMap<string, Identifier>;
+  /** Sizes that are declared and never used. */
+  readonly unused: readonly Identifier[];
+}
+
+interface Seen {
+  readonly declared: Set<string>;
+  readonly sizes: Identifier[];
+  readonly used: Set<string>;
+  readonly elsewhere: Set<string>;
+  readonly alone: Map<string, Identifier>;
+}
+
+export function usageOf(structure: Structure): Usage {
+  const seen: Seen = { declared: new Set(), sizes: [], used: new Set(), elsewhere: new Set(), alone: new Map() };
+  visitItems(structure.items, seen);
+  const implicit = new Map([...seen.alone].filter(([name]) => !seen.declared.has(name) && !seen.elsewhere.has(name)));
+  return { implicit, unused: seen.sizes.filter((size) => !seen.used.has(size.text)) };
+}
+
+function visitItems(items: readonly Item[], seen: Seen): void {
+  const use = (e: Expression | undefined): void => {
+    if (e === undefined) return;
+    for (const reference of referencesIn(e)) {
+      const names = [reference.name, ...reference.members.flatMap((m) => (m.kind === 'name' ? [m.name] : []))];
+      for (const { text } of names) {
+        seen.used.add(text);
+        seen.elsewhere.add(text);
+      }
+    }
+  };
+  const declare = (name: Identifier): void => {
+    seen.declared.add(name.text);
+  };
+  for (const item of items) {
+    switch (item.kind) {
+      case 'size':
+        for (const { names, value } of item.bindings) {
+          for (const name of names) {
+            declare(name);
+            seen.sizes.push(name);
+          }
+          use(value);
+        }
+        break;
+      case 'check':
+        use(item.condition);
+        break;
+      case 'axis':
+        for (const { names, extent } of item.groups) {
+          names.forEach(declare);
+          const alone = aloneIn(extent);
+          if (alone !== undefined && !seen.alone.has(alone.text)) seen.alone.set(alone.text, alone);
+          for (const { name } of referencesIn(extent)) seen.used.add(name.text);
+        }
+        break;
+      case 'input':
+        declare(item.name);
+        break;
+      case 'param':
+        declare(item.name);
+        if (item.init.kind === 'normal-std') use(item.init.std);
+        if (item.init.kind === 'constant') use(item.init.value);
+        break;
+      case 'level':
+        declare(item.variable);
+        use(item.from);
+        use(item.to);
+        visitItems(item.items, seen);
+        break;
+      case 'if':
+        use(item.condition);
+        visitItems(item.then, seen);
+        visitItems(item.otherwise ?? [], seen);
+        break;
+      case 'equation': {
+        declare(item.target.name);
+        const target: Expression = {
+          kind: 'read',
+          reference: item.target,
+          indices: item.indices ?? [],
+          span: item.target.span,
+        };
+        use(target);
+        use(item.value);
+        break;
+      }
+      case 'use':
+        declare(item.alias);
+        for (const { value } of item.bindings) use(value);
+        break;
+      case 'output':
+        for (const reference of item.references) use({ kind: 'name', reference, span: reference.span });
+        break;
+      default:
+        item satisfies never;
+    }
+  }
+}
+
+/** The size that alone is an axis's extent. */
+export function aloneIn(extent: Expression): Identifier | undefined {
+  return extent.kind === 'name' && extent.reference.members.length === 0 ? extent.reference.name : undefined;
+}
