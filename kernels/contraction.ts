@@ -33,6 +33,8 @@ export interface ContractionTuning {
   /** Outputs of one thread: `rows × columns`; columns is a multiple of 4. */
   readonly rows: number;
   readonly columns: number;
+  /** Slabs in workgroup memory: with 2, one barrier a step and the next slab's loads behind this one's arithmetic. */
+  readonly buffers: 1 | 2;
 }
 
 /** The equation taken apart. Axis lists are in order, outermost first; extents of 1 are left out. */
@@ -171,26 +173,40 @@ export function contractionSizes(s: ContractionShape): { batch: number; m: numbe
  * workgroups (132 multiprocessors). See test/bench/ for the measurements.
  */
 const tiledForms: readonly ContractionTuning[] = [
-  { form: 'tiled', tileM: 128, tileN: 128, tileK: 8, rows: 8, columns: 8 },
-  { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 8, columns: 4 },
-  { form: 'tiled', tileM: 128, tileN: 16, tileK: 16, rows: 4, columns: 4 },
-  { form: 'tiled', tileM: 16, tileN: 128, tileK: 16, rows: 4, columns: 4 },
-  { form: 'tiled', tileM: 32, tileN: 32, tileK: 16, rows: 4, columns: 4 },
+  { form: 'tiled', tileM: 128, tileN: 128, tileK: 8, rows: 8, columns: 8, buffers: 2 },
+  { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 8, columns: 4, buffers: 2 },
+  { form: 'tiled', tileM: 128, tileN: 16, tileK: 16, rows: 4, columns: 4, buffers: 2 },
+  { form: 'tiled', tileM: 16, tileN: 128, tileK: 16, rows: 4, columns: 4, buffers: 2 },
+  { form: 'tiled', tileM: 32, tileN: 32, tileK: 16, rows: 4, columns: 4, buffers: 2 },
 ];
 /** Of 4×4, 8×4, 4×8 and 8×8, 8×4 was fastest on SwiftShader (1.1 GFLOP/s, 4×4: 0.6) and second on lavapipe (2.4, 4×4: 2.8). */
-const directForm: ContractionTuning = { form: 'direct', tileM: 32, tileN: 32, tileK: 1, rows: 8, columns: 4 };
+const directForm: ContractionTuning = {
+  form: 'direct',
+  tileM: 32,
+  tileN: 32,
+  tileK: 1,
+  rows: 8,
+  columns: 4,
+  buffers: 1,
+};
 const wave = 132;
+
+function slabBytes(t: ContractionTuning): number {
+  return 16 * t.buffers * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
+}
 
 export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
   if (target.class === 'cpu') return directForm;
   const { batch, m, n } = contractionSizes(s);
   const fits = (t: ContractionTuning): boolean =>
-    (t.tileM / t.rows) * (t.tileN / t.columns) <= target.limits.maxComputeInvocationsPerWorkgroup;
+    (t.tileM / t.rows) * (t.tileN / t.columns) <= target.limits.maxComputeInvocationsPerWorkgroup &&
+    slabBytes(t) <= target.limits.maxComputeWorkgroupStorageSize;
   const padded = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * t.tileM * Math.ceil(n / t.tileN) * t.tileN;
   const groups = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * Math.ceil(n / t.tileN) * batch;
-  const good = tiledForms.filter((t) => fits(t) && m * n * 2 >= padded(t));
+  const forms = tiledForms.flatMap((t) => [t, { ...t, buffers: 1 as const }]);
+  const good = forms.filter((t) => fits(t) && m * n * 2 >= padded(t));
   const busy = good.find((t) => groups(t) >= wave);
-  return busy ?? good.at(-1) ?? tiledForms.filter(fits).reduce((a, b) => (padded(b) < padded(a) ? b : a));
+  return busy ?? good.at(-1) ?? forms.filter(fits).reduce((a, b) => (padded(b) < padded(a) ? b : a));
 }
 
 /** Whether register tiles pay: enough rows and columns to share what is read. */
@@ -455,16 +471,21 @@ class ContractionWriter {
   }
 
   /** Hands every sum of the thread's block to `finish`; loops, so that a long epilogue is compiled once. */
-  private finishCalls(sizes: Sizes, m: string, n: string): string {
+  private finishCalls(sizes: Sizes, position: { m: string; n: string }): string {
     const { rows, columns, tileM, tileN } = this.tuning;
     const quads = columns / 4;
-    const exactM = sizes.m % tileM === 0;
-    const exactN = sizes.n % tileN === 0;
+    const checks = [
+      sizes.m % tileM === 0 ? '' : `m < ${sizes.m}`,
+      sizes.n % tileN === 0 ? '' : `n < ${sizes.n}`,
+    ].filter(Boolean);
+    const call = `finish(batch, m, n, sums[${quads === 1 ? 'i' : `i * ${quads} + j / 4`}][j % 4]);`;
     return wgsl`
       var sums = array<vec4<f32>, ${rows * quads}>(${this.accumulators().join(', ')});
-      for (var i = 0; i < ${exactM ? rows : `min(${rows}, ${sizes.m} - ${m})`}; i++) {
-        for (var j = 0; j < ${exactN ? columns : `min(${columns}, ${sizes.n} - ${n})`}; j++) {
-          finish(batch, ${m} + i, ${n} + j, sums[${quads === 1 ? 'i' : `i * ${quads} + j / 4`}][j % 4]);
+      for (var i = 0; i < ${rows}; i++) {
+        for (var j = 0; j < ${columns}; j++) {
+          let m = ${position.m};
+          let n = ${position.n};
+          ${checks.length === 0 ? call : `if (${checks.join(' && ')}) { ${call} }`}
         }
       }
     `;
@@ -474,8 +495,10 @@ class ContractionWriter {
     const { rows, columns, tileM, tileN } = this.tuning;
     const threadsN = tileN / columns;
     const threads = (tileM / rows) * threadsN;
-    const clampM = (i: number): string => (sizes.m % tileM === 0 ? `m + ${i}` : `min(m + ${i}, ${sizes.m - 1})`);
-    const clampN = (j: number): string => (sizes.n % tileN === 0 ? `n + ${j}` : `min(n + ${j}, ${sizes.n - 1})`);
+    const clampM = (i: number): string =>
+      sizes.m % tileM === 0 ? `first_m + ${i}` : `min(first_m + ${i}, ${sizes.m - 1})`;
+    const clampN = (j: number): string =>
+      sizes.n % tileN === 0 ? `first_n + ${j}` : `min(first_n + ${j}, ${sizes.n - 1})`;
     const body: string[] = [];
     for (let j = 0; j < columns / 4; j++) {
       const values = [0, 1, 2, 3].map((c) => `right_operand(batch, ${clampN(j * 4 + c)}, k)`);
@@ -486,15 +509,15 @@ class ContractionWriter {
       for (let j = 0; j < columns / 4; j++) body.push(`sum_${i}_${j} += a_${i} * b_${j};`);
     }
     const outside = [
-      sizes.m % tileM === 0 ? '' : `m >= ${sizes.m}`,
-      sizes.n % tileN === 0 ? '' : `n >= ${sizes.n}`,
+      sizes.m % tileM === 0 ? '' : `first_m >= ${sizes.m}`,
+      sizes.n % tileN === 0 ? '' : `first_n >= ${sizes.n}`,
     ].filter(Boolean);
     return wgsl`
       @compute @workgroup_size(${threads})
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
         ${head}
-        let m = tile_m + i32(lane) / ${threadsN} * ${rows};
-        let n = tile_n + i32(lane) % ${threadsN} * ${columns};
+        let first_m = tile_m + i32(lane) / ${threadsN} * ${rows};
+        let first_n = tile_n + i32(lane) % ${threadsN} * ${columns};
         ${outside.length === 0 ? '' : `if (${outside.join(' || ')}) { return; }`}
         ${this.accumulators()
           .map((name) => `var ${name} = vec4<f32>();`)
@@ -502,53 +525,87 @@ class ContractionWriter {
         for (var k = k_from; k < k_to; k++) {
           ${body.join('\n')}
         }
-        ${this.finishCalls(sizes, 'm', 'n')}
+        ${this.finishCalls(sizes, { m: 'first_m + i', n: 'first_n + j' })}
       }
     `;
   }
 
+  /**
+   * A thread's block is `rows / 4 × columns / 4` little blocks of 4×4, spread over the tile so that the lanes of a row of
+   * threads touch neighbouring quads, in workgroup memory and in the output.
+   */
   private tiled(head: string, sizes: Sizes): string {
-    const { rows, columns, tileM, tileN, tileK } = this.tuning;
+    const { rows, columns, tileM, tileN, tileK, buffers } = this.tuning;
     const threadsN = tileN / columns;
-    const threads = (tileM / rows) * threadsN;
+    const threadsM = tileM / rows;
+    const threads = threadsM * threadsN;
+    const slab = (tile: number): number => tileK * (tile / 4 + 1);
+    const base = (tile: number): string => (buffers === 2 ? `half * ${slab(tile)} + ` : '');
     const body: string[] = [];
     for (let i = 0; i < rows / 4; i++)
-      body.push(`let a_${i} = slab_a[k_in * ${tileM / 4 + 1} + (lane_m >> 2) + ${i}];`);
+      body.push(`let a_${i} = slab_a[${base(tileM)}k_in * ${tileM / 4 + 1} + lane_m + ${i * threadsM}];`);
     for (let j = 0; j < columns / 4; j++)
-      body.push(`let b_${j} = slab_b[k_in * ${tileN / 4 + 1} + (lane_n >> 2) + ${j}];`);
+      body.push(`let b_${j} = slab_b[${base(tileN)}k_in * ${tileN / 4 + 1} + lane_n + ${j * threadsN}];`);
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < columns / 4; j++) body.push(`sum_${i}_${j} += a_${i >> 2}.${'xyzw'[i % 4]} * b_${j};`);
     }
+    const a = this.staging('a', 'left_operand', 'tile_m', tileM, sizes.m, threads, this.s.left, this.s.m, base(tileM));
+    const b = this.staging(
+      'b',
+      'right_operand',
+      'tile_n',
+      tileN,
+      sizes.n,
+      threads,
+      this.s.right,
+      this.s.n,
+      base(tileN),
+    );
     return wgsl`
-      var<workgroup> slab_a: array<vec4<f32>, ${tileK * (tileM / 4 + 1)}>; // [k][m / 4], rows padded against bank conflicts
-      var<workgroup> slab_b: array<vec4<f32>, ${tileK * (tileN / 4 + 1)}>; // [k][n / 4]
+      // [k][m / 4] and [k][n / 4], rows padded by one against bank conflicts
+      var<workgroup> slab_a: array<vec4<f32>, ${buffers * slab(tileM)}>;
+      var<workgroup> slab_b: array<vec4<f32>, ${buffers * slab(tileN)}>;
 
       @compute @workgroup_size(${threads})
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
         ${head}
-        let lane_m = i32(lane) / ${threadsN} * ${rows};
-        let lane_n = i32(lane) % ${threadsN} * ${columns};
+        let lane_m = i32(lane) / ${threadsN};
+        let lane_n = i32(lane) % ${threadsN};
         ${this.accumulators()
           .map((name) => `var ${name} = vec4<f32>();`)
           .join('\n')}
-        for (var k0 = k_from; k0 < k_to; k0 += ${tileK}) {
-          ${this.stage('a', 'left_operand', 'tile_m', tileM, sizes.m, threads, this.s.left, this.s.m)}
-          ${this.stage('b', 'right_operand', 'tile_n', tileN, sizes.n, threads, this.s.right, this.s.n)}
+        ${[...a.registers, ...b.registers].join('\n')}
+        var k0 = k_from;
+        ${a.fetch}
+        ${b.fetch}
+        ${buffers === 2 ? 'var half = 0;' : ''}
+        while (k0 < k_to) {
+          ${a.store}
+          ${b.store}
           workgroupBarrier();
+          k0 += ${tileK};
+          if (k0 < k_to) {
+            ${a.fetch}
+            ${b.fetch}
+          }
           for (var k_in = 0; k_in < ${tileK}; k_in++) {
             ${body.join('\n')}
           }
-          workgroupBarrier();
+          ${buffers === 2 ? 'half = 1 - half;' : 'workgroupBarrier();'}
         }
-        let m = tile_m + lane_m;
-        let n = tile_n + lane_n;
-        ${this.finishCalls(sizes, 'm', 'n')}
+        ${this.finishCalls(sizes, {
+          m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
+          n: `tile_n + (j / 4 * ${threadsN} + lane_n) * 4 + j % 4`,
+        })}
       }
     `;
   }
 
-  /** Loads a slab of four along m (or n) at one k a thread. Lanes follow whichever of k and m memory is contiguous in. */
-  private stage(
+  /**
+   * How a slab gets from memory to workgroup memory, in quads of four along m (or n) at one k, by way of registers.
+   * Lanes follow whichever of k and m memory is contiguous in.
+   */
+  private staging(
     slab: string,
     fn: string,
     start: string,
@@ -557,27 +614,42 @@ class ContractionWriter {
     threads: number,
     operand: Expression,
     own: readonly number[],
-  ): string {
+    base: string,
+  ): { registers: string[]; fetch: string; store: string } {
     const { tileK } = this.tuning;
     const quads = (tile / 4) * tileK;
-    const [quad, k_in] = this.isContiguous(operand, own)
-      ? [`(i % ${tile / 4})`, `(i / ${tile / 4})`]
-      : [`(i / ${tileK})`, `(i % ${tileK})`];
     const exact = size % tile === 0;
     const at = (c: number): string => (exact ? `p + ${c}` : `min(p + ${c}, ${size - 1})`);
     const values = [0, 1, 2, 3].map((c) => `${fn}(batch, ${at(c)}, k)`).join(', ');
-    const loop = wgsl`
-      let quad = ${quad};
-      let k_in = ${k_in};
-      let k = k0 + k_in;
-      let p = ${start} + quad * 4;
-      var value = vec4<f32>();
-      if (k < k_to) { value = vec4<f32>(${values}); }
-      slab_${slab}[k_in * ${tile / 4 + 1} + quad] = value;
-    `;
-    if (quads <= threads)
-      return `${quads < threads ? `if (i32(lane) < ${quads}) ` : ''}{\n${indent(`let i = i32(lane);\n${loop}`)}\n}`;
-    return `for (var i = i32(lane); i < ${quads}; i += ${threads}) {\n${indent(loop)}\n}`;
+    const registers: string[] = [];
+    const fetch: string[] = [];
+    const store: string[] = [];
+    for (let first = 0; first < quads; first += threads) {
+      const name = `next_${slab}_${first / threads}`;
+      const index = first === 0 ? 'i32(lane)' : `(i32(lane) + ${first})`;
+      const [quad, k] = this.isContiguous(operand, own)
+        ? [`${index} % ${tile / 4}`, `${index} / ${tile / 4}`]
+        : [`${index} / ${tileK}`, `${index} % ${tileK}`];
+      const partial = quads - first < threads ? `${index} < ${quads}` : '';
+      const inside = [partial, this.kIsExact() ? '' : 'k < k_to'].filter(Boolean).join(' && ');
+      registers.push(`var ${name} = vec4<f32>();`);
+      fetch.push(wgsl`
+        {
+          let k = k0 + ${k};
+          let p = ${start} + ${quad} * 4;
+          ${inside === '' ? `${name} = vec4<f32>(${values});` : `if (${inside}) { ${name} = vec4<f32>(${values}); } else { ${name} = vec4<f32>(); }`}
+        }
+      `);
+      const put = `slab_${slab}[${base}${k.includes('/') || k.includes('%') ? `(${k})` : k} * ${tile / 4 + 1} + ${quad}] = ${name};`;
+      store.push(partial === '' ? put : `if (${partial}) { ${put} }`);
+    }
+    return { registers, fetch: fetch.join('\n'), store: store.join('\n') };
+  }
+
+  /** Every step of the k loop is a whole `tileK`. */
+  private kIsExact(): boolean {
+    const limited = [...this.s.onLeft, ...this.s.onRight].some((c) => c.kind === 'nonnegative');
+    return !limited && contractionSizes(this.s).k % this.tuning.tileK === 0;
   }
 
   /** Whether the operand's first load is contiguous along its own axis rather than along k. */

@@ -11,6 +11,8 @@ import { at, atLeastZero, computed, input, over, program } from '../../compiler/
 import { binary, constant, product, sum, unary } from '../../compiler/ir/expression.ts';
 import { elementCount, type Program } from '../../compiler/ir/program.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
+import type { ContractionTuning } from '../../kernels/contraction.ts';
+import type { TuningOverride } from '../../kernels/emit.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { createExecutor } from '../../runtime/executor.ts';
 
@@ -145,8 +147,8 @@ export function benchCases(small: boolean): readonly Case[] {
   return cases;
 }
 
-async function time(opened: OpenedDevice, c: Case): Promise<Record<string, unknown>> {
-  const plan = schedule(c.program, { target: opened.target });
+async function time(opened: OpenedDevice, c: Case, override?: TuningOverride): Promise<Record<string, unknown>> {
+  const plan = schedule(c.program, { target: opened.target, ...(override ? { override } : {}) });
   const executor = await createExecutor(opened, plan);
   try {
     for (const t of c.program.tensors) {
@@ -181,6 +183,29 @@ async function time(opened: OpenedDevice, c: Case): Promise<Record<string, unkno
   }
 }
 
+/** What `--tune` tries for each contraction. */
+const tunings: readonly ContractionTuning[] = [
+  [128, 128, 8, 8, 8],
+  [128, 128, 16, 8, 8],
+  [128, 64, 8, 8, 8],
+  [128, 64, 16, 8, 4],
+  [64, 64, 16, 8, 4],
+  [64, 64, 16, 4, 4],
+  [64, 64, 8, 8, 8],
+  [32, 32, 16, 4, 4],
+  [128, 32, 16, 8, 4],
+].flatMap(([tileM, tileN, tileK, rows, columns]) =>
+  ([1, 2] as const).map((buffers) => ({
+    form: 'tiled',
+    tileM: tileM!,
+    tileN: tileN!,
+    tileK: tileK!,
+    rows: rows!,
+    columns: columns!,
+    buffers,
+  })),
+);
+
 const argv = process.argv.slice(2);
 const named = argv.indexOf('--device');
 const opened = await openDevice(named >= 0 ? { name: argv[named + 1]! } : {});
@@ -195,5 +220,10 @@ const only = argv.indexOf('--only');
 for (const c of benchCases(argv.includes('--small'))) {
   if (only >= 0 && !c.name.includes(argv[only + 1]!)) continue;
   console.log(JSON.stringify(await time(opened, c)));
+  if (!argv.includes('--tune') || !c.multiplyAdds) continue;
+  for (const contraction of tunings) {
+    const { timeUs, gflops } = await time(opened, c, { contraction });
+    console.log(JSON.stringify({ tuning: Object.values(contraction).join('/'), timeUs, gflops }));
+  }
 }
 opened.destroy();
