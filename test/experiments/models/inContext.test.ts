@@ -33,8 +33,10 @@ describe('muP of the golden tables', () => {
     expect(total).toBe(golden.count.params);
     const seen = new Set<string>();
     for (const { reference, ours } of referenceParameters(options)) {
-      const want = golden.mup[reference];
-      seen.add(reference);
+      // The table shows the first layer for all.
+      const shown = reference.replace(/\.h\.\d+\./, '.h.0.');
+      const want = golden.mup[shown];
+      seen.add(shown);
       for (const name of ours) {
         const param = params.get(name);
         if (param === undefined) throw new Error(`no param ${name}`);
