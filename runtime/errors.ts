@@ -11,6 +11,11 @@ export class UserError extends Error {
   readonly exitCode: number = 1;
 }
 
+/** A `.mlbtc` file has mistakes (exit 1): the message is its diagnostics, rendered, which say `error` themselves. */
+export class DiagnosticsError extends UserError {
+  override readonly name = 'DiagnosticsError';
+}
+
 /** The command line itself is wrong (exit 2). */
 export class UsageError extends UserError {
   override readonly name = 'UsageError';
@@ -70,6 +75,7 @@ export async function runCommand(main: (argv: readonly string[]) => Promise<void
 
 /** The message and exit status of anything thrown; an empty message where what threw has printed its own (commander). */
 export function describeError(error: unknown): { readonly message: string; readonly exitCode: number } {
+  if (error instanceof DiagnosticsError) return { message: error.message.trimEnd(), exitCode: error.exitCode };
   if (error instanceof UserError) return { message: `error: ${error.message}`, exitCode: error.exitCode };
   if (!(error instanceof Error)) return { message: `internal error: ${String(error)}`, exitCode: 1 };
   const code = (error as NodeJS.ErrnoException).code;

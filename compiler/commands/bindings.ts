@@ -1,0 +1,71 @@
+/**
+ * `-s D=256 -s ranks=[4,2,2]`: sizes as they are bound on a command line, here and in `mlbtc`.
+ *
+ * What is written wrong is a mistake of the command line and shows the text; whether the structure has such a size, and whether
+ * the value suits it, is the analysis's question. The trap: some shells and file systems hand over `é` as two characters, which
+ * no name in a file can have; so names are composed first.
+ */
+import { Option } from 'commander';
+import { UsageError } from '../../runtime/errors.ts';
+
+export type BoundSize = number | readonly number[];
+export type SizeBindings = Readonly<Record<string, BoundSize>>;
+
+const namePattern = /^\p{L}[\p{L}\p{Nd}_]*$/u;
+const largestSize = 2 ** 31 - 1;
+
+/** The option as commander takes it: repeatable, several bindings may share one by commas. */
+export function sizeOption(): Option {
+  return new Option('-s, --size <name=value>', 'bind a size; repeatable: -s D=256 -s ranks=[4,2,2]').argParser(
+    (text: string, previous: SizeBindings | undefined) => addBindings(previous ?? {}, text),
+  );
+}
+
+/** Adds what one `-s` says. Throws UsageError. */
+export function addBindings(known: SizeBindings, text: string): SizeBindings {
+  const result: Record<string, BoundSize> = { ...known };
+  for (const part of splitOutsideBrackets(text)) {
+    const [name, value] = parseBinding(part, text);
+    if (Object.hasOwn(result, name)) throw new UsageError(`-s ${shown(text)}: the size ${name} is bound twice`);
+    result[name] = value;
+  }
+  return result;
+}
+
+function parseBinding(part: string, whole: string): [string, BoundSize] {
+  const fail = (problem: string) =>
+    new UsageError(`-s ${shown(whole)}: ${problem}\n  help: write NAME=VALUE, as in -s D=256 or -s ranks=[4,2,2]`);
+  const equals = part.indexOf('=');
+  if (equals < 0) throw fail('there is no `=` in it');
+  const name = part.slice(0, equals).trim().normalize('NFC');
+  const value = part.slice(equals + 1).trim();
+  if (!namePattern.test(name)) throw fail(`${shown(name)} is no name of a size`);
+  if (value === '') throw fail(`${name} has no value`);
+  const list = /^\[(.*)\]$/s.exec(value);
+  if (list === null) return [name, parseSize(value, fail)];
+  if (list[1].trim() === '') return [name, []];
+  return [name, list[1].split(',').map((element) => parseSize(element.trim(), fail))];
+}
+
+function parseSize(text: string, fail: (problem: string) => UsageError): number {
+  if (!/^\d+$/.test(text)) throw fail(`${shown(text)} is neither a non-negative integer nor a list of them`);
+  const value = Number(text);
+  if (value > largestSize) throw fail(`${text} is larger than ${largestSize}`);
+  return value;
+}
+
+function splitOutsideBrackets(text: string): string[] {
+  const parts = [''];
+  let depth = 0;
+  for (const character of text) {
+    if (character === '[') depth++;
+    if (character === ']') depth--;
+    if (character === ',' && depth === 0) parts.push('');
+    else parts[parts.length - 1] += character;
+  }
+  return parts;
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}

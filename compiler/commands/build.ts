@@ -1,0 +1,116 @@
+/** `mlbtcc build`: the kernels of a structure as files. All of them are made before the first is written. */
+import type { Command } from 'commander';
+import { UsageError } from '../../runtime/errors.ts';
+import { planDot } from '../emit/dot.ts';
+import { kernelFiles } from '../emit/kernelFiles.ts';
+import { makeManifest } from '../emit/manifest.ts';
+import { moduleText } from '../emit/module.ts';
+import { originFinder } from '../emit/origin.ts';
+import { printProgram } from '../ir/print.ts';
+import { type SizeBindings, sizeOption } from './bindings.ts';
+import { type CompiledFile, compileFile } from './compileFile.ts';
+import type { CommandIo } from './io.ts';
+import { manifestName, type OutputFile, writeFolder } from './outputFolder.ts';
+import { readTarget } from './targetFile.ts';
+
+const help = `
+What --emit can name:
+  wgsl   a .wgsl file for each distinct kernel, named after what it makes, its origin in a comment
+  json   manifest.json: buffers with shapes and dtypes, bindings, dispatch sizes, kernel order, tuning
+  ir     NAME.ir: the tensor program after the passes, as text
+  dot    NAME.dot: kernels and tensors as a graph, for Graphviz
+  ts     NAME.ts: one typed module that runs the kernels with nothing but WebGPU
+
+Examples:
+  mlbtcc build btt.mlbtc -s N=32 -s D=256 -o out
+  mlbtcc build btt.mlbtc -s N=32 --grad --emit wgsl,json,ts -o out
+      with cotangents cot.NAME as further inputs and gradients grad.NAME as further outputs
+  mlbtcc build attention.mlbtc -s B=1 -s T=128 --emit ir,dot -o out
+
+Every size must have a value here: bind those without a default, as a batch, by -s.
+The same command gives the same bytes. Other files in the folder stay.`;
+
+const emits = ['wgsl', 'ir', 'json', 'ts', 'dot'] as const;
+type Emit = (typeof emits)[number];
+
+interface Options {
+  readonly structure?: string;
+  readonly size?: SizeBindings;
+  readonly grad?: boolean;
+  readonly emit: ReadonlySet<Emit>;
+  readonly out: string;
+  readonly target?: string;
+}
+
+export function registerBuild(program: Command, io: CommandIo): void {
+  program
+    .command('build')
+    .summary('write the kernels of a structure')
+    .description('Writes the kernels of a structure as WGSL, with all that running them takes.')
+    .argument('<file>', 'the structure')
+    .option('--structure <name>', 'one of the structures of the file (default: the last)')
+    .addOption(sizeOption())
+    .option('--grad', 'with the gradients of every input and param')
+    .option('--emit <list>', `what to write: ${emits.join(',')}`, parseEmits, new Set<Emit>(['wgsl', 'json']))
+    .requiredOption('-o, --out <folder>', 'where to write')
+    .option('--target <device>', 'cpu, gpu or a .json of a device (default: gpu, the limits that every WebGPU has)')
+    .addHelpText('after', help)
+    .action((file: string, { structure, size, grad, emit, out, target }: Options) => {
+      const chosen = readTarget(target);
+      const compiled = compileFile(
+        file,
+        {
+          sizes: size ?? {},
+          unbound: 'refuse',
+          gradients: grad ?? false,
+          target: chosen,
+          ...(structure === undefined ? {} : { structure }),
+        },
+        io,
+      );
+      const files = outputFiles(compiled, emit, chosen);
+      writeFolder(out, files);
+      const kernels = compiled.plan.kernels.length;
+      io.out(
+        `${out}: ${files.length} file${files.length === 1 ? '' : 's'}, ${kernels} kernel${kernels === 1 ? '' : 's'}\n`,
+      );
+    });
+}
+
+function outputFiles(
+  compiled: CompiledFile,
+  emit: ReadonlySet<Emit>,
+  target: ReturnType<typeof readTarget>,
+): OutputFile[] {
+  const { file, sources, program, written, plan, gradients } = compiled;
+  const { name: structure } = compiled.interface;
+  const sizes = Object.fromEntries(
+    compiled.interface.sizes.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value] as const])),
+  );
+  const originOf = originFinder([written, program], sources);
+  const kernels = kernelFiles(plan, originOf);
+  const subject = { structure, sizes, gradients, target, program, plan };
+  const result: OutputFile[] = [];
+  if (emit.has('wgsl')) result.push(...kernels.files.map(({ name, wgsl }) => ({ name, text: wgsl })));
+  if (emit.has('json')) {
+    const manifest = makeManifest(subject, kernels, originOf);
+    result.push({ name: manifestName, text: `${JSON.stringify(manifest, null, 2)}\n` });
+  }
+  if (emit.has('ir')) result.push({ name: `${structure}.ir`, text: printProgram(program) });
+  if (emit.has('dot')) result.push({ name: `${structure}.dot`, text: planDot(plan, structure) });
+  if (emit.has('ts')) {
+    const base = file.split(/[\\/]/).at(-1) ?? file;
+    result.push({ name: `${structure}.ts`, text: moduleText({ structure, sizes, file: base, plan }, kernels) });
+  }
+  return result;
+}
+
+function parseEmits(text: string): ReadonlySet<Emit> {
+  const chosen = text.split(',').map((word) => word.trim());
+  for (const word of chosen) {
+    if (!(emits as readonly string[]).includes(word)) {
+      throw new UsageError(`--emit ${JSON.stringify(text)}: ${JSON.stringify(word)} is none of ${emits.join(', ')}`);
+    }
+  }
+  return new Set(chosen as Emit[]);
+}

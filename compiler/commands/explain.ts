@@ -1,0 +1,56 @@
+/** `mlbtcc explain`: what a structure costs before anything is run. */
+import type { Command } from 'commander';
+import { type SizeBindings, sizeOption } from './bindings.ts';
+import { compileFile } from './compileFile.ts';
+import { explainReport } from './explainReport.ts';
+import { explainText } from './explainText.ts';
+import type { CommandIo } from './io.ts';
+import { readTarget } from './targetFile.ts';
+
+const help = `
+Examples:
+  mlbtcc explain btt.mlbtc -s D=4096             655,360 multiply-adds a row, a dense matrix takes 16,777,216
+  mlbtcc explain mlr.mlbtc -s D=1024 -s ranks=[8,8,8,8]
+  mlbtcc explain btt.mlbtc -s D=256 --grad       forward and backward
+  mlbtcc explain btt.mlbtc -s D=256 --json       the same as data, for a script
+
+A size that nothing binds counts as 1 and the report says so: what is left out, as a batch, is one row of it.`;
+
+interface Options {
+  readonly structure?: string;
+  readonly size?: SizeBindings;
+  readonly grad?: boolean;
+  readonly json?: boolean;
+  readonly target?: string;
+}
+
+export function registerExplain(program: Command, io: CommandIo): void {
+  program
+    .command('explain')
+    .summary('say what a structure costs')
+    .description(
+      'Prints params, multiply-adds beside a dense matrix, rank bound, cache and memory, the order of contractions and the kernels.',
+    )
+    .argument('<file>', 'the structure')
+    .option('--structure <name>', 'one of the structures of the file (default: the last)')
+    .addOption(sizeOption())
+    .option('--grad', 'with the gradients of every input and param')
+    .option('--json', 'as data')
+    .option('--target <device>', 'cpu, gpu or a .json of a device (default: gpu, the limits that every WebGPU has)')
+    .addHelpText('after', help)
+    .action((file: string, { structure, size, grad, json, target }: Options) => {
+      const compiled = compileFile(
+        file,
+        {
+          sizes: size ?? {},
+          unbound: 'one',
+          gradients: grad ?? false,
+          target: readTarget(target),
+          ...(structure === undefined ? {} : { structure }),
+        },
+        io,
+      );
+      const report = explainReport(compiled);
+      io.out(json ? `${JSON.stringify(report, null, 2)}\n` : explainText(report));
+    });
+}

@@ -1,0 +1,141 @@
+/** The report of `explain` for people, after the manner of opt_einsum: costs, what they are beside dense, a line for each step. */
+import { bytesText } from '../../runtime/planChecks.ts';
+import type { ExplainReport } from './explainReport.ts';
+
+export function explainText(report: ExplainReport): string {
+  const sections = [
+    [`${report.structure}, ${report.file}`, ...docLines(report.doc)],
+    sizesSection(report),
+    tensorsSection(report),
+    costSection(report),
+    orderSection(report),
+    kernelsSection(report),
+  ];
+  return `${sections
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join('\n'))
+    .join('\n\n')}\n`;
+}
+
+function docLines(doc: string | null): string[] {
+  return doc === null ? [] : doc.split('\n').map((line) => `  ${line}`);
+}
+
+function oneLine(doc: string | null): string {
+  return doc === null ? '' : doc.replace(/\s+/g, ' ');
+}
+
+function sizesSection({ sizes }: ExplainReport): string[] {
+  if (sizes.length === 0) return [];
+  const rows = sizes.map(({ name, value, unbound, doc }) => [
+    `${name} = ${value === null ? '?' : JSON.stringify(value).replaceAll(',', ', ')}`,
+    [...(unbound ? ['not bound, counted as 1'] : []), ...(doc === null ? [] : [oneLine(doc)])].join('; '),
+  ]);
+  return ['Sizes', ...table(rows)];
+}
+
+function tensorsSection({ tensors }: ExplainReport): string[] {
+  const rows = tensors.map(({ role, name, dtype, shape, init, doc }) => [
+    role,
+    name,
+    shapeText(dtype, shape),
+    [...(init === null ? [] : [`~ ${init}`]), ...(doc === null ? [] : [oneLine(doc)])].join('   '),
+  ]);
+  return ['Tensors', ...table(rows)];
+}
+
+function costSection(report: ExplainReport): string[] {
+  const { params, multiplyAdds, denseMultiplyAdds, leftToRightMultiplyAdds, rankBound, cacheBytes } = report;
+  const { peakBytes, largestIntermediate: largest, scoreRanks, cached, gradients } = report;
+  const rows: [string, string, string][] = [
+    ['params', count(params), ''],
+    [
+      'multiply-adds',
+      count(multiplyAdds),
+      `${beside(multiplyAdds, denseMultiplyAdds)}${gradients ? ', forward and backward' : ''}`,
+    ],
+    ['written order', count(leftToRightMultiplyAdds), 'forward, the operands joined as they are written'],
+    [
+      'rank bound',
+      rankBound === null ? '-' : count(rankBound),
+      scoreRanks.map((s) => `${s.tensor}: ${s.rankBound}`).join(', '),
+    ],
+    [
+      'cache',
+      cacheBytes === null ? '-' : bytesText(cacheBytes),
+      cacheBytes === null
+        ? ''
+        : `a token: ${cached.map((c) => `${c.tensor} ${bytesText(c.bytesPerToken)}`).join(', ')}`,
+    ],
+    ['memory', bytesText(peakBytes), 'all buffers together'],
+    [
+      'largest intermediate',
+      largest === null ? '-' : bytesText(largest.bytes),
+      largest === null ? 'nothing is kept between kernels' : `${largest.tensor} (${largest.shape.join(', ')})`,
+    ],
+  ];
+  const unbound = report.sizes.filter((size) => size.unbound).map(({ name }) => name);
+  const note =
+    unbound.length === 0 ? [] : [`  Not bound and counted as 1: ${unbound.join(', ')}. Bind with -s ${unbound[0]}=…`];
+  return ['Cost', ...table(rows, [1]), ...note];
+}
+
+function beside(work: number, dense: number): string {
+  if (dense === 0) return 'nothing to compare with';
+  const ratio = work / dense;
+  const shown = ratio >= 0.995 ? `${ratio.toFixed(1)} times` : `${(100 * ratio).toPrecision(2)} % of`;
+  return `${shown} a dense product's ${count(dense)}`;
+}
+
+function orderSection({ order }: ExplainReport): string[] {
+  if (order.length === 0) return ['Contraction order', '  nothing is contracted'];
+  const rows = order.map(({ tensor, multiplyAdds, shape, bytes, equation }, i) => [
+    String(i + 1),
+    count(multiplyAdds),
+    tensor,
+    `(${shape.join(', ')})`,
+    bytesText(bytes),
+    equation,
+  ]);
+  return ['Contraction order', ...table([['step', 'multiply-adds', 'makes', 'shape', 'size', 'as'], ...rows], [0, 1])];
+}
+
+function kernelsSection({ kernels }: ExplainReport): string[] {
+  if (kernels.length === 0) return ['Kernels', '  none'];
+  const rows = kernels.map(({ makes, family, multiplyAdds, bytes, workgroups, origin }, i) => [
+    String(i),
+    family,
+    makes.join(', '),
+    count(multiplyAdds),
+    bytesText(bytes),
+    workgroups.join('×'),
+    origin ?? '',
+  ]);
+  const head = ['#', 'family', 'makes', 'multiply-adds', 'moves', 'workgroups', 'from'];
+  return ['Kernels', ...table([head, ...rows], [0, 3])];
+}
+
+function shapeText(dtype: string, shape: readonly number[]): string {
+  return `${dtype}[${shape.join(', ')}]`;
+}
+
+function count(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/** Columns as wide as they must be but the last; `right` are flushed right. Names of many letters do not widen a column endlessly. */
+function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string[] {
+  const widest = 48;
+  const columns = Math.max(...rows.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, c) =>
+    Math.min(widest, Math.max(...rows.map((row) => [...(row[c] ?? '')].length))),
+  );
+  return rows.map((row) =>
+    `  ${row
+      .map((cell, c) => {
+        const gap = ' '.repeat(Math.max(0, widths[c] - [...cell].length));
+        return right.includes(c) ? gap + cell : cell + gap;
+      })
+      .join('  ')}`.trimEnd(),
+  );
+}

@@ -1,0 +1,127 @@
+/**
+ * `.mlbtc` files from disk: the main file, and the resolver that answers its imports. A bare name is a structure of the library,
+ * which lies in `experiments/structures` beside this folder, in the sources as in `dist/`.
+ *
+ * The trap: one file reached on two ways (`a.mlbtc`, `./a.mlbtc`, a link) must get one name, or a cycle would not be seen and a
+ * structure be there twice. And what cannot be read is a diagnostic like any other, so that several files get several answers.
+ */
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, realpathSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describeError } from '../../runtime/errors.ts';
+import type { Resolve } from '../semantics/files.ts';
+import { error } from '../syntax/codes.ts';
+import type { Diagnostic, Source } from '../syntax/diagnostic.ts';
+import { closest } from '../syntax/suggest.ts';
+
+/** Far more than anybody writes, far less than what would take minutes to look at. */
+const largestFileBytes = 16 * 2 ** 20;
+
+export const libraryFolder = fileURLToPath(new URL('../../experiments/structures/', import.meta.url));
+
+export interface SourceFiles {
+  /** The text of a file named on the command line; `-` is not looked for here. */
+  readonly read: (path: string) => Source | { readonly diagnostic: Diagnostic };
+  readonly resolve: Resolve;
+}
+
+/** `library` answers bare imports; each command makes one of these for each main file. */
+export function sourceFiles(library: string = libraryFolder): SourceFiles {
+  const known = new Map<string, Source>();
+
+  const load = (path: string, name: string): Source => {
+    const real = realpathSync(path);
+    const before = known.get(real);
+    if (before !== undefined) return before;
+    const source = { file: name, text: decode(readBytes(path)) };
+    known.set(real, source);
+    return source;
+  };
+
+  return {
+    read: (path) => {
+      try {
+        return load(path, path);
+      } catch (problem) {
+        return { diagnostic: unreadable(path, problem) };
+      }
+    },
+    resolve: (path, fromFile) => {
+      const bare = !path.includes('/') && !path.includes('\\') && !path.endsWith('.mlbtc');
+      const found = bare ? join(library, `${path}.mlbtc`) : resolve(dirname(fromFile), path);
+      try {
+        return load(found, displayName(found));
+      } catch {
+        return undefined;
+      }
+    },
+  };
+}
+
+/** Bytes as text; what is no UTF-8 becomes U+FFFD, which the lexer refuses. */
+export function decode(bytes: Uint8Array): string {
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+}
+
+/** Names of the library's structures, for people. */
+export function libraryNames(library: string = libraryFolder): readonly string[] {
+  if (!existsSync(library)) return [];
+  return readdirSync(library)
+    .filter((file) => file.endsWith('.mlbtc'))
+    .map((file) => basename(file, '.mlbtc'))
+    .sort();
+}
+
+function displayName(path: string): string {
+  const fromHere = relative(process.cwd(), path);
+  return fromHere.startsWith('..') || isAbsolute(fromHere) ? path : fromHere;
+}
+
+/** In pieces and not by its size: a pipe has none, and /dev/zero no end. */
+function readBytes(path: string): Uint8Array {
+  const file = openSync(path, 'r');
+  try {
+    if (fstatSync(file).isDirectory()) throw systemError('EISDIR', path);
+    const pieces: Buffer[] = [];
+    let total = 0;
+    for (;;) {
+      const piece = Buffer.alloc(2 ** 16);
+      const count = readSync(file, piece);
+      if (count === 0) return Buffer.concat(pieces);
+      pieces.push(piece.subarray(0, count));
+      total += count;
+      if (total > largestFileBytes) throw new Error(`is larger than ${largestFileBytes / 2 ** 20} MiB`);
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+function systemError(code: string, path: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(code), { code, syscall: 'read', path });
+}
+
+function unreadable(path: string, problem: unknown): Diagnostic {
+  const isSystem = problem instanceof Error && 'syscall' in problem;
+  const told = isSystem
+    ? describeError(problem).message.replace(/^error: /, '')
+    : `${path}: ${(problem as Error).message}`;
+  const reason = told.startsWith(`${path}: `) ? told.slice(path.length + 2) : told;
+  return error('E0001', { file: path, start: 0, end: 0 }, `the file cannot be read: ${reason}`, similarFile(path));
+}
+
+function similarFile(path: string): string | undefined {
+  try {
+    const near = closest(
+      basename(path),
+      readdirSync(dirname(path)).filter((name) => name.endsWith('.mlbtc')),
+    );
+    if (near !== undefined && near !== basename(path)) return `did you mean \`${join(dirname(path), near)}\`?`;
+    const library = basename(path, '.mlbtc');
+    return libraryNames().includes(library) && !existsSync(path)
+      ? `the library's own is \`${displayName(join(libraryFolder, `${library}.mlbtc`))}\``
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * `--target`: `gpu` and `cpu` keep to the limits that every WebGPU has and differ in the kernels' forms; a file describes one
+ * device, as `mlbtc doctor --json` prints it. Limits that a file leaves out are WebGPU's own.
+ */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { portableTarget, type Target } from '../../kernels/target.ts';
+import { UsageError, UserError } from '../../runtime/errors.ts';
+
+const limit = z.number().int().positive();
+const fields = Object.fromEntries(Object.keys(portableTarget.limits).map((name) => [name, limit.optional()]));
+const targetSchema = z.object({
+  name: z.string().default('file'),
+  class: z.enum(['cpu', 'gpu']).default('gpu'),
+  limits: z.object(fields).default({}),
+  features: z.array(z.string()).default([]),
+  subgroupSize: z.object({ min: limit, max: limit }).optional(),
+});
+
+export function readTarget(wanted: string | undefined): Target {
+  if (wanted === undefined || wanted === 'gpu') return portableTarget;
+  if (wanted === 'cpu') return { ...portableTarget, name: 'portable cpu', class: 'cpu' };
+  if (!wanted.endsWith('.json')) {
+    throw new UsageError(`--target ${JSON.stringify(wanted)} is none of cpu, gpu or a file ending in .json`);
+  }
+  const parsed = targetSchema.safeParse(targetIn(readJson(wanted)));
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path, message }) => `  ${path.join('.') || 'the whole'}: ${message}`);
+    throw new UserError(`${wanted}: this does not describe a target\n${problems.join('\n')}`);
+  }
+  const { limits, subgroupSize, ...rest } = parsed.data;
+  return {
+    ...rest,
+    limits: { ...portableTarget.limits, ...(limits as Partial<Target['limits']>) },
+    ...(subgroupSize === undefined ? {} : { subgroupSize }),
+  };
+}
+
+function readJson(path: string): unknown {
+  const text = readFileSync(path, 'utf8');
+  try {
+    return JSON.parse(text);
+  } catch (problem) {
+    throw new UserError(`${path}: is not JSON: ${(problem as Error).message}`);
+  }
+}
+
+/** A target by itself, or the first device of what `mlbtc doctor --json` prints. */
+function targetIn(value: unknown): unknown {
+  const devices = (value as { devices?: readonly { target?: unknown }[] } | null)?.devices;
+  return devices?.[0]?.target ?? value;
+}

@@ -1,0 +1,95 @@
+/**
+ * A structure's whole way in one call: text → diagnostics, or the optimised program and the plan of its kernels. Pure: imports
+ * are answered by a resolver, and what it compiles for is a `Target`.
+ *
+ *   analyse → optimise → (differentiate → optimise) → schedule
+ *
+ * The trap: the ordered program is differentiated and what is new is then ordered, so that forward and backward share what both
+ * need (design.md §2). And only the caller's tensors are ever f16: what is computed is f32, a gradient of an f16 input too.
+ */
+import type { Target } from '../kernels/target.ts';
+import type { Program, Tensor } from './ir/program.ts';
+import { differentiate } from './passes/differentiate.ts';
+import { optimise } from './passes/pipeline.ts';
+import type { Plan } from './schedule/plan.ts';
+import { schedule } from './schedule/schedule.ts';
+import { type AnalyseOptions, type Analysis, analyse } from './semantics/analyse.ts';
+
+export interface CompileOptions extends AnalyseOptions {
+  readonly target: Target;
+  /** Adds `grad.NAME` of every floating input and param, and the cotangents `cot.NAME` of the outputs as inputs. */
+  readonly gradients?: boolean;
+}
+
+export interface CompiledProgram {
+  /** As the semantics lower it. */
+  readonly written: Program;
+  /** With definitions inlined and nothing ordered yet. */
+  readonly inlined: Program;
+  /** Ordered, without derivatives. */
+  readonly forward: Program;
+  /** What is scheduled: `forward`, or that with its derivatives. */
+  readonly program: Program;
+  readonly plan: Plan;
+  /** With gradients: the input that takes each output's cotangent, and the output that is each tensor's gradient. */
+  readonly cotangentOf: ReadonlyMap<string, string>;
+  readonly gradientOf: ReadonlyMap<string, string>;
+}
+
+export interface CompileResult extends Analysis {
+  /** Absent if a diagnostic is an error, or a size was postponed. */
+  readonly compiled?: CompiledProgram;
+}
+
+export function compile(options: CompileOptions): CompileResult {
+  const analysis = analyse(options);
+  const { program } = analysis;
+  return program === undefined ? analysis : { ...analysis, compiled: compileProgram(program, options) };
+}
+
+/** The same from a program on. */
+export function compileProgram(
+  written: Program,
+  { target, gradients = false }: { readonly target: Target; readonly gradients?: boolean },
+): CompiledProgram {
+  let inlined = written;
+  let isOrdered = false;
+  const forward = optimise(written, {
+    inspect: (pass, current) => {
+      isOrdered ||= pass === 'order';
+      if (!isOrdered) inlined = current;
+    },
+  });
+  const derived = gradients
+    ? withGradients(forward)
+    : { program: forward, cotangentOf: new Map(), gradientOf: new Map() };
+  const program = computedAsF32(derived.program);
+  return { ...derived, written, inlined, forward, program, plan: schedule(program, { target }) };
+}
+
+function withGradients(forward: Program): Pick<CompiledProgram, 'program' | 'cotangentOf' | 'gradientOf'> {
+  const floating = forward.tensors.filter(({ dtype }) => dtype !== 'i32');
+  const outputs = floating.filter(({ name }) => forward.outputs.includes(name)).map(({ name }) => name);
+  const wrt = floating
+    .filter(({ source }) => source.kind === 'input' || source.kind === 'param')
+    .map(({ name }) => name);
+  const seeds = Object.fromEntries(outputs.map((name) => [name, 'input' as const]));
+  const differentiated = differentiate(forward, { seeds, wrt });
+  const before = new Set(forward.tensors.map(({ name }) => name));
+  const cotangents = differentiated.tensors.filter(({ name, source }) => source.kind === 'input' && !before.has(name));
+  const gradients = differentiated.outputs.slice(forward.outputs.length);
+  return {
+    program: optimise(differentiated),
+    cotangentOf: new Map(outputs.map((name, i) => [name, cotangents[i].name])),
+    gradientOf: new Map(wrt.map((name, i) => [name, gradients[i]])),
+  };
+}
+
+function computedAsF32(program: Program): Program {
+  if (!program.tensors.some(isComputedHalf)) return program;
+  return { ...program, tensors: program.tensors.map((t) => (isComputedHalf(t) ? { ...t, dtype: 'f32' as const } : t)) };
+}
+
+function isComputedHalf({ dtype, source }: Tensor): boolean {
+  return dtype === 'f16' && source.kind === 'computed';
+}

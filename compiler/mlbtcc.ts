@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+/** `mlbtcc`, the compiler's command: what it does is in commands/program.ts, which tests call without a process of its own. */
+import { runCommand } from '../runtime/errors.ts';
+import { processIo } from './commands/io.ts';
+import { runMlbtcc } from './commands/program.ts';
+
+await runCommand(async (argv) => {
+  const io = processIo();
+  await runMlbtcc(argv.slice(2), io);
+  if (io.exitCode !== 0) process.exitCode = io.exitCode;
+});

@@ -1,0 +1,165 @@
+/**
+ * `mlbtc run`: a structure on the tensors of a file. Sizes come from `-s`, else from the shapes in the file.
+ *
+ *   read → compile for the device → match names, shapes, indices → upload, run once, download → write
+ *
+ * The trap: a size that no input settles because that input is missing would be reported as a size without a value; what the
+ * person must hear is that the input is missing.
+ */
+import type { Command } from 'commander';
+import { type SizeBindings, sizeOption } from '../compiler/commands/bindings.ts';
+import { diagnosticsError, openSource } from '../compiler/commands/compileFile.ts';
+import { type CompiledProgram, compileProgram } from '../compiler/compile.ts';
+import type { Program } from '../compiler/ir/program.ts';
+import type { Plan } from '../compiler/schedule/plan.ts';
+import { analyse } from '../compiler/semantics/analyse.ts';
+import type { StructureInterface } from '../compiler/semantics/interface.ts';
+import { type OpenedDevice, openDevice } from './device.ts';
+import { UserError } from './errors.ts';
+import { createExecutor, type HostArray } from './executor.ts';
+import { indexBounds } from './indexBounds.ts';
+import { type ExpectedTensor, matchTensors } from './runTensors.ts';
+import { readSafetensors, type StoredDtype, type StoredTensor, writeSafetensors } from './safetensors.ts';
+
+export interface RunOptions {
+  readonly file: string;
+  readonly structure?: string;
+  readonly sizes: SizeBindings;
+  readonly in: string;
+  readonly out: string;
+  readonly vjp: boolean;
+}
+
+const help = `
+Examples:
+  mlbtc run btt.mlbtc --in tensors.safetensors --out result.safetensors
+      D and the batch from the shape of x; the file holds x and the params L and R
+  mlbtc run mlr.mlbtc -s ranks=[4,2,2] --in t.safetensors --out r.safetensors
+      a size that no input's shape settles is bound by -s; the params are U.0, V.0, U.1, …
+  mlbtc run btt.mlbtc --vjp --in t.safetensors --out r.safetensors
+      the file also holds cot.y; the result also grad.x, grad.L, grad.R`;
+
+/** Adds \`run\` to the command line. */
+export function registerRun(program: Command): void {
+  program
+    .command('run')
+    .summary('run a structure on tensors of a file')
+    .description('Runs a structure on the tensors of a .safetensors file: inputs and params by name, outputs by name.')
+    .argument('<file>', 'the structure, a .mlbtc file')
+    .option('--structure <name>', 'one of the structures of the file (default: the last)')
+    .addOption(sizeOption())
+    .requiredOption('--in <file>', 'inputs and params, a .safetensors file')
+    .requiredOption('--out <file>', 'where the outputs go')
+    .option('--vjp', 'gradients too: the file also holds cot.NAME of each output, the result also grad.NAME')
+    .option('--device <name>', 'auto, gpu, cpu, lavapipe, swiftshader or a part of a device’s name')
+    .addHelpText('after', help)
+    .action(async (file: string, { structure, size, in: input, out, vjp, device }: RunFlags): Promise<void> => {
+      const opened = () => openDevice(device === undefined ? {} : { name: device });
+      const sizes = size ?? {};
+      const chosen = structure === undefined ? {} : { structure };
+      await runStructure({ file, sizes, in: input, out, vjp: vjp ?? false, ...chosen }, opened);
+    });
+}
+
+interface RunFlags {
+  readonly structure?: string;
+  readonly size?: SizeBindings;
+  readonly in: string;
+  readonly out: string;
+  readonly vjp?: boolean;
+  readonly device?: string;
+}
+
+/** The device is opened only once everything that can be wrong before has been looked at. */
+export async function runStructure(options: RunOptions, open: () => Promise<OpenedDevice>): Promise<void> {
+  const { file, structure, sizes, vjp } = options;
+  const { source, resolve } = openSource(file);
+  const { tensors: given } = readSafetensors(options.in);
+  const analysis = analyse({
+    source,
+    resolve,
+    sizes,
+    inputShapes: Object.fromEntries([...given].map(([name, { shape }]) => [name, shape])),
+    unbound: 'refuse',
+    ...(structure === undefined ? {} : { structure }),
+  });
+  const { program, diagnostics, sources } = analysis;
+  refuseMissingInputs(options.in, given, analysis.interface);
+  if (program === undefined) throw diagnosticsError(diagnostics, sources);
+  const expected = expectedTensors(program, vjp);
+  const cotangentNames = new Set(program.outputs.map((name) => `cot.${name}`));
+  const arrays = matchTensors(options.in, given, expected, indexBounds(program), cotangentNames);
+
+  const opened = await open();
+  const compiled = compileProgram(program, { target: opened.target, gradients: vjp });
+  refuseTakenNames(compiled);
+  const executor = await createExecutor(opened, compiled.plan);
+  try {
+    for (const [name, data] of arrays) if (Object.hasOwn(compiled.plan.tensors, name)) executor.upload(name, data);
+    executor.run();
+    const results = await executor.download(...compiled.plan.outputs);
+    writeSafetensors(
+      options.out,
+      new Map([...results].map(([name, data]) => [name, stored(data, compiled.plan, name)])),
+    );
+  } finally {
+    executor.destroy();
+  }
+}
+
+/** Inputs, params and, for gradients, the cotangents of floating outputs. */
+function expectedTensors({ tensors, outputs }: Program, vjp: boolean): ExpectedTensor[] {
+  const given = tensors.flatMap(({ name, dtype, shape, source }): ExpectedTensor[] =>
+    source.kind === 'input' || source.kind === 'param' ? [{ name, dtype, shape, role: source.kind }] : [],
+  );
+  if (!vjp) return given;
+  const cotangents = outputs
+    .map((output) => tensors.find(({ name }) => name === output)!)
+    .filter(({ dtype }) => dtype !== 'i32')
+    .map(({ name, dtype, shape }): ExpectedTensor => ({ name: `cot.${name}`, dtype, shape, role: 'cotangent' }));
+  return [...given, ...cotangents];
+}
+
+function refuseMissingInputs(
+  path: string,
+  given: ReadonlyMap<string, StoredTensor>,
+  face: StructureInterface | undefined,
+): void {
+  const missing = face?.inputs.filter(({ name }) => !given.has(name)) ?? [];
+  if (face === undefined || missing.length === 0) return;
+  const shapes = face.inputs.map(
+    ({ name, dtype, axes }) =>
+      `    ${name}  ${dtype}[${axes.map(({ extent, size, name }) => extent ?? size ?? name).join(', ')}]`,
+  );
+  const names = missing.map(({ name }) => `\`${name}\``).join(', ');
+  throw new UserError(
+    `${path}: the input${missing.length > 1 ? 's' : ''} ${names} ${missing.length > 1 ? 'are' : 'is'} missing; ` +
+      `the file holds ${[...given.keys()].join(', ') || 'nothing'}\n  inputs of ${face.name}:\n${shapes.join('\n')}`,
+  );
+}
+
+/** An instance called `cot` or `grad` has members of those names itself. */
+function refuseTakenNames({ cotangentOf, gradientOf }: CompiledProgram): void {
+  for (const [prefix, names] of [
+    ['cot', cotangentOf],
+    ['grad', gradientOf],
+  ] as const) {
+    for (const [tensor, name] of names) {
+      if (name === `${prefix}.${tensor}`) continue;
+      throw new UserError(
+        `\`${prefix}.${tensor}\` is a tensor of the structure itself: call the instance \`${prefix}\` something else`,
+      );
+    }
+  }
+}
+
+function stored(data: HostArray, { tensors }: Plan, name: string): StoredTensor {
+  const { dtype, shape } = tensors[name];
+  return { dtype: storedTypes[dtype], shape, data };
+}
+
+const storedTypes: Readonly<Record<Plan['tensors'][string]['dtype'], StoredDtype>> = {
+  f32: 'F32',
+  f16: 'F16',
+  i32: 'I32',
+};
