@@ -47,9 +47,12 @@ export function drawWords(seed: number, stream: number, step: number, element: n
   return philox4x32([element >>> 0, step >>> 0, 0, 0], [seed >>> 0, stream >>> 0]);
 }
 
-/** A word as a number strictly between 0 and 1. */
+/**
+ * A word as a number strictly between 0 and 1: its upper 23 bits, centred in their cell, which f32 holds exactly. With all 32 bits
+ * the device would round, to 1 itself at the upper end, and differ from this.
+ */
 export function wordToUnit(word: number): number {
-  return (word + 0.5) * 2 ** -32;
+  return ((word >>> 9) + 0.5) * 2 ** -23;
 }
 
 export function drawUniform(seed: number, stream: number, step: number, element: number): number {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { drawNormal, drawUniform, multiplyHigh, philox4x32 } from '../../../compiler/ir/philox.ts';
+import { drawNormal, drawUniform, multiplyHigh, philox4x32, wordToUnit } from '../../../compiler/ir/philox.ts';
 
 /** The known answers for philox4x32 with 10 rounds that its authors publish (Random123, kat_vectors). */
 const knownAnswers = [
@@ -57,4 +57,14 @@ test('seed, stream, step and element each change the draw', () => {
     drawUniform(1, 2, 3, 5),
   ];
   expect(new Set(draws).size).toBe(5);
+});
+
+test('a word becomes a number strictly between 0 and 1 that f32 holds exactly', () => {
+  for (const word of [0, 1, 511, 512, 0x7fffffff, 0x80000000, 0xfffffe00, 0xffffffff]) {
+    const unit = wordToUnit(word);
+    expect(Math.fround(unit)).toBe(unit);
+    expect(unit).toBeGreaterThan(0);
+    expect(unit).toBeLessThan(1);
+    expect(Math.abs(unit - word / 2 ** 32)).toBeLessThanOrEqual(2 ** -24);
+  }
 });
