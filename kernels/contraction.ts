@@ -225,21 +225,49 @@ export function emitContraction(
   const sizes = contractionSizes(s);
   const writer = new ContractionWriter(kernel, s, emitter, tuning);
   const { groupM, groupN } = { groupM: Math.ceil(sizes.m / tuning.tileM), groupN: Math.ceil(sizes.n / tuning.tileN) };
-  const most = target.limits.maxComputeWorkgroupsPerDimension;
-  const tiles = groupM * groupN;
-  const z = Math.min(sizes.batch, most);
-  const extra = Math.ceil(sizes.batch / z);
-  if (tiles > most || extra > most)
-    throw new Error(`a contraction of ${tiles} tiles and ${sizes.batch} batches is beyond the grid`);
+  const grid = contractionGrid(groupM * groupN, sizes.batch, target.limits.maxComputeWorkgroupsPerDimension);
   return {
-    body: writer.write(sizes, groupN, z, extra),
-    workgroups: [tiles, extra, z],
+    body: writer.write(sizes, groupN, grid),
+    workgroups: grid.workgroups,
     tuning: { ...tuning },
     multiplyAdds: contractionPoints(kernel.equation),
   };
 }
 
 type Sizes = ReturnType<typeof contractionSizes>;
+
+/** How a workgroup finds its batch and its tile: WGSL of both, and lines that must come before. */
+interface Grid {
+  readonly workgroups: [number, number, number];
+  readonly header: string;
+  readonly batch: string;
+  readonly tile: string;
+}
+
+/** Tiles along x and batches along z; where either is too many, both are one number over all three dimensions. */
+function contractionGrid(tiles: number, batch: number, most: number): Grid {
+  if (tiles <= most && batch <= most) {
+    return {
+      workgroups: [tiles, 1, batch],
+      header: '',
+      batch: batch === 1 ? '0' : 'i32(group.z)',
+      tile: 'i32(group.x)',
+    };
+  }
+  const count = tiles * batch;
+  const x = Math.min(count, most);
+  const y = Math.min(Math.ceil(count / x), most);
+  const z = Math.ceil(count / (x * y));
+  if (z > most) throw new Error(`a contraction of ${tiles} tiles and ${batch} batches is beyond the grid`);
+  const row = z > 1 ? `(group.z * ${y}u + group.y)` : 'group.y';
+  const beyond = x * y * z > count ? `if (work >= ${count}) { return; }` : '';
+  return {
+    workgroups: [x, y, z],
+    header: [`let work = i32(${row} * ${x}u + group.x);`, beyond].filter(Boolean).join('\n'),
+    batch: batch === 1 ? '0' : tiles === 1 ? 'work' : `work / ${tiles}`,
+    tile: batch === 1 ? 'work' : tiles === 1 ? '0' : `work % ${tiles}`,
+  };
+}
 
 /** Writes one contraction; holds what its two forms share. */
 class ContractionWriter {
@@ -254,20 +282,19 @@ class ContractionWriter {
     this.names = { batch: emitter.fresh('batch'), m: emitter.fresh('m'), n: emitter.fresh('n'), k: emitter.fresh('k') };
   }
 
-  write(sizes: Sizes, groupN: number, z: number, extra: number): string {
+  write(sizes: Sizes, groupN: number, grid: Grid): string {
     const { tileM, tileN } = this.tuning;
     const functions = [
       this.operandFunction('left', this.s.left, this.s.onLeft, this.s.m, this.names.m),
       this.operandFunction('right', this.s.right, this.s.onRight, this.s.n, this.names.n),
       this.finishFunction(sizes),
     ];
-    const batch = sizes.batch === 1 ? '0' : extra > 1 ? `i32(group.y * ${z}u + group.z)` : 'i32(group.z)';
-    const beyond = z * extra > sizes.batch ? `if (batch >= ${sizes.batch}) { return; }` : '';
+    const tileRow = groupN === 1 ? grid.tile : `${grid.tile} / ${groupN}`;
     const head = wgsl`
-      let batch = ${batch};
-      ${beyond}
-      let tile_m = i32(group.x) / ${groupN} * ${tileM};
-      let tile_n = i32(group.x) % ${groupN} * ${tileN};
+      ${grid.header}
+      let batch = ${grid.batch};
+      let tile_m = ${sizes.m <= tileM ? '0' : `${tileRow} * ${tileM}`};
+      let tile_n = ${groupN === 1 ? '0' : `${sizes.m <= tileM ? grid.tile : `${grid.tile} % ${groupN}`} * ${tileN}`};
       ${this.loopRange(sizes)}
     `;
     const main = this.tuning.form === 'tiled' ? this.tiled(head, sizes) : this.direct(head, sizes);
@@ -457,6 +484,7 @@ class ContractionWriter {
       if (c.kind !== 'nonnegative' || m.axis === undefined || n.axis === undefined) continue;
       if (c.affine.terms.some((t) => t.axis !== m.axis && t.axis !== n.axis)) continue;
       const parts = [reach(c.affine, m, true), reach(c.affine, n, true)].filter((p) => p !== undefined);
+      if (parts.length === 0) continue;
       const text = `${parts.join(' + ')}${c.affine.constant === 0 ? '' : ` + ${c.affine.constant}`}`;
       lines.push(`if (${text} < 0) { k_to = k_from; } // the whole tile is outside the domain`);
     }

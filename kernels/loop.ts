@@ -58,7 +58,7 @@ export function contractionPoints(equation: Equation): number {
   return reduced.length === 0 ? 0 : equation.axes.reduce((n, axis) => n * axis.extent, 1);
 }
 
-/** Numbers workgroups over x and y, beyond the 65,535 that one dimension takes. */
+/** Numbers workgroups over x, then y, then z, beyond the 65,535 that one dimension takes. */
 export function flatGrid(
   count: number,
   id: string,
@@ -68,12 +68,15 @@ export function flatGrid(
   const groups = Math.ceil(count / workgroupSize);
   const most = target.limits.maxComputeWorkgroupsPerDimension;
   const x = Math.min(groups, most);
-  const y = Math.ceil(groups / x);
-  const group = y > 1 ? `(group.y * ${x}u + group.x)` : 'group.x';
-  const check = count % workgroupSize === 0 && x * y === groups ? '' : `if (${id} >= ${count}) { return; }`;
+  const y = Math.min(Math.ceil(groups / x), most);
+  const z = Math.ceil(groups / (x * y));
+  if (z > most) throw new Error(`${groups} workgroups are beyond the grid of ${target.name}`);
+  const row = z > 1 ? `(group.z * ${y}u + group.y)` : 'group.y';
+  const group = y > 1 ? `(${row} * ${x}u + group.x)` : 'group.x';
+  const check = count % workgroupSize === 0 && x * y * z === groups ? '' : `if (${id} >= ${count}) { return; }`;
   return {
     header: [`let ${id} = i32(${group} * ${workgroupSize}u + lane);`, check].filter(Boolean).join('\n'),
-    workgroups: [x, y, 1],
+    workgroups: [x, y, z],
   };
 }
 

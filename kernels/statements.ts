@@ -1,5 +1,6 @@
 /** Questions about a kernel whatever its family: what it makes, what it reads. */
 import { readTensors } from '../compiler/ir/equation.ts';
+import { gatheredTensors, loads } from '../compiler/ir/expression.ts';
 import type { Equation } from '../compiler/ir/program.ts';
 import type { Kernel } from './kernel.ts';
 
@@ -30,6 +31,12 @@ export function kernelReads(kernel: Kernel): ReadonlySet<string> {
   const names = kernelParts(kernel).flatMap((part) => part.equations.flatMap(readTensors));
   if (kernel.family === 'contraction' && kernel.accumulate) names.push(kernel.tensor);
   return new Set(names);
+}
+
+/** Tensors that the equation reads for an index, whether or not it reads them as values too. */
+export function readAsIndex(equation: Equation): readonly string[] {
+  const indices = [...equation.store, ...loads(equation.value).flatMap((l) => l.indices)];
+  return indices.flatMap(gatheredTensors);
 }
 
 /** Returns the kernel with `stored` decided anew for each tensor. */

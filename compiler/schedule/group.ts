@@ -23,7 +23,7 @@ import type {
 } from '../../kernels/kernel.ts';
 import { flatIndex } from '../../kernels/linear.ts';
 import { strides } from '../../kernels/scalar.ts';
-import { kernelParts } from '../../kernels/statements.ts';
+import { kernelParts, readAsIndex } from '../../kernels/statements.ts';
 import type { Target } from '../../kernels/target.ts';
 import { add, affine, asAxis, coefficientOf, equalAffine, scale } from '../ir/affine.ts';
 import { dependencies, equationsOf, readTensors, reducedAxes, storeAxes, tensorMap } from '../ir/equation.ts';
@@ -41,6 +41,8 @@ export interface GroupOptions {
   readonly target: Target;
   /** No kernel computes more than one tensor: the plain schedule that tests compare with. */
   readonly fuse: boolean;
+  /** Every sum of products of two operands is a contraction kernel, however small: tests force the family. */
+  readonly contractAll?: boolean;
 }
 
 export function groupKernels(program: Program, options: GroupOptions): Kernel[] {
@@ -65,9 +67,18 @@ class Grouping {
   run(): Kernel[] {
     for (const tensor of this.program.tensors) {
       if (tensor.source.kind === 'computed') this.place(tensor);
-      else this.producedIn.set(tensor.name, Math.max(-1, ...dependencies(tensor).map((name) => this.madeIn(name))));
+      else this.producedIn.set(tensor.name, this.afterAll(dependencies(tensor)));
     }
     return this.kernels;
+  }
+
+  /**
+   * A view or concat is there once all its parts are: between two kernels. The kernel that makes the last part cannot read it,
+   * since its threads would see each other's half-done work through another name.
+   */
+  private afterAll(names: readonly string[]): number {
+    const last = Math.floor(Math.max(-1, ...names.map((name) => this.madeIn(name))));
+    return last < 0 ? -1 : last + 0.5;
   }
 
   private madeIn(name: string): number {
@@ -112,7 +123,7 @@ class Grouping {
   private isTiled(equation: Equation, tensor: Tensor): boolean {
     if (tensor.dtype !== 'f32') return false;
     const shape = contractionShape(equation, this.shapeOf, tensor.shape);
-    if (shape === undefined || !worthTiling(shape)) return false;
+    if (shape === undefined || !(this.options.contractAll || worthTiling(shape))) return false;
     return this.buffersOf([equation, tensor.name]) <= this.buffersAllowed;
   }
 
@@ -174,7 +185,7 @@ class Grouping {
   /** Every load of a tensor in `made` reads the element that the equation stores to. */
   private readsOwnElement(equation: Equation, shape: readonly number[], made: ReadonlySet<string>): boolean {
     const store = flatIndex(shape, equation.store);
-    if (readIndices(equation).some((name) => made.has(name))) return false;
+    if (readAsIndex(equation).some((name) => made.has(name))) return false;
     return loads(equation.value)
       .filter((l) => made.has(l.tensor))
       .every((l) => {
@@ -215,7 +226,7 @@ class Grouping {
   /** Kernels that make what the equations read, latest first. */
   private kernelsRead(equations: readonly Equation[]): number[] {
     const made = equations.flatMap(readTensors).map((name) => this.madeIn(name));
-    return [...new Set(made)].filter((index) => index >= 0).sort((a, b) => b - a);
+    return [...new Set(made)].filter((index) => index >= 0 && Number.isInteger(index)).sort((a, b) => b - a);
   }
 
   /** A reduction of a tensor's rows, one element of `tensor` a row. */
@@ -306,7 +317,7 @@ class Grouping {
 
   /** What the kernel itself makes is read in the statement's own row only. */
   private keepsToRows(kernel: RowKernel, statement: RowStatement): boolean {
-    if (readIndices(statement.equation).some((name) => kernel.statements.some((s) => s.tensor === name))) return false;
+    if (readAsIndex(statement.equation).some((name) => kernel.statements.some((s) => s.tensor === name))) return false;
     return loads(statement.equation.value).every((l) => {
       const maker = kernel.statements.find((s) => s.tensor === l.tensor);
       if (!maker) return true;
@@ -343,13 +354,6 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((extent, d) => extent === b[d]);
 }
 
-/** Tensors read as indices, not as values. */
-function readIndices(equation: Equation): readonly string[] {
-  const values = new Set(loads(equation.value).map((l) => l.tensor));
-  return readTensors(equation).filter((name) => !values.has(name));
-}
-
 function hasGather(equation: Equation): boolean {
-  const indices = [...equation.store, ...loads(equation.value).flatMap((l) => l.indices)];
-  return indices.some((i) => i.kind === 'gather');
+  return readAsIndex(equation).length > 0;
 }

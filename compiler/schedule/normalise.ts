@@ -10,7 +10,7 @@
 import { contractionShape, contractionSizes, worthTiling } from '../../kernels/contraction.ts';
 import { strides } from '../../kernels/scalar.ts';
 import type { Target } from '../../kernels/target.ts';
-import { add, affine, asAxis, axisIndex, coefficientOf, equalAffine, scale, substitute } from '../ir/affine.ts';
+import { add, affine, asAxis, axisIndex, coefficientOf, equalAffine, range, scale, substitute } from '../ir/affine.ts';
 import { reducedAxes, storeAxes, tensorMap } from '../ir/equation.ts';
 import {
   load,
@@ -144,15 +144,19 @@ function nonzeroWithin(tensor: Tensor | undefined): readonly Constraint[] {
   const [equation] = tensor.source.equations as [Equation];
   const plain = plainAxes(equation, tensor.shape);
   if (!plain) return [];
-  const own = equation.domain.filter((c) => c.affine.terms.every((t) => plain.includes(t.axis)));
   const { value } = equation;
+  // A logsumexp over zeros is no zero.
   const chosen =
-    value.kind === 'select' && value.condition.kind === 'domain' && isZero(value.otherwise)
+    equation.reducer !== 'logsumexp' &&
+    value.kind === 'select' &&
+    value.condition.kind === 'domain' &&
+    isZero(value.otherwise)
       ? value.condition.constraints
       : [];
-  const onto = (a: Affine): Affine =>
-    substitute(a, (axis) => (plain.includes(axis) ? axisIndex(plain.indexOf(axis)) : affine(0)));
-  return [...own, ...chosen].filter((c) => c.kind === 'nonnegative').map((c) => rewriteConstraint(c, { affine: onto }));
+  const onto = (a: Affine): Affine => substitute(a, (axis) => axisIndex(plain.indexOf(axis)));
+  return [...equation.domain, ...chosen]
+    .filter((c) => c.kind === 'nonnegative' && c.affine.terms.every((t) => plain.includes(t.axis)))
+    .map((c) => rewriteConstraint(c, { affine: onto }));
 }
 
 function isZero(e: Equation['value']): boolean {
@@ -188,7 +192,7 @@ function splitLongSum(
     pieces = enoughThreads / results;
   }
   pieces = Math.min(Math.floor(pieces), Math.floor(length / leastPiece));
-  if (pieces < 2) return undefined;
+  if (pieces < 2 || !storesInsideAlone(equation, tensor.shape, stored)) return undefined;
   const cut = chooseCut(equation, reduced, pieces);
   if (!cut) return undefined;
   void target;
@@ -205,6 +209,16 @@ function isContiguousSum(equation: Equation, reduced: readonly number[], known: 
     );
     return flat.terms.length === 0 || reduced.some((axis) => coefficientOf(flat, axis) === 1);
   });
+}
+
+/** Whether the stored axes alone keep the store inside the tensor: the pieces are added without the reduced axes' constraints. */
+function storesInsideAlone(equation: Equation, shape: readonly number[], stored: readonly number[]): boolean {
+  const fits = equation.store.every((index, d) => {
+    if (index.kind !== 'affine') return false;
+    const { min, max } = range(index, equation.axes);
+    return min >= 0 && max < shape[d]!;
+  });
+  return fits || equation.domain.every((c) => c.affine.terms.every((t) => stored.includes(t.axis)));
 }
 
 /** The reduced axis to cut and into how many equal pieces: the most pieces up to `wanted`. */
@@ -267,7 +281,9 @@ function makePieces(
   const place = (axis: number): Affine => (stored.includes(axis) ? axisIndex(stored.indexOf(axis)) : affine(0));
   const rest: Equation = {
     axes: restAxes,
-    domain: [],
+    domain: equation.domain
+      .filter((c) => c.affine.terms.every((t) => stored.includes(t.axis)))
+      .map((c) => rewriteConstraint(c, { affine: (a) => substitute(a, place) })),
     store: equation.store.map((index) => rewriteIndex(index, { affine: (a) => substitute(a, place) })),
     reducer: 'sum',
     value: load(name, [axisIndex(stored.length), ...stored.map((_, i) => axisIndex(i))]),

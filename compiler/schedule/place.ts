@@ -7,7 +7,7 @@
  */
 import type { Kernel } from '../../kernels/kernel.ts';
 import { flatIndex } from '../../kernels/linear.ts';
-import { kernelParts, kernelReads } from '../../kernels/statements.ts';
+import { kernelParts, kernelReads, readAsIndex } from '../../kernels/statements.ts';
 import { equalAffine } from '../ir/affine.ts';
 import { readTensors, tensorMap } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
@@ -86,11 +86,14 @@ export function isInPlace(program: Program, kernels: readonly Kernel[], state: s
   const tensors = tensorMap(program);
   if (tensors.get(next)!.source.kind !== 'computed' || program.updates.filter((u) => u.next === next).length > 1)
     return false;
-  const aliases = new Set(
-    program.tensors
-      .filter((t) => t.name === state || (t.source.kind === 'view' && t.source.base === state))
-      .map((t) => t.name),
+  // A part of a concat has its place already.
+  const isPart = program.tensors.some(
+    ({ source }) => source.kind === 'concat' && source.parts.some((part) => part.tensor === next),
   );
+  if (isPart) return false;
+  const aliases = new Set([state]);
+  for (const { name, source } of program.tensors)
+    if (source.kind === 'view' && aliases.has(source.base)) aliases.add(name);
   const writer = kernels.findIndex((kernel) => kernelParts(kernel).some((part) => part.tensor === next));
   const kernel = kernels[writer];
   if (
@@ -105,6 +108,7 @@ export function isInPlace(program: Program, kernels: readonly Kernel[], state: s
     const shape = tensors.get(part.tensor)!.shape;
     const aligned = part.equations.every((e) => {
       const store = flatIndex(shape, e.store);
+      if (readAsIndex(e).some((name) => aliases.has(name))) return false;
       return loads(e.value)
         .filter((l) => aliases.has(l.tensor))
         .every((l) => {

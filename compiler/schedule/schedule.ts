@@ -18,11 +18,14 @@ export interface ScheduleOptions {
   /** False: one kernel a tensor. */
   readonly fuse?: boolean;
   readonly override?: TuningOverride;
+  /** See `GroupOptions`. */
+  readonly contractAll?: boolean;
 }
 
 export function schedule(program: Program, options: ScheduleOptions): Plan {
   const ready = explicitCopies(normalise(program, options.target), options.target);
-  const grouped = groupKernels(ready, { target: options.target, fuse: options.fuse ?? true });
+  const { target, fuse = true, contractAll = false } = options;
+  const grouped = groupKernels(ready, { target, fuse, contractAll });
   const kernels = [...keepStored(ready, grouped), ...stateCopies(ready, grouped)];
   const placements = placeTensors(ready, kernels);
   return {
@@ -56,7 +59,7 @@ function explicitCopies(program: Program, target: Target): Program {
     if (!direct) return [concatByEquations(tensor, source.parts, tensors)];
     const parts = source.parts.map((part, i) => {
       if (!given(part.tensor) && used.get(part.tensor) === 1) return part;
-      const name = `${part.tensor}~copy${i}`;
+      const name = `${tensor.name}~part${i}`;
       copies.push(copyOf(tensors.get(part.tensor)!, name));
       return { tensor: name, offset: part.offset };
     });
