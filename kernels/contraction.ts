@@ -33,8 +33,6 @@ export interface ContractionTuning {
   /** Outputs of one thread: `rows × columns`; columns is a multiple of 4. */
   readonly rows: number;
   readonly columns: number;
-  /** Slabs in workgroup memory: with 2, one barrier a step and the next slab's loads behind this one's arithmetic. */
-  readonly buffers: 1 | 2;
 }
 
 /** The equation taken apart. Axis lists are in order, outermost first; extents of 1 are left out. */
@@ -169,15 +167,18 @@ export function contractionSizes(s: ContractionShape): { batch: number; m: numbe
 }
 
 /**
- * Tiles by size, chosen on an H100: the first that fills its tile at least half and gives the chip at least a wave of
- * workgroups (132 multiprocessors). See test/bench/ for the measurements.
+ * Tiles by size, measured on an H100 (test/bench/2026-11-24-kernels.jsonl): 32-37 TFLOP/s at n = 4096, 27-32 at 16384 rows of
+ * 256. The first that fills its tile at least half and gives the chip at least a wave of workgroups (132 multiprocessors).
+ * Two slabs in turn, with one barrier a step, were 10-25 % slower than one: the registers cost more than the barrier.
  */
 const tiledForms: readonly ContractionTuning[] = [
-  { form: 'tiled', tileM: 128, tileN: 128, tileK: 8, rows: 8, columns: 8, buffers: 2 },
-  { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 8, columns: 4, buffers: 2 },
-  { form: 'tiled', tileM: 128, tileN: 16, tileK: 16, rows: 4, columns: 4, buffers: 2 },
-  { form: 'tiled', tileM: 16, tileN: 128, tileK: 16, rows: 4, columns: 4, buffers: 2 },
-  { form: 'tiled', tileM: 32, tileN: 32, tileK: 16, rows: 4, columns: 4, buffers: 2 },
+  { form: 'tiled', tileM: 128, tileN: 64, tileK: 16, rows: 8, columns: 4 },
+  { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 8, columns: 4 },
+  { form: 'tiled', tileM: 128, tileN: 32, tileK: 16, rows: 8, columns: 4 },
+  { form: 'tiled', tileM: 32, tileN: 128, tileK: 16, rows: 4, columns: 8 },
+  { form: 'tiled', tileM: 128, tileN: 16, tileK: 16, rows: 4, columns: 4 },
+  { form: 'tiled', tileM: 16, tileN: 128, tileK: 16, rows: 4, columns: 4 },
+  { form: 'tiled', tileM: 32, tileN: 32, tileK: 16, rows: 4, columns: 4 },
 ];
 /** Of 4×4, 8×4, 4×8 and 8×8, 8×4 was fastest on SwiftShader (1.1 GFLOP/s, 4×4: 0.6) and second on lavapipe (2.4, 4×4: 2.8). */
 const directForm: ContractionTuning = {
@@ -187,12 +188,11 @@ const directForm: ContractionTuning = {
   tileK: 1,
   rows: 8,
   columns: 4,
-  buffers: 1,
 };
 const wave = 132;
 
 function slabBytes(t: ContractionTuning): number {
-  return 16 * t.buffers * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
+  return 16 * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
 }
 
 export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
@@ -203,10 +203,9 @@ export function defaultContractionTuning(s: ContractionShape, target: Target): C
     slabBytes(t) <= target.limits.maxComputeWorkgroupStorageSize;
   const padded = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * t.tileM * Math.ceil(n / t.tileN) * t.tileN;
   const groups = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * Math.ceil(n / t.tileN) * batch;
-  const forms = tiledForms.flatMap((t) => [t, { ...t, buffers: 1 as const }]);
-  const good = forms.filter((t) => fits(t) && m * n * 2 >= padded(t));
+  const good = tiledForms.filter((t) => fits(t) && m * n * 2 >= padded(t));
   const busy = good.find((t) => groups(t) >= wave);
-  return busy ?? good.at(-1) ?? forms.filter(fits).reduce((a, b) => (padded(b) < padded(a) ? b : a));
+  return busy ?? good.at(-1) ?? tiledForms.filter(fits).reduce((a, b) => (padded(b) < padded(a) ? b : a));
 }
 
 /** Whether register tiles pay: enough rows and columns to share what is read. */
@@ -317,11 +316,12 @@ class ContractionWriter {
     });
   }
 
-  private scope(names: ReadonlyMap<number, string>, held?: Scope['held']): Scope {
+  private scope(names: ReadonlyMap<number, string>, unguarded = false): Scope {
     const { axes } = this.s.equation;
     return {
       axis: (axis) => (axes[axis]!.extent === 1 ? '0' : (names.get(axis) ?? outOfScope(axes[axis]!.name))),
-      ...(held ? { held } : {}),
+      axes,
+      unguarded,
     };
   }
 
@@ -339,7 +339,8 @@ class ContractionWriter {
     this.decode(own, ownName, lines, names);
     this.decode(this.s.k, this.names.k, lines, names);
     const used = lines.filter((line) => this.isUsed(line, operand, constraints, names));
-    const scope = this.scope(names);
+    const { onLeft, onRight, onOutput } = this.s;
+    const scope = this.scope(names, onLeft.length + onRight.length + onOutput.length > constraints.length);
     const value = this.emitter.expression(operand, scope);
     const body =
       constraints.length === 0
@@ -373,8 +374,9 @@ class ContractionWriter {
     this.decode(s.n, this.names.n, lines, names);
     const scope = this.scope(names);
     const value = emitter.fresh(kernel.tensor);
+    const sum = emitter.fresh('sum');
     const scaled =
-      s.scale.kind === 'constant' && s.scale.value === 1 ? 'sum' : `sum * (${emitter.expression(s.scale, scope)})`;
+      s.scale.kind === 'constant' && s.scale.value === 1 ? sum : `${sum} * (${emitter.expression(s.scale, scope)})`;
     const mask = s.onOutput.map((c) => emitter.constraint(c, scope)).join(' && ');
     if (mask === '') lines.push(`var ${value} = ${scaled};`);
     else lines.push(`var ${value} = 0.0;`, `if (${mask}) { ${value} = ${scaled}; }`);
@@ -395,7 +397,7 @@ class ContractionWriter {
     }
     void sizes;
     return wgsl`
-      fn finish(${this.names.batch}: i32, ${this.names.m}: i32, ${this.names.n}: i32, sum: f32) {
+      fn finish(${this.names.batch}: i32, ${this.names.m}: i32, ${this.names.n}: i32, ${sum}: f32) {
         ${lines.join('\n')}
       }
     `;
@@ -432,6 +434,7 @@ class ContractionWriter {
     });
     const inner: Scope = {
       axis: (axis) => (equation.axes[axis]!.extent === 1 ? '0' : (own.get(axis) ?? '0')),
+      axes: equation.axes,
       held: (l) => held(l) ?? this.sameElement(l, identity, scope),
     };
     const guards = equation.domain
@@ -563,36 +566,25 @@ class ContractionWriter {
    * threads touch neighbouring quads, in workgroup memory and in the output.
    */
   private tiled(head: string, sizes: Sizes): string {
-    const { rows, columns, tileM, tileN, tileK, buffers } = this.tuning;
+    const { rows, columns, tileM, tileN, tileK } = this.tuning;
     const threadsN = tileN / columns;
     const threadsM = tileM / rows;
     const threads = threadsM * threadsN;
     const slab = (tile: number): number => tileK * (tile / 4 + 1);
-    const base = (tile: number): string => (buffers === 2 ? `half * ${slab(tile)} + ` : '');
     const body: string[] = [];
     for (let i = 0; i < rows / 4; i++)
-      body.push(`let a_${i} = slab_a[${base(tileM)}k_in * ${tileM / 4 + 1} + lane_m + ${i * threadsM}];`);
+      body.push(`let a_${i} = slab_a[k_in * ${tileM / 4 + 1} + lane_m + ${i * threadsM}];`);
     for (let j = 0; j < columns / 4; j++)
-      body.push(`let b_${j} = slab_b[${base(tileN)}k_in * ${tileN / 4 + 1} + lane_n + ${j * threadsN}];`);
+      body.push(`let b_${j} = slab_b[k_in * ${tileN / 4 + 1} + lane_n + ${j * threadsN}];`);
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < columns / 4; j++) body.push(`sum_${i}_${j} += a_${i >> 2}.${'xyzw'[i % 4]} * b_${j};`);
     }
-    const a = this.staging('a', 'left_operand', 'tile_m', tileM, sizes.m, threads, this.s.left, this.s.m, base(tileM));
-    const b = this.staging(
-      'b',
-      'right_operand',
-      'tile_n',
-      tileN,
-      sizes.n,
-      threads,
-      this.s.right,
-      this.s.n,
-      base(tileN),
-    );
+    const a = this.staging('a', 'left_operand', 'tile_m', tileM, sizes.m, threads, this.s.left, this.s.m);
+    const b = this.staging('b', 'right_operand', 'tile_n', tileN, sizes.n, threads, this.s.right, this.s.n);
     return wgsl`
       // [k][m / 4] and [k][n / 4], rows padded by one against bank conflicts
-      var<workgroup> slab_a: array<vec4<f32>, ${buffers * slab(tileM)}>;
-      var<workgroup> slab_b: array<vec4<f32>, ${buffers * slab(tileN)}>;
+      var<workgroup> slab_a: array<vec4<f32>, ${slab(tileM)}>;
+      var<workgroup> slab_b: array<vec4<f32>, ${slab(tileN)}>;
 
       @compute @workgroup_size(${threads})
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -606,7 +598,6 @@ class ContractionWriter {
         var k0 = k_from;
         ${a.fetch}
         ${b.fetch}
-        ${buffers === 2 ? 'var half = 0;' : ''}
         while (k0 < k_to) {
           ${a.store}
           ${b.store}
@@ -619,7 +610,7 @@ class ContractionWriter {
           for (var k_in = 0; k_in < ${tileK}; k_in++) {
             ${body.join('\n')}
           }
-          ${buffers === 2 ? 'half = 1 - half;' : 'workgroupBarrier();'}
+          workgroupBarrier();
         }
         ${this.finishCalls(sizes, {
           m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
@@ -642,7 +633,6 @@ class ContractionWriter {
     threads: number,
     operand: Expression,
     own: readonly number[],
-    base: string,
   ): { registers: string[]; fetch: string; store: string } {
     const { tileK } = this.tuning;
     const quads = (tile / 4) * tileK;
@@ -668,7 +658,7 @@ class ContractionWriter {
           ${inside === '' ? `${name} = vec4<f32>(${values});` : `if (${inside}) { ${name} = vec4<f32>(${values}); } else { ${name} = vec4<f32>(); }`}
         }
       `);
-      const put = `slab_${slab}[${base}${k.includes('/') || k.includes('%') ? `(${k})` : k} * ${tile / 4 + 1} + ${quad}] = ${name};`;
+      const put = `slab_${slab}[${k.includes('/') || k.includes('%') ? `(${k})` : k} * ${tile / 4 + 1} + ${quad}] = ${name};`;
       store.push(partial === '' ? put : `if (${partial}) { ${put} }`);
     }
     return { registers, fetch: fetch.join('\n'), store: store.join('\n') };

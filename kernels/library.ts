@@ -73,6 +73,11 @@ const functions: readonly LibraryFunction[] = [
 }`,
   },
   {
+    name: 'silu_f32',
+    needs: ['sigmoid_f32'],
+    code: `fn silu_f32(x: f32) -> f32 { return x * sigmoid_f32(x); }`,
+  },
+  {
     name: 'gelu_f32',
     needs: ['erf_f32'],
     code: `fn gelu_f32(x: f32) -> f32 {
@@ -108,6 +113,41 @@ fn sincos_f32(x: f32) -> vec2<f32> {
   let odd = fract(abs(exponent) * 0.5) == 0.5;
   return select(magnitude, -magnitude, odd);
 }`,
+  },
+  {
+    name: 'square_f32',
+    needs: [],
+    code: 'fn square_f32(x: f32) -> f32 { return x * x; }',
+  },
+  {
+    name: 'cube_f32',
+    needs: [],
+    code: 'fn cube_f32(x: f32) -> f32 { return x * x * x; }',
+  },
+  {
+    name: 'power_4_f32',
+    needs: ['square_f32'],
+    code: 'fn power_4_f32(x: f32) -> f32 { return square_f32(square_f32(x)); }',
+  },
+  {
+    name: 'power_5_f32',
+    needs: ['square_f32'],
+    code: 'fn power_5_f32(x: f32) -> f32 { return square_f32(square_f32(x)) * x; }',
+  },
+  {
+    name: 'power_6_f32',
+    needs: ['square_f32', 'cube_f32'],
+    code: 'fn power_6_f32(x: f32) -> f32 { return square_f32(cube_f32(x)); }',
+  },
+  {
+    name: 'power_7_f32',
+    needs: ['square_f32', 'cube_f32'],
+    code: 'fn power_7_f32(x: f32) -> f32 { return square_f32(cube_f32(x)) * x; }',
+  },
+  {
+    name: 'power_8_f32',
+    needs: ['square_f32'],
+    code: 'fn power_8_f32(x: f32) -> f32 { return square_f32(square_f32(square_f32(x))); }',
   },
   {
     name: 'philox',
@@ -151,6 +191,11 @@ fn normal_f32(seed: i32, stream: u32, element: i32, step: i32) -> f32 {
 }`,
   },
 ];
+
+/** Every identifier that the library's code declares at module scope. */
+export const libraryNames: readonly string[] = functions.flatMap((f) =>
+  [...f.code.matchAll(/\bfn (\w+)/g)].map((match) => match[1]!),
+);
 
 const byName = new Map(functions.map((f) => [f.name, f]));
 

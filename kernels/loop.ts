@@ -154,23 +154,21 @@ function emitStatement(
   emitter: Emitter,
 ): string {
   const name = emitter.fresh(statement.tensor);
-  const layout = emitter.layout(statement.tensor);
+  const isInteger = emitter.layout(statement.tensor).dtype === 'i32';
   const lines: string[] = [];
+  const [first, ...others] = statement.equations;
   const single =
-    statement.equations.length === 1
-      ? emitSingle(statement.equations[0]!, shape, coordinates, held, emitter)
-      : undefined;
+    first && others.length === 0 ? emitSingle(first, shape, coordinates, held, isInteger, emitter) : undefined;
   if (single !== undefined) lines.push(`let ${name} = ${single};`);
   else {
-    lines.push(`var ${name} = 0.0;`);
+    const total = isInteger ? emitter.fresh('total') : name;
+    lines.push(`var ${total} = 0.0;`);
     for (const equation of statement.equations)
-      lines.push(emitEquation(equation, shape, coordinates, held, name, emitter));
+      lines.push(emitEquation(equation, shape, coordinates, held, total, emitter));
+    if (isInteger) lines.push(`let ${name} = i32(${total});`);
   }
   held.set(statement.tensor, name);
-  if (statement.stored) {
-    const value = layout.dtype === 'i32' ? `i32(${name})` : name;
-    lines.push(`${emitter.writes(statement.tensor)}[${id}] = ${value};`);
-  }
+  if (statement.stored) lines.push(`${emitter.writes(statement.tensor)}[${id}] = ${name};`);
   return lines.join('\n');
 }
 
@@ -180,13 +178,15 @@ function emitSingle(
   shape: readonly number[],
   coordinates: readonly string[],
   held: ReadonlyMap<string, string>,
+  isInteger: boolean,
   emitter: Emitter,
 ): string | undefined {
   const axes = plainStore(equation, shape);
   if (!axes || equation.domain.length > 0 || equation.reducer === 'logsumexp') return undefined;
   if (equation.axes.some((axis, i) => axis.extent > 1 && !axes.includes(i))) return undefined;
   const scope = scopeOf(equation, shape, new Map(axes.map((axis, d) => [axis, coordinates[d]!])), held, emitter);
-  return emitter.expression(equation.value, scope);
+  if (!isInteger) return emitter.expression(equation.value, scope);
+  return emitter.wholeNumber(equation.value, scope) ?? `i32(${emitter.expression(equation.value, scope)})`;
 }
 
 function scopeOf(
@@ -197,13 +197,19 @@ function scopeOf(
   emitter: Emitter,
 ): Scope {
   const store = flatIndex(shape, equation.store);
+  const find = (l: Load): string | undefined => {
+    const name = held.get(l.tensor);
+    const flat = name === undefined ? undefined : flatIndex(emitter.layout(l.tensor).shape, l.indices);
+    return flat && store && sameOffset(flat, store) ? name : undefined;
+  };
   return {
     axis: (axis) => (equation.axes[axis]!.extent === 1 ? '0' : (names.get(axis) ?? unbound(equation, axis))),
-    held: (l: Load) => {
-      const name = held.get(l.tensor);
-      const flat = name === undefined ? undefined : flatIndex(emitter.layout(l.tensor).shape, l.indices);
-      return flat && store && sameOffset(flat, store) ? name : undefined;
+    axes: equation.axes,
+    held: (l) => {
+      const name = find(l);
+      return name !== undefined && emitter.layout(l.tensor).dtype === 'i32' ? `f32(${name})` : name;
     },
+    heldInteger: find,
   };
 }
 
@@ -417,11 +423,11 @@ function reduction(
       return { before: '', inner: `${target} += ${value};`, after: '' };
     case 'max':
     case 'min': {
-      const [best, found] = [emitter.fresh('best'), emitter.fresh('found')];
-      const keep = `${equation.reducer}(${best}, ${value})`;
+      const [best, found, next] = [emitter.fresh('best'), emitter.fresh('found'), emitter.fresh('value')];
+      const keep = `${equation.reducer}(${best}, ${next})`;
       return {
         before: `var ${best} = 0.0;\nvar ${found} = false;`,
-        inner: `${best} = select(${value}, ${keep}, ${found});\n${found} = true;`,
+        inner: `let ${next} = ${value};\n${best} = select(${next}, ${keep}, ${found});\n${found} = true;`,
         after: `${target} += ${best};`,
       };
     }

@@ -58,9 +58,9 @@ export function emitRow(
   const rowsPerGroup = workgroupSize / lanes;
   const rowCount = elementCount(rows);
   const [row, lane] = [emitter.fresh('row'), lanes > 1 ? emitter.fresh('lane') : '0'];
-  const exact = rowCount % rowsPerGroup === 0;
-  const live = exact ? '' : emitter.fresh('live');
   const { header, workgroups } = flatGrid(rowCount * lanes, 'invocation', workgroupSize, target);
+  const exact = rowCount === elementCount(workgroups) * rowsPerGroup;
+  const live = exact ? '' : emitter.fresh('live');
   const lines: string[] = [header.split('\n')[0]!];
   if (lanes > 1) lines.push(`let ${lane} = invocation % ${lanes};`);
   const rowOf = lanes > 1 ? `invocation / ${lanes}` : 'invocation';
@@ -161,6 +161,7 @@ function emitStatement(statement: RowStatement, state: RowState, emitter: Emitte
   const names = new Map<number, string>(rowAxes.map((axis, d) => [axis, state.rowNames[d]!]));
   const scope: Scope = {
     axis: (axis) => (equation.axes[axis]!.extent === 1 ? '0' : names.get(axis)!),
+    axes: equation.axes,
     held: (l: Load) => state.held.get(l.tensor),
   };
   if (state.tuning.lanes > 1 && loads(equation.value).some((l) => state.written.has(l.tensor))) {

@@ -1,21 +1,28 @@
 /**
  * Scalar expressions as WGSL. An `Emitter` knows the bindings of one kernel; a `Scope` says what an axis and a tensor already
- * computed are called at the place where the expression stands. The trap: `select` evaluates both of its branches, so a
- * select whose branch could read out of bounds becomes an `if`.
+ * computed are called at the place where the expression stands. The trap: `select` evaluates both of its branches, so the
+ * offset of a load that lies inside its tensor only in the branch taken is clamped.
  */
 
-import { loads } from '../compiler/ir/expression.ts';
-import type { Affine, Condition, Constraint, Expression, Gather, Index, Load } from '../compiler/ir/program.ts';
+import { range } from '../compiler/ir/affine.ts';
+import { loads, product } from '../compiler/ir/expression.ts';
+import type { Affine, Axis, Condition, Constraint, Expression, Gather, Index, Load } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import type { KernelBinding, Layouts } from './kernel.ts';
-import { libraryCode } from './library.ts';
+import { libraryCode, libraryNames } from './library.ts';
 import { f32Literal, identifier, Names } from './wgsl.ts';
 
-/** What stands for an axis: a WGSL i32 expression, and the value itself where it is known. */
+/** What an expression's axes and tensors are called where it stands. */
 export interface Scope {
+  /** A WGSL i32 name, or '0' for an axis of extent 1. */
   readonly axis: (axis: number) => string;
+  readonly axes: readonly Axis[];
   /** WGSL f32 for a tensor's element where the kernel holds it in a variable. */
   readonly held?: (load: Load) => string | undefined;
+  /** The same as i32, for an i32 tensor. */
+  readonly heldInteger?: (load: Load) => string | undefined;
+  /** The expression is evaluated at points outside its domain too, its value then dropped: offsets are kept inside. */
+  readonly unguarded?: boolean;
 }
 
 type Precedence = 'sum' | 'product' | 'unary' | 'atom';
@@ -49,7 +56,28 @@ const unaryCalls: Partial<Record<string, { call: string; library?: string }>> = 
   erf: { call: 'erf_f32', library: 'erf_f32' },
   sigmoid: { call: 'sigmoid_f32', library: 'sigmoid_f32' },
   gelu: { call: 'gelu_f32', library: 'gelu_f32' },
+  silu: { call: 'silu_f32', library: 'silu_f32' },
 };
+
+/** What the families' own code calls its functions and variables: a user's tensor of that name is called otherwise. */
+const ownNames = [
+  ...['main', 'group', 'lane', 'invocation', 'partial', 'row_sum', 'row_max', 'row_min'],
+  ...['left_operand', 'right_operand', 'finish', 'slab_a', 'slab_b'],
+  ...libraryNames,
+];
+
+/** By exponent: functions, so that a long base is written once. */
+const integerPowers: readonly (string | undefined)[] = [
+  undefined,
+  undefined,
+  'square_f32',
+  'cube_f32',
+  'power_4_f32',
+  'power_5_f32',
+  'power_6_f32',
+  'power_7_f32',
+  'power_8_f32',
+];
 
 export class Emitter {
   private readonly names = new Names();
@@ -64,7 +92,7 @@ export class Emitter {
     /** Canonical names make equal kernels equal text: the key under which pipelines are shared. */
     private readonly canonical: boolean,
   ) {
-    for (const name of ['group', 'lane', 'invocation', 'partial', 'main']) this.names.fresh(name);
+    for (const name of ownNames) this.names.fresh(name);
   }
 
   /** A new WGSL identifier. */
@@ -180,20 +208,29 @@ export class Emitter {
   }
 
   gather(index: Gather, scope: Scope): string {
-    const layout = this.layouts(index.tensor);
-    return `${this.reads(index.tensor)}[${this.offset(layout.shape, index.indices, scope)}]`;
+    return `${this.reads(index.tensor)}[${this.safeOffset(index.tensor, index.indices, scope)}]`;
   }
 
-  index(index: Index, scope: Scope): string {
-    return index.kind === 'affine' ? this.affine(index, scope) : this.gather(index, scope);
+  /** `offset`, clamped to the tensor where the scope is unguarded and the axes alone do not keep it inside. */
+  private safeOffset(tensor: string, indices: readonly Index[], scope: Scope): string {
+    const { shape } = this.layouts(tensor);
+    const text = this.offset(shape, indices, scope);
+    if (!scope.unguarded) return text;
+    const count = elementCount(shape);
+    const extents = indices.length === 1 ? [count] : shape;
+    const leaves = indices.some((index, d) => {
+      if (index.kind === 'gather') return false;
+      const { min, max } = range(index, scope.axes);
+      return min < 0 || max >= extents[d]!;
+    });
+    return leaves ? `clamp(${text}, 0, ${count - 1})` : text;
   }
 
   /** Reads one element as f32. */
   load(load: Load, scope: Scope): string {
     const held = scope.held?.(load);
     if (held !== undefined) return held;
-    const layout = this.layouts(load.tensor);
-    return this.element(load.tensor, this.offset(layout.shape, load.indices, scope));
+    return this.element(load.tensor, this.safeOffset(load.tensor, load.indices, scope));
   }
 
   /** The element at a flat offset, as f32. */
@@ -259,14 +296,15 @@ export class Emitter {
       case 'binary':
         return this.binaryPiece(e, scope);
       case 'select': {
-        const otherwise = this.expression(e.otherwise, scope);
-        return atom(`select(${otherwise}, ${this.expression(e.then, scope)}, ${this.condition(e.condition, scope)})`);
+        const inner = e.condition.kind === 'domain' ? { ...scope, unguarded: true } : scope;
+        const otherwise = this.expression(e.otherwise, inner);
+        return atom(`select(${otherwise}, ${this.expression(e.then, inner)}, ${this.condition(e.condition, scope)})`);
       }
       case 'random': {
         const call = `${e.distribution}_f32`;
         this.use(call);
         const [seed, step] = [this.integer(e.seed, scope), this.integer(e.step, scope)];
-        return atom(`${call}(${seed}, ${e.stream}u, ${this.affine(e.element, scope)}, ${step})`);
+        return atom(`${call}(${seed}, ${e.stream >>> 0}u, ${this.affine(e.element, scope)}, ${step})`);
       }
       default:
         return e satisfies never;
@@ -276,12 +314,9 @@ export class Emitter {
   private sumText(terms: readonly Expression[], scope: Scope): string {
     return terms
       .map((term, i) => {
-        const negative = term.kind === 'product' && term.factors[0]!.kind === 'constant' && term.factors[0]!.value < 0;
-        if (i === 0 || !negative) return (i === 0 ? '' : ' + ') + paren(this.piece(term, scope), 'product');
-        const [first, ...rest] = term.factors;
-        const size = -(first as { value: number }).value;
-        const shown: readonly Expression[] = size === 1 ? rest : [{ kind: 'constant', value: size }, ...rest];
-        return ` - ${this.productText(shown, scope)}`;
+        const subtracted = i === 0 ? undefined : negated(term);
+        if (subtracted) return ` - ${paren(this.piece(subtracted, scope), 'unary')}`;
+        return (i === 0 ? '' : ' + ') + paren(this.piece(term, scope), 'product');
       })
       .join('');
   }
@@ -308,11 +343,6 @@ export class Emitter {
         return { text: `-${paren(this.piece(operand, scope), 'atom')}`, precedence: 'unary' };
       case 'relu':
         return atom(`max(${this.expression(operand, scope)}, 0.0)`);
-      case 'silu': {
-        this.use('sigmoid_f32');
-        const x = paren(this.piece(operand, scope), 'unary');
-        return { text: `${x} * sigmoid_f32(${this.expression(operand, scope)})`, precedence: 'product' };
-      }
       case 'sin':
       case 'cos':
         this.use('sincos_f32');
@@ -347,24 +377,67 @@ export class Emitter {
       if (p === 0.5) return atom(`sqrt(${base.text})`);
       if (p === -0.5) return atom(`inverseSqrt(${base.text})`);
       if (p === 0) return atom('1.0');
-      if (Number.isInteger(p) && Math.abs(p) <= 8) {
-        const text = new Array(Math.abs(p)).fill(paren(base, 'unary')).join(' * ');
-        if (p > 0) return { text, precedence: p === 1 ? base.precedence : 'product' };
-        return { text: `1.0 / (${text})`, precedence: 'product' };
+      if (p === 1) return base;
+      if (p === -1) return { text: `1.0 / ${paren(base, 'unary')}`, precedence: 'product' };
+      const call = integerPowers[Math.abs(p)];
+      if (call !== undefined) {
+        this.use(call);
+        const text = `${call}(${base.text})`;
+        return p > 0 ? atom(text) : { text: `1.0 / ${text}`, precedence: 'product' };
       }
     }
     this.use('power_f32');
     return atom(`power_f32(${base.text}, ${this.expression(exponent, scope)})`);
   }
 
-  /** An expression as i32: constants and i32 scalars as they are. */
+  /** An expression as i32, exact where it is whole by its making, else cut off. */
   private integer(e: Expression, scope: Scope): string {
-    if (e.kind === 'constant') return String(Math.trunc(e.value));
-    if (e.kind === 'load' && this.layouts(e.tensor).dtype === 'i32') {
-      return `${this.reads(e.tensor)}[${this.offset(this.layouts(e.tensor).shape, e.indices, scope)}]`;
-    }
-    return `i32(${this.expression(e, scope)})`;
+    return this.wholeNumber(e, scope) ?? `i32(${this.expression(e, scope)})`;
   }
+
+  /** Sums and products of i32 tensors, positions and whole constants as i32: f32 is exact only up to 2^24. */
+  wholeNumber(e: Expression, scope: Scope): string | undefined {
+    return this.wholePiece(e, scope)?.text;
+  }
+
+  private wholePiece(e: Expression, scope: Scope): Piece | undefined {
+    const all = (parts: readonly Expression[], precedence: 'sum' | 'product'): Piece | undefined => {
+      const pieces = parts.map((part) => this.wholePiece(part, scope));
+      if (pieces.includes(undefined)) return undefined;
+      const inner = precedence === 'sum' ? 'product' : 'unary';
+      return { text: pieces.map((p) => paren(p!, inner)).join(precedence === 'sum' ? ' + ' : ' * '), precedence };
+    };
+    switch (e.kind) {
+      case 'constant':
+        if (!Number.isInteger(e.value)) return undefined;
+        // As i32 arithmetic has it, modulo 2^32.
+        return { text: String(e.value | 0), precedence: e.value < 0 ? 'unary' : 'atom' };
+      case 'index':
+        return this.affinePiece(e.affine, scope);
+      case 'load': {
+        if (this.layouts(e.tensor).dtype !== 'i32') return undefined;
+        const held = scope.heldInteger?.(e);
+        if (held !== undefined) return atom(held);
+        if (scope.held?.(e) !== undefined) return undefined;
+        return atom(`${this.reads(e.tensor)}[${this.safeOffset(e.tensor, e.indices, scope)}]`);
+      }
+      case 'sum':
+        return all(e.terms, 'sum');
+      case 'product':
+        return all(e.factors, 'product');
+      default:
+        return undefined;
+    }
+  }
+}
+
+/** The expression whose negation this is, where it is written as one. */
+function negated(e: Expression): Expression | undefined {
+  if (e.kind === 'constant') return e.value < 0 ? { kind: 'constant', value: -e.value } : undefined;
+  if (e.kind === 'unary') return e.operator === 'negate' ? e.operand : undefined;
+  const first = e.kind === 'product' ? e.factors[0] : undefined;
+  if (e.kind !== 'product' || first?.kind !== 'constant' || first.value >= 0) return undefined;
+  return product([{ kind: 'constant', value: -first.value }, ...e.factors.slice(1)]);
 }
 
 /** The last two members of a name are enough in a kernel: `h.3.attn.q` is `attn_q`, whichever layer it was written for. */

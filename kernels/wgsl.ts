@@ -35,7 +35,8 @@ const reserved = new Set(
   namespace new nil null of operator out output package packed partial pass patch pixelfragment point precision precise private
   protected pub public readonly ref register require resource restrict return self set shared sign signed sin smooth static
   std step sqrt storage super target template texture this throw trait try type typedef typename typeof union unless uniform
-  unsigned use using varying virtual void volatile where with workgroup writeonly yield select pow log fract round bitcast`
+  unsigned use using varying virtual void volatile where with workgroup writeonly yield bitcast clamp exp fract inverseSqrt
+  log pow round select sign storageBarrier subgroupShuffleXor unpack2x16float workgroupBarrier`
     .split(/\s+/)
     .filter(Boolean),
 );

@@ -194,17 +194,14 @@ const tunings: readonly ContractionTuning[] = [
   [64, 64, 8, 8, 8],
   [32, 32, 16, 4, 4],
   [128, 32, 16, 8, 4],
-].flatMap(([tileM, tileN, tileK, rows, columns]) =>
-  ([1, 2] as const).map((buffers) => ({
-    form: 'tiled',
-    tileM: tileM!,
-    tileN: tileN!,
-    tileK: tileK!,
-    rows: rows!,
-    columns: columns!,
-    buffers,
-  })),
-);
+].map(([tileM, tileN, tileK, rows, columns]) => ({
+  form: 'tiled',
+  tileM: tileM!,
+  tileN: tileN!,
+  tileK: tileK!,
+  rows: rows!,
+  columns: columns!,
+}));
 
 const argv = process.argv.slice(2);
 const named = argv.indexOf('--device');
