@@ -47,6 +47,8 @@ export interface Builder {
   readonly axesIn: (e: Syntax) => AxisSet;
   /** Counts reads that only the conditions around keep inside their tensors. */
   guardUses: number;
+  /** Nodes that the definition has come to so far, functions written out. */
+  nodes: number;
 }
 
 export interface Lowered {
@@ -99,8 +101,10 @@ export function newSlot(b: Builder, axis: AxisEntity): number {
 export function bind(
   b: Builder,
   env: Env,
-  axes: Iterable<AxisEntity>,
+  axes: readonly AxisEntity[],
 ): { readonly env: Env; readonly slots: readonly number[] } {
+  const missing = [...axes].some((axis) => !env.bound.has(axis));
+  if (!missing) return { env, slots: [...axes].map((axis) => env.bound.get(axis) as number) };
   const bound = new Map(env.bound);
   const slots: number[] = [];
   for (const axis of axes) {

@@ -65,8 +65,8 @@ export function calleeOf(call: Call, module: Module): Callee {
   if (unary !== undefined) return { kind: 'unary', operator: unary };
   const binary = binaryFunctions.get(name);
   // `max(ranks)` of a list is a number.
-  if (binary !== undefined)
-    return call.arguments.length === 1 ? { kind: 'size' } : { kind: 'binary', operator: binary };
+  const single = call.arguments.length === 1 && name !== 'pow';
+  if (binary !== undefined) return single ? { kind: 'size' } : { kind: 'binary', operator: binary };
   if (name === 'select') return { kind: 'select' };
   if (sizeOnly.includes(name)) return { kind: 'size' };
   if (reduction !== undefined) return { kind: 'reduction', reduction };

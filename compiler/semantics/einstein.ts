@@ -104,9 +104,10 @@ function callAxes(e: Call, names: Names): AxisSet {
   const given = union(e.arguments.map((argument) => axesIn(argument, names)));
   const bracketed = union((e.axes ?? []).map(names.of));
   if (callee.kind === 'reduction') {
-    if (callee.reduction === 'softmax') return union([given, bracketed]);
-    return e.every ? none : without(given, bracketed);
+    if (bindsAll(e)) return callee.reduction === 'softmax' ? given : none;
+    return callee.reduction === 'softmax' ? union([given, bracketed]) : without(given, bracketed);
   }
+  if (callee.kind === 'size') return none;
   if (callee.kind !== 'function') return given;
   return bodyAxes(
     callee.found,
@@ -114,6 +115,11 @@ function callAxes(e: Call, names: Names): AxisSet {
     e,
     names,
   );
+}
+
+/** `[*]`; and a reduction without brackets, whose mistake is told where it is lowered. */
+function bindsAll(e: Call): boolean {
+  return e.every || e.axes === undefined;
 }
 
 /** The axes that are free in what a function gives. Calls with the same axes are asked once. */
@@ -243,7 +249,7 @@ export function placeSums(value: Expression, left: AxisSet, scope: Scope): Place
     if (before !== undefined) return before;
     const parts = partsOf(e).filter((part) => stands(part, axis));
     const kept = e.kind === 'call' && (e.axes ?? []).some((name) => names.of(name).has(axis));
-    const starred = e.kind === 'call' && e.every;
+    const starred = e.kind === 'call' && bindsAll(e) && calleeOf(e, names.module).kind === 'reduction';
     const can = !kept && !starred && parts.length > 0 && parts.every((part) => canSum(part, axis));
     known.set(axis, can);
     return can;
@@ -289,7 +295,7 @@ export function placeSums(value: Expression, left: AxisSet, scope: Scope): Place
     const callee = calleeOf(e, names.module);
     const given = union(e.arguments.map((argument) => axesIn(argument, names)));
     if (callee.kind === 'reduction') {
-      const taken = e.every ? given : union((e.axes ?? []).map(names.of));
+      const taken = bindsAll(e) ? given : union((e.axes ?? []).map(names.of));
       const inner = union([bound, taken]);
       for (const argument of e.arguments) {
         const standing = axesIn(argument, names);
@@ -297,6 +303,7 @@ export function placeSums(value: Expression, left: AxisSet, scope: Scope): Place
       }
       return;
     }
+    if (callee.kind === 'size') return;
     if (callee.kind !== 'function') {
       for (const argument of e.arguments) {
         const standing = axesIn(argument, names);

@@ -522,6 +522,7 @@ function iterate(item: LevelItem, value: number | undefined, scope: Scope, conte
 export function checkValues(instance: StructureInstance, context: ElaborationContext): void {
   for (const size of instance.sizes) {
     // A size without a value that nothing uses is no mistake; one that something uses has been asked for.
-    if (size.expression !== undefined || size.state !== 'fresh') sizeValue(size, context);
+    const given = size.expression !== undefined || instance.overrides.has(size.name);
+    if (given || size.state !== 'fresh') sizeValue(size, context);
   }
 }

@@ -10,7 +10,7 @@ import { evaluateIndex } from './arithmetic.ts';
 import { checkValues, type ElaborationContext, elaborate } from './elaborate.ts';
 import type { Module } from './files.ts';
 import type { GivenShape, InstanceEntity, Scope, SizeValue, StructureInstance, TensorEntity } from './model.ts';
-import { actual } from './model.ts';
+import { actual, lookUp } from './model.ts';
 import { resolveTensor } from './references.ts';
 import { LimitError } from './report.ts';
 import { count, rankOf, tensorShape } from './shapes.ts';
@@ -58,7 +58,34 @@ export function makeInstance(parts: InstanceParts, context: ElaborationContext):
   return instance;
 }
 
+/** Makes an instance, after those that its inputs come from: with a stack of our own, since that may be a long chain. */
 export function forceInstance(entity: InstanceEntity, context: ElaborationContext): StructureInstance | undefined {
+  if (entity.state !== 'fresh') return makeNow(entity, context);
+  const stack = [entity];
+  const seen = new Set<InstanceEntity>();
+  while (stack.length > 0) {
+    const top = stack[stack.length - 1];
+    const needed = seen.has(top) ? [] : sourcesOf(top).filter((other) => other.state === 'fresh' && !seen.has(other));
+    seen.add(top);
+    if (needed.length > 0) {
+      stack.push(...needed);
+      continue;
+    }
+    stack.pop();
+    if (top.state === 'fresh') makeNow(top, context);
+  }
+  return entity.instance;
+}
+
+/** Instances that the inputs of one are bound to tensors of, as far as the names tell. */
+function sourcesOf({ item, scope }: InstanceEntity): readonly InstanceEntity[] {
+  return item.bindings.flatMap(({ value }) => {
+    const found = value.kind === 'name' ? lookUp(scope, value.reference.name.text) : undefined;
+    return found?.kind === 'instance' ? [found] : [];
+  });
+}
+
+function makeNow(entity: InstanceEntity, context: ElaborationContext): StructureInstance | undefined {
   const { report } = context;
   const { item, scope } = entity;
   if (entity.state === 'done') return entity.instance;
@@ -179,7 +206,7 @@ export function declaredNames(structure: Structure): Declared {
   return declared;
 }
 
-/** Every extent of a given shape is that of the declaration. */
+/** Every extent of a given shape is that of the declaration; where one is not, what follows is held to the declaration. */
 function checkInputs(instance: StructureInstance, context: ElaborationContext): void {
   const { report } = context;
   for (const tensor of instance.tensors) {
@@ -191,6 +218,7 @@ function checkInputs(instance: StructureInstance, context: ElaborationContext): 
       if (inner !== outer) {
         const message = `${given?.what ?? 'the tensor'} is ${outer}, and the input \`${tensor.localName}\` is ${inner}`;
         report.error('E0312', given?.span ?? tensor.span, message);
+        tensor.alias = undefined;
       }
     }
     if (given === undefined) continue;
@@ -199,6 +227,7 @@ function checkInputs(instance: StructureInstance, context: ElaborationContext): 
     if (rank !== declaredRank) {
       const message = `${given.what} has ${count(rank, 'axis')}, and the input \`${tensor.localName}\` has ${declaredRank}`;
       report.error('E0312', given.span ?? tensor.span, message);
+      tensor.alias = undefined;
       continue;
     }
     for (const [d, axis] of tensor.axes.entries()) {
@@ -212,6 +241,7 @@ function checkInputs(instance: StructureInstance, context: ElaborationContext): 
         `${given.what} has ${actualExtent} elements along \`${axis.name}\` (position ${d + 1}), ` +
         `and the input \`${tensor.localName}\` has ${shown} there`;
       report.error('E0312', at, message);
+      tensor.alias = undefined;
     }
   }
 }

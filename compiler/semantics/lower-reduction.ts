@@ -22,7 +22,6 @@ import {
   lift,
   materialised,
   never,
-  placeholder,
   present,
   slotsOf,
 } from './builder.ts';
@@ -39,24 +38,21 @@ export interface ReductionDraft {
   readonly domain: readonly Constraint[];
 }
 
-/** The axes in the brackets of a reduction; undefined where they are wrong. */
-export function reducedAxes(b: Builder, e: Call, env: Env): readonly AxisEntity[] | undefined {
+/** The axes in the brackets of a reduction; what is wrong there is reported and left out. */
+export function reducedAxes(b: Builder, e: Call, env: Env): readonly AxisEntity[] {
   const { report } = b.context;
   if (e.every) return [...axesOf(b, e.arguments[0], env)];
   const axes: AxisEntity[] = [];
   for (const name of e.axes ?? []) {
     const found = axesNamed(name, { scope: env.scope, frame: env.frame, report });
-    if (found === undefined) return undefined;
-    for (const axis of found) {
+    for (const axis of found ?? []) {
       if (axes.includes(axis)) {
         report.error(
           'E0507',
           name.span,
           `the axis \`${name.text}\` stands twice in the brackets of \`${e.callee.text}\``,
         );
-        return undefined;
-      }
-      axes.push(axis);
+      } else axes.push(axis);
     }
   }
   return axes;
@@ -64,10 +60,6 @@ export function reducedAxes(b: Builder, e: Call, env: Env): readonly AxisEntity[
 
 export function lowerReduction(b: Builder, e: Call, reduction: Reduction, env: Env): Lowered {
   const axes = reducedAxes(b, e, env);
-  if (axes === undefined) {
-    lowerValue(b, e.arguments[0], env);
-    return placeholder;
-  }
   if (reduction === 'softmax') return lowerSoftmax(b, e, axes, env);
   const before = b.guardUses;
   const { env: inner, slots } = enterReduction(b, axes, env);

@@ -52,11 +52,14 @@ import { referencesIn } from './walk.ts';
 type Product = Syntax & { readonly kind: 'product' };
 
 const functionDepth = 64;
+/** Nodes of one definition with its functions written out: a sum of 20,000 terms has a tenth of it. */
+const definitionLimit = 400_000;
 const largestFloat = 3.4028234663852886e38;
 
 export function lowerValue(b: Builder, e: Syntax, env: Env): Lowered {
   const { report } = b.context;
   report.spend(1, e.span, 'this expression, its functions written out,');
+  if (++b.nodes > definitionLimit) throw new LimitError(e.span, 'this expression, its functions written out,');
   switch (e.kind) {
     case 'number':
       return number(b, e.value, e.span);

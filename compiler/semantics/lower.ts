@@ -89,7 +89,7 @@ function zeroEquation(b: Builder, left: readonly number[], store: readonly Affin
 }
 
 function newBuilder(target: string, placement: Placement, scope: Scope, context: LoweringContext): Builder {
-  return { context, target, slots: [], placement, axesIn: axesOfEquation(scope), guardUses: 0 };
+  return { context, target, slots: [], placement, axesIn: axesOfEquation(scope), guardUses: 0, nodes: 0 };
 }
 
 function rootEnv(scope: Scope, bound: ReadonlyMap<AxisEntity, number>): Env {
@@ -176,7 +176,7 @@ function topReduction(b: Builder, e: Call, env: Env, { negative, sole }: Positio
   if (!isPlain(reduction)) return undefined;
   if (reduction !== 'sum' && reduction !== 'mean' && (negative || !sole)) return undefined;
   const axes = reducedAxes(b, e, env);
-  if (axes === undefined || axes.some((axis) => env.bound.has(axis))) return undefined;
+  if (axes.some((axis) => env.bound.has(axis))) return undefined;
   const { env: inner, slots } = enterReduction(b, axes, env);
   const before = b.guardUses;
   const argument = lowerValue(b, e.arguments[0], inner);

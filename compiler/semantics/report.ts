@@ -36,7 +36,7 @@ export class LimitError extends Error {
 const suggestionLimit = 200;
 const candidateLimit = 2000;
 const quoteLimit = 60;
-const workLimit = 5_000_000;
+const workLimit = 2_000_000;
 export const diagnosticLimit = 1000;
 
 export function createReport(sources: () => readonly Source[]): Report {

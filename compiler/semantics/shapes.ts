@@ -9,6 +9,7 @@ import { axisIndex, range } from '../ir/affine.ts';
 import type { Affine } from '../ir/program.ts';
 import type { Expression } from '../syntax/ast.ts';
 import { axesNamed, evaluateAffine, groupIndex, type IndexContext } from './arithmetic.ts';
+import { axesOfEquation } from './einstein.ts';
 import { type AxisEntity, actual, type Definition, lookUp, type TensorEntity } from './model.ts';
 import { axisExtent, largestIndex, type SizeContext } from './sizes.ts';
 import { unparenthesised } from './walk.ts';
@@ -41,7 +42,7 @@ function checkCount(tensor: TensorEntity, shape: Shape, { report }: SizeContext)
 function definedShape(tensor: TensorEntity, context: SizeContext): Shape {
   const { report } = context;
   const rank = rankOf(tensor);
-  const extents: (number | undefined)[] = new Array(rank).fill(0);
+  const extents: (number | undefined)[] = new Array(rank).fill(Number.NEGATIVE_INFINITY);
   for (const definition of tensor.definitions) {
     const { item } = definition;
     const written = item.indices?.length ?? 0;
@@ -98,6 +99,9 @@ function readLeft(definition: Definition, context: SizeContext): void {
     what: 'an index',
   };
   definition.store = (item.indices ?? []).map((e) => leftIndex(e, indices, position));
+  // Where an index is wrong its axes stand on the left nevertheless.
+  const standing = axesOfEquation(scope);
+  for (const e of item.indices ?? []) for (const axis of standing(e)) position(axis);
   definition.leftAxes = axes;
   if (definition.store.includes(undefined)) definition.broken = true;
 }
