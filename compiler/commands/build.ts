@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { UsageError } from '../../runtime/errors.ts';
 import { planDot } from '../emit/dot.ts';
+import { jsonText } from '../emit/json.ts';
 import { kernelFiles } from '../emit/kernelFiles.ts';
 import { makeManifest } from '../emit/manifest.ts';
 import { moduleText } from '../emit/module.ts';
@@ -94,7 +95,7 @@ function outputFiles(
   if (emit.has('wgsl')) result.push(...kernels.files.map(({ name, wgsl }) => ({ name, text: wgsl })));
   if (emit.has('json')) {
     const manifest = makeManifest(subject, kernels, originOf);
-    result.push({ name: manifestName, text: `${JSON.stringify(manifest, null, 2)}\n` });
+    result.push({ name: manifestName, text: jsonText(manifest) });
   }
   if (emit.has('ir')) result.push({ name: `${structure}.ir`, text: printProgram(program) });
   if (emit.has('dot')) result.push({ name: `${structure}.dot`, text: planDot(plan, structure) });

@@ -5,6 +5,7 @@
  * mistakes in those that its last one does not use, so every structure of the file is looked at.
  */
 import type { Command } from 'commander';
+import { jsonText } from '../emit/json.ts';
 import { analyse } from '../semantics/analyse.ts';
 import type { Diagnostic, Source } from '../syntax/diagnostic.ts';
 import { renderDiagnostics, toJson } from '../syntax/render.ts';
@@ -43,7 +44,7 @@ export function registerCheck(program: Command, io: CommandIo): void {
       const diagnostics = results.flatMap((result) => result.diagnostics);
       if (json) {
         const list = results.flatMap((result) => result.diagnostics.map((d) => toJson(d, result.sources)));
-        io.out(`${JSON.stringify(list, null, 2)}\n`);
+        io.out(jsonText(list));
       } else {
         const sources = [...new Map(results.flatMap((r) => r.sources).map((s) => [s.file, s])).values()];
         io.out(renderDiagnostics(diagnostics, sources));

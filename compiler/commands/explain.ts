@@ -1,5 +1,6 @@
 /** `mlbtcc explain`: what a structure costs before anything is run. */
 import type { Command } from 'commander';
+import { jsonText } from '../emit/json.ts';
 import { type SizeBindings, sizeOption } from './bindings.ts';
 import { compileFile } from './compileFile.ts';
 import { explainReport } from './explainReport.ts';
@@ -51,6 +52,6 @@ export function registerExplain(program: Command, io: CommandIo): void {
         io,
       );
       const report = explainReport(compiled);
-      io.out(json ? `${JSON.stringify(report, null, 2)}\n` : explainText(report));
+      io.out(json ? jsonText(report) : explainText(report));
     });
 }

@@ -103,11 +103,11 @@ function systemError(code: string, path: string): NodeJS.ErrnoException {
 
 function unreadable(path: string, problem: unknown): Diagnostic {
   const isSystem = problem instanceof Error && 'syscall' in problem;
-  const told = isSystem
-    ? describeError(problem).message.replace(/^error: /, '')
-    : `${path}: ${(problem as Error).message}`;
-  const reason = told.startsWith(`${path}: `) ? told.slice(path.length + 2) : told;
-  return error('E0001', { file: path, start: 0, end: 0 }, `the file cannot be read: ${reason}`, similarFile(path));
+  const reason = isSystem
+    ? describeError(problem).message.replace(/^error: .*: (?=[^:]*$)/, '')
+    : (problem as Error).message;
+  const help = isSystem && problem.message.includes('ENOENT') ? similarFile(path) : undefined;
+  return error('E0001', { file: path, start: 0, end: 0 }, `the file cannot be read: ${reason}`, help);
 }
 
 function similarFile(path: string): string | undefined {
