@@ -10,7 +10,7 @@
 import type { Target } from '../kernels/target.ts';
 import type { Program, Tensor } from './ir/program.ts';
 import { differentiate } from './passes/differentiate.ts';
-import { optimise } from './passes/pipeline.ts';
+import { optimise, optimiseDerivatives } from './passes/pipeline.ts';
 import type { Plan } from './schedule/plan.ts';
 import { schedule } from './schedule/schedule.ts';
 import { type AnalyseOptions, type Analysis, analyse } from './semantics/analyse.ts';
@@ -79,7 +79,7 @@ function withGradients(forward: Program): Pick<CompiledProgram, 'program' | 'cot
   const cotangents = differentiated.tensors.filter(({ name, source }) => source.kind === 'input' && !before.has(name));
   const gradients = differentiated.outputs.slice(forward.outputs.length);
   return {
-    program: optimise(differentiated),
+    program: optimiseDerivatives(differentiated),
     cotangentOf: new Map(outputs.map((name, i) => [name, cotangents[i].name])),
     gradientOf: new Map(wrt.map((name, i) => [name, gradients[i]])),
   };

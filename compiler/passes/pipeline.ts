@@ -3,8 +3,8 @@
  *
  *   simplify → distribute → inline → simplify → order → simplify
  *
- * Run once on what the semantics give and once more on the program with its derivatives: what is ordered already has two operands
- * and stays, what is new is ordered, and equal intermediates of both are found.
+ * Run once on what the semantics give, and in a shorter form on the program with its derivatives: what is ordered already has two
+ * operands and stays, what is new is ordered, and equal intermediates of both are found.
  *
  * The trap: a pass must be right on any program, not only on what the passes before it leave, since each can be switched off.
  */
@@ -27,6 +27,9 @@ export const passes: Readonly<Record<PassName, Pass>> = {
 
 export const pipeline: readonly PassName[] = ['simplify', 'distribute', 'inline', 'simplify', 'order', 'simplify'];
 
+/** What the program with its derivatives goes through: the forward program is ordered, and nothing of it is inlined again. */
+export const derivativePipeline: readonly PassName[] = ['simplify', 'distribute', 'order', 'simplify'];
+
 export interface OptimiseOptions {
   readonly disabled?: ReadonlySet<PassName>;
   /** Called after every pass that ran: a verifier in tests, a printer for people. */
@@ -34,8 +37,17 @@ export interface OptimiseOptions {
 }
 
 export function optimise(program: Program, options: OptimiseOptions = {}): Program {
+  return run(pipeline, program, options);
+}
+
+/** For a program that was optimised before it was differentiated. */
+export function optimiseDerivatives(program: Program, options: OptimiseOptions = {}): Program {
+  return run(derivativePipeline, program, options);
+}
+
+function run(names: readonly PassName[], program: Program, options: OptimiseOptions): Program {
   let current = program;
-  for (const name of pipeline) {
+  for (const name of names) {
     if (options.disabled?.has(name)) continue;
     current = passes[name](current);
     options.inspect?.(name, current);

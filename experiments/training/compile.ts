@@ -5,7 +5,7 @@
  */
 import type { Program } from '../../compiler/ir/program.ts';
 import { differentiate } from '../../compiler/passes/differentiate.ts';
-import { optimise } from '../../compiler/passes/pipeline.ts';
+import { optimiseDerivatives } from '../../compiler/passes/pipeline.ts';
 import type { Differentiated } from './step.ts';
 
 /** Gradients of the output `loss` with respect to every trained param that it depends on. */
@@ -21,5 +21,5 @@ export function differentiateLoss(program: Program): Differentiated {
   );
   const touched = wrt.map((name, i) => [name, gradients[i]] as const).filter(([, gradient]) => !zero.has(gradient));
   const kept = { ...backward, outputs: [...program.outputs, ...new Set(touched.map(([, gradient]) => gradient))] };
-  return { program: optimise(kept), gradientOf: new Map(touched) };
+  return { program: optimiseDerivatives(kept), gradientOf: new Map(touched) };
 }

@@ -1,6 +1,6 @@
 /** A golden matrix case: y = x Wᵀ of a library structure, and the gradients of sum(cotangent · y). */
 import { differentiate } from '../../compiler/passes/differentiate.ts';
-import { optimise } from '../../compiler/passes/pipeline.ts';
+import { optimise, optimiseDerivatives } from '../../compiler/passes/pipeline.ts';
 import { UserError } from '../../runtime/errors.ts';
 import type { StoredTensor } from '../../runtime/safetensors.ts';
 import { structurePath } from '../library.ts';
@@ -27,7 +27,7 @@ export async function verifyMatrix(golden: MatrixCase, tensors: Tensors, makeRun
   const wrt = ['x', ...cores.map(structure.param)];
   const backward = differentiate(optimise(program), { seeds: { [output]: 'input' }, wrt });
   const gradients = backward.outputs.slice(program.outputs.length);
-  const runner = await makeRunner(optimise(backward));
+  const runner = await makeRunner(optimiseDerivatives(backward));
   try {
     runner.upload('x', x.data);
     for (const core of cores) runner.upload(structure.param(core), floats(tensors, `core.${core}`).data);
