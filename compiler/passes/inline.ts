@@ -14,7 +14,7 @@
  *
  * The trap: only products under a sum may take a definition in (see `substitute.ts`); pointwise chains are left to the scheduler.
  */
-import { factorsOf, isContraction, readsTensor } from '../ir/contraction.ts';
+import { axesOfExpression, axisSet, factorsOf, isContraction, readsTensor } from '../ir/contraction.ts';
 import { dependencies, equationsOf, readTensors } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
 import type { Equation, Expression, Load, Program, Tensor } from '../ir/program.ts';
@@ -77,7 +77,7 @@ class Inliner {
     const all = [this.inlineInto(consumers, [name]), this.inlineInto(consumers, this.madeOf(name))];
     if (this.takeCheapest(all)) return;
     if (consumers.length === 1 && this.usersOf(name).size === 1 && !this.pinned.has(name)) return;
-    for (const consumer of consumers) {
+    for (const consumer of consumers.filter((user) => !this.readsAlongRows(user, name))) {
       this.takeCheapest([this.inlineInto([consumer], [name]), this.inlineInto([consumer], this.madeOf(name))]);
     }
   }
@@ -213,6 +213,14 @@ class Inliner {
       (equation) =>
         takesDefinitions(equation) && factorsOf(equation.value).factors.some((factor) => readsAny(factor, wanted)),
     );
+  }
+
+  /** Whether a tensor reads another once a point: a row reduction, which nothing beats where the producer stays. */
+  private readsAlongRows(user: string, producer: string): boolean {
+    return this.equationsOf(user).some(({ axes, value }) => {
+      const whole = axisSet(axes.map((_, axis) => axis));
+      return loads(value).some((read) => read.tensor === producer && axesOfExpression(read) === whole);
+    });
   }
 
   private equationsOf(name: string): readonly Equation[] {

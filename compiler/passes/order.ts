@@ -65,7 +65,7 @@ export function planEquation(equation: Equation): Plan | undefined {
   if (equation.reducer !== 'sum') return undefined;
   const { constant: c, factors } = factorsOf(equation.value);
   const operands = factors.filter((factor) => axesOfExpression(factor) !== 0n);
-  if (operands.filter(readsTensor).length < 2) return undefined;
+  if (operands.filter(readsTensor).length < 2 || isRowReduction(equation, operands)) return undefined;
   const scalars = factors.filter((factor) => axesOfExpression(factor) === 0n);
   const attached = attachScalars(operands, scalars, equation);
   const network: Network = {
@@ -78,6 +78,20 @@ export function planEquation(equation: Equation): Plan | undefined {
   const spoken = [...network.operands, ...network.constraints].reduce((all, axes) => all | axes, network.store);
   const repeats = pointsOf(axisSet(equation.axes.map((_, axis) => axis)) & ~spoken, equation.axes);
   return { constant: c * repeats, factors: attached, network };
+}
+
+/**
+ * A sum along rows of what is stored already, `Σ_i dy[n, i] * y[n, i] * r[n]`: one operand has every axis, and so has another, or
+ * there is but one more or two. It is bound by memory and fuses with its neighbours, so it stays in one piece.
+ */
+function isRowReduction(equation: Equation, operands: readonly Expression[]): boolean {
+  const whole = axisSet(equation.axes.map((_, axis) => axis));
+  const rows = axesOfStore(equation);
+  const others = operands.filter((operand) => axesOfExpression(operand) !== whole);
+  // What is more than a load and differs along the row is worth a tensor.
+  if (others.some((operand) => !isPlainLoad(operand) && (axesOfExpression(operand) & ~rows) !== 0n)) return false;
+  const spanning = operands.length - others.length;
+  return spanning > 1 || (spanning === 1 && operands.length <= 3);
 }
 
 function attachScalars(

@@ -45,7 +45,7 @@ export function substituteFactor(
   if (gathered === undefined) return undefined;
 
   const axes = [...consumer.axes, ...producer.axes];
-  const isConsumers = (axis: number): number => (axis < consumer.axes.length ? 1 : axis < axes.length ? 0 : -1);
+  const isConsumers = (axis: number): number => (axis < consumer.axes.length ? 1 : 0);
   const solved = unify(axes, gathered.equalities, isConsumers);
   if (solved.kind === 'unsolved') return undefined;
   if (solved.kind === 'empty') return { equations: [] };

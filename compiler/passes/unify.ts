@@ -62,7 +62,8 @@ class Solver {
   constructor(axes: readonly Axis[], keep: (axis: number) => number) {
     this.axes = [...axes];
     this.originalCount = axes.length;
-    this.keep = keep;
+    // An axis of the user's has the better name than a digit split off.
+    this.keep = (axis) => (axis < axes.length ? keep(axis) : -1);
   }
 
   /** The expression in axes that still stand. */
@@ -112,7 +113,13 @@ class Solver {
     const left = new Side(a.terms.filter((term) => term.coefficient > 0));
     const right = new Side(a.terms.filter((term) => term.coefficient < 0));
     const radix = Math.min(left.radix, right.radix);
-    if (!Number.isFinite(radix) || a.constant % radix !== 0 || left.lows.length > 1 || right.lows.length > 1)
+    if (
+      !Number.isFinite(radix) ||
+      radix === 1 ||
+      a.constant % radix !== 0 ||
+      left.lows.length > 1 ||
+      right.lows.length > 1
+    )
       return undefined;
     if (!this.splittable(left, radix) || !this.splittable(right, radix)) return undefined;
     const [lowLeft, lowRight] = [left.lows[0], right.lows[0]];
