@@ -60,7 +60,7 @@ export function analyse(options: AnalyseOptions): Analysis {
     const structure = chooseStructure(options, files, report);
     return structure && analyseStructure(structure, files, options, report);
   });
-  const diagnostics = tidy(report.diagnostics, found?.checkBroken ?? false, sources);
+  const diagnostics = tidy(report.diagnostics, sources);
   const wrong = diagnostics.some((d) => d.severity === 'error');
   const complete = !wrong && !report.postponed;
   return {
@@ -116,19 +116,17 @@ function chooseStructure(options: AnalyseOptions, files: Files, report: Report):
 interface Found {
   readonly program: Program | undefined;
   readonly interface: StructureInterface;
-  readonly checkBroken: boolean;
 }
 
 function analyseStructure(structure: Structure, files: Files, options: AnalyseOptions, report: Report): Found {
   const main = analyseOne(structure, files.main, options, report);
-  if (options.unbound === 'postpone') {
+  if (options.unbound === 'postpone' && options.structure === undefined) {
     // `check` is for the whole file: the other structures with their defaults.
     const plain: AnalyseOptions = { source: options.source, sizes: {}, resolve: options.resolve, unbound: 'postpone' };
     const postponed = report.postponed;
     for (const other of files.main.file.structures) {
       if (other === structure || files.main.structures.get(other.name.text)?.structure !== other) continue;
-      const { checkBroken } = analyseOne(other, files.main, plain, report);
-      if (checkBroken) return { ...main, checkBroken: true };
+      analyseOne(other, files.main, plain, report);
     }
     report.postponed = postponed;
   }
@@ -139,6 +137,7 @@ function analyseOne(structure: Structure, module: Module, options: AnalyseOption
   for (const size of usageOf(structure).unused) {
     report.warning('W0201', size.span, `nothing uses the size \`${size.text}\``, 'remove it');
   }
+  const before = report.diagnostics.length;
   const { sizes, inputShapes, unbound } = options;
   const context: Context = {
     report,
@@ -178,7 +177,8 @@ function analyseOne(structure: Structure, module: Module, options: AnalyseOption
     report,
   );
   const program = ordered && { tensors: ordered, outputs: face.outputs.map((output) => output.name), updates: [] };
-  return { program, interface: face, checkBroken: context.checkBroken };
+  if (context.checkBroken) hideConsequences(report, before);
+  return { program, interface: face };
 }
 
 function overridesOf(
@@ -245,6 +245,11 @@ function programTensor(tensor: TensorEntity): Tensor {
 }
 
 /** What follows from a broken check is not told: the check is what a user should see. */
+function hideConsequences({ diagnostics }: Report, before: number): void {
+  const own = diagnostics.splice(before);
+  diagnostics.push(...own.filter((d) => !followsFromSizes.has(d.code)));
+}
+
 const followsFromSizes: ReadonlySet<string> = new Set([
   'E0304',
   'E0305',
@@ -275,21 +280,18 @@ const followsFromSyntax: ReadonlySet<string> = new Set([
   'W0201',
 ]);
 
-function tidy(
-  diagnostics: readonly Diagnostic[],
-  checkBroken: boolean,
-  sources: readonly Source[],
-): readonly Diagnostic[] {
+function tidy(diagnostics: readonly Diagnostic[], sources: readonly Source[]): readonly Diagnostic[] {
   const syntaxErrors = diagnostics.some((d) => d.severity === 'error' && d.code.startsWith('E01'));
   const order = new Map(sources.map((source, i) => [source.file, i]));
-  const texts = new Map(sources.map((source) => [source.file, source.text]));
+  const words = new Map<string, ReadonlyMap<string, number>>();
   const once = (d: Diagnostic): boolean => {
-    const text = texts.get(d.span.file) ?? '';
-    const word = text.slice(d.span.start, d.span.end);
-    return word !== '' && text.indexOf(word) === text.lastIndexOf(word);
+    const source = sources.find((s) => s.file === d.span.file);
+    if (source === undefined) return false;
+    const counts = words.get(source.file) ?? wordCounts(source.text);
+    words.set(source.file, counts);
+    return counts.get(source.text.slice(d.span.start, d.span.end)) === 1;
   };
   const kept = diagnostics.filter((d) => {
-    if (checkBroken && followsFromSizes.has(d.code)) return false;
     if (!syntaxErrors) return true;
     // An unknown name may have been declared by an item that could not be read, unless it stands nowhere else.
     if (d.code === 'E0401') return once(d);
@@ -298,4 +300,10 @@ function tidy(
   return kept
     .sort((p, q) => (order.get(p.span.file) ?? 0) - (order.get(q.span.file) ?? 0) || p.span.start - q.span.start)
     .slice(0, diagnosticLimit);
+}
+
+function wordCounts(text: string): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const [word] of text.matchAll(/\p{L}[\p{L}\p{N}_]*/gu)) counts.set(word, (counts.get(word) ?? 0) + 1);
+  return counts;
 }

@@ -13,6 +13,7 @@ import type { Span } from '../syntax/diagnostic.ts';
 import { type AxisEntity, type Entity, kindName, lookUp, type Scope, visibleNames } from './model.ts';
 import type { Report } from './report.ts';
 import { axisExtent, type SizeContext, sizeValue } from './sizes.ts';
+import { usageOf } from './usage.ts';
 import { referencesIn } from './walk.ts';
 
 export interface List {
@@ -65,11 +66,19 @@ export function namesInReach(scope: Scope, frame: Frame | undefined): Iterable<s
 export function reportUnknown(
   name: Identifier,
   context: { scope: Scope; frame: Frame | undefined; report: Report },
+  help?: string,
 ): void {
   const { scope, frame, report } = context;
   const near = report.suggest(name.text, namesInReach(scope, frame));
-  const place = frame === undefined ? 'here' : 'in this function: only its parameters and axes are';
-  report.error('E0401', name.span, `\`${name.text}\` is not known ${place}`, near);
+  if (frame !== undefined) {
+    const message = `\`${name.text}\` is not known in this function: only its parameters and axes are`;
+    report.error('E0401', name.span, message, near);
+  } else if (usageOf(scope.instance.structure).declared.has(name.text)) {
+    const message =
+      `\`${name.text}\` is not known here: what declares it stands in a level that this is not in or that ` +
+      'has no iterations, or in a branch that is not taken';
+    report.error('E0401', name.span, message);
+  } else report.error('E0401', name.span, `\`${name.text}\` is not known here`, near ?? help);
 }
 
 /** The axes that a name in brackets or in a group stands for; reported where it is no axis. */
@@ -204,7 +213,7 @@ function evaluateName(e: Expression & { kind: 'name' }, context: IndexContext): 
   }
   const meaning = meaningOf(name.text, scope, frame);
   if (meaning === undefined) {
-    reportUnknown(name, context);
+    reportUnknown(name, context, `declare it: \`size ${name.text}\``);
     return undefined;
   }
   if (meaning.kind === 'argument') {

@@ -49,6 +49,8 @@ export interface Builder {
   guardUses: number;
   /** Nodes that the definition has come to so far, functions written out. */
   nodes: number;
+  /** Whether some `where` of the definition cannot be said: then nothing is said to lie outside its bounds. */
+  open: boolean;
 }
 
 export interface Lowered {
@@ -85,8 +87,12 @@ export interface Env {
 
 export const never: Constraint = { kind: 'nonnegative', affine: affine(-1) };
 
-/** What stands for a value that has been reported, or cannot be said yet; nothing folds it away. */
-export const placeholder: Lowered = { value: constant(1), present: [], support: [] };
+/** What stands for a value that has been reported, or cannot be said yet: no constant, so that nothing is folded with it. */
+export const placeholder: Lowered = { value: { kind: 'index', affine: affine(1) }, present: [], support: [] };
+
+export function isSaid(e: Expression): boolean {
+  return e.kind !== 'index' && children(e).every(isSaid);
+}
 
 export function present(value: Expression): Lowered {
   return { value, present: [], support: [] };
@@ -183,7 +189,7 @@ export function finish(b: Builder, draft: EquationDraft): Equation {
     store: draft.store.map((index) => rewriteIndex(index, { affine: rename })),
     reducer: draft.reducer,
     value: rewriteExpression(draft.value, { affine: rename }),
-    span: draft.span,
+    span: b.context.report.placeOf(draft.span),
   };
 }
 
@@ -252,7 +258,7 @@ export function lift(b: Builder, draft: Lift): Expression {
       dtype: 'f32',
       shape,
       source: { kind: 'computed', equations: [equation] },
-      span: draft.span,
+      span: b.context.report.placeOf(draft.span),
     };
     lifted.set(key, tensor);
   }

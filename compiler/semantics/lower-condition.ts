@@ -49,12 +49,16 @@ export function splitWhere(b: Builder, condition: Expression, env: Env): Split {
   const constraints: Constraint[] = [];
   const restrictions: Restriction[] = [];
   for (const comparison of comparisonsOf(b, condition)) {
-    if (refuseValues(b, comparison, env)) continue;
+    if (refuseValues(b, comparison, env)) {
+      b.open = true;
+      continue;
+    }
     const axes = axesOf(b, comparison, env);
     if ([...axes].some((axis) => !env.bound.has(axis))) restrictions.push({ condition: comparison, axes, used: false });
     else {
       const constraint = constraintOf(b, comparison, env);
-      if (constraint !== undefined) constraints.push(constraint);
+      if (constraint === undefined) b.open = true;
+      else constraints.push(constraint);
     }
   }
   return { constraints: conjunction(b, [constraints]), restrictions };

@@ -136,7 +136,7 @@ function checkInside(b: Builder, index: Affine, extent: number, written: Express
   const beyond: Affine[] = [];
   if (max >= extent) beyond.push(subtract(index, affine(extent)));
   if (min < 0) beyond.push(subtract(affine(-1), index));
-  if (beyond.length === 0) return;
+  if (beyond.length === 0 || b.open) return;
   for (const outside of beyond) {
     const point = pointOf(b, [...env.guards, { kind: 'nonnegative', affine: outside }]);
     if (point === undefined) continue;

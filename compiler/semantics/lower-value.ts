@@ -21,6 +21,7 @@ import {
   conjunction,
   type Env,
   inlineLimit,
+  isSaid,
   type Lowered,
   lift,
   materialised,
@@ -267,6 +268,7 @@ export function bindProduct(b: Builder, e: Syntax, env: Env): BoundProduct {
     restriction.used = true;
     return constraintOf(b, restriction.condition, inner);
   });
+  if (found.includes(undefined)) b.open = true;
   const constraints = conjunction(b, [found.filter((c) => c !== undefined)]);
   return {
     env: {
@@ -320,6 +322,7 @@ export function lowerFactors(b: Builder, factors: readonly ProductFactor[], env:
       continue;
     }
     const left = product(values);
+    if (!isSaid(left) || !isSaid(right)) return placeholder;
     if (left.kind !== 'constant' || right.kind !== 'constant') {
       report.error('E0603', written.span, '`%` in a value takes sizes only');
       return placeholder;
@@ -444,6 +447,7 @@ function lowerSizeCall(b: Builder, e: Call, env: Env): Lowered {
     // All arithmetic of values is real, so that the logarithm need not be whole.
     const operand = lowerValue(b, e.arguments[0], env);
     if (operand.value.kind === 'constant') return number(b, Math.log2(operand.value.value), e.span);
+    if (!isSaid(operand.value)) return placeholder;
     report.error('E0603', e.span, '`log2` takes a size; of a value write `log(x) / log(2)`');
     return placeholder;
   }
@@ -537,7 +541,9 @@ function lowerFunction(b: Builder, e: Call, found: VisibleFunction, env: Env): L
     uses: usesIn(found),
     memo: new Map(),
   };
-  return lowerValue(b, item.body, {
+  const site = report.site;
+  report.site ??= e.span;
+  const lowered = lowerValue(b, item.body, {
     scope: env.scope,
     module,
     frame,
@@ -546,6 +552,8 @@ function lowerFunction(b: Builder, e: Call, found: VisibleFunction, env: Env): L
     restrictions: [],
     functions: [...env.functions, item],
   });
+  report.site = site;
+  return lowered;
 }
 
 /** The axes of a call for each declared one; several may be given for one. */

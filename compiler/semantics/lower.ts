@@ -21,6 +21,7 @@ import {
   conjunction,
   type Env,
   finish,
+  isSaid,
   type Lowered,
   type LoweringContext,
   never,
@@ -68,8 +69,10 @@ function lowerDefinition(tensor: TensorEntity, definition: Definition, context: 
 
   const common = conjunction(b, gathered.common);
   const indices = store as readonly Affine[];
-  checkWrites(b, definition, indices, common);
-  if (item.operator === '=') checkOnce(b, tensor, definition, common);
+  if (!b.open) {
+    checkWrites(b, definition, indices, common);
+    if (item.operator === '=') checkOnce(b, tensor, definition, common);
+  }
   const { plain, terms } = gathered;
   const drafts: Term[] = [...terms];
   if (plain.length > 0) drafts.unshift({ slots: [], reducer: 'sum', value: sum(plain), domain: [], span: item.span });
@@ -89,7 +92,7 @@ function zeroEquation(b: Builder, left: readonly number[], store: readonly Affin
 }
 
 function newBuilder(target: string, placement: Placement, scope: Scope, context: LoweringContext): Builder {
-  return { context, target, slots: [], placement, axesIn: axesOfEquation(scope), guardUses: 0, nodes: 0 };
+  return { context, target, slots: [], placement, axesIn: axesOfEquation(scope), guardUses: 0, nodes: 0, open: false };
 }
 
 function rootEnv(scope: Scope, bound: ReadonlyMap<AxisEntity, number>): Env {
@@ -280,7 +283,6 @@ export function lowerInit(tensor: TensorEntity, item: ParamItem, context: Loweri
   const real = (e: Syntax): number | undefined => {
     const placement = placeSums(e, new Set(), tensor.scope);
     const b = newBuilder(tensor.name, placement, tensor.scope, context);
-    const postponed = report.postponed;
     const errors = report.diagnostics.length;
     const { env } = bind(
       b,
@@ -288,7 +290,7 @@ export function lowerInit(tensor: TensorEntity, item: ParamItem, context: Loweri
       placement.unplaced.map(({ axis }) => axis),
     );
     const { value } = lowerValue(b, e, env);
-    if (report.diagnostics.length > errors || report.postponed !== postponed) return undefined;
+    if (report.diagnostics.length > errors || !isSaid(value)) return undefined;
     if (value.kind === 'constant') return value.value;
     report.error('E0605', e.span, `\`${report.textOf(e.span)}\` is not a number: only sizes may stand here`);
     return undefined;

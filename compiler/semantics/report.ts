@@ -8,6 +8,7 @@ import { type Code, error, warning } from '../syntax/codes.ts';
 import type { Diagnostic, Source, Span } from '../syntax/diagnostic.ts';
 import { positionOf } from '../syntax/position.ts';
 import { closest } from '../syntax/suggest.ts';
+import { prelude } from './prelude.ts';
 
 export interface Report {
   readonly diagnostics: Diagnostic[];
@@ -20,6 +21,9 @@ export interface Report {
   /** Counts work that a small file can ask for in any amount; throws `LimitError` when it is too much. */
   readonly spend: (amount: number, span: Span, what: string) => void;
   readonly textOf: (span: Span) => string;
+  /** The call of a library function whose body one is in: what is told of the body is told there. */
+  site: Span | undefined;
+  readonly placeOf: (span: Span) => Span;
   /** `line 7`, or with its file where that is another. */
   readonly lineOf: (span: Span, from: Span) => string;
 }
@@ -45,7 +49,9 @@ export function createReport(sources: () => readonly Source[]): Report {
   let suggestions = 0;
   let work = 0;
 
-  const tell = (diagnostic: Diagnostic): void => {
+  const placeOf = (span: Span): Span => (span.file === prelude.file ? (report.site ?? span) : span);
+  const tell = (given: Diagnostic): void => {
+    const diagnostic = { ...given, span: placeOf(given.span) };
     const { code, span } = diagnostic;
     const key = `${code} ${span.file} ${span.start} ${span.end}`;
     if (told.has(key) || diagnostics.length >= diagnosticLimit) return;
@@ -53,9 +59,11 @@ export function createReport(sources: () => readonly Source[]): Report {
     diagnostics.push(diagnostic);
   };
 
-  return {
+  const report: Report = {
     diagnostics,
     postponed: false,
+    site: undefined,
+    placeOf,
     error: (code, span, message, help) => tell(error(code, span, message, help)),
     warning: (code, span, message, help) => tell(warning(code, span, message, help)),
     suggest: (word, candidates) => {
@@ -65,7 +73,7 @@ export function createReport(sources: () => readonly Source[]): Report {
     },
     spend: (amount, span, what) => {
       work += amount;
-      if (work > workLimit) throw new LimitError(span, what);
+      if (work > workLimit) throw new LimitError(placeOf(span), what);
     },
     lineOf: (span, from) => {
       const source = sources().find((s) => s.file === span.file);
@@ -73,14 +81,13 @@ export function createReport(sources: () => readonly Source[]): Report {
       return span.file === from.file ? `line ${line}` : `${span.file}:${line}`;
     },
     textOf: ({ file, start, end }) => {
-      const text =
-        sources()
-          .find((source) => source.file === file)
-          ?.text.slice(start, end) ?? '';
+      const source = sources().find((s) => s.file === file) ?? prelude;
+      const text = source.file === file ? source.text.slice(start, end) : '';
       const line = text.replace(/\s+/g, ' ');
       return line.length > quoteLimit ? `${line.slice(0, quoteLimit - 1)}…` : line;
     },
   };
+  return report;
 }
 
 /** A report that nobody reads, for trying whether something would be a mistake. */

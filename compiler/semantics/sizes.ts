@@ -9,6 +9,7 @@ import type { Expression } from '../syntax/ast.ts';
 import { evaluateIndex, evaluateNumber, type IndexContext, showSize } from './arithmetic.ts';
 import { type AxisEntity, lookUp, type Scope, type SizeEntity, type SizeValue } from './model.ts';
 import type { Report } from './report.ts';
+import { usageOf } from './usage.ts';
 import { referencesIn } from './walk.ts';
 
 export interface SizeContext {
@@ -118,7 +119,7 @@ function fromDefault(size: SizeEntity, context: SizeContext): SizeValue | undefi
     size.unbound = true;
     switch (context.unbound) {
       case 'one':
-        return 1;
+        return usageOf(size.scope.instance.structure).lists.has(size.name) ? [1] : 1;
       case 'postpone':
         report.postponed = true;
         return undefined;

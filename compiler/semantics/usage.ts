@@ -6,13 +6,17 @@
  * is declared does not depend on the sizes.
  */
 import type { Expression, Identifier, Item, Structure } from '../syntax/ast.ts';
-import { referencesIn } from './walk.ts';
+import { childrenOf, referencesIn } from './walk.ts';
 
 export interface Usage {
   /** First place of each implicitly declared size, in the order of the text. */
   readonly implicit: ReadonlyMap<string, Identifier>;
   /** Sizes that are declared and never used. */
   readonly unused: readonly Identifier[];
+  /** Names that are used as lists: `ranks[l]`, `len(ranks)`. */
+  readonly lists: ReadonlySet<string>;
+  /** Every name that some item declares, whether or not it comes to be. */
+  readonly declared: ReadonlySet<string>;
 }
 
 interface Seen {
@@ -21,18 +25,34 @@ interface Seen {
   readonly used: Set<string>;
   readonly elsewhere: Set<string>;
   readonly alone: Map<string, Identifier>;
+  readonly lists: Set<string>;
 }
 
+const known = new WeakMap<Structure, Usage>();
+
 export function usageOf(structure: Structure): Usage {
-  const seen: Seen = { declared: new Set(), sizes: [], used: new Set(), elsewhere: new Set(), alone: new Map() };
+  const before = known.get(structure);
+  if (before !== undefined) return before;
+  const seen: Seen = {
+    declared: new Set(),
+    sizes: [],
+    used: new Set(),
+    elsewhere: new Set(),
+    alone: new Map(),
+    lists: new Set(),
+  };
   visitItems(structure.items, seen);
   const implicit = new Map([...seen.alone].filter(([name]) => !seen.declared.has(name) && !seen.elsewhere.has(name)));
-  return { implicit, unused: seen.sizes.filter((size) => !seen.used.has(size.text)) };
+  const unused = seen.sizes.filter((size) => !seen.used.has(size.text));
+  const usage = { implicit, unused, lists: seen.lists, declared: seen.declared };
+  known.set(structure, usage);
+  return usage;
 }
 
 function visitItems(items: readonly Item[], seen: Seen): void {
   const use = (e: Expression | undefined): void => {
     if (e === undefined) return;
+    markLists(e, seen.lists);
     for (const reference of referencesIn(e)) {
       const names = [reference.name, ...reference.members.flatMap((m) => (m.kind === 'name' ? [m.name] : []))];
       for (const { text } of names) {
@@ -63,6 +83,7 @@ function visitItems(items: readonly Item[], seen: Seen): void {
           names.forEach(declare);
           const alone = aloneIn(extent);
           if (alone !== undefined && !seen.alone.has(alone.text)) seen.alone.set(alone.text, alone);
+          markLists(extent, seen.lists);
           for (const { name } of referencesIn(extent)) seen.used.add(name.text);
         }
         break;
@@ -108,6 +129,14 @@ function visitItems(items: readonly Item[], seen: Seen): void {
         item satisfies never;
     }
   }
+}
+
+function markLists(e: Expression, lists: Set<string>): void {
+  if (e.kind === 'read') lists.add(e.reference.name.text);
+  if (e.kind === 'call' && ['len', 'sum', 'prefix'].includes(e.callee.text) && e.arguments[0]?.kind === 'name') {
+    lists.add(e.arguments[0].reference.name.text);
+  }
+  for (const child of childrenOf(e)) markLists(child, lists);
 }
 
 /** The size that alone is an axis's extent. */

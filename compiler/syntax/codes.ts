@@ -53,7 +53,6 @@ export const codes = {
   E0308: 'size out of range',
   E0309: 'broken check',
   E0310: 'axis without extent',
-  E0311: 'too many items',
   E0312: 'shape does not fit',
   E0313: 'not a size',
   // Names

@@ -186,7 +186,7 @@ describe('what they compute', () => {
 
   test('Butterfly: a product of factors', () => {
     matrix('butterfly.mlbtc', { depth: 3 }, (g) => {
-      let M = zeros(8).map((row, i) => row.map((_, j) => (i === j ? 1 : 0)));
+      let M: number[][] = zeros(8).map((row, i) => row.map((_, j) => (i === j ? 1 : 0)));
       for (let l = 0; l < 3; l++) {
         const p = 2 ** (2 - l);
         const B = zeros(8);
