@@ -72,5 +72,9 @@ test('syntax errors and others in one run; what may follow from an item that was
     y[i] = x[i] + qq
     output y
   }`;
-  expect(diagnose(text).map((d) => d.split(' ').slice(0, 2).join(' '))).toEqual(['E0106 2:12', 'E0304 3:13', 'E0401 5:19']);
+  expect(diagnose(text).map((d) => d.split(' ').slice(0, 2).join(' '))).toEqual([
+    'E0106 2:12',
+    'E0304 3:13',
+    'E0401 5:19',
+  ]);
 });
