@@ -11,7 +11,7 @@ import { childrenOf, referencesIn } from './walk.ts';
 export interface Usage {
   /** First place of each implicitly declared size, in the order of the text. */
   readonly implicit: ReadonlyMap<string, Identifier>;
-  /** Sizes that are declared and never used. */
+  /** Sizes that are declared and never used; of a `split` neither. */
   readonly unused: readonly Identifier[];
   /** Names that are used as lists: `ranks[l]`, `len(ranks)`. */
   readonly lists: ReadonlySet<string>;
@@ -21,7 +21,8 @@ export interface Usage {
 
 interface Seen {
   readonly declared: Set<string>;
-  readonly sizes: Identifier[];
+  /** The names of each binding: `split` gives two, and one cannot be left out. */
+  readonly sizes: (readonly Identifier[])[];
   readonly used: Set<string>;
   readonly elsewhere: Set<string>;
   readonly alone: Map<string, Identifier>;
@@ -43,7 +44,7 @@ export function usageOf(structure: Structure): Usage {
   };
   visitItems(structure.items, seen);
   const implicit = new Map([...seen.alone].filter(([name]) => !seen.declared.has(name) && !seen.elsewhere.has(name)));
-  const unused = seen.sizes.filter((size) => !seen.used.has(size.text));
+  const unused = seen.sizes.filter((names) => names.every((name) => !seen.used.has(name.text))).flat();
   const usage = { implicit, unused, lists: seen.lists, declared: seen.declared };
   known.set(structure, usage);
   return usage;
@@ -68,10 +69,8 @@ function visitItems(items: readonly Item[], seen: Seen): void {
     switch (item.kind) {
       case 'size':
         for (const { names, value } of item.bindings) {
-          for (const name of names) {
-            declare(name);
-            seen.sizes.push(name);
-          }
+          names.forEach(declare);
+          seen.sizes.push(names);
           use(value);
         }
         break;

@@ -270,6 +270,13 @@ describe('diagnostics of sizes', () => {
     ).toEqual(['W0201 2:13 nothing uses the size `E` | remove it']);
   });
 
+  test('of a split one size may be left unused', () => {
+    const text = (e: string) =>
+      diagnose(`size (a, b) = split(8) axis i: ${e} input x[i] y[i] = x[i] output y`, { unbound: 'one' });
+    expect(text('a')).toEqual([]);
+    expect(text('3').map((d) => d.slice(0, 11))).toEqual(['W0201 2:7 n', 'W0201 2:10 ']);
+  });
+
   test('a long chain of defaults needs no deep stack', () => {
     const n = 20_000;
     const chain = Array.from({ length: n }, (_, i) => `size a${i} = ${i + 1 < n ? `a${i + 1} + 1` : '0'}`).join('\n');
