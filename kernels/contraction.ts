@@ -46,6 +46,8 @@ export interface ContractionShape {
   readonly m: readonly number[];
   readonly n: readonly number[];
   readonly k: readonly number[];
+  /** A constraint cuts the range of the last k axis short: the k loop then runs once for each value of the others. */
+  readonly limited: boolean;
   readonly onLeft: readonly Constraint[];
   readonly onRight: readonly Constraint[];
   readonly onOutput: readonly Constraint[];
@@ -112,7 +114,7 @@ function classify(
   return classes;
 }
 
-type Unplaced = Omit<ContractionShape, 'onLeft' | 'onRight' | 'onOutput'>;
+type Unplaced = Omit<ContractionShape, 'limited' | 'onLeft' | 'onRight' | 'onOutput'>;
 
 /** The operand whose own axes reach the output's fastest one is the right one, so that stores are contiguous in n. */
 function orient(s: Unplaced): Unplaced {
@@ -156,7 +158,23 @@ function placeConstraints(s: Unplaced): ContractionShape | undefined {
     else if (within(c, s.batch, s.n, s.k)) onRight!.push(c);
     else return undefined;
   }
-  return { ...s, onLeft: onLeft!, onRight: onRight!, onOutput: onOutput! };
+  const inner = limitedAxis({ ...s, constraints: [...onLeft!, ...onRight!] });
+  const k = inner === undefined ? s.k : [...s.k.filter((axis) => axis !== inner), inner];
+  return { ...s, k, limited: inner !== undefined, onLeft: onLeft!, onRight: onRight!, onOutput: onOutput! };
+}
+
+/** The reduced axis whose range a constraint with the one axis of m or n cuts short for a whole tile. */
+function limitedAxis(
+  s: Pick<ContractionShape, 'm' | 'n' | 'k'> & { constraints: readonly Constraint[] },
+): number | undefined {
+  for (const c of s.constraints) {
+    const inner = c.affine.terms.filter((t) => s.k.includes(t.axis));
+    const other = c.affine.terms.filter((t) => !s.k.includes(t.axis));
+    const single = other.length === 1 && [s.m, s.n].some((axes) => axes.length === 1 && axes[0] === other[0]!.axis);
+    if (c.kind === 'nonnegative' && inner.length === 1 && Math.abs(inner[0]!.coefficient) === 1 && single)
+      return inner[0]!.axis;
+  }
+  return undefined;
 }
 
 const extentOf = (s: ContractionShape, axes: readonly number[]): number =>
@@ -181,14 +199,16 @@ const tiledForms: readonly ContractionTuning[] = [
   { form: 'tiled', tileM: 32, tileN: 32, tileK: 16, rows: 4, columns: 4 },
 ];
 /** Of 4×4, 8×4, 4×8 and 8×8, 8×4 was fastest on SwiftShader (1.1 GFLOP/s, 4×4: 0.6) and second on lavapipe (2.4, 4×4: 2.8). */
-const directForm: ContractionTuning = {
-  form: 'direct',
-  tileM: 32,
-  tileN: 32,
-  tileK: 1,
-  rows: 8,
-  columns: 4,
-};
+const directBlock = { rows: 8, columns: 4 };
+/** A direct workgroup covers at most so much of m and n; less where they are smaller, so that no lane idles. */
+const directTile = 32;
+
+function directForm(m: number, n: number): ContractionTuning {
+  const rows = m <= 4 ? 4 : directBlock.rows;
+  const { columns } = directBlock;
+  const covering = (size: number, block: number): number => Math.min(directTile, Math.ceil(size / block) * block);
+  return { form: 'direct', tileM: covering(m, rows), tileN: covering(n, columns), tileK: 1, rows, columns };
+}
 const wave = 132;
 
 function slabBytes(t: ContractionTuning): number {
@@ -196,8 +216,8 @@ function slabBytes(t: ContractionTuning): number {
 }
 
 export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
-  if (target.class === 'cpu') return directForm;
   const { batch, m, n } = contractionSizes(s);
+  if (target.class === 'cpu') return directForm(m, n);
   const fits = (t: ContractionTuning): boolean =>
     (t.tileM / t.rows) * (t.tileN / t.columns) <= target.limits.maxComputeInvocationsPerWorkgroup &&
     slabBytes(t) <= target.limits.maxComputeWorkgroupStorageSize;
@@ -456,13 +476,13 @@ class ContractionWriter {
   private loopRange(sizes: Sizes): string {
     const { s, tuning } = this;
     let from = '0';
-    let to = String(sizes.k);
+    let to = String(this.segment(sizes));
     const one = (axes: readonly number[]): number | undefined => (axes.length === 1 ? axes[0] : undefined);
     const sides = [
       { axis: one(s.m), start: 'tile_m', tile: tuning.tileM, size: sizes.m, constraints: s.onLeft },
       { axis: one(s.n), start: 'tile_n', tile: tuning.tileN, size: sizes.n, constraints: s.onRight },
     ];
-    const k = one(s.k);
+    const k = s.limited ? s.k.at(-1) : one(s.k);
     const reach = (c: Affine, side: (typeof sides)[number], wantMax: boolean): string | undefined => {
       const coefficient = coefficientOf(c, side.axis!);
       const atEnd = coefficient > 0 === wantMax;
@@ -482,16 +502,35 @@ class ContractionWriter {
       }
     }
     const [m, n] = [sides[0]!, sides[1]!];
-    const lines = [`let k_from = ${from};`, `var k_to = ${to};`];
+    const [first, end] = this.segment(sizes) === sizes.k ? ['k_from', 'k_to'] : ['k_first', 'k_end'];
+    const lines = [`let ${first} = ${from};`, `var ${end} = ${to};`];
     for (const c of s.onOutput) {
       if (c.kind !== 'nonnegative' || m.axis === undefined || n.axis === undefined) continue;
       if (c.affine.terms.some((t) => t.axis !== m.axis && t.axis !== n.axis)) continue;
       const parts = [reach(c.affine, m, true), reach(c.affine, n, true)].filter((p) => p !== undefined);
       if (parts.length === 0) continue;
       const text = `${parts.join(' + ')}${c.affine.constant === 0 ? '' : ` + ${c.affine.constant}`}`;
-      lines.push(`if (${text} < 0) { k_to = k_from; } // the whole tile is outside the domain`);
+      lines.push(`if (${text} < 0) { ${end} = ${first}; } // the whole tile is outside the domain`);
     }
     return lines.join('\n');
+  }
+
+  /** Length of the stretch of k over which the loop runs at once. */
+  private segment(sizes: Sizes): number {
+    return this.s.limited ? this.s.equation.axes[this.s.k.at(-1)!]!.extent : sizes.k;
+  }
+
+  /** Puts the loop over the other k axes around the loop over a segment. */
+  private overSegments(sizes: Sizes, loop: string): string {
+    const segment = this.segment(sizes);
+    if (segment === sizes.k) return loop;
+    return wgsl`
+      for (var k_base = 0; k_base < ${sizes.k}; k_base += ${segment}) {
+        let k_from = k_base + k_first;
+        let k_to = k_base + k_end;
+        ${loop}
+      }
+    `;
   }
 
   private accumulators(): string[] {
@@ -553,9 +592,7 @@ class ContractionWriter {
         ${this.accumulators()
           .map((name) => `var ${name} = vec4<f32>();`)
           .join('\n')}
-        for (var k = k_from; k < k_to; k++) {
-          ${body.join('\n')}
-        }
+        ${this.overSegments(sizes, `for (var k = k_from; k < k_to; k++) {\n${indent(body.join('\n'))}\n}`)}
         ${this.finishCalls(sizes, { m: 'first_m + i', n: 'first_n + j' })}
       }
     `;
@@ -581,20 +618,7 @@ class ContractionWriter {
     }
     const a = this.staging('a', 'left_operand', 'tile_m', tileM, sizes.m, threads, this.s.left, this.s.m);
     const b = this.staging('b', 'right_operand', 'tile_n', tileN, sizes.n, threads, this.s.right, this.s.n);
-    return wgsl`
-      // [k][m / 4] and [k][n / 4], rows padded by one against bank conflicts
-      var<workgroup> slab_a: array<vec4<f32>, ${slab(tileM)}>;
-      var<workgroup> slab_b: array<vec4<f32>, ${slab(tileN)}>;
-
-      @compute @workgroup_size(${threads})
-      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        ${head}
-        let lane_m = i32(lane) / ${threadsN};
-        let lane_n = i32(lane) % ${threadsN};
-        ${this.accumulators()
-          .map((name) => `var ${name} = vec4<f32>();`)
-          .join('\n')}
-        ${[...a.registers, ...b.registers].join('\n')}
+    const loop = wgsl`
         var k0 = k_from;
         ${a.fetch}
         ${b.fetch}
@@ -612,6 +636,22 @@ class ContractionWriter {
           }
           workgroupBarrier();
         }
+    `;
+    return wgsl`
+      // [k][m / 4] and [k][n / 4], rows padded by one against bank conflicts
+      var<workgroup> slab_a: array<vec4<f32>, ${slab(tileM)}>;
+      var<workgroup> slab_b: array<vec4<f32>, ${slab(tileN)}>;
+
+      @compute @workgroup_size(${threads})
+      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        ${head}
+        let lane_m = i32(lane) / ${threadsN};
+        let lane_n = i32(lane) % ${threadsN};
+        ${this.accumulators()
+          .map((name) => `var ${name} = vec4<f32>();`)
+          .join('\n')}
+        ${[...a.registers, ...b.registers].join('\n')}
+        ${this.overSegments(sizes, loop)}
         ${this.finishCalls(sizes, {
           m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
           n: `tile_n + (j / 4 * ${threadsN} + lane_n) * 4 + j % 4`,

@@ -30,7 +30,7 @@ import { dependencies, equationsOf, readTensors, reducedAxes, storeAxes, tensorM
 import { loads } from '../ir/expression.ts';
 import type { Affine, Equation, Load, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
-import { isPointwise, plainAxes } from './normalise.ts';
+import { isPointwise, plainAxes } from './plain.ts';
 
 /** Sequential work a thread of a shared loop kernel may do in all: more would leave a GPU waiting for its slowest thread. */
 const sharedLoopPoints = 4096;
@@ -288,7 +288,6 @@ class Grouping {
 
   /** The tensor as one more statement of a row kernel, if it keeps to the kernel's rows. */
   private asStatementOf(kernel: RowKernel, tensor: Tensor, equation: Equation): RowStatement | undefined {
-    const reduces = kernel.statements.filter((s) => s.kind === 'reduce');
     const related = readTensors(equation).some((name) =>
       kernel.statements.some((s) => s.tensor === name || readTensors(s.equation).includes(name)),
     );
@@ -300,19 +299,29 @@ class Grouping {
       return this.keepsToRows(kernel, reduce) ? reduce : undefined;
     }
     if (!isPointwise(equation, tensor.shape)) return undefined;
-    const anchor = loads(equation.value).find((l) => reduces.some((s) => s.tensor === l.tensor));
-    const rowAxes = anchor?.indices.map((i) => (i.kind === 'affine' ? asAxis(i) : undefined));
-    if (!rowAxes || rowAxes.some((axis, d) => axis === undefined || equation.axes[axis]!.extent !== kernel.rows[d]))
-      return undefined;
-    if (new Set(rowAxes).size !== rowAxes.length) return undefined;
+    const rowAxes = this.rowAxesOfMap(kernel, equation);
+    if (!rowAxes) return undefined;
     const statement: RowStatement = {
       kind: 'map',
       tensor: tensor.name,
       equation,
-      rowAxes: rowAxes as number[],
+      rowAxes,
       stored: true,
     };
     return this.keepsToRows(kernel, statement) ? statement : undefined;
+  }
+
+  /** The axes of a pointwise equation that are the kernel's rows, as something that the kernel makes is read there. */
+  private rowAxesOfMap(kernel: RowKernel, equation: Equation): readonly number[] | undefined {
+    for (const l of loads(equation.value)) {
+      const maker = kernel.statements.find((s) => s.tensor === l.tensor);
+      if (!maker) continue;
+      const axes = l.indices.map((i) => (i.kind === 'affine' ? asAxis(i) : undefined));
+      const rows = maker.kind === 'reduce' ? axes : rowDimensions(maker).map((d) => (d < 0 ? undefined : axes[d]));
+      const fits = rows.every((axis, d) => axis !== undefined && equation.axes[axis]!.extent === kernel.rows[d]);
+      if (fits && rows.length === kernel.rows.length && new Set(rows).size === rows.length) return rows as number[];
+    }
+    return undefined;
   }
 
   /** What the kernel itself makes is read in the statement's own row only. */
@@ -323,10 +332,7 @@ class Grouping {
       if (!maker) return true;
       const axes = l.indices.map((i) => (i.kind === 'affine' ? asAxis(i) : undefined));
       if (maker.kind === 'reduce') return axes.every((axis, d) => axis === statement.rowAxes[d]);
-      return maker.rowAxes.every((makerAxis, d) => {
-        const dimension = maker.equation.store.findIndex((i) => i.kind === 'affine' && asAxis(i) === makerAxis);
-        return dimension >= 0 && axes[dimension] === statement.rowAxes[d];
-      });
+      return rowDimensions(maker).every((dimension, d) => dimension >= 0 && axes[dimension] === statement.rowAxes[d]);
     });
   }
 
@@ -348,6 +354,11 @@ class Grouping {
     }
     return false;
   }
+}
+
+/** The dimensions of a map statement's tensor that run over the rows; -1 where there is none. */
+function rowDimensions(maker: RowStatement): readonly number[] {
+  return maker.rowAxes.map((row) => maker.equation.store.findIndex((i) => i.kind === 'affine' && asAxis(i) === row));
 }
 
 function sameShape(a: readonly number[], b: readonly number[]): boolean {

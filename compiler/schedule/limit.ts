@@ -1,0 +1,125 @@
+/**
+ * Domains that follow from other tensors' domains; both make kernels skip whole tiles.
+ *
+ *   zeros:   O += A·v, A = 0 beyond u <= t                       →   O += A·v where u <= t
+ *   demand:  S = q·k, and all that reads S reads it at u <= t    →   S = q·k where u <= t
+ *
+ * The second changes elements that nobody reads, so it is not for outputs.
+ */
+import { axisIndex, equalAffine, substitute } from '../ir/affine.ts';
+import { dependencies, equationsOf, reducedAxes } from '../ir/equation.ts';
+import { gatheredTensors, loads, rewriteConstraint } from '../ir/expression.ts';
+import type { Affine, Constraint, Equation, Program, Tensor } from '../ir/program.ts';
+import { plainAxes } from './plain.ts';
+
+/** Adds to a product's domain what limits the nonzero elements of its factors. */
+export function limitToNonzero(equation: Equation, known: ReadonlyMap<string, Tensor>): Equation {
+  if (equation.reducer !== 'sum' || equation.value.kind !== 'product' || reducedAxes(equation).length === 0)
+    return equation;
+  const domain = [...equation.domain];
+  for (const factor of equation.value.factors) {
+    if (factor.kind !== 'load') continue;
+    for (const constraint of nonzeroWithin(known.get(factor.tensor))) {
+      if (factor.indices.some((i) => i.kind !== 'affine')) continue;
+      const mapped = {
+        kind: constraint.kind,
+        affine: substitute(constraint.affine, (d) => factor.indices[d] as Affine),
+      };
+      if (!domain.some((c) => c.kind === mapped.kind && equalAffine(c.affine, mapped.affine))) domain.push(mapped);
+    }
+  }
+  return domain.length === equation.domain.length ? equation : { ...equation, domain };
+}
+
+/** Constraints on a tensor's indices outside which it is 0; axis d of the result is dimension d. */
+function nonzeroWithin(tensor: Tensor | undefined): readonly Constraint[] {
+  if (tensor?.source.kind !== 'computed' || tensor.source.equations.length !== 1) return [];
+  const [equation] = tensor.source.equations as [Equation];
+  const plain = plainAxes(equation, tensor.shape);
+  if (!plain) return [];
+  const { value } = equation;
+  // A logsumexp over zeros is no zero.
+  const chosen =
+    equation.reducer !== 'logsumexp' &&
+    value.kind === 'select' &&
+    value.condition.kind === 'domain' &&
+    isZero(value.otherwise)
+      ? value.condition.constraints
+      : [];
+  const onto = (a: Affine): Affine => substitute(a, (axis) => axisIndex(plain.indexOf(axis)));
+  return [...equation.domain, ...chosen]
+    .filter((c) => c.kind === 'nonnegative' && c.affine.terms.every((t) => plain.includes(t.axis)))
+    .map((c) => rewriteConstraint(c, { affine: onto }));
+}
+
+function isZero(e: Equation['value']): boolean {
+  return e.kind === 'constant' && e.value === 0;
+}
+
+/** Restricts tensors to the elements that are read. */
+export function limitToDemand(program: Program): Program {
+  const kept = new Set([...program.outputs, ...program.updates.map((u) => u.next)]);
+  for (const { source } of program.tensors) {
+    if (source.kind === 'view') kept.add(source.base);
+    if (source.kind === 'concat') for (const part of source.parts) kept.add(part.tensor);
+  }
+  const demands = new Map<string, readonly Constraint[]>();
+  const tensors = [...program.tensors].reverse().map((tensor) => {
+    const demand = kept.has(tensor.name) ? [] : (demands.get(tensor.name) ?? []);
+    const limited = demand.length === 0 ? tensor : withDomain(tensor, demand);
+    const read = demandsOf(limited);
+    for (const name of dependencies(limited)) {
+      const before = demands.get(name);
+      const own = read.get(name) ?? [];
+      demands.set(name, before === undefined ? own : before.filter((c) => has(own, c)));
+    }
+    return limited;
+  });
+  return { ...program, tensors: tensors.reverse() };
+}
+
+function has(constraints: readonly Constraint[], c: Constraint): boolean {
+  return constraints.some((other) => other.kind === c.kind && equalAffine(other.affine, c.affine));
+}
+
+/** Constraints on each read tensor's dimensions that hold at every read of it. */
+function demandsOf(tensor: Tensor): ReadonlyMap<string, readonly Constraint[]> {
+  const result = new Map<string, readonly Constraint[]>();
+  const gathers = new Set<string>();
+  for (const equation of equationsOf(tensor)) {
+    for (const name of equation.store.flatMap(gatheredTensors)) gathers.add(name);
+    for (const l of loads(equation.value)) {
+      for (const name of l.indices.flatMap(gatheredTensors)) gathers.add(name);
+      const dimensions = new Map<number, number>();
+      l.indices.forEach((index, d) => {
+        if (
+          index.kind === 'affine' &&
+          index.constant === 0 &&
+          index.terms.length === 1 &&
+          index.terms[0]!.coefficient === 1
+        )
+          dimensions.set(index.terms[0]!.axis, d);
+      });
+      const here = equation.domain
+        .filter((c) => c.affine.terms.every((t) => dimensions.has(t.axis)))
+        .map((c) => rewriteConstraint(c, { affine: (a) => substitute(a, (axis) => axisIndex(dimensions.get(axis)!)) }));
+      const before = result.get(l.tensor);
+      result.set(l.tensor, before === undefined ? here : before.filter((c) => has(here, c)));
+    }
+  }
+  for (const name of gathers) result.set(name, []);
+  return result;
+}
+
+function withDomain(tensor: Tensor, demand: readonly Constraint[]): Tensor {
+  if (tensor.source.kind !== 'computed') return tensor;
+  const equations = tensor.source.equations.map((equation): Equation => {
+    const plain = plainAxes(equation, tensor.shape);
+    if (!plain || plain.some((axis) => axis === undefined)) return equation;
+    const mapped = demand.map((c) =>
+      rewriteConstraint(c, { affine: (a) => substitute(a, (d) => axisIndex(plain[d]!)) }),
+    );
+    return { ...equation, domain: [...equation.domain, ...mapped.filter((c) => !has(equation.domain, c))] };
+  });
+  return { ...tensor, source: { kind: 'computed', equations } };
+}

@@ -1,0 +1,149 @@
+/**
+ * Long sums for few results are made in pieces, so that a GPU has enough to do:
+ *
+ *   w[i] = Σ_n …   →   p[s, i] = Σ_{n in piece s} …;  w[i] = Σ_s p[s, i]
+ *
+ * The pieces are added in a fixed order, so the result has the same bits every time.
+ */
+import { contractionShape, contractionSizes, worthTiling } from '../../kernels/contraction.ts';
+import { strides } from '../../kernels/scalar.ts';
+import { add, affine, axisIndex, coefficientOf, range, scale, substitute } from '../ir/affine.ts';
+import { reducedAxes, storeAxes } from '../ir/equation.ts';
+import { load, loads, rewriteConstraint, rewriteExpression, rewriteIndex } from '../ir/expression.ts';
+import type { Affine, Axis, Equation, Tensor } from '../ir/program.ts';
+import { elementCount } from '../ir/program.ts';
+
+/** Partial sums are worth a second kernel from here on (sums this long, or longer, on a GPU). */
+const longSum = 1024;
+/** Workgroups (contraction) and threads (other sums) that fill an H100: two waves over 132 multiprocessors. */
+const enoughGroups = 264;
+const enoughThreads = 16384;
+/** A piece is at least so long. */
+const leastPiece = 64;
+
+export function splitLongSum(
+  equation: Equation,
+  tensor: Tensor,
+  position: number,
+  known: ReadonlyMap<string, Tensor>,
+): { partial: Tensor; rest: Equation } | undefined {
+  if (equation.reducer !== 'sum' || equation.store.some((i) => i.kind === 'gather')) return undefined;
+  const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis]!.extent > 1);
+  const length = elementCount(reduced.map((axis) => equation.axes[axis]!.extent));
+  if (length < longSum) return undefined;
+  const stored = storeAxes(equation).filter((axis) => equation.axes[axis]!.extent > 1);
+  const results = elementCount(stored.map((axis) => equation.axes[axis]!.extent));
+  const layouts = (name: string): { shape: readonly number[]; dtype: 'f32'; slot: string } => ({
+    shape: known.get(name)!.shape,
+    dtype: 'f32',
+    slot: name,
+  });
+  const contraction = contractionShape(equation, layouts, tensor.shape);
+  const tiled = contraction !== undefined && worthTiling(contraction);
+  let pieces = 1;
+  if (tiled) {
+    const { batch, m, n } = contractionSizes(contraction);
+    pieces = enoughGroups / (Math.ceil(m / 64) * Math.ceil(n / 64) * batch);
+  } else {
+    if (isContiguousSum(equation, reduced, known) && length <= 16 * longSum) return undefined;
+    pieces = enoughThreads / results;
+  }
+  pieces = Math.min(Math.floor(pieces), Math.floor(length / leastPiece));
+  if (pieces < 2 || !storesInsideAlone(equation, tensor.shape, stored)) return undefined;
+  const cut = chooseCut(equation, reduced, pieces);
+  if (!cut) return undefined;
+  return makePieces(equation, tensor, position, stored, cut);
+}
+
+/** Sums whose points lie side by side in memory are done by one workgroup a result, without pieces. */
+function isContiguousSum(equation: Equation, reduced: readonly number[], known: ReadonlyMap<string, Tensor>): boolean {
+  return loads(equation.value).every((l) => {
+    const stride = strides(known.get(l.tensor)!.shape);
+    const flat = l.indices.reduce<Affine>(
+      (a, index, d) => (index.kind === 'affine' ? add(a, scale(index, stride[d]!)) : a),
+      affine(0),
+    );
+    return flat.terms.length === 0 || reduced.some((axis) => coefficientOf(flat, axis) === 1);
+  });
+}
+
+/** Whether the stored axes alone keep the store inside the tensor: the pieces are added without the reduced axes' constraints. */
+function storesInsideAlone(equation: Equation, shape: readonly number[], stored: readonly number[]): boolean {
+  const fits = equation.store.every((index, d) => {
+    if (index.kind !== 'affine') return false;
+    const { min, max } = range(index, equation.axes);
+    return min >= 0 && max < shape[d]!;
+  });
+  return fits || equation.domain.every((c) => c.affine.terms.every((t) => stored.includes(t.axis)));
+}
+
+/** The reduced axis to cut and into how many equal pieces: the most pieces up to `wanted`. */
+function chooseCut(
+  equation: Equation,
+  reduced: readonly number[],
+  wanted: number,
+): { axis: number; pieces: number } | undefined {
+  let best: { axis: number; pieces: number } | undefined;
+  for (const axis of reduced) {
+    const { extent } = equation.axes[axis]!;
+    for (let pieces = Math.min(wanted, extent); pieces >= 2; pieces--) {
+      if (extent % pieces !== 0) continue;
+      if (!best || pieces > best.pieces) best = { axis, pieces };
+      break;
+    }
+  }
+  return best;
+}
+
+function makePieces(
+  equation: Equation,
+  tensor: Tensor,
+  position: number,
+  stored: readonly number[],
+  cut: { axis: number; pieces: number },
+): { partial: Tensor; rest: Equation } {
+  const { axes } = equation;
+  const whole = axes[cut.axis]!;
+  const length = whole.extent / cut.pieces;
+  const piece = axes.length;
+  const newAxes: Axis[] = [...axes, { name: 'piece', extent: cut.pieces }];
+  newAxes[cut.axis] = { name: whole.name, extent: length };
+  const rewrite = {
+    affine: (a: Affine): Affine =>
+      substitute(a, (axis) =>
+        axis === cut.axis
+          ? affine(0, [
+              { axis: piece, coefficient: length },
+              { axis, coefficient: 1 },
+            ])
+          : axisIndex(axis),
+      ),
+  };
+  const name = `${tensor.name}~pieces${position === 0 ? '' : position}`;
+  const partialEquation: Equation = {
+    ...equation,
+    axes: newAxes,
+    domain: equation.domain.map((c) => rewriteConstraint(c, rewrite)),
+    store: [axisIndex(piece), ...stored.map(axisIndex)],
+    value: rewriteExpression(equation.value, rewrite),
+  };
+  const partial: Tensor = {
+    name,
+    dtype: 'f32',
+    shape: [cut.pieces, ...stored.map((axis) => axes[axis]!.extent)],
+    source: { kind: 'computed', equations: [partialEquation] },
+  };
+  const restAxes: Axis[] = [...stored.map((axis) => axes[axis]!), { name: 'piece', extent: cut.pieces }];
+  const place = (axis: number): Affine => (stored.includes(axis) ? axisIndex(stored.indexOf(axis)) : affine(0));
+  const rest: Equation = {
+    axes: restAxes,
+    domain: equation.domain
+      .filter((c) => c.affine.terms.every((t) => stored.includes(t.axis)))
+      .map((c) => rewriteConstraint(c, { affine: (a) => substitute(a, place) })),
+    store: equation.store.map((index) => rewriteIndex(index, { affine: (a) => substitute(a, place) })),
+    reducer: 'sum',
+    value: load(name, [axisIndex(stored.length), ...stored.map((_, i) => axisIndex(i))]),
+    ...(equation.span ? { span: equation.span } : {}),
+  };
+  return { partial, rest };
+}

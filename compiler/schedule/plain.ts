@@ -1,0 +1,24 @@
+/** Equations that store to one element a point of some of their axes, in the tensor's own order: the plain case. */
+import { asAxis } from '../ir/affine.ts';
+import { reducedAxes } from '../ir/equation.ts';
+import type { Equation } from '../ir/program.ts';
+
+/** One distinct axis of full extent for every dimension; extents of 1 may be the number 0. */
+export function plainAxes(equation: Equation, shape: readonly number[]): readonly (number | undefined)[] | undefined {
+  const axes: (number | undefined)[] = [];
+  for (const [d, index] of equation.store.entries()) {
+    if (index.kind !== 'affine') return undefined;
+    const axis = asAxis(index);
+    if (axis === undefined) {
+      if (shape[d] !== 1 || index.terms.length > 0) return undefined;
+    } else if (axes.includes(axis) || equation.axes[axis]!.extent !== shape[d]) return undefined;
+    axes.push(axis);
+  }
+  return axes;
+}
+
+/** No reduced axis (of extent above 1) and a plain store. */
+export function isPointwise(equation: Equation, shape: readonly number[]): boolean {
+  if (equation.reducer === 'logsumexp' || !plainAxes(equation, shape)) return false;
+  return reducedAxes(equation).every((axis) => equation.axes[axis]!.extent === 1);
+}
