@@ -19,6 +19,7 @@ const series = [
   { name: 'averaging', color: '#8c6d31', dash: [2, 3], width: 2 },
   { name: 'zero', color: '#636363', dash: [2, 2], width: 1.6 },
 ] as const;
+const heldOut = series[2];
 type SeriesName = (typeof series)[number]['name'];
 
 interface ChartPoint {
@@ -97,14 +98,6 @@ function chart(
     background: 'white',
     title: { text: title, subtitle, anchor: 'start', offset: 14 },
     data: { values: points.map((point) => ({ ...point, y: point.y > 0 ? point.y : farBelow })) },
-    layer: [
-      { mark: { type: 'line', clip: true } },
-      // A single evaluation would be a line without length.
-      {
-        transform: [{ filter: `datum.series === 'held-out prompts'` }],
-        mark: { type: 'point', filled: true, size: 55, clip: true },
-      },
-    ],
     encoding: {
       x: {
         field: 'x',
@@ -118,24 +111,36 @@ function chart(
         scale: { type: 'log', domain: [yMin, yMax], nice: false },
         axis: { title: axes.y, gridColor: '#ececec', tickCount: 6, format: '~g' },
       },
-      color: {
-        field: 'series',
-        type: 'nominal',
-        scale: scaleOf(shown.map(({ color }) => color)),
-        legend: { title: null },
-      },
-      strokeDash: {
-        field: 'series',
-        type: 'nominal',
-        scale: scaleOf(shown.map(({ dash }) => [...dash])),
-        legend: { title: null },
-      },
-      strokeWidth: {
-        condition: shown.map(({ name, width }) => ({ test: `datum.series === '${name}'`, value: width })),
-        value: 2,
-      },
-      detail: { field: 'series', type: 'nominal' },
     },
+    layer: [
+      {
+        mark: { type: 'line', clip: true },
+        encoding: {
+          color: {
+            field: 'series',
+            type: 'nominal',
+            scale: scaleOf(shown.map(({ color }) => color)),
+            legend: { title: null },
+          },
+          strokeDash: {
+            field: 'series',
+            type: 'nominal',
+            scale: scaleOf(shown.map(({ dash }) => [...dash])),
+            legend: { title: null },
+          },
+          strokeWidth: {
+            condition: shown.map(({ name, width }) => ({ test: `datum.series === '${name}'`, value: width })),
+            value: 2,
+          },
+          detail: { field: 'series', type: 'nominal' },
+        },
+      },
+      // A single evaluation would be a line without length.
+      {
+        transform: [{ filter: `datum.series === '${heldOut.name}'` }],
+        mark: { type: 'point', filled: true, size: 60, opacity: 1, clip: true, color: heldOut.color },
+      },
+    ],
     config: {
       font: fontFamily,
       title: { fontSize: 20, subtitleFontSize: 14, subtitleColor: '#555', subtitlePadding: 6, fontWeight: 'bold' },
@@ -162,9 +167,9 @@ interface Point {
   readonly y: number;
 }
 
-/** Running geometric mean over about a fiftieth of the curve, so that it sits in the middle of a logarithmic axis. */
+/** Running geometric mean over about a twenty-fifth of the curve, so that it sits in the middle of a logarithmic axis. */
 function smoothed(points: readonly Point[]): readonly Point[] {
-  const half = Math.floor(points.length / 100);
+  const half = Math.floor(points.length / 50);
   if (half === 0) return points;
   return points.map(({ x }, i) => {
     const near = points.slice(Math.max(0, i - half), i + half + 1);
