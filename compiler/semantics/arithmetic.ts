@@ -8,29 +8,16 @@
  */
 import { add, affine, isConstant, scale } from '../ir/affine.ts';
 import type { Affine } from '../ir/program.ts';
-import type { ComparisonOperator, Expression, Identifier } from '../syntax/ast.ts';
+import type { Expression } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
-import { type AxisEntity, type Entity, kindName, lookUp, type Scope, visibleNames } from './model.ts';
-import type { Report } from './report.ts';
+import { type AxisEntity, kindName, type Scope } from './model.ts';
+import { type Frame, meaningOf, reportUnknown } from './names.ts';
+import { evaluateCall } from './size-functions.ts';
 import { axisExtent, type SizeContext, sizeValue } from './sizes.ts';
-import { usageOf } from './usage.ts';
-import { referencesIn } from './walk.ts';
 
 export interface List {
   readonly kind: 'list';
   readonly values: readonly number[];
-}
-
-/** What stands for the names of a function's body: the arguments and axes of the call. */
-export interface Frame {
-  readonly parameters: ReadonlyMap<string, Argument>;
-  readonly axes: ReadonlyMap<string, readonly AxisEntity[]>;
-}
-
-export interface Argument {
-  readonly expression: Expression;
-  readonly scope: Scope;
-  readonly frame: Frame | undefined;
 }
 
 export interface IndexContext extends SizeContext {
@@ -40,75 +27,6 @@ export interface IndexContext extends SizeContext {
   readonly axisIndex: ((axis: AxisEntity) => Affine) | undefined;
   /** What is being written: `a size`, `an index`, `a condition`. */
   readonly what: string;
-}
-
-export type Meaning =
-  | { readonly kind: 'entity'; readonly entity: Entity }
-  | { readonly kind: 'argument'; readonly argument: Argument }
-  | { readonly kind: 'axes'; readonly axes: readonly AxisEntity[] };
-
-/** What a bare name means here, or undefined with nothing said. */
-export function meaningOf(name: string, scope: Scope, frame: Frame | undefined): Meaning | undefined {
-  if (frame !== undefined) {
-    const argument = frame.parameters.get(name);
-    if (argument !== undefined) return { kind: 'argument', argument };
-    const axes = frame.axes.get(name);
-    return axes === undefined ? undefined : { kind: 'axes', axes };
-  }
-  const entity = lookUp(scope, name);
-  return entity === undefined ? undefined : { kind: 'entity', entity };
-}
-
-export function namesInReach(scope: Scope, frame: Frame | undefined): Iterable<string> {
-  return frame === undefined ? visibleNames(scope) : [...frame.parameters.keys(), ...frame.axes.keys()];
-}
-
-export function reportUnknown(
-  name: Identifier,
-  context: { scope: Scope; frame: Frame | undefined; report: Report },
-  help?: string,
-): void {
-  const { scope, frame, report } = context;
-  const near = report.suggest(name.text, namesInReach(scope, frame));
-  if (frame !== undefined) {
-    const message = `\`${name.text}\` is not known in this function: only its parameters and axes are`;
-    report.error('E0401', name.span, message, near);
-  } else if (usageOf(scope.instance.structure).declared.has(name.text)) {
-    const message =
-      `\`${name.text}\` is not known here: what declares it stands in a level that this is not in or that ` +
-      'has no iterations, or in a branch that is not taken';
-    report.error('E0401', name.span, message);
-  } else report.error('E0401', name.span, `\`${name.text}\` is not known here`, near ?? help);
-}
-
-/** The axes that a name in brackets or in a group stands for; reported where it is no axis. */
-export function axesNamed(
-  name: Identifier,
-  context: { scope: Scope; frame: Frame | undefined; report: Report },
-): readonly AxisEntity[] | undefined {
-  const meaning = meaningOf(name.text, context.scope, context.frame);
-  if (meaning === undefined) {
-    reportUnknown(name, context);
-    return undefined;
-  }
-  if (meaning.kind === 'axes') return meaning.axes;
-  if (meaning.kind === 'entity') {
-    if (meaning.entity.kind === 'axis') return [meaning.entity];
-    if (meaning.entity.kind === 'postponed') {
-      context.report.postponed = true;
-      return undefined;
-    }
-    context.report.error('E0402', name.span, `\`${name.text}\` is ${kindName(meaning.entity)}, not an axis`);
-    return undefined;
-  }
-  context.report.error('E0402', name.span, `\`${name.text}\` is a parameter of the function, not an axis`);
-  return undefined;
-}
-
-const sizeFunctions: readonly string[] = ['len', 'sum', 'prefix', 'min', 'max', 'sqrt', 'log2'];
-
-export function isSizeFunction(name: string): boolean {
-  return sizeFunctions.includes(name);
 }
 
 export function evaluateIndex(e: Expression, context: IndexContext): Affine | List | undefined {
@@ -337,193 +255,6 @@ function multiply(a: Affine, operator: '*' | '/' | '%', b: Affine): Affine | 'in
     a.constant / divisor,
     a.terms.map(({ axis, coefficient }) => ({ axis, coefficient: coefficient / divisor })),
   );
-}
-
-function evaluateCall(e: Expression & { kind: 'call' }, context: IndexContext): Affine | undefined {
-  const { report, what } = context;
-  const { text: name, span } = e.callee;
-  if (!isSizeFunction(name) || e.axes !== undefined || e.every) {
-    const near = report.suggest(name, sizeFunctions);
-    const message = isSizeFunction(name)
-      ? `\`${name}\` takes no axes in ${what}`
-      : name === 'split'
-        ? '`split` gives two numbers, and stands only in `size (a, b) = split(D)`'
-        : `\`${name}\` cannot stand in ${what}`;
-    report.error('E0407', span, message, near ?? `functions of sizes are ${sizeFunctions.join(', ')}`);
-    return undefined;
-  }
-  const given = e.arguments.map((argument) => evaluateIndex(argument, context));
-  const counts: Record<string, readonly [number, number]> = {
-    len: [1, 1],
-    sum: [1, 1],
-    prefix: [2, 2],
-    min: [1, Number.POSITIVE_INFINITY],
-    max: [1, Number.POSITIVE_INFINITY],
-    sqrt: [1, 1],
-    log2: [1, 1],
-  };
-  const [least, most] = counts[name];
-  if (given.length < least || given.length > most) {
-    const takes = most > least ? `at least ${least}` : String(least);
-    report.error(
-      'E0408',
-      e.span,
-      `\`${name}\` takes ${takes} argument${takes === '1' ? '' : 's'}, not ${given.length}`,
-    );
-    return undefined;
-  }
-  if (given.includes(undefined)) return undefined;
-  const values = (given as (Affine | List)[]).map((value) => {
-    if (value.kind === 'list') return value.values;
-    return isConstant(value) ? value.constant : undefined;
-  });
-  const axisAt = values.indexOf(undefined);
-  if (axisAt >= 0) {
-    const written = report.textOf(e.arguments[axisAt].span);
-    report.error('E0502', e.arguments[axisAt].span, `\`${written}\` depends on an axis, and \`${name}\` takes sizes`);
-    return undefined;
-  }
-  return apply(e, name, values as (number | readonly number[])[], context);
-}
-
-function apply(
-  e: Expression & { kind: 'call' },
-  name: string,
-  values: readonly (number | readonly number[])[],
-  context: IndexContext,
-): Affine | undefined {
-  const { report } = context;
-  const written = report.textOf(e.span);
-  const wants = (position: number, kind: 'list' | 'number'): boolean => {
-    if ((typeof values[position] === 'number') === (kind === 'number')) return true;
-    const argument = e.arguments[position];
-    report.error(
-      'E0306',
-      argument.span,
-      `\`${report.textOf(argument.span)}\` is not a ${kind}, which \`${name}\` takes`,
-    );
-    return false;
-  };
-  switch (name) {
-    case 'len':
-      return wants(0, 'list') ? affine((values[0] as readonly number[]).length) : undefined;
-    case 'sum':
-      return wants(0, 'list') ? affine(total(values[0] as readonly number[])) : undefined;
-    case 'prefix': {
-      if (!wants(0, 'list') || !wants(1, 'number')) return undefined;
-      const [list, count] = values as [readonly number[], number];
-      if (count >= 0 && count <= list.length) return affine(total(list.slice(0, count)));
-      report.error('E0307', e.span, `\`${written}\` sums the first ${count} of ${list.length} entries`);
-      return undefined;
-    }
-    case 'min':
-    case 'max': {
-      const single = values.length === 1;
-      if (!values.every((_, i) => wants(i, single ? 'list' : 'number'))) return undefined;
-      const numbers = (single ? values[0] : values) as readonly number[];
-      if (numbers.length > 0)
-        return affine(numbers.reduce((a, b) => (name === 'min' ? Math.min(a, b) : Math.max(a, b))));
-      report.error('E0305', e.span, `\`${written}\` is of an empty list`);
-      return undefined;
-    }
-    case 'sqrt':
-    case 'log2': {
-      if (!wants(0, 'number')) return undefined;
-      const value = values[0] as number;
-      const root = Math.round(name === 'sqrt' ? Math.sqrt(value) : Math.log2(value));
-      if (value >= (name === 'sqrt' ? 0 : 1) && (name === 'sqrt' ? root * root : 2 ** root) === value)
-        return affine(root);
-      const what = name === 'sqrt' ? 'a square number' : 'a power of two';
-      report.error('E0305', e.span, `\`${written}\`: ${value} is not ${what}`);
-      return undefined;
-    }
-    default:
-      return undefined;
-  }
-}
-
-function total(numbers: readonly number[]): number {
-  return numbers.reduce((a, b) => a + b, 0);
-}
-
-export interface Verdict {
-  readonly holds: boolean;
-  /** Of the comparison that fails: both sides with their values. */
-  readonly why: string;
-}
-
-/** A condition on sizes, of `check` and `if`. */
-export function evaluateCondition(e: Expression, context: IndexContext): Verdict | undefined {
-  const { report } = context;
-  switch (e.kind) {
-    case 'paren':
-      return evaluateCondition(e.inner, context);
-    case 'and': {
-      const verdicts = e.operands.map((operand) => evaluateCondition(operand, context));
-      const broken = verdicts.find((v) => v !== undefined && !v.holds);
-      if (broken !== undefined) return broken;
-      return verdicts.includes(undefined) ? undefined : { holds: true, why: '' };
-    }
-    case 'compare': {
-      const left = evaluateNumber(e.left, context);
-      const right = evaluateNumber(e.right, context);
-      if (left === undefined || right === undefined) return undefined;
-      const shown = [valued(e.left, left, report), valued(e.right, right, report)].filter((s) => s !== '');
-      const sizes = sizesIn(e, context).filter((s) => !shown.includes(s));
-      const why = `\`${report.textOf(e.span)}\` does not hold: ${[...shown, ...sizes].join(', ')}`;
-      return { holds: compare(left, e.operator, right), why };
-    }
-    default: {
-      evaluateIndex(e, context);
-      report.error(
-        'E0602',
-        e.span,
-        `\`${report.textOf(e.span)}\` is not a comparison`,
-        `write \`${report.textOf(e.span)} != 0\``,
-      );
-      return undefined;
-    }
-  }
-}
-
-function valued(e: Expression, value: number, report: Report): string {
-  const text = report.textOf(e.span);
-  return text === String(value) ? '' : `${text} = ${value}`;
-}
-
-/** `D = 64`, `ranks = [8, 8]` of the sizes that stand in an expression. */
-function sizesIn(e: Expression, context: IndexContext): readonly string[] {
-  const shown = new Set<string>();
-  for (const { name } of referencesIn(e)) {
-    const entity = lookUp(context.scope, name.text);
-    if (entity?.kind !== 'size') continue;
-    const value = sizeValue(entity, context);
-    if (value !== undefined) shown.add(`${name.text} = ${showSize(value)}`);
-  }
-  return [...shown];
-}
-
-export function showSize(value: number | readonly number[]): string {
-  return typeof value === 'number' ? String(value) : `[${value.join(', ')}]`;
-}
-
-export function compare(left: number, operator: ComparisonOperator, right: number): boolean {
-  switch (operator) {
-    case '<':
-      return left < right;
-    case '<=':
-      return left <= right;
-    case '>':
-      return left > right;
-    case '>=':
-      return left >= right;
-    case '==':
-      return left === right;
-    case '!=':
-      return left !== right;
-    default:
-      return operator satisfies never;
-  }
 }
 
 /** `(k p q)`: row-major through the axes; undefined where an extent is not known. */

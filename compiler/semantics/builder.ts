@@ -25,10 +25,10 @@ import { equationKey } from '../ir/hash.ts';
 import type { Affine, Axis, Constraint, Equation, Expression, Index, Reducer, Tensor } from '../ir/program.ts';
 import type { FunctionItem, Expression as Syntax } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
-import type { Frame } from './arithmetic.ts';
 import type { AxisSet, Placement } from './einstein.ts';
 import type { Module } from './files.ts';
 import type { AxisEntity, Scope } from './model.ts';
+import type { Frame } from './names.ts';
 import type { ReferenceContext } from './references.ts';
 import { axisExtent } from './sizes.ts';
 
@@ -263,4 +263,19 @@ export function lift(b: Builder, draft: Lift): Expression {
     lifted.set(key, tensor);
   }
   return load(tensor.name, kept.map(axisIndex));
+}
+
+/** The same value, as a tensor if it is large: for what is needed more than once. */
+export function small(b: Builder, lowered: Lowered, env: Env, span: Span, guarded = false): Lowered {
+  if (nodeCount(lowered.value) <= inlineLimit) return lowered;
+  const value = lift(b, {
+    label: 'value',
+    reduced: [],
+    reducer: 'sum',
+    value: lowered.value,
+    domain: conjunction(b, [lowered.present, lowered.support]),
+    guards: guarded ? env.guards : [],
+    span,
+  });
+  return { value, present: lowered.present, support: [] };
 }

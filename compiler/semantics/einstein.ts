@@ -14,10 +14,10 @@
  * there `[*]` binds what is left of them, and an axis that only the body's `[*]` binds (`absorbed`) is not summed at all.
  */
 import type { Expression, Identifier, ProductFactor } from '../syntax/ast.ts';
-import { type Frame, meaningOf } from './arithmetic.ts';
 import { type Call, calleeOf } from './calls.ts';
 import type { Module, VisibleFunction } from './files.ts';
 import type { AxisEntity, Scope } from './model.ts';
+import { type Frame, meaningOf } from './names.ts';
 
 export type AxisSet = ReadonlySet<AxisEntity>;
 type Product = Expression & { readonly kind: 'product' };

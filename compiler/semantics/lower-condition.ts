@@ -7,10 +7,11 @@
 import { subtract } from '../ir/affine.ts';
 import type { Affine, Constraint } from '../ir/program.ts';
 import type { Expression } from '../syntax/ast.ts';
-import { evaluateAffine, meaningOf } from './arithmetic.ts';
+import { evaluateAffine } from './arithmetic.ts';
 import { type Builder, conjunction, type Env, type Restriction } from './builder.ts';
 import { type AxisSet, axesOfBody } from './einstein.ts';
 import { indexContext } from './lower-index.ts';
+import { meaningOf } from './names.ts';
 import { silently } from './report.ts';
 import { childrenOf } from './walk.ts';
 

@@ -12,7 +12,6 @@ import { holds } from '../ir/affine.ts';
 import { binary, constant, divide, negate, sum, unary } from '../ir/expression.ts';
 import type { Constraint, Expression, Reducer } from '../ir/program.ts';
 import type { Span } from '../syntax/diagnostic.ts';
-import { axesNamed } from './arithmetic.ts';
 import {
   type Builder,
   bind,
@@ -24,11 +23,13 @@ import {
   never,
   present,
   slotsOf,
+  small,
 } from './builder.ts';
 import type { Call, Reduction } from './calls.ts';
 import { axesOf } from './lower-condition.ts';
-import { lowerValue, small } from './lower-value.ts';
+import { lowerValue } from './lower-value.ts';
 import type { AxisEntity } from './model.ts';
+import { axesNamed } from './names.ts';
 
 /** A reduction as the parts of an equation. */
 export interface ReductionDraft {

@@ -8,51 +8,38 @@
  * call; if it is large and needed more than once it becomes a tensor.
  */
 import { affine, axisIndex, isConstant } from '../ir/affine.ts';
-import { binary, constant, divide, load, negate, product, select, sum, unary } from '../ir/expression.ts';
+import { binary, constant, divide, load, negate, product, sum } from '../ir/expression.ts';
 import type { Constraint, Expression } from '../ir/program.ts';
 import { binaryFunctions, unaryFunctions } from '../ir/scalar.ts';
 import type { ProductFactor, Expression as Syntax } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
-import { axesNamed, evaluateIndex, meaningOf, reportUnknown } from './arithmetic.ts';
+import { evaluateIndex } from './arithmetic.ts';
 import {
-  type BodyFrame,
   type Builder,
   bind,
   conjunction,
   type Env,
-  inlineLimit,
   isSaid,
   type Lowered,
   lift,
   materialised,
-  never,
-  nodeCount,
   placeholder,
   present,
 } from './builder.ts';
-import {
-  binaryFunctions as binaryNames,
-  type Call,
-  calleeOf,
-  reductions,
-  unaryFunctions as unaryNames,
-} from './calls.ts';
-import type { AxisSet } from './einstein.ts';
-import { factorsOf, frameAxes } from './einstein.ts';
-import { functionIn, type VisibleFunction } from './files.ts';
-import { axesOf, comparisonsOf, constraintIfAffine, constraintOf, splitWhere } from './lower-condition.ts';
+import { factorsOf } from './einstein.ts';
+import { lowerCall } from './lower-call.ts';
+import { constraintOf, splitWhere } from './lower-condition.ts';
+import { lowerParameter } from './lower-function.ts';
 import { indexContext, lowerIndices } from './lower-index.ts';
-import { lowerReduction } from './lower-reduction.ts';
 import { type AxisEntity, actual, kindName, type TensorEntity } from './model.ts';
+import { meaningOf, reportUnknown } from './names.ts';
 import { resolve } from './references.ts';
 import { LimitError } from './report.ts';
 import { count, rankOf } from './shapes.ts';
 import { sizeValue } from './sizes.ts';
-import { referencesIn } from './walk.ts';
 
 type Product = Syntax & { readonly kind: 'product' };
 
-const functionDepth = 64;
 /** Nodes of one definition with its functions written out: a sum of 20,000 terms has a tenth of it. */
 const definitionLimit = 400_000;
 const largestFloat = 3.4028234663852886e38;
@@ -115,7 +102,7 @@ function refuse(b: Builder, e: Syntax, message: string, help?: string): Lowered 
   return placeholder;
 }
 
-function number(b: Builder, value: number, span: Span): Lowered {
+export function number(b: Builder, value: number, span: Span): Lowered {
   if (Math.abs(value) <= largestFloat) return present(constant(value));
   const { report } = b.context;
   const shown = Number.isFinite(value) ? 'too large for 32 bits' : 'not a finite number';
@@ -124,7 +111,7 @@ function number(b: Builder, value: number, span: Span): Lowered {
 }
 
 /** Constants are computed at once, in full precision; what is not finite is a mistake. */
-function fold(b: Builder, e: Expression, span: Span): Expression {
+export function fold(b: Builder, e: Expression, span: Span): Expression {
   if (e.kind === 'constant') return number(b, e.value, span).value;
   if (e.kind === 'unary' && e.operand.kind === 'constant') {
     return number(b, unaryFunctions[e.operator](e.operand.value), span).value;
@@ -136,7 +123,7 @@ function fold(b: Builder, e: Expression, span: Span): Expression {
 }
 
 /** A scalar function of several parts: present where all are. */
-function pointwise(
+export function pointwise(
   b: Builder,
   parts: readonly Syntax[],
   env: Env,
@@ -371,266 +358,4 @@ export function enterWhere(
     }
   };
   return { env: inner, constraints, done };
-}
-
-// Calls
-
-function lowerCall(b: Builder, e: Call, env: Env): Lowered {
-  const { report } = b.context;
-  const callee = calleeOf(e, env.module);
-  const name = e.callee.text;
-  if (callee.kind !== 'reduction' && callee.kind !== 'function' && (e.axes !== undefined || e.every)) {
-    if (callee.kind !== 'unknown') {
-      report.error('E0408', e.span, `\`${name}\` takes no axes in brackets`);
-      return placeholder;
-    }
-  }
-  switch (callee.kind) {
-    case 'unary':
-      if (!takes(b, e, 1)) return placeholder;
-      return pointwise(b, e.arguments, env, e.span, ([x]) => unary(callee.operator, x));
-    case 'binary': {
-      const [least, most] = callee.operator === 'power' ? [2, 2] : [2, Number.POSITIVE_INFINITY];
-      if (!takes(b, e, least, most)) return placeholder;
-      return pointwise(b, e.arguments, env, e.span, (values) =>
-        values.reduce((left, right) => fold(b, binary(callee.operator, left, right), e.span)),
-      );
-    }
-    case 'select':
-      return takes(b, e, 3) ? lowerSelect(b, e, env) : placeholder;
-    case 'reduction':
-      if (e.axes === undefined && !e.every) {
-        const text = report.textOf(e.span);
-        const arg = e.arguments[0] === undefined ? '…' : report.textOf(e.arguments[0].span);
-        report.error('E0408', e.span, `\`${text}\` does not say over which axes`, `write \`${name}[i](${arg})\``);
-        return placeholder;
-      }
-      return takes(b, e, 1) ? lowerReduction(b, e, callee.reduction, env) : placeholder;
-    case 'size':
-      return lowerSizeCall(b, e, env);
-    case 'function':
-      return lowerFunction(b, e, callee.found, env);
-    case 'unknown': {
-      const { functions } = env.module;
-      const library = ['layernorm', 'rmsnorm', 'cross_entropy', 'rms_clip'].filter((f) => functionIn(env.module, f));
-      const known = [
-        ...functions.keys(),
-        ...unaryNames.keys(),
-        ...binaryNames.keys(),
-        'select',
-        ...reductions,
-        ...library,
-      ];
-      const near = report.suggest(name, known);
-      report.error('E0407', e.callee.span, `there is no function \`${name}\``, near);
-      return placeholder;
-    }
-    default:
-      return callee satisfies never;
-  }
-}
-
-function takes(b: Builder, e: Call, least: number, most = least): boolean {
-  const given = e.arguments.length;
-  if (given >= least && given <= most) return true;
-  const wanted = count(least, 'argument');
-  const text = `\`${e.callee.text}\` takes ${most > least ? `at least ${wanted}` : wanted}, not ${given}`;
-  b.context.report.error('E0408', e.span, text);
-  return false;
-}
-
-/** `len(ranks)`, `sum(ranks)`, `max(ranks)`: functions of sizes, in a value a number. */
-function lowerSizeCall(b: Builder, e: Call, env: Env): Lowered {
-  const { report } = b.context;
-  const name = e.callee.text;
-  if (name === 'log2' && e.arguments.length === 1) {
-    // All arithmetic of values is real, so that the logarithm need not be whole.
-    const operand = lowerValue(b, e.arguments[0], env);
-    if (operand.value.kind === 'constant') return number(b, Math.log2(operand.value.value), e.span);
-    if (!isSaid(operand.value)) return placeholder;
-    report.error('E0603', e.span, '`log2` takes a size; of a value write `log(x) / log(2)`');
-    return placeholder;
-  }
-  const plain = e.arguments.some((argument) =>
-    referencesIn(argument).some((reference) => {
-      const meaning = meaningOf(reference.name.text, env.scope, env.frame);
-      return meaning?.kind === 'entity' && meaning.entity.kind !== 'size' && meaning.entity.kind !== 'postponed';
-    }),
-  );
-  if (plain && reductions.some((r) => r === name)) {
-    const argument = report.textOf(e.arguments[0].span);
-    const help = `write \`${name}[i](${argument})\` with the axes to reduce, or \`${name}[*](${argument})\``;
-    report.error('E0408', e.span, `\`${report.textOf(e.span)}\` does not say over which axes`, help);
-    return placeholder;
-  }
-  const value = evaluateIndex(e, indexContext(b, env, 'a size in a value', e.span));
-  return value?.kind === 'affine' && isConstant(value) ? number(b, value.constant, e.span) : placeholder;
-}
-
-function lowerSelect(b: Builder, e: Call, env: Env): Lowered {
-  const [condition, thenSyntax, otherwiseSyntax] = e.arguments;
-  const comparisons = comparisonsOf(b, condition);
-  const then = lowerValue(b, thenSyntax, env);
-  const otherwise = lowerValue(b, otherwiseSyntax, env);
-  const presents = [then.present, otherwise.present];
-  const constraints: Constraint[] = [];
-  const values: { operator: (typeof comparisons)[number]['operator']; left: Expression; right: Expression }[] = [];
-  for (const comparison of comparisons) {
-    const constraint = constraintIfAffine(b, comparison, env);
-    if (constraint !== undefined) {
-      constraints.push(constraint);
-      continue;
-    }
-    const left = lowerValue(b, comparison.left, env);
-    const right = lowerValue(b, comparison.right, env);
-    presents.push(left.present, right.present);
-    values.push({ operator: comparison.operator, left: materialised(left), right: materialised(right) });
-  }
-  const domain = conjunction(b, [constraints]);
-  const other = values.length > 0 && domain.length + values.length > 1 ? small(b, otherwise, env, e.span) : otherwise;
-  const no = materialised(other);
-  let value = materialised(then);
-  for (const { operator, left, right } of values.reverse()) {
-    value = select({ kind: 'compare', operator, left, right }, value, no);
-  }
-  if (domain.includes(never)) value = no;
-  else if (domain.length > 0) value = select({ kind: 'domain', constraints: domain }, value, no);
-  return { value, present: conjunction(b, presents), support: [] };
-}
-
-/** The same value, as a tensor if it is large: for what is needed more than once. */
-export function small(b: Builder, lowered: Lowered, env: Env, span: Span, guarded = false): Lowered {
-  if (nodeCount(lowered.value) <= inlineLimit) return lowered;
-  const value = lift(b, {
-    label: 'value',
-    reduced: [],
-    reducer: 'sum',
-    value: lowered.value,
-    domain: conjunction(b, [lowered.present, lowered.support]),
-    guards: guarded ? env.guards : [],
-    span,
-  });
-  return { value, present: lowered.present, support: [] };
-}
-
-// Functions
-
-function lowerFunction(b: Builder, e: Call, found: VisibleFunction, env: Env): Lowered {
-  const { report } = b.context;
-  const { item, module } = found;
-  const name = e.callee.text;
-  if (env.functions.includes(item)) {
-    const ring = [...env.functions.slice(env.functions.indexOf(item)), item].map((f) => `\`${f.name.text}\``);
-    report.error('E0409', e.span, `the function \`${name}\` calls itself: ${ring.join(' → ')}`);
-    return placeholder;
-  }
-  if (env.functions.length >= functionDepth) {
-    throw new LimitError(e.span, `functions call each other more than ${functionDepth} deep`);
-  }
-  const axes = callAxes(b, e, item.axes, env);
-  if (!takes(b, e, item.parameters.length) || axes === undefined) return placeholder;
-  const taken = axes.flatMap((set) => [...set]);
-  const { env: callEnv } = bind(b, env, [...taken, ...(b.placement.absorbed.get(e) ?? [])]);
-  const frame: BodyFrame = {
-    parameters: new Map(
-      item.parameters.map(({ text }, i) => [text, { expression: e.arguments[i], scope: env.scope, frame: env.frame }]),
-    ),
-    axes: new Map((item.axes ?? []).map(({ text }, i) => [text, [...axes[i]]])),
-    callEnv,
-    parameterAxes: keptAxes(b, e, found, callEnv),
-    uses: usesIn(found),
-    memo: new Map(),
-  };
-  const site = report.site;
-  report.site ??= e.span;
-  const lowered = lowerValue(b, item.body, {
-    scope: env.scope,
-    module,
-    frame,
-    bound: callEnv.bound,
-    guards: env.guards,
-    restrictions: [],
-    functions: [...env.functions, item],
-  });
-  report.site = site;
-  return lowered;
-}
-
-/** The axes of a call for each declared one; several may be given for one. */
-function callAxes(
-  b: Builder,
-  e: Call,
-  declared: VisibleFunction['item']['axes'],
-  env: Env,
-): readonly AxisSet[] | undefined {
-  const { report } = b.context;
-  const name = e.callee.text;
-  const wanted = declared?.length ?? 0;
-  const given = e.axes?.length ?? 0;
-  if (e.every) {
-    report.error('E0408', e.span, `\`[*]\` is for reductions; \`${name}\` takes ${count(wanted, 'axis')} by name`);
-    return undefined;
-  }
-  if (wanted === 0 && given === 0) return [];
-  if (wanted === 0 || given === 0 || (wanted > 1 && given !== wanted)) {
-    const text = `\`${name}\` takes ${count(wanted, 'axis')} in brackets, not ${given}`;
-    const help = given === 0 ? `write \`${name}[${(declared ?? []).map((a) => a.text).join(', ')}](…)\`` : undefined;
-    report.error('E0408', e.span, text, help);
-    return undefined;
-  }
-  const sets: AxisSet[] = [];
-  const seen = new Set<AxisEntity>();
-  for (const axis of e.axes ?? []) {
-    const found = axesNamed(axis, { scope: env.scope, frame: env.frame, report });
-    if (found === undefined) return undefined;
-    if (found.some((a) => seen.has(a))) {
-      report.error('E0507', axis.span, `the axis \`${axis.text}\` stands twice in the brackets of \`${name}\``);
-      return undefined;
-    }
-    for (const a of found) seen.add(a);
-    sets.push(new Set(found));
-  }
-  return frameAxes(declared, sets);
-}
-
-/** The axes of each argument that are left after its own sums. */
-function keptAxes(b: Builder, e: Call, { item }: VisibleFunction, callEnv: Env): (name: string) => AxisSet | undefined {
-  const known = new Map<string, AxisSet>();
-  return (name) => {
-    const position = item.parameters.findIndex((p) => p.text === name);
-    if (position < 0) return undefined;
-    let axes = known.get(name);
-    if (axes === undefined) {
-      axes = new Set([...axesOf(b, e.arguments[position], callEnv)].filter((axis) => callEnv.bound.has(axis)));
-      known.set(name, axes);
-    }
-    return axes;
-  };
-}
-
-const usesCache = new WeakMap<VisibleFunction['item'], ReadonlyMap<string, number>>();
-
-function usesIn({ item }: VisibleFunction): ReadonlyMap<string, number> {
-  const known = usesCache.get(item);
-  if (known !== undefined) return known;
-  const uses = new Map<string, number>();
-  for (const { name } of referencesIn(item.body)) uses.set(name.text, (uses.get(name.text) ?? 0) + 1);
-  usesCache.set(item, uses);
-  return uses;
-}
-
-function lowerParameter(b: Builder, name: string, frame: BodyFrame, env: Env): Lowered {
-  const known = frame.memo.get(name);
-  if (known !== undefined) return known;
-  const argument = frame.parameters.get(name);
-  if (argument === undefined) return placeholder;
-  const before = b.guardUses;
-  const inner: Env = { ...frame.callEnv, guards: env.guards };
-  const plain = lowerValue(b, argument.expression, inner);
-  const guarded = b.guardUses > before;
-  const again = (frame.uses.get(name) ?? 0) > 1;
-  const lowered = again ? small(b, plain, inner, argument.expression.span, guarded) : plain;
-  // What only the conditions around this use keep inside its bounds is lowered anew for the next use.
-  if (!guarded) frame.memo.set(name, lowered);
-  return lowered;
 }

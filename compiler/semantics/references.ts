@@ -6,7 +6,7 @@
  * name may be a tensor of the instance or a size that counts; the instance is asked first.
  */
 import type { Member, Reference } from '../syntax/ast.ts';
-import { evaluateNumber, reportUnknown } from './arithmetic.ts';
+import { evaluateNumber } from './arithmetic.ts';
 import {
   type Entity,
   type InstanceEntity,
@@ -17,6 +17,7 @@ import {
   type TensorEntity,
   visibleNames,
 } from './model.ts';
+import { reportUnknown } from './names.ts';
 import { type SizeContext, sizeContext, sizeValue } from './sizes.ts';
 
 export interface ReferenceContext extends SizeContext {

@@ -8,9 +8,10 @@
 import { axisIndex, range } from '../ir/affine.ts';
 import type { Affine } from '../ir/program.ts';
 import type { Expression } from '../syntax/ast.ts';
-import { axesNamed, evaluateAffine, groupIndex, type IndexContext } from './arithmetic.ts';
+import { evaluateAffine, groupIndex, type IndexContext } from './arithmetic.ts';
 import { axesOfEquation } from './einstein.ts';
 import { type AxisEntity, actual, type Definition, lookUp, type TensorEntity } from './model.ts';
+import { axesNamed } from './names.ts';
 import { axisExtent, largestIndex, type SizeContext } from './sizes.ts';
 import { unparenthesised } from './walk.ts';
 

@@ -6,9 +6,10 @@
  * file, so it is walked with a stack of our own; and asking for a shape may come back here for another instance's sizes.
  */
 import type { Expression } from '../syntax/ast.ts';
-import { evaluateIndex, evaluateNumber, type IndexContext, showSize } from './arithmetic.ts';
+import { evaluateIndex, evaluateNumber, type IndexContext } from './arithmetic.ts';
 import { type AxisEntity, lookUp, type Scope, type SizeEntity, type SizeValue } from './model.ts';
 import type { Report } from './report.ts';
+import { showSize } from './size-conditions.ts';
 import { usageOf } from './usage.ts';
 import { referencesIn } from './walk.ts';
 
