@@ -3,9 +3,9 @@
  *
  *   files  ▶  scopes, sizes, names (unrolled)  ▶  shapes  ▶  equations  ▶  order
  *
- * Every stage goes on after a mistake, so that one run tells all of them; a program comes out only where there is none and no
- * size was postponed. The trap: what is wrong with a file is told here and nowhere else. The parts downstream take a program
- * as it is, and an exception there is a bug of ours.
+ * Every stage goes on after a mistake, so that one run tells all of them; a program comes out only where there is none
+ * and no size was postponed. The trap: what is wrong with a file is told here and nowhere else. The parts downstream
+ * take a program as it is, and an exception there is a bug of ours.
  */
 import type { Program, Tensor } from '../ir/program.ts';
 import type { Structure } from '../syntax/ast.ts';

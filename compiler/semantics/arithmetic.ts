@@ -1,10 +1,10 @@
 /**
- * Index arithmetic: the integers of sizes, axes, checks and level bounds, and the affine expressions of indices and conditions,
- * which are the same arithmetic with axes in it. `/` is exact here, or it is a mistake; the real arithmetic of values is in
- * `lower-value.ts`.
+ * Index arithmetic: the integers of sizes, axes, checks and level bounds, and the affine expressions of indices and
+ * conditions, which are the same arithmetic with axes in it. `/` is exact here, or it is a mistake; the real arithmetic
+ * of values is in `lower-value.ts`.
  *
- * `undefined` comes back where a mistake has been reported or a size has no value yet. The trap: 2^l grows out of a double's
- * whole numbers long before anybody looks at it, so every step is checked.
+ * `undefined` comes back where a mistake has been reported or a size has no value yet. The trap: 2^l grows out of a
+ * double's whole numbers long before anybody looks at it, so every step is checked.
  */
 import { add, affine, isConstant, scale } from '../ir/affine.ts';
 import type { Affine } from '../ir/program.ts';

@@ -2,13 +2,14 @@
  * What lowering one definition works with.
  *
  * Expressions are built over *slots*, numbered as axes are bound while the definition is read; only when an equation is
- * finished are its slots renamed to positions. A `Lowered` expression says besides its value where it is present (outside, so
- * is nothing that is computed from it), and its support: where it may differ from 0 although it is present everywhere, as a
- * softmax is outside its domain.
+ * finished are its slots renamed to positions. A `Lowered` expression says besides its value where it is present
+ * (outside, so is nothing that is computed from it), and its support: where it may differ from 0 although it is present
+ * everywhere, as a softmax is outside its domain.
  *
- * Reductions that are no equation's own are *lifted*: they become tensors called `TARGET~mean`, over the axes that they keep,
- * and identical ones are one tensor. The trap: a read that only an enclosing `where` keeps inside its tensor must be kept
- * inside in the lifted equation too, so that the conditions around go into its domain (`Env.guards`, `Builder.guardUses`).
+ * Reductions that are no equation's own are *lifted*: they become tensors called `TARGET~mean`, over the axes that they
+ * keep, and identical ones are one tensor. The trap: a read that only an enclosing `where` keeps inside its tensor must
+ * be kept inside in the lifted equation too, so that the conditions around go into its domain (`Env.guards`,
+ * `Builder.guardUses`).
  */
 import { affine, axisIndex, decide, substitute } from '../ir/affine.ts';
 import {
@@ -87,7 +88,10 @@ export interface Env {
 
 export const never: Constraint = { kind: 'nonnegative', affine: affine(-1) };
 
-/** What stands for a value that has been reported, or cannot be said yet: no constant, so that nothing is folded with it. */
+/**
+ * What stands for a value that has been reported, or cannot be said yet: no constant, so that nothing is folded with
+ * it.
+ */
 export const placeholder: Lowered = { value: { kind: 'index', affine: affine(1) }, present: [], support: [] };
 
 export function isSaid(e: Expression): boolean {

@@ -1,9 +1,9 @@
 /**
  * Declarations: what an item puts into its scope, and into the members by which a level's tensors are known outside it.
  *
- * Sizes, axes, tensors and instances share one set of names, which holds for the scopes around too; only tensors of different
- * scopes may share a name, since outside its level a level's tensor has a member. The trap: a declaration may stand before the
- * axes that it names, so that these are looked for afterwards.
+ * Sizes, axes, tensors and instances share one set of names, which holds for the scopes around too; only tensors of
+ * different scopes may share a name, since outside its level a level's tensor has a member. The trap: a declaration may
+ * stand before the axes that it names, so that these are looked for afterwards.
  */
 import type { Item } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
@@ -193,7 +193,8 @@ export function declare(entity: Entity, scope: Scope, { report }: ElaborationCon
   const shadowed = known?.kind === 'tensor' && entity.kind === 'tensor' && known.scope !== scope;
   if (known !== undefined && known.kind !== 'postponed' && !shadowed) {
     const place = known.kind === 'size' && known.role === 'implicit' ? 'used' : 'declared';
-    const help = `it is ${place} in ${report.lineOf(known.span, entity.span)}; sizes, axes, tensors and instances share one set of names`;
+    const rule = 'sizes, axes, tensors and instances share one set of names';
+    const help = `it is ${place} in ${report.lineOf(known.span, entity.span)}; ${rule}`;
     report.error('E0404', entity.span, `\`${name}\` is already ${kindName(known)}`, help);
     return false;
   }
@@ -221,7 +222,8 @@ export function resolveDeclarations(scope: Scope, context: ElaborationContext, l
       const found = lookUp(scope, name.text);
       if (found?.kind === 'axis') {
         if (last && axes.includes(found)) {
-          const message = `the axis \`${name.text}\` stands twice in the declaration of \`${entity.declaration.name.text}\``;
+          const owner = entity.declaration.name.text;
+          const message = `the axis \`${name.text}\` stands twice in the declaration of \`${owner}\``;
           report.error('E0507', name.span, message, 'declare a second axis of the same size: `axis i, j: D`');
         }
         axes.push(found);

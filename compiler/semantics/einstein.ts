@@ -5,13 +5,15 @@
  *   y[a]          = clip(L[a, c]) * x[c]                             c in the product outside
  *   y[b, i]       = s * (W[i, j] * x[b, j] + v[i])                   j in the inner product: v is added once
  *
- * Three questions, each asked of a node: which axes stand in it (`axesIn`); could it sum an axis that stands nowhere else
- * (`canSum`: it is a product, or all its parts in which the axis stands can); and then, from the top, who does (`place`): the
- * smallest product that holds every place, and in a sum each term by itself. A parenthesised product that is a factor belongs
- * to the product around it. If one term of a sum cannot, as in `(a[i] + b[i] * c[i]) * d`, the product around sums all of it.
+ * Three questions, each asked of a node: which axes stand in it (`axesIn`); could it sum an axis that stands nowhere
+ * else (`canSum`: it is a product, or all its parts in which the axis stands can); and then, from the top, who does
+ * (`place`): the smallest product that holds every place, and in a sum each term by itself. A parenthesised product
+ * that is a factor belongs to the product around it. If one term of a sum cannot, as in `(a[i] + b[i] * c[i]) * d`, the
+ * product around sums all of it.
  *
- * The trap: `[*]` binds every axis of its argument; in a function's body the arguments' own sums are taken first, so that
- * there `[*]` binds what is left of them, and an axis that only the body's `[*]` binds (`absorbed`) is not summed at all.
+ * The trap: `[*]` binds every axis of its argument; in a function's body the arguments' own sums are taken first, so
+ * that there `[*]` binds what is left of them, and an axis that only the body's `[*]` binds (`absorbed`) is not summed
+ * at all.
  */
 import type { Expression, Identifier, ProductFactor } from '../syntax/ast.ts';
 import { type Call, calleeOf } from './calls.ts';
@@ -126,7 +128,8 @@ function bindsAll(e: Call): boolean {
 function bodyAxes({ item, module }: VisibleFunction, given: readonly AxisSet[], call: Call, names: Names): AxisSet {
   const axes = frameAxes(item.axes, (call.axes ?? []).map(names.of));
   const show = (set: AxisSet): string => [...set].map((axis) => axis.id).join(' ');
-  const key = `${module.source.file}/${item.name.text}(${given.map(show).join(',')})[${axes.map((a) => show(a)).join(',')}]`;
+  const shown = `(${given.map(show).join(',')})[${axes.map((a) => show(a)).join(',')}]`;
+  const key = `${module.source.file}/${item.name.text}${shown}`;
   const known = names.calls.get(key);
   if (known !== undefined) return known;
   // A function that calls itself is told elsewhere; here it only must not go on for ever.
@@ -255,7 +258,10 @@ export function placeSums(value: Expression, left: AxisSet, scope: Scope): Place
     return can;
   };
 
-  /** Gives every axis of `open`, each of which `e` can sum, to a product in `e`. `bound`: those that are not to be summed. */
+  /**
+   * Gives every axis of `open`, each of which `e` can sum, to a product in `e`. `bound`: those that are not to be
+   * summed.
+   */
   const place = (e: Expression, open: AxisSet, bound: AxisSet): void => {
     if (axesIn(e, names).size === 0 && e.kind !== 'call' && !mayHideAxes(e)) return;
     if (e.kind === 'product') {

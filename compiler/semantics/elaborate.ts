@@ -1,11 +1,12 @@
 /**
  * Unrolling: items of a structure → scopes with their sizes, axes, tensors and definitions, for given sizes.
  *
- * A scope is filled in three steps: everything it declares, its `if`s chosen as soon as their sizes are known; then its checks,
- * declarations and equations; then its levels, one child scope an iteration. So items may stand in any order.
+ * A scope is filled in three steps: everything it declares, its `if`s chosen as soon as their sizes are known; then its
+ * checks, declarations and equations; then its levels, one child scope an iteration. So items may stand in any order.
  *
- * The trap is which tensor an equation means: `=` without members makes a tensor of this scope; `+=` goes to the nearest one
- * around that has the name, and if there is none to the structure's own; with members it means exactly what is written.
+ * The trap is which tensor an equation means: `=` without members makes a tensor of this scope; `+=` goes to the
+ * nearest one around that has the name, and if there is none to the structure's own; with members it means exactly what
+ * is written.
  */
 import type { EquationItem, IfItem, Item, LevelItem, Reference, SizeItem } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';

@@ -1,8 +1,10 @@
 /**
- * Files: the first stage. Reads the main file and all that it imports, and says which structures and functions each can see.
+ * Files: the first stage. Reads the main file and all that it imports, and says which structures and functions each can
+ * see.
  *
- * A file sees its own and those of the files it imports, not those that these import in turn. The same file reached on two
- * ways is one file. The trap: imports may be circular or a chain of any length, so they are walked with a stack of our own.
+ * A file sees its own and those of the files it imports, not those that these import in turn. The same file reached on
+ * two ways is one file. The trap: imports may be circular or a chain of any length, so they are walked with a stack of
+ * our own.
  */
 import type { FunctionItem, Identifier, ImportItem, SourceFile, Structure } from '../syntax/ast.ts';
 import type { Diagnostic, Source } from '../syntax/diagnostic.ts';

@@ -1,6 +1,6 @@
 /**
- * What can be said of a file's functions without a call: names in their bodies are parameters and axes, a function does not
- * hide one of the language, and calls what exists.
+ * What can be said of a file's functions without a call: names in their bodies are parameters and axes, a function does
+ * not hide one of the language, and calls what exists.
  */
 import type { Expression, FunctionItem } from '../syntax/ast.ts';
 import { calleeOf } from './calls.ts';

@@ -1,9 +1,10 @@
 /**
  * `use Other(D = D, x = z) as m`: a structure inside a structure.
  *
- * The instance is a whole `StructureInstance` under the prefix `m.`; its inputs are other names for the tensors bound to them,
- * and the shapes of those settle the sizes that are not bound. The trap is the order: an instance needs shapes of tensors that
- * may lie in other instances, so instances are made when somebody first asks, and a circle of them is a mistake.
+ * The instance is a whole `StructureInstance` under the prefix `m.`; its inputs are other names for the tensors bound
+ * to them, and the shapes of those settle the sizes that are not bound. The trap is the order: an instance needs shapes
+ * of tensors that may lie in other instances, so instances are made when somebody first asks, and a circle of them is a
+ * mistake.
  */
 import type { Item, Structure, UseItem } from '../syntax/ast.ts';
 import { evaluateIndex } from './arithmetic.ts';
@@ -58,7 +59,9 @@ export function makeInstance(parts: InstanceParts, context: ElaborationContext):
   return instance;
 }
 
-/** Makes an instance, after those that its inputs come from: with a stack of our own, since that may be a long chain. */
+/**
+ * Makes an instance, after those that its inputs come from: with a stack of our own, since that may be a long chain.
+ */
 export function forceInstance(entity: InstanceEntity, context: ElaborationContext): StructureInstance | undefined {
   if (entity.state !== 'fresh') return makeNow(entity, context);
   const stack = [entity];
@@ -206,7 +209,9 @@ export function declaredNames(structure: Structure): Declared {
   return declared;
 }
 
-/** Every extent of a given shape is that of the declaration; where one is not, what follows is held to the declaration. */
+/**
+ * Every extent of a given shape is that of the declaration; where one is not, what follows is held to the declaration.
+ */
 function checkInputs(instance: StructureInstance, context: ElaborationContext): void {
   const { report } = context;
   for (const tensor of instance.tensors) {
@@ -225,7 +230,8 @@ function checkInputs(instance: StructureInstance, context: ElaborationContext): 
     const rank = bound === undefined ? given.shape.length : rankOf(bound);
     const declaredRank = tensor.declaration.axes?.length ?? 0;
     if (rank !== declaredRank) {
-      const message = `${given.what} has ${count(rank, 'axis')}, and the input \`${tensor.localName}\` has ${declaredRank}`;
+      const has = `${given.what} has ${count(rank, 'axis')}`;
+      const message = `${has}, and the input \`${tensor.localName}\` has ${declaredRank}`;
       report.error('E0312', given.span ?? tensor.span, message);
       tensor.alias = undefined;
       continue;

@@ -1,6 +1,6 @@
 /**
- * The outside of a structure: what a caller must give, may bind, and gets. `run`, `explain` and the training commands find
- * here where a structure declares D, H and T without looking into the program.
+ * The outside of a structure: what a caller must give, may bind, and gets. `run`, `explain` and the training commands
+ * find here where a structure declares D, H and T without looking into the program.
  */
 import type { Dtype, Init } from '../ir/program.ts';
 import type { LoweringContext } from './builder.ts';

@@ -1,8 +1,8 @@
 /**
  * Conditions: comparisons of affine expressions → constraints, and those of values.
  *
- * A `where` takes only the first kind. A comparison that speaks of an axis which is summed further inside is no constraint yet:
- * it is handed down as a `Restriction`, and becomes one at the product that binds the axis.
+ * A `where` takes only the first kind. A comparison that speaks of an axis which is summed further inside is no
+ * constraint yet: it is handed down as a `Restriction`, and becomes one at the product that binds the axis.
  */
 import { subtract } from '../ir/affine.ts';
 import type { Affine, Constraint } from '../ir/program.ts';

@@ -1,8 +1,9 @@
 /**
  * Indices: `t + 1`, `(k p)`, `tokens[b, t]` → affine maps and gathers, each held to the bounds of what it reads.
  *
- * A read outside is a mistake unless the `where`s around it exclude every point where it happens; that is decided exactly, by
- * searching the box of the axes under the conditions for a point outside. Whoever relies on the conditions is counted.
+ * A read outside is a mistake unless the `where`s around it exclude every point where it happens; that is decided
+ * exactly, by searching the box of the axes under the conditions for a point outside. Whoever relies on the conditions
+ * is counted.
  */
 import { affine, axisIndex, range, subtract } from '../ir/affine.ts';
 import { findPoint } from '../ir/feasible.ts';

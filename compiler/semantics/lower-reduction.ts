@@ -1,12 +1,13 @@
 /**
  * Named reductions: `mean[i](e)`, `softmax[u](S where u <= t)`, `max[*](W)`.
  *
- * A reduction takes only what is present, and is present itself; of nothing it is 0, as an element of the tensor program is
- * that no point stores to. A mean's count is a number where the domain leaves it one, and a tensor (`~count`) where the domain
- * makes it differ from element to element. A softmax is exp(S - logsumexp S), 0 where S is absent.
+ * A reduction takes only what is present, and is present itself; of nothing it is 0, as an element of the tensor
+ * program is that no point stores to. A mean's count is a number where the domain leaves it one, and a tensor
+ * (`~count`) where the domain makes it differ from element to element. A softmax is exp(S - logsumexp S), 0 where S is
+ * absent.
  *
- * The trap: a reduced axis is bound inside. Where the same axis is bound around too, its slot is used again, which is right
- * because the reduction becomes an equation of its own; but conditions around on that axis must not reach in.
+ * The trap: a reduced axis is bound inside. Where the same axis is bound around too, its slot is used again, which is
+ * right because the reduction becomes an equation of its own; but conditions around on that axis must not reach in.
  */
 import { holds } from '../ir/affine.ts';
 import { binary, constant, divide, negate, sum, unary } from '../ir/expression.ts';

@@ -1,11 +1,12 @@
 /**
  * Expressions of the language → scalar expressions over loads, with where they are present.
  *
- * All arithmetic of values is real: a size is its number. What is pointwise is present where all of its parts are; sums and
- * products of a part's own (Einstein sums that are not the equation's, and named reductions) become tensors, see `builder.ts`.
+ * All arithmetic of values is real: a size is its number. What is pointwise is present where all of its parts are; sums
+ * and products of a part's own (Einstein sums that are not the equation's, and named reductions) become tensors, see
+ * `builder.ts`.
  *
- * The trap is doubling: a function's argument may stand many times in its body, and calls nest. An argument is lowered once a
- * call; if it is large and needed more than once it becomes a tensor.
+ * The trap is doubling: a function's argument may stand many times in its body, and calls nest. An argument is lowered
+ * once a call; if it is large and needed more than once it becomes a tensor.
  */
 import { affine, axisIndex, isConstant } from '../ir/affine.ts';
 import { binary, constant, divide, load, negate, product, sum } from '../ir/expression.ts';
@@ -155,7 +156,8 @@ function lowerName(b: Builder, e: Syntax & { kind: 'name' }, env: Env): Lowered 
     }
     if (meaning.kind === 'argument') return lowerParameter(b, name.text, env.frame, env);
     if (meaning.kind === 'axes' && meaning.axes.length !== 1) {
-      const message = `\`${name.text}\` stands for ${count(meaning.axes.length, 'axis')} in this call, and cannot be a number`;
+      const stands = `\`${name.text}\` stands for ${count(meaning.axes.length, 'axis')} in this call`;
+      const message = `${stands}, and cannot be a number`;
       report.error('E0408', e.span, message);
       return placeholder;
     }
@@ -205,7 +207,8 @@ function lowerRead(b: Builder, e: Syntax & { kind: 'read' }, env: Env): Lowered 
     if (meaning === undefined || members.length > 0)
       reportUnknown(name, { scope: env.scope, frame: env.frame, report });
     else {
-      const message = `\`${name.text}\` is a ${meaning.kind === 'argument' ? 'parameter' : 'name'} of the function, not a tensor`;
+      const kind = meaning.kind === 'argument' ? 'parameter' : 'name';
+      const message = `\`${name.text}\` is a ${kind} of the function, not a tensor`;
       report.error('E0402', e.span, message, `write \`${name.text}\` without brackets: it is the whole argument`);
     }
     return placeholder;
@@ -353,7 +356,8 @@ export function enterWhere(
     for (const { condition, axes, used } of restrictions) {
       if (used) continue;
       const names = [...axes].filter((axis) => !env.bound.has(axis)).map((axis) => `\`${axis.name}\``);
-      const message = `no one sum is over ${names.join(' and ')}, which \`${report.textOf(condition.span)}\` would restrict`;
+      const written = report.textOf(condition.span);
+      const message = `no one sum is over ${names.join(' and ')}, which \`${written}\` would restrict`;
       report.error('E0606', condition.span, message);
     }
   };

@@ -6,9 +6,10 @@
  *   y[b, i] sum= v[i] * 2            over b, i       where 2 - i >= 0
  *   y[b, i] sum= W[i, j] * x[b, j]   over b, i, j    where 2 - i >= 0
  *
- * Terms of the right-hand side's sum that sum over axes of their own become equations of their own, the rest is one equation.
- * The trap is absence: a term that is absent makes the whole sum absent, so what restricts one term on the axes of the left
- * goes into the domain of all of them (`common`); but a sum over an axis is present even where all it sums is absent.
+ * Terms of the right-hand side's sum that sum over axes of their own become equations of their own, the rest is one
+ * equation. The trap is absence: a term that is absent makes the whole sum absent, so what restricts one term on the
+ * axes of the left goes into the domain of all of them (`common`); but a sum over an axis is present even where all it
+ * sums is absent.
  */
 import { affine, isConstant, range } from '../ir/affine.ts';
 import { constant, negate, sum } from '../ir/expression.ts';

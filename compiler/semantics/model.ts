@@ -1,12 +1,13 @@
 /**
  * What a structure becomes while it is analysed: scopes, and the sizes, axes, tensors and instances declared in them.
  *
- * A `StructureInstance` is a structure with its sizes bound: the main one, and one for every `use`. Its levels are unrolled, so
- * each iteration is a `Scope` of its own, with the path of level values that leads to it. Unlike the syntax tree and the
- * tensor program these are records that fill up: sizes and extents are found on demand, in whatever order they are asked for.
+ * A `StructureInstance` is a structure with its sizes bound: the main one, and one for every `use`. Its levels are
+ * unrolled, so each iteration is a `Scope` of its own, with the path of level values that leads to it. Unlike the
+ * syntax tree and the tensor program these are records that fill up: sizes and extents are found on demand, in whatever
+ * order they are asked for.
  *
- * The trap: `undefined` as a value always means "cannot be said": a mistake that has been reported, or a size that has no value
- * yet (`check` postpones what depends on one). Nobody reports anything further about it.
+ * The trap: `undefined` as a value always means "cannot be said": a mistake that has been reported, or a size that has
+ * no value yet (`check` postpones what depends on one). Nobody reports anything further about it.
  */
 import type { Affine, Equation, Init } from '../ir/program.ts';
 import type {
@@ -80,7 +81,9 @@ export interface TensorEntity {
   equations: readonly Equation[];
 }
 
-/** One `T[…] = …` or `+=` of one unrolled scope. What follows `scope` is known once the tensor's shape was asked for. */
+/**
+ * One `T[…] = …` or `+=` of one unrolled scope. What follows `scope` is known once the tensor's shape was asked for.
+ */
 export interface Definition {
   readonly item: EquationItem;
   readonly scope: Scope;

@@ -1,6 +1,7 @@
 /**
- * All tensors of an analysis in an order in which each comes after those that it reads, otherwise as in the source; a circle
- * of definitions is a mistake. The trap: a chain of definitions is as long as the file, hence a stack of our own.
+ * All tensors of an analysis in an order in which each comes after those that it reads, otherwise as in the source; a
+ * circle of definitions is a mistake. The trap: a chain of definitions is as long as the file, hence a stack of our
+ * own.
  */
 import { dependencies } from '../ir/equation.ts';
 import type { Tensor } from '../ir/program.ts';

@@ -1,4 +1,7 @@
-/** The library functions, written in the language itself and parsed like any other file. A file's own `fn` hides one of these. */
+/**
+ * The library functions, written in the language itself and parsed like any other file. A file's own `fn` hides one of
+ * these.
+ */
 
 import type { FunctionItem } from '../syntax/ast.ts';
 import type { Source } from '../syntax/diagnostic.ts';

@@ -1,9 +1,9 @@
 /**
  * What a reference with members means: `U.0`, `z.(l + 1)`, `m.y`, `m.0.U.1`.
  *
- * An instance's name comes first, then what is in it; numbers are the levels that a tensor or an instance belongs to. Inside
- * its level a tensor has its bare name, and a name written with a member of its own gets none added. The trap: after a dot a
- * name may be a tensor of the instance or a size that counts; the instance is asked first.
+ * An instance's name comes first, then what is in it; numbers are the levels that a tensor or an instance belongs to.
+ * Inside its level a tensor has its bare name, and a name written with a member of its own gets none added. The trap:
+ * after a dot a name may be a tensor of the instance or a size that counts; the instance is asked first.
  */
 import type { Member, Reference } from '../syntax/ast.ts';
 import { evaluateNumber } from './arithmetic.ts';

@@ -1,8 +1,8 @@
 /**
  * Where the analysis reports to, and what all of its parts share: options, diagnostics, budget.
  *
- * A level or a structure used several times would tell the same mistake many times over: one code at one place is told once.
- * The trap is time: "did you mean" over 20,000 names for 20,000 mistakes would take minutes, so both are bounded.
+ * A level or a structure used several times would tell the same mistake many times over: one code at one place is told
+ * once. The trap is time: "did you mean" over 20,000 names for 20,000 mistakes would take minutes, so both are bounded.
  */
 import { type Code, error, warning } from '../syntax/codes.ts';
 import type { Diagnostic, Source, Span } from '../syntax/diagnostic.ts';

@@ -1,9 +1,10 @@
 /**
- * Shapes. An input's or param's is that of its declaration; a defined tensor's extent in a position is the largest index
- * written there plus one, over all its equations. The domain does not count: what a `where` leaves out is written as 0.
+ * Shapes. An input's or param's is that of its declaration; a defined tensor's extent in a position is the largest
+ * index written there plus one, over all its equations. The domain does not count: what a `where` leaves out is written
+ * as 0.
  *
- * An extent that is `undefined` cannot be said yet. Nothing here looks at right-hand sides, so shapes never depend on the order
- * of definitions.
+ * An extent that is `undefined` cannot be said yet. Nothing here looks at right-hand sides, so shapes never depend on
+ * the order of definitions.
  */
 import { axisIndex, range } from '../ir/affine.ts';
 import type { Affine } from '../ir/program.ts';

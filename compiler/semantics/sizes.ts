@@ -1,9 +1,10 @@
 /**
  * Values of sizes and extents of axes, on demand.
  *
- * A size takes its value from what binds it (`-s`, `use`), else from the shape of an input where that size alone is an axis's
- * extent, else from its default; defaults may use each other in any order. The trap: a chain of defaults may be as long as the
- * file, so it is walked with a stack of our own; and asking for a shape may come back here for another instance's sizes.
+ * A size takes its value from what binds it (`-s`, `use`), else from the shape of an input where that size alone is an
+ * axis's extent, else from its default; defaults may use each other in any order. The trap: a chain of defaults may be
+ * as long as the file, so it is walked with a stack of our own; and asking for a shape may come back here for another
+ * instance's sizes.
  */
 import type { Expression } from '../syntax/ast.ts';
 import { evaluateIndex, evaluateNumber, type IndexContext } from './arithmetic.ts';
@@ -162,7 +163,8 @@ function splitValue(size: SizeEntity, e: Expression, context: SizeContext): numb
   const value = size.tuplePosition === 0 ? a : b;
   const override = size.scope === size.scope.instance.root && size.scope.instance.overrides.get(size.name);
   if (override && override.value !== undefined && override.value !== value) {
-    const message = `\`${size.name}\` is bound by \`${report.textOf(e.span)}\` to ${value}, and cannot be ${showSize(override.value)}`;
+    const is = `\`${size.name}\` is bound by \`${report.textOf(e.span)}\` to ${value}`;
+    const message = `${is}, and cannot be ${showSize(override.value)}`;
     report.error('E0301', override.span, message, `bind \`${report.textOf(e.arguments[0].span)}\` instead`);
   }
   return value;

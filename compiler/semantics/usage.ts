@@ -1,9 +1,10 @@
 /**
- * Where names stand in a structure, by looking at its text alone: which sizes are declared implicitly, and which are never used.
+ * Where names stand in a structure, by looking at its text alone: which sizes are declared implicitly, and which are
+ * never used.
  *
- * "A name that only ever appears as an axis size is implicitly declared": it must stand alone as the extent of some axis, and
- * nowhere but in extents. Both branches of an `if` and the items of a level without iterations count, so that whether a name
- * is declared does not depend on the sizes.
+ * "A name that only ever appears as an axis size is implicitly declared": it must stand alone as the extent of some
+ * axis, and nowhere but in extents. Both branches of an `if` and the items of a level without iterations count, so that
+ * whether a name is declared does not depend on the sizes.
  */
 import type { Expression, Identifier, Item, Structure } from '../syntax/ast.ts';
 import { childrenOf, referencesIn } from './walk.ts';

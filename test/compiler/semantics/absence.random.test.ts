@@ -1,5 +1,6 @@
-// Random expressions with domains, reductions, softmaxes and contractions: what the tensor program computes is what a plain
-// evaluation of the expression gives, where absent is a value like another and every rule of the page is one line.
+// Random expressions with domains, reductions, softmaxes and contractions: what the tensor program computes is what a
+// plain evaluation of the expression gives, where absent is a value like another and every rule of the page is one
+// line.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { nested, run } from './support.ts';
@@ -27,7 +28,10 @@ interface Condition {
 }
 
 const index = (p: Point, axis: Axis): number => p[axis] as number;
-/** The axis of a contraction gets a name of its own when the contraction is written, since an axis is summed once a term. */
+/**
+ * The axis of a contraction gets a name of its own when the contraction is written, since an axis is summed once a
+ * term.
+ */
 const name = (axis: Axis): string => (axis === 'm' ? '§' : axis);
 
 function pointwise(text: string, parts: readonly Meaning[], f: (...values: number[]) => number): Meaning {

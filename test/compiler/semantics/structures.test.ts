@@ -1,4 +1,5 @@
-// The shared structures: they analyse at their default sizes, are valid programs that run, and survive any damage to their text.
+// The shared structures: they analyse at their default sizes, are valid programs that run, and survive any damage to
+// their text.
 import { describe, expect, test } from 'vitest';
 import { interpret } from '../../../compiler/ir/interpret.ts';
 import { type NdArray, ndarray } from '../../../compiler/ir/ndarray.ts';

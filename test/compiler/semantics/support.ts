@@ -1,4 +1,7 @@
-/** What the tests of `compiler/semantics` share: analysing a text, running it in the interpreter, and reading its diagnostics. */
+/**
+ * What the tests of `compiler/semantics` share: analysing a text, running it in the interpreter, and reading its
+ * diagnostics.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
