@@ -4,29 +4,30 @@
  * The axes of the equation fall into four classes by where they stand: in A and the output (m), in B and the output (n), in
  * both and the output (batch), reduced (k). Axes that walk through memory together become one; what is left of a class is
  * numbered as a whole and taken apart where an operand is read. An operand is any expression of its axes, so that a mask, a
- * softmax weight `exp(S - L)` or a scale is read in place. Two forms:
+ * softmax weight `exp(S - L)` or a scale is read in place. Three forms:
  *
  *   tiled    a workgroup computes a `tileM × tileN` tile from two staged slabs in workgroup memory, each thread `rows × columns`
  *            of it in registers (B2, B9 of the survey in the README of this folder name the sources of the form);
- *   direct   a thread computes `rows × columns` reading memory directly, with no barrier: the form of software devices.
+ *   direct   a thread computes `rows × columns` reading memory directly, with no barrier: the form of software devices;
+ *   lanes    the same with neighbouring threads at neighbouring batches: for many small products that lie interleaved in memory.
  *
  * A domain such as `u <= t` masks single elements where its axes meet, and cuts the k loop short, or empties it, for a whole tile.
  * The trap: a partly filled tile must read nothing out of bounds, so positions are clamped when reading and checked when storing.
  */
-import { coefficientOf, decide } from '../compiler/ir/affine.ts';
+import { coefficientOf, decide, range } from '../compiler/ir/affine.ts';
 import { reducedAxes, storeAxes } from '../compiler/ir/equation.ts';
 import { affinesOfIndex, axesOf, constant, loads, product } from '../compiler/ir/expression.ts';
 import type { Affine, Constraint, Equation, Expression, Load } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import type { ContractionKernel, KernelCode, Layouts } from './kernel.ts';
 import { affinesOutsideStore, flatIndex, flattenLoads, mergeAll } from './linear.ts';
-import { contractionPoints } from './loop.ts';
+import { contractionPoints, flatGrid } from './loop.ts';
 import { type Emitter, type Scope, strides } from './scalar.ts';
 import type { Target } from './target.ts';
 import { indent, wgsl } from './wgsl.ts';
 
 export interface ContractionTuning {
-  readonly form: 'tiled' | 'direct';
+  readonly form: 'tiled' | 'direct' | 'lanes';
   readonly tileM: number;
   readonly tileN: number;
   readonly tileK: number;
@@ -61,7 +62,7 @@ export function contractionShape(
 ): ContractionShape | undefined {
   if (equation.reducer !== 'sum' || equation.value.kind !== 'product') return undefined;
   const flatStore = flatIndex(shapeOfTensor, equation.store);
-  if (!flatStore || !isInjective(equation)) return undefined;
+  if (!flatStore || !isInjective(equation) || !staysInside(equation, shapeOfTensor)) return undefined;
   const flat: Equation = { ...flattenLoads(equation, layouts), store: [flatStore] };
   if (loads(flat.value).some((l) => l.indices.some((i) => i.kind === 'gather'))) return undefined;
   const reduced = new Set(reducedAxes(flat).filter((axis) => flat.axes[axis]!.extent > 1));
@@ -75,6 +76,15 @@ export function contractionShape(
   const classes = classify(flat, inLeft, inRight, reduced);
   const candidate = orient({ equation: flat, left: operands[0]!, right: operands[1]!, scale, ...classes });
   return placeConstraints(mergeClasses(candidate));
+}
+
+/** Every point of the box has its element, those outside the domain too: they store 0. */
+function staysInside(equation: Equation, shape: readonly number[]): boolean {
+  return equation.store.every((index, d) => {
+    if (index.kind !== 'affine') return false;
+    const { min, max } = range(index, equation.axes);
+    return min >= 0 && max < shape[d]!;
+  });
 }
 
 /** The store map numbers its points as digits: no two points meet. */
@@ -211,6 +221,34 @@ function directForm(m: number, n: number): ContractionTuning {
 }
 const wave = 132;
 
+/** Fewer rows or columns than this waste most of a tile. */
+const leastTiled = 16;
+/** So many batches side by side fill a subgroup. */
+const leastLanes = 32;
+const lanesWorkgroupSize = 64;
+
+/** Threads of the `lanes` form, each `directBlock` large. */
+export function laneThreads(s: ContractionShape): number {
+  const { batch, m, n } = contractionSizes(s);
+  const { rows, columns } = lanesForm(m, n);
+  return batch * Math.ceil(m / rows) * Math.ceil(n / columns);
+}
+
+function lanesForm(m: number, n: number): ContractionTuning {
+  const [rows, columns] = [m <= 4 ? 4 : 8, n <= 4 ? 4 : 8];
+  return { form: 'lanes', tileM: rows, tileN: columns, tileK: 1, rows, columns };
+}
+
+/** Small products whose last batch axis is the contiguous one of both operands or of the output and one of them. */
+export function isInterleaved(s: ContractionShape): boolean {
+  const { batch, m, n } = contractionSizes(s);
+  const last = s.batch.at(-1);
+  if (last === undefined || batch < leastLanes || Math.min(m, n) >= leastTiled) return false;
+  const flats = [s.left, s.right].flatMap((e) => loads(e).flatMap((l) => l.indices)).concat(s.equation.store);
+  const contiguous = flats.filter((index) => index.kind === 'affine' && coefficientOf(index, last) === 1);
+  return contiguous.length >= 2;
+}
+
 function slabBytes(t: ContractionTuning): number {
   return 16 * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
 }
@@ -218,6 +256,7 @@ function slabBytes(t: ContractionTuning): number {
 export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
   const { batch, m, n } = contractionSizes(s);
   if (target.class === 'cpu') return directForm(m, n);
+  if (isInterleaved(s)) return lanesForm(m, n);
   const fits = (t: ContractionTuning): boolean =>
     (t.tileM / t.rows) * (t.tileN / t.columns) <= target.limits.maxComputeInvocationsPerWorkgroup &&
     slabBytes(t) <= target.limits.maxComputeWorkgroupStorageSize;
@@ -243,6 +282,16 @@ export function emitContraction(
 ): Omit<KernelCode, 'wgsl' | 'bindings'> & { body: string } {
   const sizes = contractionSizes(s);
   const writer = new ContractionWriter(kernel, s, emitter, tuning);
+  if (tuning.form === 'lanes') {
+    const [tilesM, tilesN] = [Math.ceil(sizes.m / tuning.tileM), Math.ceil(sizes.n / tuning.tileN)];
+    const grid = flatGrid(sizes.batch * tilesM * tilesN, 'invocation', lanesWorkgroupSize, target);
+    return {
+      body: writer.writeLanes(sizes, tilesN, grid.header),
+      workgroups: grid.workgroups,
+      tuning: { ...tuning },
+      multiplyAdds: contractionPoints(kernel.equation),
+    };
+  }
   const { groupM, groupN } = { groupM: Math.ceil(sizes.m / tuning.tileM), groupN: Math.ceil(sizes.n / tuning.tileN) };
   const grid = contractionGrid(groupM * groupN, sizes.batch, target.limits.maxComputeWorkgroupsPerDimension);
   return {
