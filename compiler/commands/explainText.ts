@@ -27,9 +27,11 @@ function oneLine(doc: string | null): string {
 
 function sizesSection({ sizes }: ExplainReport): string[] {
   if (sizes.length === 0) return [];
-  const rows = sizes.map(({ name, value, unbound, doc }) => [
+  // One comment documents all sizes of its item; it is told once.
+  const docOf = (i: number): string => (i > 0 && sizes[i].doc === sizes[i - 1].doc ? '' : oneLine(sizes[i].doc));
+  const rows = sizes.map(({ name, value, unbound }, i) => [
     `${name} = ${value === null ? '?' : JSON.stringify(value).replaceAll(',', ', ')}`,
-    [...(unbound ? ['not bound, counted as 1'] : []), ...(doc === null ? [] : [oneLine(doc)])].join('; '),
+    [...(unbound ? ['not bound, counted as 1'] : []), ...(docOf(i) === '' ? [] : [docOf(i)])].join('; '),
   ]);
   return ['Sizes', ...table(rows)];
 }

@@ -1,6 +1,5 @@
 /** `mlbtc run` without a process: tensors to a file, the command's own function on the shared device, the result read back. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openSource } from '../../compiler/commands/compileFile.ts';
 import { interpret } from '../../compiler/ir/interpret.ts';
@@ -11,6 +10,7 @@ import { analyse } from '../../compiler/semantics/analyse.ts';
 import { runStructure } from '../../runtime/run.ts';
 import { readSafetensors, type StoredTensor, writeSafetensors } from '../../runtime/safetensors.ts';
 import { testDevice } from './device.ts';
+import { inFolder } from './folder.ts';
 import { normals } from './random-values.ts';
 
 export type Sizes = Readonly<Record<string, number | readonly number[]>>;
@@ -32,16 +32,6 @@ export async function runTensors(run: Run): Promise<ReadonlyMap<string, StoredTe
     await runStructure({ file, sizes, vjp, ...paths, ...chosen }, testDevice);
     return readSafetensors(paths.out).tensors;
   });
-}
-
-/** Runs `action` with a folder of its own, gone afterwards. */
-export async function inFolder<T>(action: (folder: string) => Promise<T> | T): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'mlbtc-'));
-  try {
-    return await action(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 }
 
 export async function withFile<T>(text: string, action: (file: string) => Promise<T>): Promise<T> {

@@ -1,0 +1,108 @@
+/** `mlbtcc explain`: the numbers that people come for, as data and as text. */
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { ExplainReport } from '../../../compiler/commands/explainReport.ts';
+import { mlbtcc, writeFiles } from '../../support/command-line.ts';
+import { inFolder } from '../../support/folder.ts';
+
+const shared = (name: string): string => new URL(`../../structures/${name}.mlbtc`, import.meta.url).pathname;
+
+async function explained(name: string, ...args: string[]): Promise<ExplainReport> {
+  const { code, out, err } = await mlbtcc(['explain', shared(name), '--json', ...args]);
+  expect([code, err]).toEqual([0, '']);
+  return JSON.parse(out);
+}
+
+const sumOf = (items: readonly { readonly multiplyAdds: number }[]): number =>
+  items.reduce((total, { multiplyAdds }) => total + multiplyAdds, 0);
+
+describe('a structured matrix is never formed', () => {
+  test.each([
+    [4096, 655_360],
+    [256, 10_240],
+  ])('BTT at D = %d', async (D, work) => {
+    const report = await explained('btt', '-s', `D=${D}`, '-s', 's=1');
+    expect(report).toMatchObject({ params: work, multiplyAdds: work, denseMultiplyAdds: D * D, cacheBytes: null });
+    expect(sumOf(report.kernels)).toBe(work);
+    expect(sumOf(report.order)).toBe(work);
+    expect(report.sizes.filter((size) => size.unbound).map(({ name }) => name)).toEqual(['N']);
+    expect(report.rankBound).toBe(D);
+  });
+
+  const batchOf: Readonly<Record<string, string>> = { low_rank: 'B', mlr: 'B' };
+  const matrices = ['btt', 'butterfly', 'kronecker', 'low_rank', 'mlbtc', 'mlr', 'monarch', 'tensor_train'];
+  test.each(matrices)('%s, forward and backward within three forwards', async (name) => {
+    const batch = `${batchOf[name] ?? 'N'}=7`;
+    const forward = await explained(name, '-s', batch);
+    const both = await explained(name, '-s', batch, '--grad');
+    expect(forward.multiplyAdds).toBeGreaterThan(0);
+    expect(forward.multiplyAdds).toBeLessThan(forward.denseMultiplyAdds);
+    expect(forward.multiplyAdds).toBeLessThanOrEqual(forward.leftToRightMultiplyAdds);
+    expect(both.multiplyAdds).toBeLessThanOrEqual(3 * forward.multiplyAdds);
+    expect(both.multiplyAdds).toBeGreaterThan(forward.multiplyAdds);
+  });
+});
+
+test('a score: cache and rank', async () => {
+  const report = await explained('attention', '-s', 'D=64', '-s', 'H=4', '-s', 'T=32');
+  // 4 heads of 16 keys in f32.
+  expect(report.cacheBytes).toBe(4 * 16 * 4);
+  expect(report.rankBound).toBe(16);
+});
+
+test('the text, whole', async () => {
+  await inFolder(async (folder) => {
+    const text = `/// Two thin factors.
+structure LowRank {
+  /// The width.
+  size D = 8
+  size r = 2
+  axis b: B, i, j: D, k: r
+  /// What comes in.
+  input x[b, j]
+  param L[i, k] ~ normal(std = 0.5)
+  param R[j, k] ~ ones, fixed
+  W[i, j] = L[i, k] * R[j, k]
+  y[b, i] = W[i, j] * x[b, j]
+  output y
+}
+`;
+    writeFiles(folder, { 'low_rank.mlbtc': text });
+    const { code, out, err } = await mlbtcc(['explain', join(folder, 'low_rank.mlbtc')]);
+    expect([code, err]).toEqual([0, '']);
+    expect(out.replaceAll(`${folder}/`, '')).toBe(`LowRank, low_rank.mlbtc
+  Two thin factors.
+
+Sizes
+  D = 8  The width.
+  r = 2
+  B = 1  not bound, counted as 1
+
+Tensors
+  input   x  f32[1, 8]  What comes in.
+  param   L  f32[8, 2]  ~ normal(std = 0.5)
+  param   R  f32[8, 2]  ~ constant(1), fixed
+  output  y  f32[1, 8]
+
+Cost
+  params                       32
+  multiply-adds                32  50 % of a dense product's 64
+  written order               192  forward, the operands joined as they are written
+  rank bound                    2
+  cache                         -
+  memory                448 bytes  all buffers together
+  largest intermediate    8 bytes  y~1 (2)
+  Not bound and counted as 1: B. Bind with -s B=…
+
+Contraction order
+  step  multiply-adds  makes  shape   size      as
+     1             16  y~1    (2)     8 bytes   y~1[k] sum= R[j, k] * x[0, j]   over k: 2, j: 8
+     2             16  y      (1, 8)  32 bytes  y[0, i] sum= L[i, k] * y~1[k]   over i: 8, k: 2
+
+Kernels
+  #  family  makes  multiply-adds  moves      workgroups  from
+  0  loop    y~1               16  104 bytes  1×1×1       low_rank.mlbtc:12:13
+  1  loop    y                 16  104 bytes  1×1×1       low_rank.mlbtc:12:13
+`);
+  });
+});
