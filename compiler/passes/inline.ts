@@ -29,6 +29,8 @@ import { substituteFactor } from './substitute.ts';
 /** A consumer that would become more equations, or a product of more factors, than this is left alone. */
 const MAXIMUM_EQUATIONS = 64;
 const MAXIMUM_FACTORS = 24;
+/** Definitions inlined at once; a residual stream is a longer chain than any matrix is. */
+const MAXIMUM_TOGETHER = 6;
 
 export function inlineDefinitions(program: Program): Program {
   const inliner = new Inliner(program);
@@ -74,11 +76,12 @@ class Inliner {
     if (!this.definitions.has(name)) return;
     const consumers = [...this.usersOf(name)].filter((user) => this.mayTake(user, name));
     if (consumers.length === 0) return;
-    const all = [this.inlineInto(consumers, [name]), this.inlineInto(consumers, this.madeOf(name))];
-    if (this.takeCheapest(all)) return;
+    const together = this.madeOf(name);
+    const choices = together.length > 1 ? [[name], together] : [[name]];
+    if (this.takeCheapest(choices.map((producers) => this.inlineInto(consumers, producers)))) return;
     if (consumers.length === 1 && this.usersOf(name).size === 1 && !this.pinned.has(name)) return;
     for (const consumer of consumers.filter((user) => !this.readsAlongRows(user, name))) {
-      this.takeCheapest([this.inlineInto([consumer], [name]), this.inlineInto([consumer], this.madeOf(name))]);
+      this.takeCheapest(choices.map((producers) => this.inlineInto([consumer], producers)));
     }
   }
 
@@ -193,14 +196,16 @@ class Inliner {
     return expanded;
   }
 
-  /** The producer and, recursively, the producers that its products read. */
+  /** The producer and, recursively, the producers that its products read, as long as nothing is contracted on the way. */
   private madeOf(name: string): readonly string[] {
     const found = new Set([name]);
     for (const member of found) {
-      for (const equation of this.definitions.get(member) ?? []) {
-        for (const factor of factorsOf(equation.value).factors) {
-          if (factor.kind === 'load' && this.definitions.has(factor.tensor)) found.add(factor.tensor);
-        }
+      const definition = this.definitions.get(member) ?? [];
+      if (definition.some(isContraction)) continue;
+      for (const factor of definition.flatMap((equation) => factorsOf(equation.value).factors)) {
+        if (factor.kind !== 'load' || !this.definitions.has(factor.tensor)) continue;
+        found.add(factor.tensor);
+        if (found.size >= MAXIMUM_TOGETHER) return [...found];
       }
     }
     return [...found];
