@@ -337,7 +337,14 @@ function contractionGrid(tiles: number, batch: number, most: number): Grid {
   };
 }
 
-/** Writes one contraction; holds what its two forms share. */
+/** What one invocation of a barrier-free form computes first. */
+interface Block {
+  readonly threads: number;
+  readonly firstM: string;
+  readonly firstN: string;
+}
+
+/** Writes one contraction; holds what its forms share. */
 class ContractionWriter {
   private readonly names: { batch: string; m: string; n: string; k: string };
 
@@ -352,11 +359,6 @@ class ContractionWriter {
 
   write(sizes: Sizes, groupN: number, grid: Grid): string {
     const { tileM, tileN } = this.tuning;
-    const functions = [
-      this.operandFunction('left', this.s.left, this.s.onLeft, this.s.m, this.names.m),
-      this.operandFunction('right', this.s.right, this.s.onRight, this.s.n, this.names.n),
-      this.finishFunction(sizes),
-    ];
     const tileRow = groupN === 1 ? grid.tile : `${grid.tile} / ${groupN}`;
     const head = wgsl`
       ${grid.header}
@@ -365,8 +367,16 @@ class ContractionWriter {
       let tile_n = ${groupN === 1 ? '0' : `${sizes.m <= tileM ? grid.tile : `${grid.tile} % ${groupN}`} * ${tileN}`};
       ${this.loopRange(sizes)}
     `;
-    const main = this.tuning.form === 'tiled' ? this.tiled(head, sizes) : this.direct(head, sizes);
-    return [...functions, main].join('\n\n');
+    const main = this.tuning.form === 'tiled' ? this.tiled(head, sizes) : this.direct(head, sizes, this.directBlock());
+    return [...this.functions(sizes), main].join('\n\n');
+  }
+
+  private functions(sizes: Sizes): string[] {
+    return [
+      this.operandFunction('left', this.s.left, this.s.onLeft, this.s.m, this.names.m),
+      this.operandFunction('right', this.s.right, this.s.onRight, this.s.n, this.names.n),
+      this.finishFunction(sizes),
+    ];
   }
 
   /** Names for a class's axes out of the class's one number. */
@@ -610,10 +620,33 @@ class ContractionWriter {
     `;
   }
 
-  private direct(head: string, sizes: Sizes): string {
+  /** The `lanes` form: neighbouring invocations take neighbouring batches of the same tile. */
+  writeLanes(sizes: Sizes, tilesN: number, gridHeader: string): string {
+    const { tileM, tileN } = this.tuning;
+    const head = wgsl`
+      ${gridHeader}
+      let batch = invocation % ${sizes.batch};
+      let tile = invocation / ${sizes.batch};
+      let tile_m = ${tilesN === 1 ? 'tile' : `tile / ${tilesN}`} * ${tileM};
+      let tile_n = ${tilesN === 1 ? '0' : `tile % ${tilesN} * ${tileN}`};
+      ${this.loopRange(sizes)}
+    `;
+    const block = { threads: lanesWorkgroupSize, firstM: 'tile_m', firstN: 'tile_n' };
+    return [...this.functions(sizes), this.direct(head, sizes, block)].join('\n\n');
+  }
+
+  private directBlock(): Block {
     const { rows, columns, tileM, tileN } = this.tuning;
     const threadsN = tileN / columns;
-    const threads = (tileM / rows) * threadsN;
+    return {
+      threads: (tileM / rows) * threadsN,
+      firstM: `tile_m + i32(lane) / ${threadsN} * ${rows}`,
+      firstN: `tile_n + i32(lane) % ${threadsN} * ${columns}`,
+    };
+  }
+
+  private direct(head: string, sizes: Sizes, { threads, firstM, firstN }: Block): string {
+    const { rows, columns, tileM, tileN } = this.tuning;
     const clampM = (i: number): string =>
       sizes.m % tileM === 0 ? `first_m + ${i}` : `min(first_m + ${i}, ${sizes.m - 1})`;
     const clampN = (j: number): string =>
@@ -635,8 +668,8 @@ class ContractionWriter {
       @compute @workgroup_size(${threads})
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
         ${head}
-        let first_m = tile_m + i32(lane) / ${threadsN} * ${rows};
-        let first_n = tile_n + i32(lane) % ${threadsN} * ${columns};
+        let first_m = ${firstM};
+        let first_n = ${firstN};
         ${outside.length === 0 ? '' : `if (${outside.join(' || ')}) { return; }`}
         ${this.accumulators()
           .map((name) => `var ${name} = vec4<f32>();`)

@@ -41,7 +41,7 @@ import {
   rewriteConstraint,
 } from '../ir/expression.ts';
 import { findPoint } from '../ir/feasible.ts';
-import type { Affine, Dtype, Equation, Expression, Index, Program, Tensor } from '../ir/program.ts';
+import type { Affine, Axis, Dtype, Equation, Expression, Index, Program, Tensor } from '../ir/program.ts';
 import { canonicalSum } from './canonical.ts';
 import type { Network, Tree } from './contraction-tree.ts';
 import { liveAxes, orderNetwork } from './contraction-tree.ts';
@@ -235,10 +235,10 @@ class Orderer {
     if (tree.kind === 'leaf') {
       const factor = plan.factors[tree.operand];
       const own = plan.network.operands[tree.operand];
-      if (tree.summed) return this.make(factor, () => factor, own, tree.axes);
+      if (tree.summed) return this.make(factor, () => factor, own, inOrderOfUse(factor, tree.axes));
       return own === loop || isPlainLoad(factor) || !readsTensor(factor)
         ? factor
-        : this.make(factor, () => factor, own, own);
+        : this.make(factor, () => factor, own, inOrderOfUse(factor, own));
     }
     const value = (): Expression =>
       product([this.emit(plan, tree.left, tree.loop), this.emit(plan, tree.right, tree.loop)]);
@@ -246,7 +246,7 @@ class Orderer {
     const isLast = tree.loop === loop && this.isRoot(plan, tree);
     if (isLast || (tree.loop === loop && tree.axes === tree.loop)) return value();
     const flat = product(operandsOf(tree).map((operand) => plan.factors[operand]));
-    return this.make(flat, value, tree.loop, tree.axes, operandsOf(tree), plan);
+    return this.make(flat, value, tree.loop, axesOfJoin(tree, this.equation.axes), operandsOf(tree), plan);
   }
 
   private isRoot(plan: Plan, tree: Tree): boolean {
@@ -258,18 +258,17 @@ class Orderer {
     flat: Expression,
     value: () => Expression,
     loop: AxisSet,
-    keptSet: AxisSet,
+    kept: readonly number[],
     members?: readonly number[],
     plan?: Plan,
   ): Expression {
     this.made = true;
-    const kept = members ? axesIn(keptSet) : inOrderOfUse(flat, keptSet);
     const whole = members && plan ? this.within(unionOf(members, plan)) : this.within(loop);
     const found = this.workshop.find(this.dtype, whole, flat, kept);
     if (found !== undefined) return found;
     const expression = value();
     const name = this.workshop.freshName(this.target.name);
-    const axes = [...kept, ...axesIn(loop & ~keptSet)];
+    const axes = [...kept, ...axesIn(loop & ~axisSet(kept))];
     const restricted = this.restrict(expression, axes);
     const position = new Map(axes.map((axis, i) => [axis, i]));
     const equation: Equation = {
@@ -342,6 +341,16 @@ function inOrderOfUse(factor: Expression, set: AxisSet): readonly number[] {
   const longest = reads.reduce((a, b) => (b.length > a.length ? b : a), []);
   const first = longest.filter((axis) => ((set >> BigInt(axis)) & 1n) === 1n);
   return [...first, ...axesIn(set).filter((axis) => !first.includes(axis))];
+}
+
+/**
+ * How an intermediate lies in memory: the axes of the larger operand alone first, then those of both, last those of the smaller,
+ * as a matrix product lays out rows of data times a matrix; a batch axis in the innermost place would scatter every row.
+ */
+function axesOfJoin(tree: Extract<Tree, { kind: 'join' }>, axes: readonly Axis[]): readonly number[] {
+  const [left, right] = [tree.left.axes, tree.right.axes];
+  const [larger, smaller] = pointsOf(left, axes) >= pointsOf(right, axes) ? [left, right] : [right, left];
+  return [tree.axes & larger & ~smaller, tree.axes & larger & smaller, tree.axes & ~larger].flatMap(axesIn);
 }
 
 function axesOfAffine(a: Affine): readonly number[] {

@@ -30,10 +30,13 @@ import { dependencies, equationsOf, readTensors, reducedAxes, storeAxes, tensorM
 import { loads } from '../ir/expression.ts';
 import type { Affine, Equation, Load, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
+import { fewRows } from './pieces.ts';
 import { isPointwise, plainAxes } from './plain.ts';
 
 /** Sequential work a thread of a shared loop kernel may do in all: more would leave a GPU waiting for its slowest thread. */
 const sharedLoopPoints = 4096;
+/** Points a row that one workgroup may map without keeping the others waiting. */
+const longRowMap = 2048;
 /** Below so many points a row is not worth lanes of its own: a thread an element does as well. */
 const leastRowPoints = 2;
 
@@ -300,7 +303,7 @@ class Grouping {
     }
     if (!isPointwise(equation, tensor.shape)) return undefined;
     const rowAxes = this.rowAxesOfMap(kernel, equation);
-    if (!rowAxes) return undefined;
+    if (!rowAxes || this.wouldStarve(kernel, tensor)) return undefined;
     const statement: RowStatement = {
       kind: 'map',
       tensor: tensor.name,
@@ -309,6 +312,12 @@ class Grouping {
       stored: true,
     };
     return this.keepsToRows(kernel, statement) ? statement : undefined;
+  }
+
+  /** A large tensor over a few rows would be left to a few workgroups. */
+  private wouldStarve(kernel: RowKernel, tensor: Tensor): boolean {
+    const rows = elementCount(kernel.rows);
+    return this.options.target.class === 'gpu' && rows < fewRows && elementCount(tensor.shape) > rows * longRowMap;
   }
 
   /** The axes of a pointwise equation that are the kernel's rows, as something that the kernel makes is read there. */

@@ -5,19 +5,27 @@
  *
  * The pieces are added in a fixed order, so the result has the same bits every time.
  */
-import { contractionShape, contractionSizes, worthTiling } from '../../kernels/contraction.ts';
+import {
+  contractionShape,
+  contractionSizes,
+  isInterleaved,
+  laneThreads,
+  worthTiling,
+} from '../../kernels/contraction.ts';
 import { strides } from '../../kernels/scalar.ts';
 import { add, affine, axisIndex, coefficientOf, range, scale, substitute } from '../ir/affine.ts';
 import { reducedAxes, storeAxes } from '../ir/equation.ts';
 import { load, loads, rewriteConstraint, rewriteExpression, rewriteIndex } from '../ir/expression.ts';
-import type { Affine, Axis, Equation, Tensor } from '../ir/program.ts';
+import type { Affine, Axis, Equation, Load, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 
 /** Partial sums are worth a second kernel from here on (sums this long, or longer, on a GPU). */
 const longSum = 1024;
 /** Workgroups (contraction) and threads (other sums) that fill an H100: two waves over 132 multiprocessors. */
 const enoughGroups = 264;
-const enoughThreads = 16384;
+const enoughThreads = 65536;
+/** Rows of this number keep a GPU busy with one workgroup each, if they are not very long. */
+export const fewRows = 132;
 /** A piece is at least so long. */
 const leastPiece = 64;
 
@@ -43,28 +51,43 @@ export function splitLongSum(
   let pieces = 1;
   if (tiled) {
     const { batch, m, n } = contractionSizes(contraction);
-    pieces = enoughGroups / (Math.ceil(m / 64) * Math.ceil(n / 64) * batch);
+    pieces = isInterleaved(contraction)
+      ? enoughThreads / laneThreads(contraction)
+      : enoughGroups / (Math.ceil(m / 64) * Math.ceil(n / 64) * batch);
   } else {
-    if (isContiguousSum(equation, reduced, known) && length <= 16 * longSum) return undefined;
+    if (isContiguousSum(equation, reduced, known) && (length <= 4 * longSum || results >= fewRows)) return undefined;
     pieces = enoughThreads / results;
   }
   pieces = Math.min(Math.floor(pieces), Math.floor(length / leastPiece));
   if (pieces < 2 || !storesInsideAlone(equation, tensor.shape, stored)) return undefined;
-  const cut = chooseCut(equation, reduced, pieces);
+  const flats = loads(equation.value).map((l) => flatOf(l, known));
+  const cut = chooseCut(equation, reduced, pieces, flats);
   if (!cut) return undefined;
-  return makePieces(equation, tensor, position, stored, cut);
+  const order = tiled && !isInterleaved(contraction) ? stored : contiguousLast(stored, flats);
+  return makePieces(equation, tensor, position, order, cut);
 }
 
 /** Sums whose points lie side by side in memory are done by one workgroup a result, without pieces. */
 function isContiguousSum(equation: Equation, reduced: readonly number[], known: ReadonlyMap<string, Tensor>): boolean {
   return loads(equation.value).every((l) => {
-    const stride = strides(known.get(l.tensor)!.shape);
-    const flat = l.indices.reduce<Affine>(
-      (a, index, d) => (index.kind === 'affine' ? add(a, scale(index, stride[d]!)) : a),
-      affine(0),
-    );
+    const flat = flatOf(l, known);
     return flat.terms.length === 0 || reduced.some((axis) => coefficientOf(flat, axis) === 1);
   });
+}
+
+function flatOf(l: Load, known: ReadonlyMap<string, Tensor>): Affine {
+  const stride = strides(known.get(l.tensor)!.shape);
+  return l.indices.reduce<Affine>(
+    (a, index, d) => (index.kind === 'affine' ? add(a, scale(index, stride[d]!)) : a),
+    affine(0),
+  );
+}
+
+/** Neighbouring threads make neighbouring elements of the pieces: the axis that most operands are contiguous in goes last. */
+function contiguousLast(stored: readonly number[], flats: readonly Affine[]): readonly number[] {
+  const count = (axis: number): number => flats.filter((a) => coefficientOf(a, axis) === 1).length;
+  const best = stored.reduce((a, b) => (count(b) >= count(a) ? b : a), stored[0]!);
+  return best === undefined ? stored : [...stored.filter((axis) => axis !== best), best];
 }
 
 /** Whether the stored axes alone keep the store inside the tensor: the pieces are added without the reduced axes' constraints. */
@@ -77,18 +100,21 @@ function storesInsideAlone(equation: Equation, shape: readonly number[], stored:
   return fits || equation.domain.every((c) => c.affine.terms.every((t) => stored.includes(t.axis)));
 }
 
-/** The reduced axis to cut and into how many equal pieces: the most pieces up to `wanted`. */
+/** The reduced axis to cut and into how many equal pieces: the most up to `wanted`, of the axis with the longest stride. */
 function chooseCut(
   equation: Equation,
   reduced: readonly number[],
   wanted: number,
+  flats: readonly Affine[],
 ): { axis: number; pieces: number } | undefined {
+  const stride = (axis: number): number => Math.max(0, ...flats.map((a) => Math.abs(coefficientOf(a, axis))));
   let best: { axis: number; pieces: number } | undefined;
   for (const axis of reduced) {
     const { extent } = equation.axes[axis]!;
     for (let pieces = Math.min(wanted, extent); pieces >= 2; pieces--) {
       if (extent % pieces !== 0) continue;
-      if (!best || pieces > best.pieces) best = { axis, pieces };
+      const longer = best?.pieces === pieces && stride(axis) > stride(best.axis);
+      if (!best || pieces > best.pieces || longer) best = { axis, pieces };
       break;
     }
   }
