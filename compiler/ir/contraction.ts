@@ -73,8 +73,14 @@ export function axesIn(set: AxisSet): readonly number[] {
   return axes;
 }
 
+const expressionAxes = new WeakMap<Expression, AxisSet>();
+
 export function axesOfExpression(expression: Expression): AxisSet {
-  return axisSet(axesOf(expression));
+  const known = expressionAxes.get(expression);
+  if (known !== undefined) return known;
+  const axes = axisSet(axesOf(expression));
+  expressionAxes.set(expression, axes);
+  return axes;
 }
 
 export function axesOfConstraint(constraint: Constraint): AxisSet {

@@ -41,8 +41,18 @@ export function canonicalSum({ axes, domain, value, kept }: Summed): CanonicalSu
   return { key: `${extents} {${constraints}} [${keptNumbers}] ${text}`, numbering };
 }
 
+const equationKeys = new WeakMap<Equation, string>();
+
 /** The key of an equation, store map and all. */
 export function canonicalEquation(equation: Equation): string {
+  const known = equationKeys.get(equation);
+  if (known !== undefined) return known;
+  const key = keyOfEquation(equation);
+  equationKeys.set(equation, key);
+  return key;
+}
+
+function keyOfEquation(equation: Equation): string {
   const { axes, domain, store, reducer } = equation;
   const value = sortFactors(equation.value);
   const all = [...store.flatMap(affinesOfIndex), ...affinesOf(value), ...domain.map((c) => c.affine)];

@@ -10,7 +10,7 @@
  * and compared in terms of the first of each class.
  */
 import { axisIndex } from '../ir/affine.ts';
-import { pointwise } from '../ir/equation.ts';
+import { dependencies, pointwise } from '../ir/equation.ts';
 import { loadAxes } from '../ir/expression.ts';
 import type { Program, Tensor } from '../ir/program.ts';
 import { canonicalEquation } from './canonical.ts';
@@ -22,8 +22,8 @@ export function mergeEqual(program: Program): Program {
   const leaderByKey = new Map<string, string>();
   const nameOfLeader = new Map<string, string>();
   const led = program.tensors.map((tensor) => {
-    const touched =
-      leaderOf.size > 0 ? rewriteTensor(tensor, { tensor: (name) => leaderOf.get(name) ?? name }) : tensor;
+    const isTouched = leaderOf.size > 0 && dependencies(tensor).some((name) => leaderOf.has(name));
+    const touched = isTouched ? rewriteTensor(tensor, { tensor: (name) => leaderOf.get(name) ?? name }) : tensor;
     const key = keyOf(touched);
     const leader = key === undefined ? undefined : leaderByKey.get(key);
     if (key !== undefined && leader === undefined) {
@@ -40,8 +40,10 @@ export function mergeEqual(program: Program): Program {
   const finalName = (name: string): string => nameOfLeader.get(name) ?? name;
   const tensors = led.flatMap((tensor): Tensor[] => {
     const leader = leaderOf.get(tensor.name);
-    if (leader === undefined)
-      return [{ ...rewriteTensor(tensor, { tensor: finalName }), name: finalName(tensor.name) }];
+    if (leader === undefined) {
+      const isRenamed = nameOfLeader.has(tensor.name) || dependencies(tensor).some((name) => nameOfLeader.has(name));
+      return [isRenamed ? { ...rewriteTensor(tensor, { tensor: finalName }), name: finalName(tensor.name) } : tensor];
+    }
     return pinned.has(tensor.name) && finalName(leader) !== tensor.name ? [copyOf(tensor, finalName(leader))] : [];
   });
   return { ...program, tensors };

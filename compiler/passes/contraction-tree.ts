@@ -8,13 +8,15 @@
  * Costs compare by multiply-adds first, then by elements of the intermediates.
  *
  * Beyond `EXHAUSTIVE` operands: greedily the pair whose step costs least relative to what it removes, and left to right; the
- * cheaper of the two. The trap: left to right is in every search space, so that no answer is ever dearer than it.
+ * cheaper of the two. Beyond `GREEDY`: left to right. The trap: left to right is in every search space, so that no answer is ever dearer than it.
  */
 import type { AxisSet } from '../ir/contraction.ts';
 import { axesIn } from '../ir/contraction.ts';
 
 /** Most operands that are searched exhaustively. */
 export const EXHAUSTIVE = 8;
+/** Most operands of which pairs are compared; the work grows with their cube. Beyond it they are joined from left to right. */
+export const GREEDY = 32;
 
 export interface Network {
   /** Extent of every axis. */
@@ -67,8 +69,9 @@ export function compareCosts(a: Cost, b: Cost): number {
 export function orderNetwork(network: Network): Ordered {
   const search = new Search(network);
   if (network.operands.length <= EXHAUSTIVE) return search.exhaustive();
-  const greedy = search.greedy();
   const plain = search.leftToRight();
+  if (network.operands.length > GREEDY) return plain;
+  const greedy = search.greedy();
   return compareCosts(greedy.cost, plain.cost) < 0 ? greedy : plain;
 }
 

@@ -22,14 +22,19 @@ import { simplifyExpression } from './algebra.ts';
 import { storesOnce } from './store.ts';
 import { unify } from './unify.ts';
 
+/** Equations that have nothing left to do: most of a program, in most rounds. */
+const finished = new WeakSet<Equation>();
+
 /** Undefined where the equation stores nothing but zeros. The same object where nothing is to be done. */
 export function simplifyEquation(equation: Equation): Equation | undefined {
   let current = equation;
-  for (;;) {
+  while (!finished.has(current)) {
     const next = step(current);
-    if (next === undefined || next === current) return next;
+    if (next === undefined) return undefined;
+    if (next === current) finished.add(current);
     current = next;
   }
+  return current;
 }
 
 /** One round; `simplifyEquation` goes on until nothing changes. */

@@ -47,6 +47,9 @@ import type { Network, Tree } from './contraction-tree.ts';
 import { liveAxes, orderNetwork } from './contraction-tree.ts';
 import { plainStore, storesOnce } from './store.ts';
 
+/** A product of more operands than this is left as it is written. */
+const MAXIMUM_OPERANDS = 64;
+
 export function orderContractions(program: Program): Program {
   const workshop = new Workshop(program);
   for (const tensor of program.tensors) workshop.add(tensor);
@@ -65,6 +68,7 @@ export function planEquation(equation: Equation): Plan | undefined {
   if (equation.reducer !== 'sum') return undefined;
   const { constant: c, factors } = factorsOf(equation.value);
   const operands = factors.filter((factor) => axesOfExpression(factor) !== 0n);
+  if (operands.length > MAXIMUM_OPERANDS) return undefined;
   if (operands.filter(readsTensor).length < 2 || isRowReduction(equation, operands)) return undefined;
   const scalars = factors.filter((factor) => axesOfExpression(factor) === 0n);
   const attached = attachScalars(operands, scalars, equation);
