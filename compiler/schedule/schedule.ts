@@ -8,6 +8,7 @@ import { tensorMap } from '../ir/equation.ts';
 import { loadAxes } from '../ir/expression.ts';
 import type { Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
+import { withinBindings } from './bindings.ts';
 import { groupKernels } from './group.ts';
 import { normalise } from './normalise.ts';
 import { isInPlace, type Placements, placeTensors } from './place.ts';
@@ -23,7 +24,7 @@ export interface ScheduleOptions {
 }
 
 export function schedule(program: Program, options: ScheduleOptions): Plan {
-  const ready = explicitCopies(normalise(program, options.target), options.target);
+  const ready = withinBindings(explicitCopies(normalise(program, options.target), options.target), options.target);
   const { target, fuse = true, contractAll = false } = options;
   const grouped = groupKernels(ready, { target, fuse, contractAll });
   const kernels = [...keepStored(ready, grouped), ...stateCopies(ready, grouped)];
