@@ -37,6 +37,9 @@ import { isPointwise, plainAxes } from './plain.ts';
 const sharedLoopPoints = 4096;
 /** Points a row that one workgroup may map without keeping the others waiting. */
 const longRowMap = 2048;
+/** A map over fewer rows than this joins their kernel only if a row is short: else a few workgroups would do all of its work. */
+const enoughRows = 64;
+const shortRow = 1024;
 /** Below so many points a row is not worth lanes of its own: a thread an element does as well. */
 const leastRowPoints = 2;
 
