@@ -6,6 +6,7 @@
 import { Command } from 'commander';
 import { registerDoctor } from '../runtime/doctor.ts';
 import { runCommand } from '../runtime/errors.ts';
+import { registerRun } from '../runtime/run.ts';
 import { registerPlot } from './commands/plot.ts';
 import { registerTrain } from './commands/train.ts';
 import { registerVerify } from './commands/verify.ts';
@@ -32,6 +33,7 @@ export function makeProgram(): Command {
   registerTrain(program);
   registerVerify(program);
   registerPlot(program);
+  registerRun(program);
   registerDoctor(program);
   for (const command of [program, ...program.commands.flatMap((c) => [c, ...c.commands])]) command.exitOverride();
   return program;

@@ -7,7 +7,7 @@
  * softmax weight `exp(S - L)` or a scale is read in place. Three forms:
  *
  *   tiled    a workgroup computes a `tileM × tileN` tile from two staged slabs in workgroup memory, each thread `rows × columns`
- *            of it in registers (B2, B9 of the survey in the README of this folder name the sources of the form);
+ *            of it in registers, the register tiling of SGEMM (sources in the README of this folder);
  *   direct   a thread computes `rows × columns` reading memory directly, with no barrier: the form of software devices;
  *   lanes    the same with neighbouring threads at neighbouring batches: for many small products that lie interleaved in memory.
  *
@@ -195,7 +195,7 @@ export function contractionSizes(s: ContractionShape): { batch: number; m: numbe
 }
 
 /**
- * Tiles by size, measured on an H100 (test/bench/2026-11-24-kernels.jsonl): 32-37 TFLOP/s at n = 4096, 27-32 at 16384 rows of
+ * Tiles by size, measured on an H100 (test/bench/records/2026-11-24-kernels.jsonl): 32-37 TFLOP/s at n = 4096, 27-32 at 16384 rows of
  * 256. The first that fills its tile at least half and gives the chip at least a wave of workgroups (132 multiprocessors).
  * Two slabs in turn, with one barrier a step, were 10-25 % slower than one: the registers cost more than the barrier.
  */
