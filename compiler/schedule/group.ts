@@ -37,9 +37,8 @@ import { isPointwise, plainAxes } from './plain.ts';
 const sharedLoopPoints = 4096;
 /** Points a row that one workgroup may map without keeping the others waiting. */
 const longRowMap = 2048;
-/** A map over fewer rows than this joins their kernel only if a row is short: else a few workgroups would do all of its work. */
-const enoughRows = 64;
-const shortRow = 1024;
+/** Rows that keep a software device's threads at work. */
+const fewRowsOnCpu = 8;
 /** Below so many points a row is not worth lanes of its own: a thread an element does as well. */
 const leastRowPoints = 2;
 
@@ -320,7 +319,8 @@ class Grouping {
   /** A large tensor over a few rows would be left to a few workgroups. */
   private wouldStarve(kernel: RowKernel, tensor: Tensor): boolean {
     const rows = elementCount(kernel.rows);
-    return this.options.target.class === 'gpu' && rows < fewRows && elementCount(tensor.shape) > rows * longRowMap;
+    const few = this.options.target.class === 'gpu' ? fewRows : fewRowsOnCpu;
+    return rows < few && elementCount(tensor.shape) > rows * longRowMap;
   }
 
   /** The axes of a pointwise equation that are the kernel's rows, as something that the kernel makes is read there. */
