@@ -70,10 +70,13 @@ function problemsOf(
 }
 
 /** `expected:` and a line a tensor. */
-export function expectedList(expected: readonly ExpectedTensor[]): string {
-  const width = Math.max(0, ...expected.map(({ name }) => name.length));
+function expectedList(expected: readonly ExpectedTensor[]): string {
+  const typed = expected.map(({ dtype, shape }) => `${dtype}[${shape.join(', ')}]`);
+  const [nameWidth, typeWidth] = [expected.map(({ name }) => name), typed].map((column) =>
+    Math.max(0, ...column.map((text) => text.length)),
+  );
   const lines = expected.map(
-    ({ name, dtype, shape, role }) => `    ${name.padEnd(width)}  ${dtype}[${shape.join(', ')}]  ${role}`,
+    ({ name, role }, i) => `    ${name.padEnd(nameWidth)}  ${typed[i].padEnd(typeWidth)}  ${role}`,
   );
   return ['  expected:', ...lines].join('\n');
 }
