@@ -35,7 +35,10 @@ export function makeProgram(): Command {
   registerPlot(program);
   registerRun(program);
   registerDoctor(program);
-  for (const command of [program, ...program.commands.flatMap((c) => [c, ...c.commands])]) command.exitOverride();
+  for (const command of program.commands.flatMap((c) => [c, ...c.commands])) {
+    command.exitOverride();
+    if (command.commands.length === 0) command.option('--debug', 'show stack traces');
+  }
   return program;
 }
 

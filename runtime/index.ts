@@ -5,6 +5,7 @@ export { cacheFolder } from './cacheFolder.ts';
 export { type DeviceOptions, destroyAllDevices, type OpenedDevice, openDevice, type Rung } from './device.ts';
 export { registerDoctor } from './doctor.ts';
 export {
+  DiagnosticsError,
   DivergedError,
   InterruptedError,
   MachineError,
@@ -25,6 +26,7 @@ export {
 export { floatsToHalves, floatToHalf, halfToFloat, halvesToFloats } from './halfFloat.ts';
 export { KernelError } from './pipelines.ts';
 export { bytesText } from './planChecks.ts';
+export { type RunOptions, registerRun, runStructure } from './run.ts';
 export {
   parseSafetensors,
   readSafetensors,
