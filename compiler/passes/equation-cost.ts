@@ -9,9 +9,10 @@
 import { pointCount } from '../ir/equation.ts';
 import type { Equation, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
+import { planEquation } from './contraction-plan.ts';
 import type { Cost, Network } from './contraction-tree.ts';
 import { addCosts, FREE, orderNetwork } from './contraction-tree.ts';
-import { planEquation } from './order.ts';
+
 import { storesOnce } from './store.ts';
 
 const byEquation = new WeakMap<Equation, Cost>();

@@ -5,8 +5,8 @@
  *   →  y~1[n, γ, β]  sum= R[γ, δ, β] * x[n, 8·γ + δ]
  *      y[n, 8·α + β] sum= L[β, α, γ] * y~1[n, γ, β]
  *
- * Intermediates have one dimension for each of the equation's axes that is still live (`contraction-tree.ts`), in the equation's
- * order, under the user's names. What else is decided here:
+ * Intermediates have one dimension for each of the equation's axes that is still live (`contraction-tree.ts`), rows of data first
+ * (`axesOfJoin`), under the user's names. What else is decided here:
  *  - a factor that is more than a load and spans less than its step's loop is computed once, as a tensor (`W / max(1, ρ / σ)`);
  *  - axis-free factors join the smallest such factor, or the smallest operand; constants go to the last step;
  *  - a step that sums nothing and has its parent's loop is part of its parent (row reductions of a product stay one equation);
@@ -18,16 +18,7 @@
  */
 import { affine, axisIndex, range, subtract } from '../ir/affine.ts';
 import type { AxisSet } from '../ir/contraction.ts';
-import {
-  axesIn,
-  axesOfConstraint,
-  axesOfExpression,
-  axesOfStore,
-  axisSet,
-  factorsOf,
-  pointsOf,
-  readsTensor,
-} from '../ir/contraction.ts';
+import { axesIn, axesOfExpression, axesOfStore, axisSet, pointsOf, readsTensor } from '../ir/contraction.ts';
 import { equationsOf, usedAxes } from '../ir/equation.ts';
 import {
   affinesOfIndex,
@@ -43,76 +34,17 @@ import {
 import { findPoint } from '../ir/feasible.ts';
 import type { Affine, Axis, Dtype, Equation, Expression, Index, Program, Tensor } from '../ir/program.ts';
 import { canonicalSum } from './canonical.ts';
-import type { Network, Tree } from './contraction-tree.ts';
+import type { Plan } from './contraction-plan.ts';
+import { constraintsWithin, intermediateKey, isPlainLoad, planEquation, unionOf } from './contraction-plan.ts';
+import type { Tree } from './contraction-tree.ts';
 import { liveAxes, orderNetwork } from './contraction-tree.ts';
+import { sharedIntermediates } from './shared.ts';
 import { plainStore, storesOnce } from './store.ts';
 
-/** A product of more operands than this is left as it is written. */
-const MAXIMUM_OPERANDS = 64;
-
 export function orderContractions(program: Program): Program {
-  const workshop = new Workshop(program);
+  const workshop = new Workshop(program, sharedIntermediates(program));
   for (const tensor of program.tensors) workshop.add(tensor);
   return { ...program, tensors: workshop.tensors };
-}
-
-/** What `orderContractions` decides about one equation before anything is made: undefined where it leaves it as it is. */
-export interface Plan {
-  readonly constant: number;
-  readonly factors: readonly Expression[];
-  readonly network: Network;
-}
-
-/** The equation as a network of operands; undefined where there is nothing to order. */
-export function planEquation(equation: Equation): Plan | undefined {
-  if (equation.reducer !== 'sum') return undefined;
-  const { constant: c, factors } = factorsOf(equation.value);
-  const operands = factors.filter((factor) => axesOfExpression(factor) !== 0n);
-  if (operands.length > MAXIMUM_OPERANDS) return undefined;
-  if (operands.filter(readsTensor).length < 2 || isRowReduction(equation, operands)) return undefined;
-  const scalars = factors.filter((factor) => axesOfExpression(factor) === 0n);
-  const attached = attachScalars(operands, scalars, equation);
-  const network: Network = {
-    extents: equation.axes.map((axis) => axis.extent),
-    operands: attached.map(axesOfExpression),
-    store: axesOfStore(equation),
-    constraints: equation.domain.map(axesOfConstraint),
-  };
-  // An axis that nothing speaks of repeats every point.
-  const spoken = [...network.operands, ...network.constraints].reduce((all, axes) => all | axes, network.store);
-  const repeats = pointsOf(axisSet(equation.axes.map((_, axis) => axis)) & ~spoken, equation.axes);
-  return { constant: c * repeats, factors: attached, network };
-}
-
-/**
- * A sum along rows of what is stored already, `Σ_i dy[n, i] * y[n, i] * r[n]`: one operand has every axis, and so has another, or
- * there is but one more or two. It is bound by memory and fuses with its neighbours, so it stays in one piece.
- */
-function isRowReduction(equation: Equation, operands: readonly Expression[]): boolean {
-  const whole = axisSet(equation.axes.map((_, axis) => axis));
-  const rows = axesOfStore(equation);
-  const others = operands.filter((operand) => axesOfExpression(operand) !== whole);
-  // What is more than a load and differs along the row is worth a tensor.
-  if (others.some((operand) => !isPlainLoad(operand) && (axesOfExpression(operand) & ~rows) !== 0n)) return false;
-  const spanning = operands.length - others.length;
-  return spanning > 1 || (spanning === 1 && operands.length <= 3);
-}
-
-function attachScalars(
-  operands: readonly Expression[],
-  scalars: readonly Expression[],
-  { axes }: Equation,
-): readonly Expression[] {
-  if (scalars.length === 0) return operands;
-  const size = (position: number): number => pointsOf(axesOfExpression(operands[position]), axes);
-  const positions = operands.map((_, position) => position).filter((position) => readsTensor(operands[position]));
-  const compound = positions.filter((position) => !isPlainLoad(operands[position]));
-  const smallest = (compound.length > 0 ? compound : positions).reduce((a, b) => (size(b) < size(a) ? b : a));
-  return operands.map((operand, position) => (position === smallest ? product([...scalars, operand]) : operand));
-}
-
-function isPlainLoad(expression: Expression): boolean {
-  return expression.kind === 'load' && expression.indices.every((index) => index.kind === 'affine');
 }
 
 interface Held {
@@ -131,8 +63,12 @@ class Workshop {
   /** Names of the tensors that a held product reads: a quick no for most subsets. */
   private readonly signatures = new Set<string>();
 
-  constructor(program: Program) {
+  /** Keys of intermediates that several equations had better share, made already or not. */
+  readonly shared: ReadonlySet<string>;
+
+  constructor(program: Program, shared: ReadonlySet<string>) {
     this.names = new Set(program.tensors.map((tensor) => tensor.name));
+    this.shared = shared;
   }
 
   add(tensor: Tensor): void {
@@ -285,8 +221,12 @@ class Orderer {
     return loadAxes(name, kept);
   }
 
-  /** Whether the intermediate of some operands is there already. */
+  /** Whether the intermediate of some operands is there already, or is to be made for others as well. */
   private isHeld(plan: Plan, members: readonly number[]): boolean {
+    if (this.workshop.shared.size > 0) {
+      const key = intermediateKey(this.equation, plan, members);
+      if (this.workshop.shared.has(`${this.dtype} ${key}`)) return true;
+    }
     const factors = members.map((member) => plan.factors[member]);
     if (!this.workshop.mayHold(factors)) return false;
     const kept = axesIn(liveAxes(plan.network, members));
@@ -295,8 +235,7 @@ class Orderer {
 
   /** The equation with only the constraints that a loop over these axes can ask. */
   private within(loop: AxisSet): Equation {
-    const domain = this.equation.domain.filter((c) => (axesOfConstraint(c) & ~loop) === 0n);
-    return { ...this.equation, domain };
+    return { ...this.equation, domain: constraintsWithin(this.equation, loop) };
   }
 
   /** The equation over a part of its axes, with the constraints that these can ask. */
@@ -363,8 +302,4 @@ function axesOfAffine(a: Affine): readonly number[] {
 
 function operandsOf(tree: Tree): readonly number[] {
   return tree.kind === 'leaf' ? [tree.operand] : [...operandsOf(tree.left), ...operandsOf(tree.right)];
-}
-
-function unionOf(members: readonly number[], { network }: Plan): AxisSet {
-  return members.reduce((all, member) => all | network.operands[member], axisSet([]));
 }

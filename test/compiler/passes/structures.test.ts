@@ -130,7 +130,7 @@ test('a structured matrix that is also an output is still not used as one', () =
   const program = btt(64, 1, 3);
   const both = { ...program, outputs: ['y', 'W'] };
   const optimised = optimise(both);
-  expect(optimised.tensors.find((tensor) => tensor.name === 'y~1')?.shape).toEqual([3, 16, 4]);
+  expect(elementCount(optimised.tensors.find((tensor) => tensor.name === 'y~1')?.shape ?? [])).toBe(3 * 16 * 4);
   expectSameOutputs(both, optimised, randomInputs(both, 5));
 });
 
