@@ -26,8 +26,18 @@ const functions: readonly LibraryFunction[] = [
 }`,
   },
   {
-    name: 'erf_f32',
+    name: 'erfc_tail_f32',
     needs: [],
+    code: `// 1 - erf(x) for x >= 1; 0 from about 9 on.
+fn erfc_tail_f32(x: f32) -> f32 {
+  let t = 1.0 / (1.0 + 0.3275911 * x);
+  let q = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  return q * exp(-min(x * x, 80.0));
+}`,
+  },
+  {
+    name: 'erf_f32',
+    needs: ['erfc_tail_f32'],
     code: `fn erf_f32(x: f32) -> f32 {
   let a = abs(x);
   if (a < 1.0) {
@@ -45,9 +55,7 @@ const functions: readonly LibraryFunction[] = [
     p = 1.1283792 - z * p;
     return x * p;
   }
-  let t = 1.0 / (1.0 + 0.3275911 * a);
-  let q = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  return sign(x) * (1.0 - q * exp(-min(a * a, 80.0)));
+  return sign(x) * (1.0 - erfc_tail_f32(a));
 }`,
   },
   {
@@ -79,9 +87,13 @@ const functions: readonly LibraryFunction[] = [
   },
   {
     name: 'gelu_f32',
-    needs: ['erf_f32'],
-    code: `fn gelu_f32(x: f32) -> f32 {
-  return 0.5 * x * (1.0 + erf_f32(x * 0.70710678));
+    needs: ['erf_f32', 'erfc_tail_f32'],
+    code: `// Far to the left 1 + erf cancels, so the tail is taken as it is.
+fn gelu_f32(x: f32) -> f32 {
+  let a = abs(x) * 0.70710678;
+  if (a < 1.0) { return 0.5 * x * (1.0 + erf_f32(x * 0.70710678)); }
+  let tail = 0.5 * x * erfc_tail_f32(a);
+  return select(tail, x - tail, x > 0.0);
 }`,
   },
   {
