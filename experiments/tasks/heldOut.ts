@@ -14,7 +14,7 @@ const workLimit = 3e8;
 const fewestPrompts = 64;
 
 export function heldOutBaselines(
-  shape: PromptShape,
+  shape: PromptShape & { readonly dims: number },
   stream: (typeof streams)['train' | 'evaluate'],
   seed: number,
   batches: number,

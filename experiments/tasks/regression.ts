@@ -5,6 +5,8 @@
  * The trap: `seed` and `step` are i32 scalars given at every run; as numbers in an expression they would lose their last bits
  * in float32, so each draw reads them as loads and nothing is computed from them.
  *
+ * How many coordinates are in use is an input too, not a shape: stages of a curriculum that differ in `dims` alone are one program.
+ *
  * With `pool`, prompt n is not a new one but number `example[n]` of a fixed set, and its weights number `task[n]`.
  */
 import { affine } from '../../compiler/ir/affine.ts';
@@ -24,7 +26,11 @@ export interface PromptShape {
   readonly batch: number;
   readonly points: number;
   readonly nDims: number;
-  readonly dims: number;
+}
+
+/** The input that says which coordinates are in use: their number, and their standard deviation. */
+export function dimsInput(dims: number): Float32Array {
+  return new Float32Array([dims, 1 / Math.sqrt(dims)]);
 }
 
 /** Which of the two random parts comes from a pool. */
@@ -33,9 +39,9 @@ export interface Pool {
   readonly tasks: boolean;
 }
 
-/** The tensors `xs` and `ys` with what they are made of; inputs: seed, step, and with a pool example or task. */
+/** The tensors `xs` and `ys` with what they are made of; inputs: seed, step, dims, and with a pool example or task. */
 export function drawnPrompts(
-  { batch, points, nDims, dims }: PromptShape,
+  { batch, points, nDims }: PromptShape,
   stream: { readonly xs: number; readonly w: number },
   pool: Pool = { examples: false, tasks: false },
 ): readonly Tensor[] {
@@ -47,19 +53,12 @@ export function drawnPrompts(
     step,
     element,
   });
-  const used = Math.min(dims, nDims);
   const xs = over({ n: batch, p: points, j: nDims }, ({ n, p, j }) => {
     const step = pool.examples ? at('example', n) : at('step');
     const element = flat([pool.examples ? undefined : n, points], [p, nDims], [j, 1]);
-    const value = product([constant(1 / Math.sqrt(dims)), draw(stream.xs, step, element)]);
-    const inUse = affine(used - 1, [{ axis: j.terms[0].axis, coefficient: -1 }]);
-    return {
-      store: [n, p, j],
-      value:
-        used === nDims
-          ? value
-          : select({ kind: 'domain', constraints: [{ kind: 'nonnegative', affine: inUse }] }, value, constant(0)),
-    };
+    const inUse = { kind: 'compare', operator: '<', left: { kind: 'index', affine: j }, right: at('dims', 0) } as const;
+    const value = select(inUse, product([at('dims', 1), draw(stream.xs, step, element)]), constant(0));
+    return { store: [n, p, j], value };
   });
   const w = over({ n: batch, j: nDims }, ({ n, j }) => {
     const pooled = pool.tasks ? 'task' : pool.examples ? 'example' : undefined;
@@ -73,6 +72,7 @@ export function drawnPrompts(
   }));
   return [
     input('seed', [], 'i32'),
+    input('dims', [2]),
     ...(pool.examples && pool.tasks ? [] : [input('step', [], 'i32')]),
     ...(pool.examples ? [input('example', [batch], 'i32')] : []),
     ...(pool.tasks ? [input('task', [batch], 'i32')] : []),

@@ -1,6 +1,6 @@
 /**
- * One stage of the curriculum on the device: a compiled training step for its dims and points, and what evaluates it. Stages
- * share the state (params, moments) by its buffers, so that going from one to the next moves no data.
+ * The training step on the device, for one number of points, and what evaluates it. Stages of the curriculum with as many points
+ * are the same compiled step; all share the state (params, moments) by its buffers, so that going on moves no data.
  *
  * The trap: the state must outlive every stage. Its buffers belong to an executor of their own that runs no kernel.
  */
@@ -13,7 +13,7 @@ import type { BaselineErrors } from '../tasks/baselines.ts';
 import type { Stage } from '../tasks/curriculum.ts';
 import { heldOutBaselines } from '../tasks/heldOut.ts';
 import { feedPrompts, poolSizes } from '../tasks/pools.ts';
-import { drawnPrompts, streams } from '../tasks/regression.ts';
+import { dimsInput, drawnPrompts, streams } from '../tasks/regression.ts';
 import { optimizerTables } from './arena.ts';
 import { type DeviceRunner, deviceRunner } from './deviceRunner.ts';
 import type { StepProgram } from './step.ts';
@@ -25,16 +25,15 @@ export interface RunSettings {
   readonly opened: OpenedDevice;
 }
 
-export interface CompiledStage {
-  readonly stage: Stage;
+/** A training step for a number of points, on the device. */
+export interface CompiledStep {
+  readonly points: number;
   readonly step: StepProgram;
   readonly runner: DeviceRunner;
-  /** Of the held-out prompts. */
-  readonly baselines: BaselineErrors;
-  /** Mean squared error at each point over all held-out prompts. */
-  evaluate(): Promise<{ readonly pointwise: readonly number[]; readonly prompts: number }>;
+  /** Mean squared error at each point over all held-out prompts with so many dims. */
+  evaluate(dims: number): Promise<{ readonly pointwise: readonly number[]; readonly prompts: number }>;
   /** Name of the first tensor, in the order of computation, that is not finite at a step; undefined if all are. */
-  firstNonFinite(step: number): Promise<string | undefined>;
+  firstNonFinite(step: number, dims: number): Promise<string | undefined>;
   destroy(): void;
 }
 
@@ -51,15 +50,15 @@ export function optimizerSettings(options: IclOptions): OptimizerSettings {
   return { beta1, beta2, weightDecay, gradClip };
 }
 
-/** Compiles a stage. Without `state` its own buffers hold the state (`ownState` then makes it shareable). */
-export async function compileStage(
+/** Compiles the step for a number of points. Without `state` it is made: the params are zero then. */
+export async function compileStep(
   { options, score, opened }: RunSettings,
-  stage: Stage,
+  points: number,
   state: SharedState | undefined,
-): Promise<{ readonly compiled: CompiledStage; readonly state: SharedState }> {
+): Promise<{ readonly compiled: CompiledStep; readonly state: SharedState }> {
   const batch = options.training_batch_size;
-  const shape = { batch, points: stage.points, nDims: options.n_dims, dims: stage.dims };
-  const model = inContextProgram(options, score, { batch, points: stage.points });
+  const shape = { batch, points, nDims: options.n_dims };
+  const model = inContextProgram(options, score, { batch, points });
   const sizes = poolSizes(options);
   const pool = { examples: sizes.examples !== null, tasks: sizes.tasks !== null };
   const trainingPrompts = drawnPrompts(shape, streams.train, pool);
@@ -71,22 +70,21 @@ export async function compileStage(
   runner.upload('rate', tables.rate);
   if (options.weight_decay > 0) runner.upload('decay', tables.decay);
   runner.upload('seed', seed);
-  const stream = options.evaluation_reuse_training_seeds ? streams.train : streams.evaluate;
-  const heldOut = drawnPrompts(shape, stream);
   const batches = options.evaluation_samples_multiplier;
   const evaluator = lazyRunner(async () => {
-    const made = await deviceRunner(opened, evaluationStep(model, heldOut).program, shared.buffers);
+    const { program } = evaluationStep(model, drawnPrompts(shape, evaluationStream(options)));
+    const made = await deviceRunner(opened, program, shared.buffers);
     made.upload('seed', seed);
     return made;
   });
-  const compiled: CompiledStage = {
-    stage,
+  const compiled: CompiledStep = {
+    points,
     step,
     runner,
-    baselines: heldOutBaselines(shape, stream, options.seed, batches),
-    evaluate: async () => {
+    evaluate: async (dims) => {
       const { executor, upload } = await evaluator.get();
-      const sums = new Float64Array(stage.points);
+      upload('dims', dimsInput(dims));
+      const sums = new Float64Array(points);
       const read: Promise<void>[] = [];
       for (let batchNumber = 0; batchNumber < batches; batchNumber += 1) {
         upload('step', new Int32Array([batchNumber]));
@@ -99,13 +97,23 @@ export async function compileStage(
       await Promise.all(read);
       return { pointwise: Array.from(sums, (sum) => sum / batches), prompts: batches * batch };
     },
-    firstNonFinite: (at) => inspect(opened, inspectionStep(model, trainingPrompts), shared, options, at),
+    firstNonFinite: (at, dims) => inspect(opened, inspectionStep(model, trainingPrompts), shared, options, at, dims),
     destroy: () => {
       runner.destroy();
       evaluator.destroy();
     },
   };
   return { compiled, state: shared };
+}
+
+function evaluationStream(options: IclOptions) {
+  return options.evaluation_reuse_training_seeds ? streams.train : streams.evaluate;
+}
+
+/** Baselines of a stage's held-out prompts. */
+export function stageBaselines(options: IclOptions, { dims, points }: Stage): BaselineErrors {
+  const shape = { batch: options.training_batch_size, points, nDims: options.n_dims, dims };
+  return heldOutBaselines(shape, evaluationStream(options), options.seed, options.evaluation_samples_multiplier);
 }
 
 function lazyRunner(make: () => Promise<DeviceRunner>) {
@@ -145,6 +153,7 @@ async function inspect(
   state: SharedState,
   options: IclOptions,
   step: number,
+  dims: number,
 ): Promise<string | undefined> {
   const params = (await state.executor.download('params')).get('params') as Float32Array;
   for (const { param, offset, elements } of arena.slots) {
@@ -153,10 +162,11 @@ async function inspect(
   const runner = await deviceRunner(opened, program, state.buffers);
   try {
     const inputs = new Set(runner.plan.inputs);
-    const upload = (name: string, data: Int32Array) => {
+    const upload = (name: string, data: Int32Array | Float32Array) => {
       if (inputs.has(name)) runner.upload(name, data);
     };
     upload('seed', new Int32Array([options.seed]));
+    upload('dims', dimsInput(dims));
     feedPrompts(upload, options, step);
     runner.run();
     for (const { name, source } of program.tensors) {

@@ -15,13 +15,15 @@ import { plotRun } from '../plots/run.ts';
 import { writeCheckpoint } from '../runs/checkpoint.ts';
 import type { RunFolder } from '../runs/folder.ts';
 import { appendMetrics, type EvaluationRecord } from '../runs/metrics.ts';
+import type { BaselineErrors } from '../tasks/baselines.ts';
 import { curriculumStages, type Stage, stageAt } from '../tasks/curriculum.ts';
 import { feedPrompts } from '../tasks/pools.ts';
+import { dimsInput } from '../tasks/regression.ts';
 import { packArena } from './arena.ts';
 import { initialValue } from './mup.ts';
 import type { Progress } from './progress.ts';
 import { biasCorrections, rateMultiplier } from './schedule.ts';
-import { type CompiledStage, compileStage, type RunSettings, type SharedState } from './stage.ts';
+import { type CompiledStep, compileStep, type RunSettings, type SharedState, stageBaselines } from './stage.ts';
 
 export interface TrainingIo {
   readonly opened: OpenedDevice;
@@ -82,24 +84,24 @@ export async function train(resolved: ResolvedIcl, io: TrainingIo): Promise<Trai
   const settings: RunSettings = { options, score: scoreOf(options, resolved.sizes), opened };
   const steps = options.test_run ? testRunSteps : options.training_train_steps;
   const stages = stagesOf(options);
-  const first = await compileStage(settings, stages[0], undefined);
+  const first = await compileStep(settings, stages[0].points, undefined);
   const { state } = first;
-  let current = first.compiled;
-  let next: { readonly stage: Stage; readonly made: Promise<CompiledStage> } | undefined;
-  initialise(current, state, options);
-  announceStage(current, 0, folder);
+  let compiled = first.compiled;
+  let current = enterStage(compiled, stages[0], options, folder);
+  let next: { readonly points: number; readonly made: Promise<CompiledStep> } | undefined;
+  initialise(compiled, state, options);
 
   const log = createLog(options, steps, io);
   let lastPlotMs = performance.now();
   const save = async (done: number) => {
     const found = await state.executor.download('params', 'm', 'v');
     const [params, m, v] = ['params', 'm', 'v'].map((name) => found.get(name) as Float32Array);
-    const { arena } = current.step;
+    const { arena } = compiled.step;
     writeCheckpoint(folder.checkpointsPath, arena, { step: done, params, m, v }, options.training_keep_every_steps);
   };
   const evaluate = async (done: number): Promise<EvaluationRecord> => {
-    const { pointwise, prompts } = await current.evaluate();
     const { dims, points } = current.stage;
+    const { pointwise, prompts } = await compiled.evaluate(dims);
     const loss = pointwise.reduce((sum, value) => sum + value, 0) / points;
     const baselines = Object.fromEntries(
       Object.entries(current.baselines).map(([name, errors]) => [name, [...errors]]),
@@ -125,19 +127,23 @@ export async function train(resolved: ResolvedIcl, io: TrainingIo): Promise<Trai
       log.check();
       const stage = stageAt(stages, step);
       if (stage !== current.stage) {
-        await current.runner.executor.finish();
-        const compiled =
-          next?.stage === stage ? await next.made : (await compileStage(settings, stage, state)).compiled;
-        current.destroy();
-        current = compiled;
-        next = undefined;
-        announceStage(current, step, folder);
+        if (stage.points !== compiled.points) {
+          await log.finish();
+          const made =
+            next?.points === stage.points
+              ? await next.made
+              : (await compileStep(settings, stage.points, state)).compiled;
+          compiled.destroy();
+          compiled = made;
+          next = undefined;
+        }
+        current = enterStage(compiled, stage, options, folder);
       }
-      feed(current, options, step);
+      feed(compiled, options, step);
       const due = step === 0 || step + 1 === steps || (step + 1) % options.wandb_log_every_steps === 0;
-      if (due) log.ask(current, step);
-      else current.runner.run();
-      await current.runner.executor.pace();
+      if (due) log.ask(compiled, current, step);
+      else compiled.runner.run();
+      await compiled.runner.executor.pace();
       const done = step + 1;
       if (done % options.evaluation_interval === 0 && done < steps) {
         await evaluate(done);
@@ -147,7 +153,7 @@ export async function train(resolved: ResolvedIcl, io: TrainingIo): Promise<Trai
         }
       }
       if (done % options.training_save_every_steps === 0 && done < steps) await save(done);
-      next ??= prepareNext(settings, stages, step, state);
+      next ??= prepareNext(settings, stages, step, state, compiled.points);
     }
     await log.finish();
     await save(step);
@@ -163,15 +169,18 @@ export async function train(resolved: ResolvedIcl, io: TrainingIo): Promise<Trai
   } catch (error) {
     progress.end();
     if (!(error instanceof DivergedAt)) throw error;
-    const tensor = (await current.firstNonFinite(error.step)) ?? 'loss';
+    const tensor = (await compiled.firstNonFinite(error.step, current.stage.dims)) ?? 'loss';
     throw new DivergedError(
       `training diverged at step ${error.step + 1}: ${tensor} is not finite there` +
         `${tensor === 'loss' ? '' : ', the first tensor that is not'}; ` +
         'a lower --training_learning_rate or a longer --warmup may help',
     );
   } finally {
-    current.destroy();
-    void next?.made.then((compiled) => compiled.destroy());
+    compiled.destroy();
+    next?.made.then(
+      (unused) => unused.destroy(),
+      () => undefined,
+    );
     state.executor.destroy();
   }
 }
@@ -185,18 +194,26 @@ class DivergedAt extends Error {
   }
 }
 
-function initialise({ step: { arena } }: CompiledStage, state: SharedState, options: IclOptions): void {
+function initialise({ step: { arena } }: CompiledStep, state: SharedState, options: IclOptions): void {
   const packed = packArena(arena, (param) => initialValue(param, options.seed, zeroAtStart));
   state.executor.upload('params', packed);
 }
 
-function announceStage({ stage, baselines }: CompiledStage, step: number, { metricsPath }: RunFolder): void {
+interface CurrentStage {
+  readonly stage: Stage;
+  readonly baselines: BaselineErrors;
+}
+
+function enterStage({ runner }: CompiledStep, stage: Stage, options: IclOptions, folder: RunFolder): CurrentStage {
+  const baselines = stageBaselines(options, stage);
+  runner.upload('dims', dimsInput(stage.dims));
   const errors = Object.fromEntries(Object.entries(baselines).map(([name, values]) => [name, [...values]]));
-  appendMetrics(metricsPath, { kind: 'stage', step, dims: stage.dims, points: stage.points, baselines: errors });
+  appendMetrics(folder.metricsPath, { kind: 'stage', ...stage, baselines: errors });
+  return { stage, baselines };
 }
 
 /** Uploads what changes from step to step. */
-function feed({ runner }: CompiledStage, options: IclOptions, step: number): void {
+function feed({ runner }: CompiledStep, options: IclOptions, step: number): void {
   const { first, rootSecond } = biasCorrections(step + 1, options.beta1, options.beta2);
   runner.upload('hyper', new Float32Array([multiplierAt(options, step), first, rootSecond]));
   feedPrompts(runner.upload, options, step);
@@ -206,15 +223,20 @@ function multiplierAt({ warmup, training_train_steps: decaySteps }: IclOptions, 
   return rateMultiplier(step + 1, { warmup, decaySteps, floor: 1 });
 }
 
-function prepareNext(settings: RunSettings, stages: readonly Stage[], step: number, state: SharedState) {
-  const stage = stages.find((candidate) => candidate.step > step);
-  if (stage === undefined) return undefined;
+function prepareNext(
+  settings: RunSettings,
+  stages: readonly Stage[],
+  step: number,
+  state: SharedState,
+  currentPoints: number,
+) {
   const ahead = Math.min(compileAheadSteps, settings.options.training_curriculum_dims_interval / 2);
-  if (stage.step - step > ahead) return undefined;
-  const made = compileStage(settings, stage, state).then(({ compiled }) => compiled);
+  const due = stages.find((stage) => stage.step > step && stage.points !== currentPoints);
+  if (due === undefined || due.step - step > ahead) return undefined;
+  const made = compileStep(settings, due.points, state).then(({ compiled }) => compiled);
   // Whoever awaits it hears of a failure; until then it must not end the process.
   made.catch(() => undefined);
-  return { stage, made };
+  return { points: due.points, made };
 }
 
 /** Reads loss and errors of the steps that were asked for, when they are ready; writes metrics and tells the progress. */
@@ -226,10 +248,10 @@ function createLog(options: IclOptions, steps: number, { folder, progress }: Tra
   let failure: unknown;
   let pending = Promise.resolve();
 
-  const take = (compiled: CompiledStage, step: number, found: ReadonlyMap<string, ArrayLike<number>>) => {
+  const take = ({ stage, baselines }: CurrentStage, step: number, found: ReadonlyMap<string, ArrayLike<number>>) => {
     const diverged = (found.get('diverged') as ArrayLike<number>)[0];
     if (diverged !== 0) throw new DivergedAt(diverged - 1);
-    const { dims, points } = compiled.stage;
+    const { dims, points } = stage;
     const loss = (found.get('loss') as ArrayLike<number>)[0];
     const pointwise = Array.from(found.get('pointwise') as ArrayLike<number>);
     const nowMs = performance.now();
@@ -255,17 +277,17 @@ function createLog(options: IclOptions, steps: number, { folder, progress }: Tra
       steps,
       loss,
       lastPoint: smoothPoint,
-      leastSquares: compiled.baselines['least squares'][points - 1],
+      leastSquares: baselines['least squares'][points - 1],
       stepsPerSecond,
     });
   };
 
   return {
-    ask: (compiled: CompiledStage, step: number) => {
+    ask: (compiled: CompiledStep, current: CurrentStage, step: number) => {
       const reading = compiled.runner.executor.runAndRead('loss', 'pointwise', 'diverged');
       pending = pending
         .then(() => reading)
-        .then((found) => take(compiled, step, found))
+        .then((found) => take(current, step, found))
         .catch((error) => {
           failure ??= error;
         });

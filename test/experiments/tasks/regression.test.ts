@@ -1,15 +1,14 @@
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { drawNormal } from '../../../compiler/ir/philox.ts';
 import type { Program } from '../../../compiler/ir/program.ts';
 import { verify } from '../../../compiler/ir/verify.ts';
-import { drawnPrompts, type Pool, streams } from '../../../experiments/tasks/regression.ts';
+import { dimsInput, drawnPrompts, type Pool, streams } from '../../../experiments/tasks/regression.ts';
 import { deviceRunners } from '../../../experiments/training/deviceRunner.ts';
 import { interpreterRunner, type MakeRunner } from '../../../experiments/training/runner.ts';
-import { openDevice } from '../../../runtime/device.ts';
+import { testDevice } from '../../support/device.ts';
 
-const shape = { batch: 3, points: 5, nDims: 4, dims: 3 };
-const opened = await openDevice();
-afterAll(() => opened.destroy());
+const shape = { batch: 3, points: 5, nDims: 4 };
+const opened = await testDevice();
 
 async function prompts(make: MakeRunner, step: number, pool?: Pool) {
   const tensors = drawnPrompts(shape, streams.train, pool);
@@ -17,6 +16,7 @@ async function prompts(make: MakeRunner, step: number, pool?: Pool) {
   expect(verify(program)).toEqual([]);
   const runner = await make(program);
   runner.upload('seed', new Int32Array([17]));
+  runner.upload('dims', dimsInput(3));
   const names = new Set(tensors.map(({ name }) => name));
   if (names.has('step')) runner.upload('step', new Int32Array([step]));
   if (names.has('example')) runner.upload('example', new Int32Array([8, 2, 8]));

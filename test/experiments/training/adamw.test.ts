@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { affine } from '../../../compiler/ir/affine.ts';
 import { at, computed, input, over, param, program } from '../../../compiler/ir/build.ts';
 import { constant, product, sum } from '../../../compiler/ir/expression.ts';
@@ -11,7 +11,7 @@ import { paramsOf } from '../../../experiments/training/mup.ts';
 import { interpreterRunner, type MakeRunner } from '../../../experiments/training/runner.ts';
 import { biasCorrections } from '../../../experiments/training/schedule.ts';
 import { assembleStep } from '../../../experiments/training/step.ts';
-import { openDevice } from '../../../runtime/device.ts';
+import { testDevice } from '../../support/device.ts';
 
 /** loss = Σ_ij (W[i, j] − 2)² / 3 + Σ_k (b[k] + k)⁴, and a param `c` that plays no part. */
 const model = program(
@@ -105,8 +105,7 @@ async function train(make: MakeRunner, gradClip: number) {
   return { values: unpackArena(arena, packed), packed };
 }
 
-const opened = await openDevice();
-afterAll(() => opened.destroy());
+const opened = await testDevice();
 
 describe('AdamW as equations', () => {
   test.each([

@@ -1,18 +1,17 @@
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { resolveIcl } from '../../../experiments/options/parse.ts';
 import { checkpointSteps } from '../../../experiments/runs/checkpoint.ts';
 import { createRunFolder } from '../../../experiments/runs/folder.ts';
 import { readMetrics, type TrainRecord } from '../../../experiments/runs/metrics.ts';
 import { createProgress } from '../../../experiments/training/progress.ts';
 import { train } from '../../../experiments/training/train.ts';
-import { openDevice } from '../../../runtime/device.ts';
 import { DivergedError, InterruptedError } from '../../../runtime/errors.ts';
+import { testDevice } from '../../support/device.ts';
 
-const opened = await openDevice();
-afterAll(() => opened.destroy());
+const opened = await testDevice();
 const parent = mkdtempSync(join(tmpdir(), 'mlbtc-train-'));
 let runs = 0;
 
@@ -38,7 +37,7 @@ const small = [
   ...['--n_dims=3', '--d_model=8', '--n_head=2', '--n_layer=1', '--token_mixing_struct=bilinear_BTT'],
   ...['--training_batch_size=4', '--warmup=2', '--steps=9', '--wandb_log_every_steps=1', '--evaluation_interval=5'],
   ...['--evaluation_samples_multiplier=2', '--training_save_every_steps=4', '--training_curriculum_dims_start=2'],
-  ...['--training_curriculum_points_start=3', '--training_curriculum_dims_interval=4'],
+  ...['--training_curriculum_points_start=6', '--training_curriculum_dims_interval=4'],
   '--training_curriculum_points_interval=4',
 ];
 
@@ -52,8 +51,8 @@ describe('a run', () => {
     const train = records.filter((record): record is TrainRecord => record.kind === 'train');
     expect(train.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(train.map(({ dims, points }) => `${dims} ${points}`)).toEqual([
-      ...new Array(4).fill('2 3'),
-      ...new Array(5).fill('3 5'),
+      ...new Array(4).fill('2 6'),
+      ...new Array(5).fill('3 6'),
     ]);
     for (const { loss, pointwise, points } of train) {
       expect(pointwise).toHaveLength(points);
@@ -92,6 +91,17 @@ describe('a run', () => {
       expect((await run([...words, `--structure=${copy}`])).losses()).toEqual((await first).losses());
     },
   );
+
+  test('a curriculum that adds points goes on with the same params', async () => {
+    const { error, folder, losses: curve } = await run([...small, '--training_curriculum_points_start=4']);
+    expect(error).toBeUndefined();
+    const stages = readMetrics(folder.metricsPath).filter((record) => record.kind === 'stage');
+    expect(stages.map(({ step, dims, points }) => [step, dims, points])).toEqual([
+      [0, 2, 4],
+      [4, 3, 6],
+    ]);
+    expect(curve().every((loss) => loss > 0.05 && loss < 5)).toBe(true);
+  });
 
   test('a pool of prompts repeats them', async () => {
     const { error, losses: curve } = await run([...small, '--training_num_training_examples=4', '--lr=0']);

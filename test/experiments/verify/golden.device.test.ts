@@ -1,13 +1,12 @@
 import { readdirSync } from 'node:fs';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { verifyCase } from '../../../experiments/commands/verify.ts';
 import { deviceRunners } from '../../../experiments/training/deviceRunner.ts';
-import { openDevice } from '../../../runtime/device.ts';
+import { testDevice } from '../../support/device.ts';
 import { checkCase, failures, goldenFolder } from './check.ts';
 
 const cases = readdirSync('test/golden').filter((name) => /^(icl|matrix)_/.test(name));
-const opened = await openDevice();
-afterAll(() => opened.destroy());
+const opened = await testDevice();
 
 describe('golden cases on the device', () => {
   test.each(cases)('%s', async (name) => {
