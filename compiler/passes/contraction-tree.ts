@@ -7,8 +7,9 @@
  * still needs it; the others are summed as soon as the subset is joined. Cost of a step: the points of the box of both sides' axes.
  * Costs compare by multiply-adds first, then by elements of the intermediates.
  *
- * Beyond `EXHAUSTIVE` operands: greedily the pair whose step costs least relative to what it removes, and left to right; the
- * cheaper of the two. Beyond `GREEDY`: left to right. The trap: left to right is in every search space, so that no answer is ever dearer than it.
+ * Beyond `EXHAUSTIVE` operands, the cheapest of: greedily the pair whose step costs least relative to what it removes; from each
+ * operand outwards, always by the cheapest next step (a chain of cores applied to a vector); left to right. Beyond `GREEDY`: left
+ * to right. The trap: left to right is in every search space, so that no answer is ever dearer than it.
  */
 import type { AxisSet } from '../ir/contraction.ts';
 import { axesIn } from '../ir/contraction.ts';
@@ -71,8 +72,8 @@ export function orderNetwork(network: Network): Ordered {
   if (network.operands.length <= EXHAUSTIVE) return search.exhaustive();
   const plain = search.leftToRight();
   if (network.operands.length > GREEDY) return plain;
-  const greedy = search.greedy();
-  return compareCosts(greedy.cost, plain.cost) < 0 ? greedy : plain;
+  const grown = network.operands.map((_, start) => search.outwardsFrom(start));
+  return [search.greedy(), ...grown].reduce((a, b) => (compareCosts(b.cost, a.cost) < 0 ? b : a), plain);
 }
 
 /** What joining the operands one after another, as they are written, costs. */
@@ -169,6 +170,24 @@ class Search {
       parts = [...parts.filter((_, i) => i !== a && i !== b), { members, options: [ordered] }];
     }
     return parts[0].options.reduce((a, b) => (compareCosts(b.cost, a.cost) < 0 ? b : a));
+  }
+
+  outwardsFrom(start: number): Ordered {
+    const left = new Set(this.network.operands.keys());
+    left.delete(start);
+    const members = [start];
+    let done = this.leaf(start, false);
+    while (left.size > 0) {
+      let nearest = { operand: -1, points: Number.POSITIVE_INFINITY };
+      for (const operand of left) {
+        const points = this.points(done.tree.axes | this.network.operands[operand]);
+        if (points < nearest.points) nearest = { operand, points };
+      }
+      left.delete(nearest.operand);
+      members.push(nearest.operand);
+      done = this.join(done, this.leaf(nearest.operand, false), liveAxes(this.network, members), left.size === 0);
+    }
+    return done;
   }
 
   private leaves(operand: number): readonly Ordered[] {

@@ -119,6 +119,13 @@ test('BTT at the sizes that the page promises', () => {
   expect(multiplyAdds(optimise(btt(4096, 1, 1)))).toBe(655_360);
 });
 
+test('more cores than the exhaustive search takes are still applied one after another', () => {
+  const optimised = optimise(tensorTrain(9, 2, 2, 64));
+  expect(optimised.tensors.some((tensor) => tensor.name === 'W')).toBe(false);
+  // 2⁹ elements a row against each core: the two at the ends have one bond, the others two.
+  expect(multiplyAdds(optimised)).toBe(64 * (2 * 2 ** 11 + 7 * 2 ** 12));
+});
+
 test('a matrix that is cheaper formed is formed', () => {
   // rank 12 of 16: 2·16·12 a row factored against 16·16 formed.
   const optimised = optimise(lowRank(16, 12, 1000));
