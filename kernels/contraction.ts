@@ -14,13 +14,13 @@
  * A domain such as `u <= t` masks single elements where its axes meet, and cuts the k loop short, or empties it, for a whole tile.
  * The trap: a partly filled tile must read nothing out of bounds, so positions are clamped when reading and checked when storing.
  */
-import { coefficientOf, decide, range } from '../compiler/ir/affine.ts';
+import { coefficientOf, decide, equalAffine, range } from '../compiler/ir/affine.ts';
 import { reducedAxes, storeAxes } from '../compiler/ir/equation.ts';
 import { affinesOfIndex, axesOf, constant, loads, product } from '../compiler/ir/expression.ts';
-import type { Affine, Constraint, Equation, Expression, Load } from '../compiler/ir/program.ts';
+import type { Affine, Constraint, Equation, Expression } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import type { ContractionKernel, KernelCode, Layouts } from './kernel.ts';
-import { affinesOutsideStore, flatIndex, flattenLoads, mergeAll } from './linear.ts';
+import { flatIndex, flattenLoads, mergeAll } from './linear.ts';
 import { contractionPoints, flatGrid } from './loop.ts';
 import { type Emitter, type Scope, strides } from './scalar.ts';
 import type { Target } from './target.ts';
@@ -368,14 +368,14 @@ class ContractionWriter {
       ${this.loopRange(sizes)}
     `;
     const main = this.tuning.form === 'tiled' ? this.tiled(head, sizes) : this.direct(head, sizes, this.directBlock());
-    return [...this.functions(sizes), main].join('\n\n');
+    return [...this.functions(), main].join('\n\n');
   }
 
-  private functions(sizes: Sizes): string[] {
+  private functions(): string[] {
     return [
       this.operandFunction('left', this.s.left, this.s.onLeft, this.s.m, this.names.m),
       this.operandFunction('right', this.s.right, this.s.onRight, this.s.n, this.names.n),
-      this.finishFunction(sizes),
+      this.finishFunction(),
     ];
   }
 
@@ -444,7 +444,7 @@ class ContractionWriter {
   }
 
   /** `fn finish(batch, m, n, sum)`: scale, mask, addends, store, epilogue. */
-  private finishFunction(sizes: Sizes): string {
+  private finishFunction(): string {
     const { kernel, s, emitter } = this;
     const lines: string[] = [];
     const names = new Map<number, string>();
@@ -452,29 +452,32 @@ class ContractionWriter {
     this.decode(s.m, this.names.m, lines, names);
     this.decode(s.n, this.names.n, lines, names);
     const scope = this.scope(names);
+    const [sum, element] = [emitter.fresh('sum'), emitter.fresh('element')];
+    lines.push(`let ${element} = ${emitter.affine(s.equation.store[0] as Affine, scope)};`);
     const value = emitter.fresh(kernel.tensor);
-    const sum = emitter.fresh('sum');
-    const scaled =
-      s.scale.kind === 'constant' && s.scale.value === 1 ? sum : `${sum} * (${emitter.expression(s.scale, scope)})`;
+    const isPlain = s.scale.kind === 'constant' && s.scale.value === 1;
+    const scaled = isPlain ? sum : emitter.multiplied(sum, s.scale, scope);
     const mask = s.onOutput.map((c) => emitter.constraint(c, scope)).join(' && ');
-    if (mask === '') lines.push(`var ${value} = ${scaled};`);
+    const isFinal = kernel.addends.length === 0 && !kernel.accumulate;
+    if (mask === '') lines.push(`${isFinal ? 'let' : 'var'} ${value} = ${scaled};`);
     else lines.push(`var ${value} = 0.0;`, `if (${mask}) { ${value} = ${scaled}; }`);
-    const store = s.equation.store[0] as Affine;
-    const offset = emitter.fresh('element');
-    lines.push(`let ${offset} = ${emitter.affine(store, scope)};`);
-    for (const addend of kernel.addends) lines.push(this.pointwise(addend, names, `${value} +=`, () => undefined));
-    if (kernel.accumulate) lines.push(`${value} += ${emitter.element(kernel.tensor, offset)};`);
-    if (kernel.stored) lines.push(`${emitter.writes(kernel.tensor)}[${offset}] = ${value};`);
+    const place = { element, coordinates: new Map<number, string>(), lines };
+    for (const addend of kernel.addends) this.pointwise(addend, place, new Map(), (text) => `${value} += ${text};`);
+    if (kernel.accumulate) lines.push(`${value} += ${emitter.element(kernel.tensor, element)};`);
+    if (kernel.stored) lines.push(`${emitter.writes(kernel.tensor)}[${element}] = ${value};`);
     const held = new Map([[kernel.tensor, value]]);
     for (const statement of kernel.epilogue) {
       const name = emitter.fresh(statement.tensor);
-      lines.push(`var ${name} = 0.0;`);
-      for (const e of statement.equations)
-        lines.push(this.pointwise(e, names, `${name} +=`, (l) => held.get(l.tensor)));
+      const [first, ...others] = statement.equations;
+      if (first && others.length === 0 && this.guards(first).length === 0)
+        this.pointwise(first, place, held, (text) => `let ${name} = ${text};`);
+      else {
+        lines.push(`var ${name} = 0.0;`);
+        for (const e of statement.equations) this.pointwise(e, place, held, (text) => `${name} += ${text};`);
+      }
       held.set(statement.tensor, name);
-      if (statement.stored) lines.push(`${emitter.writes(statement.tensor)}[${offset}] = ${name};`);
+      if (statement.stored) lines.push(`${emitter.writes(statement.tensor)}[${element}] = ${name};`);
     }
-    void sizes;
     return wgsl`
       fn finish(${this.names.batch}: i32, ${this.names.m}: i32, ${this.names.n}: i32, ${sum}: f32) {
         ${lines.join('\n')}
@@ -482,53 +485,48 @@ class ContractionWriter {
     `;
   }
 
+  private guards(equation: Equation): readonly Constraint[] {
+    return equation.domain.filter((c) => decide(c, equation.axes) !== 'always');
+  }
+
   /**
-   * A pointwise equation of a tensor of the output's shape: its axes are the output's indices, affine in the contraction's.
-   * `kernel.equation` is the one before axes were merged, so its store map is rebuilt from the flat offset.
+   * Writes a pointwise equation of a tensor of the output's shape: its axes are the output's indices. `kernel.equation` is the
+   * one before axes were merged, so an index is taken out of the flat offset, once, where something asks for it.
    */
   private pointwise(
     equation: Equation,
-    names: ReadonlyMap<number, string>,
-    assign: string,
-    held: (l: Load) => string | undefined,
-  ): string {
+    place: { readonly element: string; readonly coordinates: Map<number, string>; readonly lines: string[] },
+    held: ReadonlyMap<string, string>,
+    assign: (text: string) => string,
+  ): void {
     const { emitter } = this;
-    const shape = emitter.layout(this.kernel.tensor).shape;
-    const flat = flattenLoads(equation, (t) => emitter.layout(t));
-    const own = new Map<number, string>();
-    const lines: string[] = [];
-    const store = this.s.equation.store[0] as Affine;
-    const stride = strides(shape);
-    const scope = this.scope(names);
-    const needed = new Set(affinesOutsideStore(flat).flatMap((a) => a.terms.map((t) => t.axis)));
+    const { shape } = emitter.layout(this.kernel.tensor);
     const identity = flatIndex(shape, equation.store)!;
-    equation.store.forEach((index, d) => {
-      const axis = (index as Affine).terms[0]?.axis;
-      if (axis === undefined || shape[d] === 1 || !needed.has(axis)) return;
-      const name = emitter.fresh(equation.axes[axis]!.name);
-      const whole = emitter.affine(store, scope);
-      const quotient = stride[d] === 1 ? `(${whole})` : `(${whole}) / ${stride[d]}`;
-      lines.push(`let ${name} = ${d === 0 ? quotient : `${quotient} % ${shape[d]}`};`);
-      own.set(axis, name);
-    });
-    const inner: Scope = {
-      axis: (axis) => (equation.axes[axis]!.extent === 1 ? '0' : (own.get(axis) ?? '0')),
-      axes: equation.axes,
-      held: (l) => held(l) ?? this.sameElement(l, identity, scope),
+    const stride = strides(shape);
+    const axis = (wanted: number): string => {
+      const d = equation.store.findIndex((index) => (index as Affine).terms[0]?.axis === wanted);
+      if (d < 0 || shape[d] === 1) return '0';
+      const known = place.coordinates.get(d);
+      if (known !== undefined) return known;
+      const name = emitter.fresh(equation.axes[wanted]!.name);
+      const quotient = stride[d] === 1 ? place.element : `${place.element} / ${stride[d]}`;
+      const isOutermost = shape.slice(0, d).every((extent) => extent === 1);
+      place.lines.push(`let ${name} = ${isOutermost ? quotient : `${quotient} % ${shape[d]}`};`);
+      place.coordinates.set(d, name);
+      return name;
     };
-    const guards = equation.domain
-      .filter((c) => decide(c, equation.axes) !== 'always')
-      .map((c) => emitter.constraint(c, inner));
-    const text = `${assign} ${emitter.expression(flat.value, inner)};`;
-    const guardedText = guards.length === 0 ? text : `if (${guards.join(' && ')}) { ${text} }`;
-    return lines.length === 0 ? guardedText : `{\n${indent([...lines, guardedText].join('\n'))}\n}`;
-  }
-
-  /** A load at the output's own flat offset needs no taking apart. */
-  private sameElement(l: Load, identity: Affine, scope: Scope): string | undefined {
-    const flat = flatIndex(this.emitter.layout(l.tensor).shape, l.indices);
-    if (!flat || JSON.stringify(flat) !== JSON.stringify(identity)) return undefined;
-    return this.emitter.element(l.tensor, this.emitter.affine(this.s.equation.store[0] as Affine, scope));
+    const scope: Scope = {
+      axis,
+      axes: equation.axes,
+      held: (l) => {
+        const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
+        const isSame = flat !== undefined && equalAffine(flat, identity);
+        return held.get(l.tensor) ?? (isSame ? emitter.element(l.tensor, place.element) : undefined);
+      },
+    };
+    const guards = this.guards(equation).map((c) => emitter.constraint(c, scope));
+    const text = assign(emitter.expression(flattenLoads(equation, (t) => emitter.layout(t)).value, scope));
+    place.lines.push(guards.length === 0 ? text : `if (${guards.join(' && ')}) { ${text} }`);
   }
 
   /** `k_from`, `k_to`: what of the k loop a tile needs, given constraints between k and m or n, and between m and n. */
@@ -555,7 +553,7 @@ class ContractionWriter {
         const coefficient = coefficientOf(c.affine, k);
         const far = reach(c.affine, side, true);
         if (far === undefined || Math.abs(coefficient) !== 1) continue;
-        const bound = `${far}${c.affine.constant === 0 ? '' : ` + ${c.affine.constant}`}`;
+        const bound = `${far}${offsetText(c.affine.constant)}`;
         if (coefficient === -1) to = `min(${to}, ${bound} + 1)`;
         else from = `max(${from}, -(${bound}))`;
       }
@@ -568,7 +566,7 @@ class ContractionWriter {
       if (c.affine.terms.some((t) => t.axis !== m.axis && t.axis !== n.axis)) continue;
       const parts = [reach(c.affine, m, true), reach(c.affine, n, true)].filter((p) => p !== undefined);
       if (parts.length === 0) continue;
-      const text = `${parts.join(' + ')}${c.affine.constant === 0 ? '' : ` + ${c.affine.constant}`}`;
+      const text = `${parts.join(' + ')}${offsetText(c.affine.constant)}`;
       lines.push(`if (${text} < 0) { ${end} = ${first}; } // the whole tile is outside the domain`);
     }
     return lines.join('\n');
@@ -632,7 +630,7 @@ class ContractionWriter {
       ${this.loopRange(sizes)}
     `;
     const block = { threads: lanesWorkgroupSize, firstM: 'tile_m', firstN: 'tile_n' };
-    return [...this.functions(sizes), this.direct(head, sizes, block)].join('\n\n');
+    return [...this.functions(), this.direct(head, sizes, block)].join('\n\n');
   }
 
   private directBlock(): Block {
@@ -648,9 +646,9 @@ class ContractionWriter {
   private direct(head: string, sizes: Sizes, { threads, firstM, firstN }: Block): string {
     const { rows, columns, tileM, tileN } = this.tuning;
     const clampM = (i: number): string =>
-      sizes.m % tileM === 0 ? `first_m + ${i}` : `min(first_m + ${i}, ${sizes.m - 1})`;
+      sizes.m % tileM === 0 ? plus('first_m', i) : `min(${plus('first_m', i)}, ${sizes.m - 1})`;
     const clampN = (j: number): string =>
-      sizes.n % tileN === 0 ? `first_n + ${j}` : `min(first_n + ${j}, ${sizes.n - 1})`;
+      sizes.n % tileN === 0 ? plus('first_n', j) : `min(${plus('first_n', j)}, ${sizes.n - 1})`;
     const body: string[] = [];
     for (let j = 0; j < columns / 4; j++) {
       const values = [0, 1, 2, 3].map((c) => `right_operand(batch, ${clampN(j * 4 + c)}, k)`);
@@ -692,9 +690,9 @@ class ContractionWriter {
     const slab = (tile: number): number => tileK * (tile / 4 + 1);
     const body: string[] = [];
     for (let i = 0; i < rows / 4; i++)
-      body.push(`let a_${i} = slab_a[k_in * ${tileM / 4 + 1} + lane_m + ${i * threadsM}];`);
+      body.push(`let a_${i} = slab_a[k_in * ${tileM / 4 + 1} + ${plus('lane_m', i * threadsM)}];`);
     for (let j = 0; j < columns / 4; j++)
-      body.push(`let b_${j} = slab_b[k_in * ${tileN / 4 + 1} + lane_n + ${j * threadsN}];`);
+      body.push(`let b_${j} = slab_b[k_in * ${tileN / 4 + 1} + ${plus('lane_n', j * threadsN)}];`);
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < columns / 4; j++) body.push(`sum_${i}_${j} += a_${i >> 2}.${'xyzw'[i % 4]} * b_${j};`);
     }
@@ -759,7 +757,7 @@ class ContractionWriter {
     const { tileK } = this.tuning;
     const quads = (tile / 4) * tileK;
     const exact = size % tile === 0;
-    const at = (c: number): string => (exact ? `p + ${c}` : `min(p + ${c}, ${size - 1})`);
+    const at = (c: number): string => (exact ? plus('p', c) : `min(${plus('p', c)}, ${size - 1})`);
     const values = [0, 1, 2, 3].map((c) => `${fn}(batch, ${at(c)}, k)`).join(', ');
     const registers: string[] = [];
     const fetch: string[] = [];
@@ -804,6 +802,14 @@ class ContractionWriter {
       );
     return least(own) <= least(this.s.k);
   }
+}
+
+function plus(name: string, offset: number): string {
+  return `${name}${offsetText(offset)}`;
+}
+
+function offsetText(offset: number): string {
+  return offset === 0 ? '' : offset > 0 ? ` + ${offset}` : ` - ${-offset}`;
 }
 
 function outOfScope(name: string): never {

@@ -256,7 +256,7 @@ function emitReduce(
       lines.push(
         `var ${best} = ${none};`,
         wrap(`${best} = ${equation.reducer}(${best}, ${value});`),
-        `${best} = ${combine(equation.reducer, best)};`,
+        ...(combine(equation.reducer, best) === best ? [] : [`${best} = ${combine(equation.reducer, best)};`]),
         `let ${result} = select(${best}, 0.0, ${best} == ${none});`,
       );
       break;
@@ -285,7 +285,7 @@ function emitReduce(
       );
       if (state.tuning.lanes > 1 && open !== '')
         lines.push(`${total} *= select(0.0, exp(${peak} - ${all}), ${total} > 0.0);`);
-      lines.push(`${total} = ${combine('sum', total)};`);
+      if (combine('sum', total) !== total) lines.push(`${total} = ${combine('sum', total)};`);
       lines.push(`let ${result} = select(0.0, ${all} + log_f32(${total}), ${total} > 0.0);`);
       break;
     }

@@ -279,6 +279,11 @@ export class Emitter {
     return this.piece(expression, scope).text;
   }
 
+  /** `name * factor`. */
+  multiplied(name: string, factor: Expression, scope: Scope): string {
+    return `${name} * ${paren(this.piece(factor, scope), 'unary')}`;
+  }
+
   private piece(e: Expression, scope: Scope): Piece {
     switch (e.kind) {
       case 'constant':
