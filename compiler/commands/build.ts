@@ -1,6 +1,8 @@
 /** `mlbtcc build`: the kernels of a structure as files. All of them are made before the first is written. */
 import type { Command } from 'commander';
-import { UsageError } from '../../runtime/errors.ts';
+import type { Target } from '../../kernels/target.ts';
+import { MachineError, UsageError } from '../../runtime/errors.ts';
+import { checkPlan } from '../../runtime/planChecks.ts';
 import { planDot } from '../emit/dot.ts';
 import { jsonText } from '../emit/json.ts';
 import { kernelFiles } from '../emit/kernelFiles.ts';
@@ -71,6 +73,7 @@ export function registerBuild(program: Command, io: CommandIo): void {
       );
       const files = outputFiles(compiled, emit, chosen);
       writeFolder(out, files);
+      warnOfLimits(compiled, chosen, io);
       const kernels = compiled.plan.kernels.length;
       io.out(
         `${out}: ${files.length} file${files.length === 1 ? '' : 's'}, ${kernels} kernel${kernels === 1 ? '' : 's'}\n`,
@@ -78,11 +81,7 @@ export function registerBuild(program: Command, io: CommandIo): void {
     });
 }
 
-function outputFiles(
-  compiled: CompiledFile,
-  emit: ReadonlySet<Emit>,
-  target: ReturnType<typeof readTarget>,
-): OutputFile[] {
+function outputFiles(compiled: CompiledFile, emit: ReadonlySet<Emit>, target: Target): OutputFile[] {
   const { file, sources, program, written, plan, gradients } = compiled;
   const { name: structure } = compiled.interface;
   const sizes = Object.fromEntries(
@@ -104,6 +103,16 @@ function outputFiles(
     result.push({ name: `${structure}.ts`, text: moduleText({ structure, sizes, file: base, plan }, kernels) });
   }
   return result;
+}
+
+/** What the target's limits do not allow can be built; who runs it must ask the device for more. */
+function warnOfLimits({ plan }: CompiledFile, { limits, name }: Target, io: CommandIo): void {
+  try {
+    checkPlan(plan, limits, 'gpu');
+  } catch (problem) {
+    if (!(problem instanceof MachineError)) throw problem;
+    io.err(`warning: beyond the limits of the target '${name}': ${problem.message}\n`);
+  }
 }
 
 function parseEmits(text: string): ReadonlySet<Emit> {

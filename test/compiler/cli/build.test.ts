@@ -183,6 +183,16 @@ describe('targets', () => {
     });
   });
 
+  test('a tensor beyond the limits is built, and told', async () => {
+    await inFolder(async (folder) => {
+      const args = ['build', shared('dense'), '-s', 'B=1', '-s', 'I=8192', '-s', 'O=8192', '-o', join(folder, 'o')];
+      const { code, err } = await mlbtcc(args);
+      expect(code).toBe(0);
+      expect(err).toContain("warning: beyond the limits of the target 'portable'");
+      expect(err).toContain('256 MiB');
+    });
+  });
+
   test('another structure of the file', async () => {
     await inFolder(async (folder) => {
       const one = (name: string, factor: number): string =>
