@@ -63,6 +63,14 @@ export const iclGroups = {
     beta2: real(0.95, 'memory of the second moment', { min: 0, max: 1 }),
     training_learning_rate: real(3e-4, 'peak learning rate, before muP scales it for each param', { min: 0 }),
     warmup: integer(1000, 'steps of linear warm-up, then constant (ours: fixed in the reference)', { min: 0 }),
+    min_lr_ratio: real(
+      1,
+      'cosine decay after warm-up, down to this part of the peak rate at the last step (ours; 1: constant, as in the reference)',
+      {
+        min: 0,
+        max: 1,
+      },
+    ),
     grad_clip: real(0, 'largest norm of all gradients together, 0 for none (ours)', { min: 0 }),
   },
   Curriculum: {
