@@ -219,8 +219,9 @@ function feed({ runner }: CompiledStep, options: IclOptions, step: number): void
   feedPrompts(runner.upload, options, step);
 }
 
-function multiplierAt({ warmup, training_train_steps: decaySteps }: IclOptions, step: number): number {
-  return rateMultiplier(step + 1, { warmup, decaySteps, floor: 1 });
+function multiplierAt(options: IclOptions, step: number): number {
+  const { warmup, training_train_steps: decaySteps, min_lr_ratio: floor } = options;
+  return rateMultiplier(step + 1, { warmup, decaySteps, floor });
 }
 
 function prepareNext(

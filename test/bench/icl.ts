@@ -11,7 +11,7 @@ import { planMultiplyAdds } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
 import { inContextProgram, scoreOf } from '../../experiments/models/inContext.ts';
 import { resolveIcl } from '../../experiments/options/parse.ts';
-import { drawnPrompts, streams } from '../../experiments/tasks/regression.ts';
+import { dimsInput, drawnPrompts, streams } from '../../experiments/tasks/regression.ts';
 import { optimizerSettings } from '../../experiments/training/stage.ts';
 import { trainingStep } from '../../experiments/training/trainingStep.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
