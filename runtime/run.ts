@@ -14,6 +14,7 @@ import type { Program } from '../compiler/ir/program.ts';
 import type { Plan } from '../compiler/schedule/plan.ts';
 import { analyse } from '../compiler/semantics/analyse.ts';
 import type { StructureInterface } from '../compiler/semantics/interface.ts';
+import type { Diagnostic } from '../compiler/syntax/diagnostic.ts';
 import { type OpenedDevice, openDevice } from './device.ts';
 import { UserError } from './errors.ts';
 import { createExecutor, type HostArray } from './executor.ts';
@@ -85,7 +86,7 @@ export async function runStructure(options: RunOptions, open: () => Promise<Open
   });
   const { program, diagnostics, sources } = analysis;
   refuseMissingInputs(options.in, given, analysis.interface);
-  if (program === undefined) throw diagnosticsError(diagnostics, sources);
+  if (program === undefined) throw diagnosticsError(causes(diagnostics), sources);
   const expected = expectedTensors(program, vjp);
   const cotangentNames = new Set(program.outputs.map((name) => `cot.${name}`));
   const arrays = matchTensors(options.in, given, expected, indexBounds(program), cotangentNames);
@@ -105,6 +106,12 @@ export async function runStructure(options: RunOptions, open: () => Promise<Open
   } finally {
     executor.destroy();
   }
+}
+
+/** A shape that does not fit settles nothing: the sizes without a value are then no mistake of their own. */
+function causes(diagnostics: readonly Diagnostic[]): readonly Diagnostic[] {
+  const isMisfit = diagnostics.some(({ code }) => code === 'E0312');
+  return isMisfit ? diagnostics.filter(({ code }) => code !== 'E0302') : diagnostics;
 }
 
 /** Inputs, params and, for gradients, the cotangents of floating outputs. */

@@ -140,6 +140,12 @@ describe('sizes', () => {
     expect(message).toContain('the given `x` has 3 elements along `i` (position 2), and the input `x` has D = 4 there');
   });
 
+  test('an input of another rank is the only thing told', async () => {
+    const message = await refusal((t) => t.set('x', f32([6], [1, 2, 3, 4, 5, 6])));
+    expect(message).toContain('the given `x` has 1 axis, and the input `x` has 2');
+    expect(message).toContain('1 error');
+  });
+
   test('a size that nothing gives', async () => {
     const text =
       'structure S { size r axis i: 3, k: r param A[i, k] ~ ones input x[i] y[k] = A[i, k] * x[i] output y }';
