@@ -372,11 +372,27 @@ class ContractionWriter {
   }
 
   private functions(): string[] {
+    const { s, names, tuning } = this;
+    const { m, n } = contractionSizes(s);
     return [
-      this.operandFunction('left', this.s.left, this.s.onLeft, this.s.m, this.names.m),
-      this.operandFunction('right', this.s.right, this.s.onRight, this.s.n, this.names.n),
+      this.operandFunction('left', s.left, s.onLeft, s.m, names.m),
+      ...(tuning.form === 'tiled' ? [this.quadFunction('left', m, tuning.tileM)] : []),
+      this.operandFunction('right', s.right, s.onRight, s.n, names.n),
+      this.quadFunction('right', n, tuning.tileN),
       this.finishFunction(),
     ];
+  }
+
+  /** `fn left_quad(batch, p, k)`: four neighbours along m, kept inside the operand. */
+  private quadFunction(name: string, size: number, tile: number): string {
+    const at = (c: number): string => (size % tile === 0 ? plus('p', c) : `min(${plus('p', c)}, ${size - 1})`);
+    const values = [0, 1, 2, 3].map((c) => `${name}_operand(batch, ${at(c)}, k)`);
+    return wgsl`
+      fn ${name}_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
+        return vec4<f32>(
+          ${values.join(',\n')});
+      }
+    `;
   }
 
   /** Names for a class's axes out of the class's one number. */
@@ -454,7 +470,7 @@ class ContractionWriter {
     const scope = this.scope(names);
     const [sum, element] = [emitter.fresh('sum'), emitter.fresh('element')];
     lines.push(`let ${element} = ${emitter.affine(s.equation.store[0] as Affine, scope)};`);
-    const value = emitter.fresh(kernel.tensor);
+    const value = emitter.value(kernel.tensor, kernel.stored);
     const isPlain = s.scale.kind === 'constant' && s.scale.value === 1;
     const scaled = isPlain ? sum : emitter.multiplied(sum, s.scale, scope);
     const mask = s.onOutput.map((c) => emitter.constraint(c, scope)).join(' && ');
@@ -467,7 +483,7 @@ class ContractionWriter {
     if (kernel.stored) lines.push(`${emitter.writes(kernel.tensor)}[${element}] = ${value};`);
     const held = new Map([[kernel.tensor, value]]);
     for (const statement of kernel.epilogue) {
-      const name = emitter.fresh(statement.tensor);
+      const name = emitter.value(statement.tensor, statement.stored);
       const [first, ...others] = statement.equations;
       if (first && others.length === 0 && this.guards(first).length === 0)
         this.pointwise(first, place, held, (text) => `let ${name} = ${text};`);
@@ -560,16 +576,17 @@ class ContractionWriter {
     }
     const [m, n] = [sides[0]!, sides[1]!];
     const [first, end] = this.segment(sizes) === sizes.k ? ['k_from', 'k_to'] : ['k_first', 'k_end'];
-    const lines = [`let ${first} = ${from};`, `var ${end} = ${to};`];
+    const outside: string[] = [];
     for (const c of s.onOutput) {
       if (c.kind !== 'nonnegative' || m.axis === undefined || n.axis === undefined) continue;
       if (c.affine.terms.some((t) => t.axis !== m.axis && t.axis !== n.axis)) continue;
       const parts = [reach(c.affine, m, true), reach(c.affine, n, true)].filter((p) => p !== undefined);
       if (parts.length === 0) continue;
       const text = `${parts.join(' + ')}${offsetText(c.affine.constant)}`;
-      lines.push(`if (${text} < 0) { ${end} = ${first}; } // the whole tile is outside the domain`);
+      outside.push(`if (${text} < 0) { ${end} = ${first}; } // the whole tile is outside the domain`);
     }
-    return lines.join('\n');
+    const kind = outside.length === 0 ? 'let' : 'var';
+    return [`let ${first} = ${from};`, `${kind} ${end} = ${to};`, ...outside].join('\n');
   }
 
   /** Length of the stretch of k over which the loop runs at once. */
@@ -647,13 +664,8 @@ class ContractionWriter {
     const { rows, columns, tileM, tileN } = this.tuning;
     const clampM = (i: number): string =>
       sizes.m % tileM === 0 ? plus('first_m', i) : `min(${plus('first_m', i)}, ${sizes.m - 1})`;
-    const clampN = (j: number): string =>
-      sizes.n % tileN === 0 ? plus('first_n', j) : `min(${plus('first_n', j)}, ${sizes.n - 1})`;
     const body: string[] = [];
-    for (let j = 0; j < columns / 4; j++) {
-      const values = [0, 1, 2, 3].map((c) => `right_operand(batch, ${clampN(j * 4 + c)}, k)`);
-      body.push(`let b_${j} = vec4<f32>(\n${indent(values.join(',\n'))});`);
-    }
+    for (let j = 0; j < columns / 4; j++) body.push(`let b_${j} = right_quad(batch, ${plus('first_n', j * 4)}, k);`);
     for (let i = 0; i < rows; i++) {
       body.push(`let a_${i} = left_operand(batch, ${clampM(i)}, k);`);
       for (let j = 0; j < columns / 4; j++) body.push(`sum_${i}_${j} += a_${i} * b_${j};`);
@@ -696,8 +708,8 @@ class ContractionWriter {
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < columns / 4; j++) body.push(`sum_${i}_${j} += a_${i >> 2}.${'xyzw'[i % 4]} * b_${j};`);
     }
-    const a = this.staging('a', 'left_operand', 'tile_m', tileM, sizes.m, threads, this.s.left, this.s.m);
-    const b = this.staging('b', 'right_operand', 'tile_n', tileN, sizes.n, threads, this.s.right, this.s.n);
+    const a = this.staging('a', 'left_quad', 'tile_m', tileM, threads, this.s.left, this.s.m);
+    const b = this.staging('b', 'right_quad', 'tile_n', tileN, threads, this.s.right, this.s.n);
     const loop = wgsl`
         var k0 = k_from;
         ${a.fetch}
@@ -749,16 +761,12 @@ class ContractionWriter {
     fn: string,
     start: string,
     tile: number,
-    size: number,
     threads: number,
     operand: Expression,
     own: readonly number[],
   ): { registers: string[]; fetch: string; store: string } {
     const { tileK } = this.tuning;
     const quads = (tile / 4) * tileK;
-    const exact = size % tile === 0;
-    const at = (c: number): string => (exact ? plus('p', c) : `min(${plus('p', c)}, ${size - 1})`);
-    const values = [0, 1, 2, 3].map((c) => `${fn}(batch, ${at(c)}, k)`).join(', ');
     const registers: string[] = [];
     const fetch: string[] = [];
     const store: string[] = [];
@@ -771,13 +779,16 @@ class ContractionWriter {
       const partial = quads - first < threads ? `${index} < ${quads}` : '';
       const inside = [partial, this.kIsExact() ? '' : 'k < k_to'].filter(Boolean).join(' && ');
       registers.push(`var ${name} = vec4<f32>();`);
-      fetch.push(wgsl`
-        {
-          let k = k0 + ${k};
-          let p = ${start} + ${quad} * 4;
-          ${inside === '' ? `${name} = vec4<f32>(${values});` : `if (${inside}) { ${name} = vec4<f32>(${values}); } else { ${name} = vec4<f32>(); }`}
-        }
-      `);
+      const load = (k: string): string => `${name} = ${fn}(batch, ${start} + ${quad} * 4, ${k});`;
+      if (inside === '') fetch.push(load(`k0 + ${k}`));
+      else {
+        fetch.push(wgsl`
+          {
+            let k = k0 + ${k};
+            if (${inside}) { ${load('k')} } else { ${name} = vec4<f32>(); }
+          }
+        `);
+      }
       const put = `slab_${slab}[${k.includes('/') || k.includes('%') ? `(${k})` : k} * ${tile / 4 + 1} + ${quad}] = ${name};`;
       store.push(partial === '' ? put : `if (${partial}) { ${put} }`);
     }

@@ -2,6 +2,7 @@
 
 import { hashText } from '../compiler/ir/hash.ts';
 import { printEquation } from '../compiler/ir/print.ts';
+import { elementCount } from '../compiler/ir/program.ts';
 import { type ContractionTuning, contractionShape, defaultContractionTuning, emitContraction } from './contraction.ts';
 import type { Kernel, KernelCode, Layouts } from './kernel.ts';
 import { emitLoop } from './loop.ts';
@@ -30,7 +31,7 @@ export function kernelKey(kernel: Kernel, options: EmitOptions): string {
 
 export function emitKernel(kernel: Kernel, options: EmitOptions): KernelCode {
   const code = write(kernel, options, false);
-  return { ...code, wgsl: `${header(kernel, code)}\n${code.wgsl}` };
+  return { ...code, wgsl: `${header(kernel, code, options.layouts)}\n${code.wgsl}` };
 }
 
 function write(kernel: Kernel, options: EmitOptions, canonical: boolean): KernelCode {
@@ -71,12 +72,18 @@ function writeFamily(kernel: Kernel, emitter: Emitter, options: EmitOptions): Fa
   }
 }
 
-/** The comment that a kernel begins with: what it computes, its form, its work. */
-function header(kernel: Kernel, code: KernelCode): string {
+/** The comment that a kernel begins with: what it computes, its form, its work, and the bytes that it must move at least. */
+function header(kernel: Kernel, code: KernelCode, layouts: Layouts): string {
   const lines = equations(kernel).map((text) => text.replaceAll('\n', ' '));
   const tuning = Object.entries(code.tuning).map(([name, value]) => `${name} ${value}`);
   const work = code.multiplyAdds > 0 ? [`${code.multiplyAdds} multiply-adds`] : [];
-  return [...lines, `${kernel.family}: ${[...tuning, ...work].join(', ')}`].map((line) => `// ${line}`).join('\n');
+  const bytes = code.bindings.reduce((n, { tensors: [first] }) => {
+    const { shape, dtype } = layouts(first!);
+    return n + elementCount(shape) * (dtype === 'f16' ? 2 : 4);
+  }, 0);
+  return [...lines, `${kernel.family}: ${[...tuning, ...work, `${bytes} bytes`].join(', ')}`]
+    .map((line) => `// ${line}`)
+    .join('\n');
 }
 
 export function equations(kernel: Kernel): string[] {

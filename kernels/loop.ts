@@ -153,7 +153,7 @@ function emitStatement(
   held: Map<string, string>,
   emitter: Emitter,
 ): string {
-  const name = emitter.fresh(statement.tensor);
+  const name = emitter.value(statement.tensor, statement.stored);
   const isInteger = emitter.layout(statement.tensor).dtype === 'i32';
   const lines: string[] = [];
   const [first, ...others] = statement.equations;

@@ -57,7 +57,7 @@ export function emitRow(
   const { rows, statements } = collapse(kernel, emitter);
   const rowsPerGroup = workgroupSize / lanes;
   const rowCount = elementCount(rows);
-  const [row, lane] = [emitter.fresh('row'), lanes > 1 ? emitter.fresh('lane') : '0'];
+  const [row, lane] = [emitter.fresh('row'), lanes > 1 ? emitter.fresh('lane_in_row') : '0'];
   const { header, workgroups } = flatGrid(rowCount * lanes, 'invocation', workgroupSize, target);
   const exact = rowCount === elementCount(workgroups) * rowsPerGroup;
   const live = exact ? '' : emitter.fresh('live');
@@ -226,7 +226,7 @@ function emitReduce(
   lines: string[],
 ): void {
   const { equation } = statement;
-  const result = emitter.fresh(statement.tensor);
+  const result = emitter.value(statement.tensor, statement.stored);
   const { open, lets, guards } = openLoop(equation, inner, names, scope, state, emitter, true);
   const value = emitter.expression(equation.value, scope);
   const wrap = (body: string): string => {
@@ -315,7 +315,7 @@ function emitMap(
   const body: string[] = [...lets];
   if (guards.length === 0) body.push(guarded(state.live ? [state.live] : [], `${target} = ${value};`));
   else {
-    const name = emitter.fresh(statement.tensor);
+    const name = emitter.value(statement.tensor, true);
     body.push(`var ${name} = 0.0;`, guarded(guards, `${name} = ${value};`));
     body.push(guarded(state.live ? [state.live] : [], `${target} = ${name};`));
   }

@@ -62,7 +62,7 @@ const unaryCalls: Partial<Record<string, { call: string; library?: string }>> = 
 /** What the families' own code calls its functions and variables: a user's tensor of that name is called otherwise. */
 const ownNames = [
   ...['main', 'group', 'lane', 'invocation', 'partial', 'row_sum', 'row_max', 'row_min'],
-  ...['left_operand', 'right_operand', 'finish', 'slab_a', 'slab_b'],
+  ...['left_operand', 'left_quad', 'right_operand', 'right_quad', 'finish', 'slab_a', 'slab_b'],
   ...libraryNames,
 ];
 
@@ -98,6 +98,13 @@ export class Emitter {
   /** A new WGSL identifier. */
   fresh(name: string): string {
     return this.names.fresh(this.canonical ? 'v' : shortName(name));
+  }
+
+  /** A new identifier for a tensor's element: the tensor's own name, unless its buffer has it. */
+  value(tensor: string, stored: boolean): string {
+    if (stored) this.slot(tensor);
+    const { slot } = this.layouts(tensor);
+    return this.fresh(this.slots.has(slot) ? `${tensor}_value` : tensor);
   }
 
   layout(tensor: string): ReturnType<Layouts> {
