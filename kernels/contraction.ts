@@ -195,8 +195,9 @@ export function contractionSizes(s: ContractionShape): { batch: number; m: numbe
 }
 
 /**
- * Tiles by size, measured on an H100 (test/bench/records/2026-11-24-kernels.jsonl): 32-37 TFLOP/s at n = 4096, 27-32 at 16384 rows of
- * 256. The first that fills its tile at least half and gives the chip at least a wave of workgroups (132 multiprocessors).
+ * Tiles by size, measured on an H100 (test/bench/records/2026-11-24-kernels.jsonl): 32-37 TFLOP/s at n = 4096, 27-32 at
+ * 16384 rows of 256. The first that fills its tile at least half and gives the chip at least a wave of workgroups (132
+ * multiprocessors).
  * Two slabs in turn, with one barrier a step, were 10-25 % slower than one: the registers cost more than the barrier.
  */
 const tiledForms: readonly ContractionTuning[] = [
