@@ -71,8 +71,8 @@ function fill(executor: Executor, plan: Plan, dims: number): void {
   for (const name of plan.inputs) {
     const { dtype, shape } = plan.tensors[name]!;
     const length = shape.reduce((n, extent) => n * extent, 1);
-    if (dtype === 'i32')
-      executor.upload(name, new Int32Array(length).fill(name === 'dims' ? dims : name === 'diverged' ? 0 : 2));
+    if (name === 'dims') executor.upload(name, dimsInput(dims));
+    else if (dtype === 'i32') executor.upload(name, new Int32Array(length).fill(name === 'diverged' ? 0 : 2));
     else
       executor.upload(
         name,
