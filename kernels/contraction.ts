@@ -561,7 +561,9 @@ class ContractionWriter {
       const coefficient = coefficientOf(c, side.axis!);
       const atEnd = coefficient > 0 === wantMax;
       const position = atEnd ? `min(${side.start} + ${side.tile - 1}, ${side.size - 1})` : side.start;
-      return coefficient === 0 ? undefined : `${coefficient === 1 ? '' : `${coefficient} * `}${position}`;
+      if (coefficient === 0) return undefined;
+      const size = Math.abs(coefficient);
+      return `${coefficient < 0 ? '-' : ''}${size === 1 ? '' : `${size} * `}${position}`;
     };
     for (const side of sides) {
       for (const c of side.constraints) {
@@ -583,7 +585,7 @@ class ContractionWriter {
       if (c.affine.terms.some((t) => t.axis !== m.axis && t.axis !== n.axis)) continue;
       const parts = [reach(c.affine, m, true), reach(c.affine, n, true)].filter((p) => p !== undefined);
       if (parts.length === 0) continue;
-      const text = `${parts.join(' + ')}${offsetText(c.affine.constant)}`;
+      const text = `${parts.join(' + ').replace('+ -', '- ')}${offsetText(c.affine.constant)}`;
       outside.push(`if (${text} < 0) { ${end} = ${first}; } // the whole tile is outside the domain`);
     }
     const kind = outside.length === 0 ? 'let' : 'var';

@@ -102,9 +102,7 @@ export class Emitter {
 
   /** A new identifier for a tensor's element: the tensor's own name, unless its buffer has it. */
   value(tensor: string, stored: boolean): string {
-    if (stored) this.slot(tensor);
-    const { slot } = this.layouts(tensor);
-    return this.fresh(this.slots.has(slot) ? `${tensor}_value` : tensor);
+    return this.fresh(stored || this.slots.has(this.layouts(tensor).slot) ? `${tensor}_value` : tensor);
   }
 
   layout(tensor: string): ReturnType<Layouts> {

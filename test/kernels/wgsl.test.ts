@@ -1,0 +1,486 @@
+/** What the emitters write, for people: one small kernel of each family in full, names, literals and the template. */
+import { describe, expect, test } from 'vitest';
+import { subtract } from '../../compiler/ir/affine.ts';
+import { at, atLeastZero, computed, input, over, program } from '../../compiler/ir/build.ts';
+import { constant, negate, product, sum, unary } from '../../compiler/ir/expression.ts';
+import type { Program } from '../../compiler/ir/program.ts';
+import { type ScheduleOptions, schedule } from '../../compiler/schedule/schedule.ts';
+import { portableTarget } from '../../kernels/target.ts';
+import { f32Literal, identifier, indent, Names, wgsl } from '../../kernels/wgsl.ts';
+import { testDevice } from '../support/device.ts';
+import { feed } from '../support/feed.ts';
+import { compare } from '../support/run-on-device.ts';
+
+const cpu = { ...portableTarget, class: 'cpu' as const };
+
+function kernelsOf(p: Program, options: Partial<ScheduleOptions> = {}): string[] {
+  return schedule(p, { target: cpu, ...options }).kernels.map((kernel) => kernel.wgsl);
+}
+
+describe('kernels in full', () => {
+  test('loop', () => {
+    const p = program(
+      [
+        input('x', [4, 6]),
+        input('attn.0.scale', [6]),
+        computed(
+          'h.3.attn.out',
+          [4, 6],
+          [
+            over({ t: 4, i: 6 }, ({ t, i }) => ({
+              store: [t, i],
+              value: sum([product([at('x', t, i), at('attn.0.scale', i)]), negate(at('x', t, 0))]),
+            })),
+          ],
+        ),
+        computed(
+          'total',
+          [6, 4],
+          [
+            over({ i: 6, t: 4, s: 3 }, ({ i, t, s }) => ({
+              store: [i, t],
+              domain: [atLeastZero(subtract(t, s))],
+              value: product([at('h.3.attn.out', s, i), at('x', t, i)]),
+            })),
+          ],
+        ),
+      ],
+      ['total'],
+    );
+    expect(kernelsOf(p).join('\n---\n')).toMatchInlineSnapshot(`
+      "// h.3.attn.out[t, i] sum= x[t, i] * attn.0.scale[i] - 1 * x[t, 0]   over t: 4, i: 6
+      // loop: workgroupSize 64, 216 bytes
+      @group(0) @binding(0) var<storage, read> x: array<f32>;
+      @group(0) @binding(1) var<storage, read> attn_scale: array<f32>;
+      @group(0) @binding(2) var<storage, read_write> attn_out: array<f32>;
+
+      @compute @workgroup_size(64)
+      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let element = i32(group.x * 64u + lane);
+        if (element >= 24) { return; }
+        let t = element / 6;
+        let i = element % 6;
+        let attn_out_value = x[t * 6 + i] * attn_scale[i] - x[t * 6];
+        attn_out[element] = attn_out_value;
+      }
+
+      ---
+      // total[i, t] sum= h.3.attn.out[s, i] * x[t, i]   over i: 6, t: 4, s: 3   where t - s >= 0
+      // loop: workgroupSize 64, 72 multiply-adds, 288 bytes
+      @group(0) @binding(0) var<storage, read> attn_out: array<f32>;
+      @group(0) @binding(1) var<storage, read> x: array<f32>;
+      @group(0) @binding(2) var<storage, read_write> total: array<f32>;
+
+      @compute @workgroup_size(64)
+      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let element = i32(group.x * 64u + lane);
+        if (element >= 24) { return; }
+        let i = element / 4;
+        let t = element % 4;
+        var total_value = 0.0;
+        for (var s = 0; s < min(3, t + 1); s++) {
+          total_value += attn_out[s * 6 + i] * x[t * 6 + i];
+        }
+        total[element] = total_value;
+      }
+      "
+    `);
+  });
+
+  test('row', () => {
+    const axes = { h: 3, t: 8, u: 8 };
+    const p = program(
+      [
+        input('S', [3, 8, 8]),
+        computed(
+          'S~lse',
+          [3, 8],
+          [
+            over(axes, ({ h, t, u }) => ({
+              store: [h, t],
+              reducer: 'logsumexp',
+              domain: [atLeastZero(subtract(t, u))],
+              value: at('S', h, t, u),
+            })),
+          ],
+        ),
+        computed(
+          'A',
+          [3, 8, 8],
+          [
+            over(axes, ({ h, t, u }) => ({
+              store: [h, t, u],
+              domain: [atLeastZero(subtract(t, u))],
+              value: unary('exp', sum([at('S', h, t, u), negate(at('S~lse', h, t))])),
+            })),
+          ],
+        ),
+      ],
+      ['A'],
+    );
+    expect(kernelsOf(p).join('\n---\n')).toMatchInlineSnapshot(`
+      "// S~lse[h, t] logsumexp= S[h, t, u]   over h: 3, t: 8, u: 8   where t - u >= 0
+      // A[h, t, u] sum= exp(S[h, t, u] - 1 * S~lse[h, t])   over h: 3, t: 8, u: 8   where t - u >= 0
+      // row: lanes 1, workgroupSize 32, 1536 bytes
+      @group(0) @binding(0) var<storage, read> S: array<f32>;
+      @group(0) @binding(1) var<storage, read_write> A: array<f32>;
+
+      fn log_f32(x: f32) -> f32 {
+        let bits = bitcast<i32>(x);
+        if (x <= 0.0 || bits >= 0x7f800000 || bits < 0x00800000) { return log(x); }
+        let shifted = bits - 0x3f3504f3;
+        let exponent = f32(shifted >> 23u);
+        let mantissa = bitcast<f32>(bits - ((shifted >> 23u) << 23u));
+        let f = (mantissa - 1.0) / (mantissa + 1.0);
+        let z = f * f;
+        let series = 2.0 * f * (1.0 + z * (0.33333333 + z * (0.2 + z * (0.14285715 + z * 0.11111111))));
+        return exponent * 0.69314718 + series;
+      }
+
+      @compute @workgroup_size(32)
+      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let invocation = i32(group.x * 32u + lane);
+        let live = invocation < 24;
+        let row = min(invocation, 23);
+        let h = row / 8;
+        let t = row % 8;
+        var peak = -3.4028234663852886e+38;
+        var total = 0.0;
+        for (var u = 0; u < min(8, t + 1); u++) {
+          let value = S[h * 64 + t * 8 + u];
+          if (value > peak) {
+            total = select(total * exp(peak - value), 0.0, total == 0.0) + 1.0;
+            peak = value;
+          } else {
+            total += exp(value - peak);
+          }
+        }
+        let row_peak = peak;
+        let S_lse = select(0.0, row_peak + log_f32(total), total > 0.0);
+        for (var u_2 = 0; u_2 < 8; u_2++) {
+          var A_value = 0.0;
+          if (t >= u_2) {
+            A_value = exp(S[h * 64 + t * 8 + u_2] - S_lse);
+          }
+          if (live) {
+            A[h * 64 + t * 8 + u_2] = A_value;
+          }
+        }
+      }
+      "
+    `);
+  });
+
+  test('contraction, direct', () => {
+    const p = program(
+      [
+        input('x', [20, 6]),
+        input('W', [17, 6]),
+        input('bias', [17]),
+        computed(
+          'y',
+          [20, 17],
+          [
+            over({ t: 20, i: 17, j: 6 }, ({ t, i, j }) => ({
+              store: [t, i],
+              value: product([constant(0.5), at('W', i, j), at('x', t, j)]),
+            })),
+            over({ t: 20, i: 17 }, ({ t, i }) => ({ store: [t, i], value: at('bias', i) })),
+          ],
+        ),
+        computed(
+          'z',
+          [20, 17],
+          [over({ t: 20, i: 17 }, ({ t, i }) => ({ store: [t, i], value: unary('relu', at('y', t, i)) }))],
+        ),
+      ],
+      ['z'],
+    );
+    const tuning = { form: 'direct', tileM: 8, tileN: 8, tileK: 1, rows: 4, columns: 4 } as const;
+    expect(kernelsOf(p, { override: { contraction: tuning } }).join('\n---\n')).toMatchInlineSnapshot(`
+      "// y[t, i] sum= 0.5 * W[i, j] * x[t, j]   over t: 20, i: 17, j: 6
+      // y[t, i] sum= bias[i]   over t: 20, i: 17
+      // z[t, i] sum= relu(y[t, i])   over t: 20, i: 17
+      // contraction: form direct, tileM 8, tileN 8, tileK 1, rows 4, columns 4, 2040 multiply-adds, 2316 bytes
+      @group(0) @binding(0) var<storage, read> x: array<f32>;
+      @group(0) @binding(1) var<storage, read> W: array<f32>;
+      @group(0) @binding(2) var<storage, read> bias: array<f32>;
+      @group(0) @binding(3) var<storage, read_write> z: array<f32>;
+
+      fn left_operand(batch: i32, m: i32, k: i32) -> f32 {
+        return x[m * 6 + k];
+      }
+
+      fn right_operand(batch: i32, n: i32, k: i32) -> f32 {
+        return W[n * 6 + k];
+      }
+
+      fn right_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
+        return vec4<f32>(
+          right_operand(batch, min(p, 16), k),
+          right_operand(batch, min(p + 1, 16), k),
+          right_operand(batch, min(p + 2, 16), k),
+          right_operand(batch, min(p + 3, 16), k));
+      }
+
+      fn finish(batch: i32, m: i32, n: i32, sum: f32) {
+        let element = m * 17 + n;
+        var y = sum * 0.5;
+        let i = element % 17;
+        y += bias[i];
+        let z_value = max(y, 0.0);
+        z[element] = z_value;
+      }
+
+      @compute @workgroup_size(4)
+      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let batch = 0;
+        let tile_m = i32(group.x) / 3 * 8;
+        let tile_n = i32(group.x) % 3 * 8;
+        let k_from = 0;
+        let k_to = 6;
+        let first_m = tile_m + i32(lane) / 2 * 4;
+        let first_n = tile_n + i32(lane) % 2 * 4;
+        if (first_m >= 20 || first_n >= 17) { return; }
+        var sum_0_0 = vec4<f32>();
+        var sum_1_0 = vec4<f32>();
+        var sum_2_0 = vec4<f32>();
+        var sum_3_0 = vec4<f32>();
+        for (var k = k_from; k < k_to; k++) {
+          let b_0 = right_quad(batch, first_n, k);
+          let a_0 = left_operand(batch, min(first_m, 19), k);
+          sum_0_0 += a_0 * b_0;
+          let a_1 = left_operand(batch, min(first_m + 1, 19), k);
+          sum_1_0 += a_1 * b_0;
+          let a_2 = left_operand(batch, min(first_m + 2, 19), k);
+          sum_2_0 += a_2 * b_0;
+          let a_3 = left_operand(batch, min(first_m + 3, 19), k);
+          sum_3_0 += a_3 * b_0;
+        }
+        var sums = array<vec4<f32>, 4>(sum_0_0, sum_1_0, sum_2_0, sum_3_0);
+        for (var i = 0; i < 4; i++) {
+          for (var j = 0; j < 4; j++) {
+            let m = first_m + i;
+            let n = first_n + j;
+            if (m < 20 && n < 17) { finish(batch, m, n, sums[i][j % 4]); }
+          }
+        }
+      }
+      "
+    `);
+  });
+
+  test('contraction, tiled', () => {
+    const p = program(
+      [
+        input('a', [2, 16, 12]),
+        input('b', [2, 12, 16]),
+        computed(
+          'y',
+          [2, 16, 16],
+          [
+            over({ h: 2, t: 16, u: 16, k: 12 }, ({ h, t, u, k }) => ({
+              store: [h, t, u],
+              domain: [atLeastZero(subtract(t, u))],
+              value: product([at('a', h, t, k), at('b', h, k, u)]),
+            })),
+          ],
+        ),
+      ],
+      ['y'],
+    );
+    const tuning = { form: 'tiled', tileM: 16, tileN: 16, tileK: 4, rows: 4, columns: 4 } as const;
+    expect(kernelsOf(p, { override: { contraction: tuning } }).join('\n---\n')).toMatchInlineSnapshot(`
+      "// y[h, t, u] sum= a[h, t, k] * b[h, k, u]   over h: 2, t: 16, u: 16, k: 12   where t - u >= 0
+      // contraction: form tiled, tileM 16, tileN 16, tileK 4, rows 4, columns 4, 6144 multiply-adds, 5120 bytes
+      @group(0) @binding(0) var<storage, read> a: array<f32>;
+      @group(0) @binding(1) var<storage, read> b: array<f32>;
+      @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+      fn left_operand(batch: i32, m: i32, k: i32) -> f32 {
+        return a[batch * 192 + m * 12 + k];
+      }
+
+      fn left_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
+        return vec4<f32>(
+          left_operand(batch, p, k),
+          left_operand(batch, p + 1, k),
+          left_operand(batch, p + 2, k),
+          left_operand(batch, p + 3, k));
+      }
+
+      fn right_operand(batch: i32, n: i32, k: i32) -> f32 {
+        return b[batch * 192 + k * 16 + n];
+      }
+
+      fn right_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
+        return vec4<f32>(
+          right_operand(batch, p, k),
+          right_operand(batch, p + 1, k),
+          right_operand(batch, p + 2, k),
+          right_operand(batch, p + 3, k));
+      }
+
+      fn finish(batch: i32, m: i32, n: i32, sum: f32) {
+        let element = batch * 256 + m * 16 + n;
+        var y_value = 0.0;
+        if (m >= n) { y_value = sum; }
+        y[element] = y_value;
+      }
+
+      // [k][m / 4] and [k][n / 4], rows padded by one against bank conflicts
+      var<workgroup> slab_a: array<vec4<f32>, 20>;
+      var<workgroup> slab_b: array<vec4<f32>, 20>;
+
+      @compute @workgroup_size(16)
+      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let batch = i32(group.z);
+        let tile_m = 0;
+        let tile_n = 0;
+        let k_from = 0;
+        var k_to = 12;
+        if (min(tile_m + 15, 15) - tile_n < 0) { k_to = k_from; } // the whole tile is outside the domain
+        let lane_m = i32(lane) / 4;
+        let lane_n = i32(lane) % 4;
+        var sum_0_0 = vec4<f32>();
+        var sum_1_0 = vec4<f32>();
+        var sum_2_0 = vec4<f32>();
+        var sum_3_0 = vec4<f32>();
+        var next_a_0 = vec4<f32>();
+        var next_b_0 = vec4<f32>();
+        var k0 = k_from;
+        next_a_0 = left_quad(batch, tile_m + i32(lane) / 4 * 4, k0 + i32(lane) % 4);
+        next_b_0 = right_quad(batch, tile_n + i32(lane) % 4 * 4, k0 + i32(lane) / 4);
+        while (k0 < k_to) {
+          slab_a[(i32(lane) % 4) * 5 + i32(lane) / 4] = next_a_0;
+          slab_b[(i32(lane) / 4) * 5 + i32(lane) % 4] = next_b_0;
+          workgroupBarrier();
+          k0 += 4;
+          if (k0 < k_to) {
+            next_a_0 = left_quad(batch, tile_m + i32(lane) / 4 * 4, k0 + i32(lane) % 4);
+            next_b_0 = right_quad(batch, tile_n + i32(lane) % 4 * 4, k0 + i32(lane) / 4);
+          }
+          for (var k_in = 0; k_in < 4; k_in++) {
+            let a_0 = slab_a[k_in * 5 + lane_m];
+            let b_0 = slab_b[k_in * 5 + lane_n];
+            sum_0_0 += a_0.x * b_0;
+            sum_1_0 += a_0.y * b_0;
+            sum_2_0 += a_0.z * b_0;
+            sum_3_0 += a_0.w * b_0;
+          }
+          workgroupBarrier();
+        }
+        var sums = array<vec4<f32>, 4>(sum_0_0, sum_1_0, sum_2_0, sum_3_0);
+        for (var i = 0; i < 4; i++) {
+          for (var j = 0; j < 4; j++) {
+            let m = tile_m + (i / 4 * 4 + lane_m) * 4 + i % 4;
+            let n = tile_n + (j / 4 * 4 + lane_n) * 4 + j % 4;
+            finish(batch, m, n, sums[i][j % 4]);
+          }
+        }
+      }
+      "
+    `);
+  });
+});
+
+describe('names', () => {
+  // Every name that the emitters use themselves, WGSL's own words and such as no identifier may hold.
+  const hostile =
+    `sum m n k i j p lane group batch value finish main element partial row invocation exp log_f32 philox x_2 x
+    left_operand right_quad slab_a array vec4 f32 let tile_m k_from 0 __a naïve 層 a.b a_b a-b best peak total`.split(
+      /\s+/,
+    );
+  test('of every kind go through every family', async () => {
+    const opened = await testDevice();
+    for (const name of hostile) {
+      // Kernels of equal structure share a pipeline, whatever the names.
+      opened.pipelines.clear();
+      const other = `${name}.y`;
+      const p = program(
+        [
+          input(name, [5, 5]),
+          computed(
+            other,
+            [5, 5],
+            [
+              over({ [name]: 5, k: 5, sum: 5 }, (axes) => ({
+                store: [axes[name]!, axes.k!],
+                value: product([at(name, axes[name]!, axes.sum!), at(name, axes.sum!, axes.k!)]),
+              })),
+            ],
+          ),
+          computed(
+            'finish',
+            [5, 5],
+            [
+              over({ i: 5, j: 5 }, ({ i, j }) => ({
+                store: [i, j],
+                value: sum([unary('exp', at(other, i, j)), at(name, j, i)]),
+              })),
+            ],
+          ),
+          computed(
+            'partial',
+            [5],
+            [
+              over({ lane: 5, group: 5 }, ({ lane, group }) => ({
+                store: [lane],
+                reducer: 'logsumexp',
+                value: at(name, lane, group),
+              })),
+            ],
+          ),
+        ].filter((t, i) => i === 0 || t.name !== name),
+        ['finish', 'partial'].filter((output) => output !== name),
+      );
+      const { worst } = await compare(opened, p, feed(p), { target: opened.target, contractAll: true });
+      expect(worst, name).toBeLessThan(1e-5);
+    }
+  });
+
+  test('identifiers', () => {
+    expect(['x', 'attn.W', 'S~lse', '3d', '_', 'let', '層', 'a__b'].map(identifier)).toEqual([
+      'x',
+      'attn_W',
+      'S_lse',
+      'n3d',
+      'v',
+      'let_',
+      '層',
+      'a_b',
+    ]);
+    const names = new Names();
+    expect(['x', 'x', 'x_2', 'x'].map((name) => names.fresh(name))).toEqual(['x', 'x_2', 'x_2_2', 'x_3']);
+  });
+});
+
+test('literals', () => {
+  expect([0, 1, -2, 0.1, 1e-20, 1e21, 1 / 3, 2 ** -126].map(f32Literal)).toEqual([
+    '0.0',
+    '1.0',
+    '-2.0',
+    '0.1',
+    '1e-20',
+    '1e+21',
+    '0.33333334',
+    '1.1754944e-38',
+  ]);
+  expect(f32Literal(Number.POSITIVE_INFINITY)).toBe('3.4028234663852886e+38');
+  expect(f32Literal(-1e39)).toBe('-3.4028234663852886e+38');
+  expect(() => f32Literal(Number.NaN)).toThrow('NaN');
+});
+
+test('the template takes common indentation off, indents blocks and drops empty lines', () => {
+  const block = 'a;\nb;';
+  expect(wgsl`
+    fn f() {
+      ${block}
+      ${''}
+      if (c) {
+        ${block}
+      }
+    }
+  `).toBe('fn f() {\n  a;\n  b;\n  if (c) {\n    a;\n    b;\n  }\n}');
+  expect(indent('a\n\nb')).toBe('  a\n\n  b');
+});
