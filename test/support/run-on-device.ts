@@ -6,6 +6,9 @@ import type { Plan } from '../../compiler/schedule/plan.ts';
 import { type ScheduleOptions, schedule } from '../../compiler/schedule/schedule.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { createExecutor } from '../../runtime/executor.ts';
+import { relativeError } from './relative-error.ts';
+
+export { relativeError } from './relative-error.ts';
 
 export interface Comparison {
   /** Largest relative L2 error over the outputs. */
@@ -34,16 +37,6 @@ export async function runOnDevice(
   } finally {
     executor.destroy();
   }
-}
-
-export function relativeError(have: ArrayLike<number>, want: ArrayLike<number>): number {
-  let [apart, size] = [0, 0];
-  for (let i = 0; i < want.length; i++) {
-    apart += (have[i]! - want[i]!) ** 2;
-    size += want[i]! ** 2;
-  }
-  if (!Number.isFinite(apart)) return Number.POSITIVE_INFINITY;
-  return size === 0 ? Math.sqrt(apart) : Math.sqrt(apart / size);
 }
 
 export async function compare(
