@@ -19,7 +19,7 @@ import {
 type Range = 'any' | 'bounded' | 'positive';
 
 const squashing = ['tanh', 'sigmoid', 'erf', 'sin', 'cos'] as const;
-const smooth = ['exp', 'gelu', 'silu'] as const;
+const smooth = ['exp', 'silu', 'gelu'] as const;
 const ofPositive = ['log', 'sqrt', 'rsqrt'] as const;
 const kinked = ['relu', 'abs', 'sign'] as const;
 const ofLeaf = ['max', 'min'] as const;
@@ -244,7 +244,20 @@ export function gather(draft: Draft, free: readonly Axis[]): string {
 /** What a plain expression meets rarely: a reduction, a function of axes, a gather. */
 export function special(draft: Draft, free: readonly Axis[]): string {
   const { choices } = draft;
-  return choices.pick([reduction, library, reduction, gather, softmax, functionCall, pointwiseCall])(draft, free, 2);
+  return choices.pick([reduction, library, reduction, gather, softmax, functionCall, pointwiseCall, sumOfProducts])(
+    draft,
+    free,
+    2,
+  );
+}
+
+/** A sum over an axis of two products, which becomes two equations. */
+function sumOfProducts(draft: Draft, free: readonly Axis[]): string {
+  mark(draft, 'sum[]');
+  const [axis] = boundAxes(draft, free, 1);
+  const inside = [axis, ...free.slice(0, 2)];
+  const pair = (): string => `${newRead(draft, inside)} * ${newRead(draft, inside)}`;
+  return `sum[${axis.name}](${pair()} + ${pair()})`;
 }
 
 function pointwiseCall(draft: Draft, free: readonly Axis[]): string {
@@ -300,7 +313,7 @@ function softmax(draft: Draft, free: readonly Axis[], depth: number): string {
 
 function library(draft: Draft, free: readonly Axis[], depth: number): string {
   const { choices } = draft;
-  const name = choices.pick(['layernorm', 'rmsnorm', 'cross_entropy', 'rms_clip'] as const);
+  const name = choices.pick(['layernorm', 'rmsnorm', 'cross_entropy', 'rms_clip', 'cross_entropy'] as const);
   mark(draft, name);
   if (name === 'cross_entropy' && draft.depth === 0) {
     const [axis] = boundAxes(draft, free, 1);
