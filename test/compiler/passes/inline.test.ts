@@ -189,6 +189,31 @@ describe('unified', () => {
 });
 
 describe('stored', () => {
+  test('a table whose definition leaves rows out: a gathered row may be one of them', () => {
+    const E = computed(
+      'E',
+      [100, 12],
+      [
+        over({ t: 4, j: 12, r: 2 }, ({ t, j, r }) => ({
+          store: [t, j],
+          value: product([at('L', t, r), at('R', j, r)]),
+        })),
+      ],
+    );
+    const y = computed(
+      'y',
+      [5, 12],
+      [
+        over({ n: 5, i: 12, j: 12 }, ({ n, i, j }) => ({
+          store: [n, i],
+          value: product([at('E', gather('ids', n), j), at('C', i, j)]),
+        })),
+      ],
+    );
+    const given = [input('ids', [5], 'i32'), param('L', [4, 2]), param('R', [12, 2]), param('C', [12, 12])];
+    expect(inlined(program([...given, E, y], ['y']))[0]).toContain('E[ids[n], j]');
+  });
+
   const stays = (before: Program, name: string): void => {
     const after = optimise(before);
     expectSameOutputs(before, after, randomInputs(before, 1));
