@@ -5,6 +5,7 @@ import { at, atLeastZero, computed, gather, input, over, param, program } from '
 import { binary, constant, product, sum, unary } from '../../../compiler/ir/expression.ts';
 import { printProgram } from '../../../compiler/ir/print.ts';
 import type { Equation, Program, Tensor } from '../../../compiler/ir/program.ts';
+import { orderContractions } from '../../../compiler/passes/order.ts';
 import { optimise } from '../../../compiler/passes/pipeline.ts';
 import { expectSameOutputs, randomInputs } from './agree.ts';
 
@@ -171,6 +172,20 @@ describe('shared', () => {
       'CE[k, i] sum= C[i, j] * E[j, k] | over i: 6, j: 7, k: 8',
       'y[i] sum= CE[k, i] * one[k] | over i: 6, k: 8',
     ]);
+  });
+
+  test('a product whose points are repeated is another one', () => {
+    const [C, E, one] = [param('C', [6, 7]), param('E', [7, 8]), input('one', [8])];
+    const repeated = over({ i: 6, j: 7, k: 8, s: 3 }, ({ i, j, k }) => ({
+      store: [k, i],
+      value: product([at('C', i, j), at('E', j, k)]),
+    }));
+    const y = over({ i: 6, j: 7, k: 8 }, ({ i, j, k }) => ({
+      store: [i],
+      value: product([at('C', i, j), at('E', j, k), at('one', k)]),
+    }));
+    const before = program([C, E, one, computed('R', [8, 6], [repeated]), computed('y', [6], [y])], ['R', 'y']);
+    expectSameOutputs(before, orderContractions(before), randomInputs(before, 1));
   });
 
   test('a clipped core of two readers is made once', () => {
