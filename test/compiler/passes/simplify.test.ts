@@ -93,7 +93,7 @@ describe('loops', () => {
     const bounded = single(
       over({ i: 4, j: 4 }, ({ i, j }) => ({
         store: [i],
-        domain: [atLeastZero(add(j, affine(-1))), atLeastZero(subtract(affine(5), scale(j, 2)))],
+        domain: [atLeastZero(add(scale(j, 2), affine(-1))), atLeastZero(subtract(affine(5), scale(j, 2)))],
         value: at('A', i, j),
       })),
     );
