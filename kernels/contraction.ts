@@ -14,265 +14,17 @@
  * A domain such as `u <= t` masks single elements where its axes meet, and cuts the k loop short, or empties it, for a whole tile.
  * The trap: a partly filled tile must read nothing out of bounds, so positions are clamped when reading and checked when storing.
  */
-import { coefficientOf, decide, equalAffine, range } from '../compiler/ir/affine.ts';
-import { reducedAxes, storeAxes } from '../compiler/ir/equation.ts';
-import { affinesOfIndex, axesOf, constant, loads, product } from '../compiler/ir/expression.ts';
-import type { Affine, Constraint, Equation, Expression } from '../compiler/ir/program.ts';
-import { elementCount } from '../compiler/ir/program.ts';
-import type { ContractionKernel, KernelCode, Layouts } from './kernel.ts';
-import { flatIndex, flattenLoads, mergeAll } from './linear.ts';
+import { coefficientOf } from '../compiler/ir/affine.ts';
+import { loads } from '../compiler/ir/expression.ts';
+import type { Affine, Expression } from '../compiler/ir/program.ts';
+import { type ContractionParts, contractionFunctions } from './contraction-functions.ts';
+import { type ContractionShape, type ContractionSizes, contractionSizes } from './contraction-shape.ts';
+import { type ContractionTuning, defaultContractionTuning, lanesWorkgroupSize } from './contraction-tuning.ts';
+import type { ContractionKernel, KernelCode } from './kernel.ts';
 import { contractionPoints, flatGrid } from './loop.ts';
-import { type Emitter, type Scope, strides } from './scalar.ts';
+import type { Emitter } from './scalar.ts';
 import type { Target } from './target.ts';
-import { indent, wgsl } from './wgsl.ts';
-
-export interface ContractionTuning {
-  readonly form: 'tiled' | 'direct' | 'lanes';
-  readonly tileM: number;
-  readonly tileN: number;
-  readonly tileK: number;
-  /** Outputs of one thread: `rows × columns`; columns is a multiple of 4. */
-  readonly rows: number;
-  readonly columns: number;
-}
-
-/** The equation taken apart. Axis lists are in order, outermost first; extents of 1 are left out. */
-export interface ContractionShape {
-  readonly equation: Equation;
-  readonly left: Expression;
-  readonly right: Expression;
-  /** Factors without reduced axes, constants included. */
-  readonly scale: Expression;
-  readonly batch: readonly number[];
-  readonly m: readonly number[];
-  readonly n: readonly number[];
-  readonly k: readonly number[];
-  /** A constraint cuts the range of the last k axis short: the k loop then runs once for each value of the others. */
-  readonly limited: boolean;
-  readonly onLeft: readonly Constraint[];
-  readonly onRight: readonly Constraint[];
-  readonly onOutput: readonly Constraint[];
-}
-
-/** Takes an equation apart, or says by undefined that it is not a contraction of two operands. */
-export function contractionShape(
-  equation: Equation,
-  layouts: Layouts,
-  shapeOfTensor: readonly number[],
-): ContractionShape | undefined {
-  if (equation.reducer !== 'sum' || equation.value.kind !== 'product') return undefined;
-  const flatStore = flatIndex(shapeOfTensor, equation.store);
-  if (!flatStore || !isInjective(equation) || !staysInside(equation, shapeOfTensor)) return undefined;
-  const flat: Equation = { ...flattenLoads(equation, layouts), store: [flatStore] };
-  if (loads(flat.value).some((l) => l.indices.some((i) => i.kind === 'gather'))) return undefined;
-  const reduced = new Set(reducedAxes(flat).filter((axis) => flat.axes[axis]!.extent > 1));
-  if (reduced.size === 0) return undefined;
-  const factors = (flat.value as { factors: readonly Expression[] }).factors;
-  const operands = factors.filter((f) => axesOf(f).some((axis) => reduced.has(axis)));
-  const scale = product(factors.filter((f) => !operands.includes(f)));
-  if (operands.length !== 2) return undefined;
-  const inLeft = new Set(axesOf(operands[0]!));
-  const inRight = new Set(axesOf(operands[1]!));
-  const classes = classify(flat, inLeft, inRight, reduced);
-  const candidate = orient({ equation: flat, left: operands[0]!, right: operands[1]!, scale, ...classes });
-  return placeConstraints(mergeClasses(candidate));
-}
-
-/** Every point of the box has its element, those outside the domain too: they store 0. */
-function staysInside(equation: Equation, shape: readonly number[]): boolean {
-  return equation.store.every((index, d) => {
-    if (index.kind !== 'affine') return false;
-    const { min, max } = range(index, equation.axes);
-    return min >= 0 && max < shape[d]!;
-  });
-}
-
-/** The store map numbers its points as digits: no two points meet. */
-function isInjective(equation: Equation): boolean {
-  const seen = new Set<number>();
-  for (const index of equation.store) {
-    if (index.kind !== 'affine') return false;
-    const terms = [...index.terms]
-      .filter((t) => equation.axes[t.axis]!.extent > 1)
-      .sort((a, b) => b.coefficient - a.coefficient);
-    for (const [i, term] of terms.entries()) {
-      const next = terms[i + 1];
-      if (term.coefficient <= 0 || (next && equation.axes[next.axis]!.extent * next.coefficient > term.coefficient))
-        return false;
-      seen.add(term.axis);
-    }
-  }
-  return storeAxes(equation).every((axis) => seen.has(axis) || equation.axes[axis]!.extent === 1);
-}
-
-type Classes = Pick<ContractionShape, 'batch' | 'm' | 'n' | 'k'>;
-
-function classify(
-  equation: Equation,
-  inLeft: ReadonlySet<number>,
-  inRight: ReadonlySet<number>,
-  reduced: ReadonlySet<number>,
-): Classes {
-  const classes = { batch: [] as number[], m: [] as number[], n: [] as number[], k: [] as number[] };
-  const stride = (axis: number): number => coefficientOf(equation.store[0] as Affine, axis);
-  const stored = storeAxes(equation).filter((axis) => equation.axes[axis]!.extent > 1);
-  for (const axis of [...stored].sort((a, b) => stride(b) - stride(a))) {
-    const [l, r] = [inLeft.has(axis), inRight.has(axis)];
-    classes[l === r ? 'batch' : l ? 'm' : 'n'].push(axis);
-  }
-  classes.k.push(...reduced);
-  return classes;
-}
-
-type Unplaced = Omit<ContractionShape, 'limited' | 'onLeft' | 'onRight' | 'onOutput'>;
-
-/** The operand whose own axes reach the output's fastest one is the right one, so that stores are contiguous in n. */
-function orient(s: Unplaced): Unplaced {
-  const stride = (axes: readonly number[]): number =>
-    Math.min(Number.POSITIVE_INFINITY, ...axes.map((axis) => coefficientOf(s.equation.store[0] as Affine, axis)));
-  if (stride(s.n) <= stride(s.m)) return s;
-  return { ...s, left: s.right, right: s.left, m: s.n, n: s.m };
-}
-
-function mergeClasses(s: Unplaced): Unplaced {
-  let { equation } = s;
-  const merge = (axes: readonly number[]): readonly number[] => {
-    const result = mergeAll(equation, axes, (e) => e.store.flatMap(affinesOfIndex));
-    equation = result.equation;
-    return result.left;
-  };
-  const [m, n, k, batch] = [merge(s.m), merge(s.n), merge(s.k), merge(s.batch)];
-  const factors = (equation.value as { factors: readonly Expression[] }).factors;
-  const reduced = new Set(k);
-  const operands = factors.filter((f) => axesOf(f).some((axis) => reduced.has(axis)));
-  const ofN = new Set(n);
-  const rightFirst =
-    operands.length === 2 &&
-    (n.length > 0
-      ? axesOf(operands[0]!).some((a) => ofN.has(a))
-      : s.m.length > 0 && !axesOf(operands[0]!).some((a) => m.includes(a)));
-  const [left, right] = rightFirst ? [operands[1]!, operands[0]!] : [operands[0]!, operands[1]!];
-  const scale = product([constant(1), ...factors.filter((f) => !operands.includes(f))]);
-  return { equation, left, right, scale, batch, m, n, k };
-}
-
-function placeConstraints(s: Unplaced): ContractionShape | undefined {
-  const [onLeft, onRight, onOutput]: Constraint[][] = [[], [], []];
-  const within = (c: Constraint, ...lists: readonly (readonly number[])[]): boolean =>
-    c.affine.terms.every((t) => s.equation.axes[t.axis]!.extent === 1 || lists.some((list) => list.includes(t.axis)));
-  for (const c of s.equation.domain) {
-    const verdict = decide(c, s.equation.axes);
-    if (verdict === 'always') continue;
-    if (within(c, s.batch, s.m, s.n)) onOutput!.push(c);
-    else if (within(c, s.batch, s.m, s.k)) onLeft!.push(c);
-    else if (within(c, s.batch, s.n, s.k)) onRight!.push(c);
-    else return undefined;
-  }
-  const inner = limitedAxis({ ...s, constraints: [...onLeft!, ...onRight!] });
-  const k = inner === undefined ? s.k : [...s.k.filter((axis) => axis !== inner), inner];
-  return { ...s, k, limited: inner !== undefined, onLeft: onLeft!, onRight: onRight!, onOutput: onOutput! };
-}
-
-/** The reduced axis whose range a constraint with the one axis of m or n cuts short for a whole tile. */
-function limitedAxis(
-  s: Pick<ContractionShape, 'm' | 'n' | 'k'> & { constraints: readonly Constraint[] },
-): number | undefined {
-  for (const c of s.constraints) {
-    const inner = c.affine.terms.filter((t) => s.k.includes(t.axis));
-    const other = c.affine.terms.filter((t) => !s.k.includes(t.axis));
-    const single = other.length === 1 && [s.m, s.n].some((axes) => axes.length === 1 && axes[0] === other[0]!.axis);
-    if (c.kind === 'nonnegative' && inner.length === 1 && Math.abs(inner[0]!.coefficient) === 1 && single)
-      return inner[0]!.axis;
-  }
-  return undefined;
-}
-
-const extentOf = (s: ContractionShape, axes: readonly number[]): number =>
-  elementCount(axes.map((axis) => s.equation.axes[axis]!.extent));
-
-export function contractionSizes(s: ContractionShape): { batch: number; m: number; n: number; k: number } {
-  return { batch: extentOf(s, s.batch), m: extentOf(s, s.m), n: extentOf(s, s.n), k: extentOf(s, s.k) };
-}
-
-/**
- * Tiles by size, measured on an H100 (test/bench/records/2026-11-24-kernels.jsonl): 32-37 TFLOP/s at n = 4096, 27-32 at
- * 16384 rows of 256. The first that fills its tile at least half and gives the chip at least a wave of workgroups (132
- * multiprocessors).
- * Two slabs in turn, with one barrier a step, were 10-25 % slower than one: the registers cost more than the barrier.
- */
-const tiledForms: readonly ContractionTuning[] = [
-  { form: 'tiled', tileM: 128, tileN: 64, tileK: 16, rows: 8, columns: 4 },
-  { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 8, columns: 4 },
-  { form: 'tiled', tileM: 128, tileN: 32, tileK: 16, rows: 8, columns: 4 },
-  { form: 'tiled', tileM: 32, tileN: 128, tileK: 16, rows: 4, columns: 8 },
-  { form: 'tiled', tileM: 128, tileN: 16, tileK: 16, rows: 4, columns: 4 },
-  { form: 'tiled', tileM: 16, tileN: 128, tileK: 16, rows: 4, columns: 4 },
-  { form: 'tiled', tileM: 32, tileN: 32, tileK: 16, rows: 4, columns: 4 },
-];
-/** Of 4×4, 8×4, 4×8 and 8×8, 8×4 was fastest on SwiftShader (1.1 GFLOP/s, 4×4: 0.6) and second on lavapipe (2.4, 4×4: 2.8). */
-const directBlock = { rows: 8, columns: 4 };
-/** A direct workgroup covers at most so much of m and n; less where they are smaller, so that no lane idles. */
-const directTile = 32;
-
-function directForm(m: number, n: number): ContractionTuning {
-  const rows = m <= 4 ? 4 : directBlock.rows;
-  const { columns } = directBlock;
-  const covering = (size: number, block: number): number => Math.min(directTile, Math.ceil(size / block) * block);
-  return { form: 'direct', tileM: covering(m, rows), tileN: covering(n, columns), tileK: 1, rows, columns };
-}
-const wave = 132;
-
-/** Fewer rows or columns than this waste most of a tile. */
-const leastTiled = 16;
-/** So many batches side by side fill a subgroup. */
-const leastLanes = 32;
-const lanesWorkgroupSize = 64;
-
-/** Threads of the `lanes` form, each `directBlock` large. */
-export function laneThreads(s: ContractionShape): number {
-  const { batch, m, n } = contractionSizes(s);
-  const { rows, columns } = lanesForm(m, n);
-  return batch * Math.ceil(m / rows) * Math.ceil(n / columns);
-}
-
-function lanesForm(m: number, n: number): ContractionTuning {
-  const [rows, columns] = [m <= 4 ? 4 : 8, n <= 4 ? 4 : 8];
-  return { form: 'lanes', tileM: rows, tileN: columns, tileK: 1, rows, columns };
-}
-
-/** Small products whose last batch axis is the contiguous one of both operands or of the output and one of them. */
-export function isInterleaved(s: ContractionShape): boolean {
-  const { batch, m, n } = contractionSizes(s);
-  const last = s.batch.at(-1);
-  if (last === undefined || batch < leastLanes || Math.min(m, n) >= leastTiled) return false;
-  const flats = [s.left, s.right].flatMap((e) => loads(e).flatMap((l) => l.indices)).concat(s.equation.store);
-  const contiguous = flats.filter((index) => index.kind === 'affine' && coefficientOf(index, last) === 1);
-  return contiguous.length >= 2;
-}
-
-function slabBytes(t: ContractionTuning): number {
-  return 16 * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
-}
-
-export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
-  const { batch, m, n } = contractionSizes(s);
-  if (target.class === 'cpu') return directForm(m, n);
-  if (isInterleaved(s)) return lanesForm(m, n);
-  const fits = (t: ContractionTuning): boolean =>
-    (t.tileM / t.rows) * (t.tileN / t.columns) <= target.limits.maxComputeInvocationsPerWorkgroup &&
-    slabBytes(t) <= target.limits.maxComputeWorkgroupStorageSize;
-  const padded = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * t.tileM * Math.ceil(n / t.tileN) * t.tileN;
-  const groups = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * Math.ceil(n / t.tileN) * batch;
-  const good = tiledForms.filter((t) => fits(t) && m * n * 2 >= padded(t));
-  const busy = good.find((t) => groups(t) >= wave);
-  return busy ?? good.at(-1) ?? tiledForms.filter(fits).reduce((a, b) => (padded(b) < padded(a) ? b : a));
-}
-
-/** Whether register tiles pay: enough rows and columns to share what is read. */
-export function worthTiling(s: ContractionShape): boolean {
-  const { m, n, k } = contractionSizes(s);
-  return m >= 4 && n >= 4 && m * n >= 64 && k >= 4;
-}
+import { indent, plus, wgsl } from './wgsl.ts';
 
 export function emitContraction(
   kernel: ContractionKernel,
@@ -282,7 +34,13 @@ export function emitContraction(
   tuning: ContractionTuning = defaultContractionTuning(s, target),
 ): Omit<KernelCode, 'wgsl' | 'bindings'> & { body: string } {
   const sizes = contractionSizes(s);
-  const writer = new ContractionWriter(kernel, s, emitter, tuning);
+  const [batch, m, n, k] = ['batch', 'm', 'n', 'k'].map((name) => emitter.fresh(name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  const writer = new ContractionWriter({ kernel, s, emitter, tuning, names: { batch, m, n, k } });
   if (tuning.form === 'lanes') {
     const [tilesM, tilesN] = [Math.ceil(sizes.m / tuning.tileM), Math.ceil(sizes.n / tuning.tileN)];
     const grid = flatGrid(sizes.batch * tilesM * tilesN, 'invocation', lanesWorkgroupSize, target);
@@ -302,8 +60,6 @@ export function emitContraction(
     multiplyAdds: contractionPoints(kernel.equation),
   };
 }
-
-type Sizes = ReturnType<typeof contractionSizes>;
 
 /** How a workgroup finds its batch and its tile: WGSL of both, and lines that must come before. */
 interface Grid {
@@ -347,18 +103,15 @@ interface Block {
 
 /** Writes one contraction; holds what its forms share. */
 class ContractionWriter {
-  private readonly names: { batch: string; m: string; n: string; k: string };
+  private readonly s: ContractionShape;
+  private readonly tuning: ContractionTuning;
 
-  constructor(
-    private readonly kernel: ContractionKernel,
-    private readonly s: ContractionShape,
-    private readonly emitter: Emitter,
-    private readonly tuning: ContractionTuning,
-  ) {
-    this.names = { batch: emitter.fresh('batch'), m: emitter.fresh('m'), n: emitter.fresh('n'), k: emitter.fresh('k') };
+  constructor(private readonly parts: ContractionParts) {
+    this.s = parts.s;
+    this.tuning = parts.tuning;
   }
 
-  write(sizes: Sizes, groupN: number, grid: Grid): string {
+  write(sizes: ContractionSizes, groupN: number, grid: Grid): string {
     const { tileM, tileN } = this.tuning;
     const tileRow = groupN === 1 ? grid.tile : `${grid.tile} / ${groupN}`;
     const head = wgsl`
@@ -369,185 +122,11 @@ class ContractionWriter {
       ${this.loopRange(sizes)}
     `;
     const main = this.tuning.form === 'tiled' ? this.tiled(head, sizes) : this.direct(head, sizes, this.directBlock());
-    return [...this.functions(), main].join('\n\n');
-  }
-
-  private functions(): string[] {
-    const { s, names, tuning } = this;
-    const { m, n } = contractionSizes(s);
-    return [
-      this.operandFunction('left', s.left, s.onLeft, s.m, names.m),
-      ...(tuning.form === 'tiled' ? [this.quadFunction('left', m, tuning.tileM)] : []),
-      this.operandFunction('right', s.right, s.onRight, s.n, names.n),
-      this.quadFunction('right', n, tuning.tileN),
-      this.finishFunction(),
-    ];
-  }
-
-  /** `fn left_quad(batch, p, k)`: four neighbours along m, kept inside the operand. */
-  private quadFunction(name: string, size: number, tile: number): string {
-    const at = (c: number): string => (size % tile === 0 ? plus('p', c) : `min(${plus('p', c)}, ${size - 1})`);
-    const values = [0, 1, 2, 3].map((c) => `${name}_operand(batch, ${at(c)}, k)`);
-    return wgsl`
-      fn ${name}_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
-        return vec4<f32>(
-          ${values.join(',\n')});
-      }
-    `;
-  }
-
-  /** Names for a class's axes out of the class's one number. */
-  private decode(axes: readonly number[], whole: string, lines: string[], names: Map<number, string>): void {
-    const extents = axes.map((axis) => this.s.equation.axes[axis]!.extent);
-    const stride = strides(extents);
-    axes.forEach((axis, d) => {
-      if (axes.length === 1) {
-        names.set(axis, whole);
-        return;
-      }
-      const name = this.emitter.fresh(this.s.equation.axes[axis]!.name);
-      const quotient = stride[d] === 1 ? whole : `${whole} / ${stride[d]}`;
-      lines.push(`let ${name} = ${d === 0 ? quotient : `${quotient} % ${extents[d]}`};`);
-      names.set(axis, name);
-    });
-  }
-
-  private scope(names: ReadonlyMap<number, string>, unguarded = false): Scope {
-    const { axes } = this.s.equation;
-    return {
-      axis: (axis) => (axes[axis]!.extent === 1 ? '0' : (names.get(axis) ?? outOfScope(axes[axis]!.name))),
-      axes,
-      unguarded,
-    };
-  }
-
-  /** `fn left(batch, m, k)`: the operand's value, 0 outside its domain. */
-  private operandFunction(
-    name: string,
-    operand: Expression,
-    constraints: readonly Constraint[],
-    own: readonly number[],
-    ownName: string,
-  ): string {
-    const lines: string[] = [];
-    const names = new Map<number, string>();
-    this.decode(this.s.batch, this.names.batch, lines, names);
-    this.decode(own, ownName, lines, names);
-    this.decode(this.s.k, this.names.k, lines, names);
-    const used = lines.filter((line) => this.isUsed(line, operand, constraints, names));
-    const { onLeft, onRight, onOutput } = this.s;
-    const scope = this.scope(names, onLeft.length + onRight.length + onOutput.length > constraints.length);
-    const value = this.emitter.expression(operand, scope);
-    const body =
-      constraints.length === 0
-        ? `return ${value};`
-        : `if (${constraints.map((c) => this.emitter.constraint(c, scope)).join(' && ')}) { return ${value}; }\nreturn 0.0;`;
-    return wgsl`
-      fn ${name}_operand(${this.names.batch}: i32, ${ownName}: i32, ${this.names.k}: i32) -> f32 {
-        ${used.join('\n')}
-        ${body}
-      }
-    `;
-  }
-
-  private isUsed(
-    line: string,
-    operand: Expression,
-    constraints: readonly Constraint[],
-    names: ReadonlyMap<number, string>,
-  ): boolean {
-    const axes = new Set([...axesOf(operand), ...constraints.flatMap((c) => c.affine.terms.map((t) => t.axis))]);
-    return [...names].some(([axis, name]) => axes.has(axis) && line.startsWith(`let ${name} =`));
-  }
-
-  /** `fn finish(batch, m, n, sum)`: scale, mask, addends, store, epilogue. */
-  private finishFunction(): string {
-    const { kernel, s, emitter } = this;
-    const lines: string[] = [];
-    const names = new Map<number, string>();
-    this.decode(s.batch, this.names.batch, lines, names);
-    this.decode(s.m, this.names.m, lines, names);
-    this.decode(s.n, this.names.n, lines, names);
-    const scope = this.scope(names);
-    const [sum, element] = [emitter.fresh('sum'), emitter.fresh('element')];
-    lines.push(`let ${element} = ${emitter.affine(s.equation.store[0] as Affine, scope)};`);
-    const value = emitter.value(kernel.tensor, kernel.stored);
-    const isPlain = s.scale.kind === 'constant' && s.scale.value === 1;
-    const scaled = isPlain ? sum : emitter.multiplied(sum, s.scale, scope);
-    const mask = s.onOutput.map((c) => emitter.constraint(c, scope)).join(' && ');
-    const isFinal = kernel.addends.length === 0 && !kernel.accumulate;
-    if (mask === '') lines.push(`${isFinal ? 'let' : 'var'} ${value} = ${scaled};`);
-    else lines.push(`var ${value} = 0.0;`, `if (${mask}) { ${value} = ${scaled}; }`);
-    const place = { element, coordinates: new Map<number, string>(), lines };
-    for (const addend of kernel.addends) this.pointwise(addend, place, new Map(), (text) => `${value} += ${text};`);
-    if (kernel.accumulate) lines.push(`${value} += ${emitter.element(kernel.tensor, element)};`);
-    if (kernel.stored) lines.push(`${emitter.writes(kernel.tensor)}[${element}] = ${value};`);
-    const held = new Map([[kernel.tensor, value]]);
-    for (const statement of kernel.epilogue) {
-      const name = emitter.value(statement.tensor, statement.stored);
-      const [first, ...others] = statement.equations;
-      if (first && others.length === 0 && this.guards(first).length === 0)
-        this.pointwise(first, place, held, (text) => `let ${name} = ${text};`);
-      else {
-        lines.push(`var ${name} = 0.0;`);
-        for (const e of statement.equations) this.pointwise(e, place, held, (text) => `${name} += ${text};`);
-      }
-      held.set(statement.tensor, name);
-      if (statement.stored) lines.push(`${emitter.writes(statement.tensor)}[${element}] = ${name};`);
-    }
-    return wgsl`
-      fn finish(${this.names.batch}: i32, ${this.names.m}: i32, ${this.names.n}: i32, ${sum}: f32) {
-        ${lines.join('\n')}
-      }
-    `;
-  }
-
-  private guards(equation: Equation): readonly Constraint[] {
-    return equation.domain.filter((c) => decide(c, equation.axes) !== 'always');
-  }
-
-  /**
-   * Writes a pointwise equation of a tensor of the output's shape: its axes are the output's indices. `kernel.equation` is the
-   * one before axes were merged, so an index is taken out of the flat offset, once, where something asks for it.
-   */
-  private pointwise(
-    equation: Equation,
-    place: { readonly element: string; readonly coordinates: Map<number, string>; readonly lines: string[] },
-    held: ReadonlyMap<string, string>,
-    assign: (text: string) => string,
-  ): void {
-    const { emitter } = this;
-    const { shape } = emitter.layout(this.kernel.tensor);
-    const identity = flatIndex(shape, equation.store)!;
-    const stride = strides(shape);
-    const axis = (wanted: number): string => {
-      const d = equation.store.findIndex((index) => (index as Affine).terms[0]?.axis === wanted);
-      if (d < 0 || shape[d] === 1) return '0';
-      const known = place.coordinates.get(d);
-      if (known !== undefined) return known;
-      const name = emitter.fresh(equation.axes[wanted]!.name);
-      const quotient = stride[d] === 1 ? place.element : `${place.element} / ${stride[d]}`;
-      const isOutermost = shape.slice(0, d).every((extent) => extent === 1);
-      place.lines.push(`let ${name} = ${isOutermost ? quotient : `${quotient} % ${shape[d]}`};`);
-      place.coordinates.set(d, name);
-      return name;
-    };
-    const scope: Scope = {
-      axis,
-      axes: equation.axes,
-      held: (l) => {
-        const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
-        const isSame = flat !== undefined && equalAffine(flat, identity);
-        return held.get(l.tensor) ?? (isSame ? emitter.element(l.tensor, place.element) : undefined);
-      },
-    };
-    const guards = this.guards(equation).map((c) => emitter.constraint(c, scope));
-    const text = assign(emitter.expression(flattenLoads(equation, (t) => emitter.layout(t)).value, scope));
-    place.lines.push(guards.length === 0 ? text : `if (${guards.join(' && ')}) { ${text} }`);
+    return [...contractionFunctions(this.parts), main].join('\n\n');
   }
 
   /** `k_from`, `k_to`: what of the k loop a tile needs, given constraints between k and m or n, and between m and n. */
-  private loopRange(sizes: Sizes): string {
+  private loopRange(sizes: ContractionSizes): string {
     const { s, tuning } = this;
     let from = '0';
     let to = String(this.segment(sizes));
@@ -572,7 +151,7 @@ class ContractionWriter {
         const coefficient = coefficientOf(c.affine, k);
         const far = reach(c.affine, side, true);
         if (far === undefined || Math.abs(coefficient) !== 1) continue;
-        const bound = `${far}${offsetText(c.affine.constant)}`;
+        const bound = plus(far, c.affine.constant);
         if (coefficient === -1) to = `min(${to}, ${bound} + 1)`;
         else from = `max(${from}, -(${bound}))`;
       }
@@ -585,7 +164,7 @@ class ContractionWriter {
       if (c.affine.terms.some((t) => t.axis !== m.axis && t.axis !== n.axis)) continue;
       const parts = [reach(c.affine, m, true), reach(c.affine, n, true)].filter((p) => p !== undefined);
       if (parts.length === 0) continue;
-      const text = `${parts.join(' + ').replace('+ -', '- ')}${offsetText(c.affine.constant)}`;
+      const text = plus(parts.join(' + ').replace('+ -', '- '), c.affine.constant);
       outside.push(`if (${text} < 0) { ${end} = ${first}; } // the whole tile is outside the domain`);
     }
     const kind = outside.length === 0 ? 'let' : 'var';
@@ -593,12 +172,12 @@ class ContractionWriter {
   }
 
   /** Length of the stretch of k over which the loop runs at once. */
-  private segment(sizes: Sizes): number {
+  private segment(sizes: ContractionSizes): number {
     return this.s.limited ? this.s.equation.axes[this.s.k.at(-1)!]!.extent : sizes.k;
   }
 
   /** Puts the loop over the other k axes around the loop over a segment. */
-  private overSegments(sizes: Sizes, loop: string): string {
+  private overSegments(sizes: ContractionSizes, loop: string): string {
     const segment = this.segment(sizes);
     if (segment === sizes.k) return loop;
     return wgsl`
@@ -618,7 +197,7 @@ class ContractionWriter {
   }
 
   /** Hands every sum of the thread's block to `finish`; loops, so that a long epilogue is compiled once. */
-  private finishCalls(sizes: Sizes, position: { m: string; n: string }): string {
+  private finishCalls(sizes: ContractionSizes, position: { m: string; n: string }): string {
     const { rows, columns, tileM, tileN } = this.tuning;
     const quads = columns / 4;
     const checks = [
@@ -639,7 +218,7 @@ class ContractionWriter {
   }
 
   /** The `lanes` form: neighbouring invocations take neighbouring batches of the same tile. */
-  writeLanes(sizes: Sizes, tilesN: number, gridHeader: string): string {
+  writeLanes(sizes: ContractionSizes, tilesN: number, gridHeader: string): string {
     const { tileM, tileN } = this.tuning;
     const head = wgsl`
       ${gridHeader}
@@ -650,7 +229,7 @@ class ContractionWriter {
       ${this.loopRange(sizes)}
     `;
     const block = { threads: lanesWorkgroupSize, firstM: 'tile_m', firstN: 'tile_n' };
-    return [...this.functions(), this.direct(head, sizes, block)].join('\n\n');
+    return [...contractionFunctions(this.parts), this.direct(head, sizes, block)].join('\n\n');
   }
 
   private directBlock(): Block {
@@ -663,7 +242,7 @@ class ContractionWriter {
     };
   }
 
-  private direct(head: string, sizes: Sizes, { threads, firstM, firstN }: Block): string {
+  private direct(head: string, sizes: ContractionSizes, { threads, firstM, firstN }: Block): string {
     const { rows, columns, tileM, tileN } = this.tuning;
     const clampM = (i: number): string =>
       sizes.m % tileM === 0 ? plus('first_m', i) : `min(${plus('first_m', i)}, ${sizes.m - 1})`;
@@ -697,7 +276,7 @@ class ContractionWriter {
    * A thread's block is `rows / 4 × columns / 4` little blocks of 4×4, spread over the tile so that the lanes of a row of
    * threads touch neighbouring quads, in workgroup memory and in the output.
    */
-  private tiled(head: string, sizes: Sizes): string {
+  private tiled(head: string, sizes: ContractionSizes): string {
     const { rows, columns, tileM, tileN, tileK } = this.tuning;
     const threadsN = tileN / columns;
     const threadsM = tileM / rows;
@@ -816,16 +395,4 @@ class ContractionWriter {
       );
     return least(own) <= least(this.s.k);
   }
-}
-
-function plus(name: string, offset: number): string {
-  return `${name}${offsetText(offset)}`;
-}
-
-function offsetText(offset: number): string {
-  return offset === 0 ? '' : offset > 0 ? ` + ${offset}` : ` - ${-offset}`;
-}
-
-function outOfScope(name: string): never {
-  throw new Error(`axis ${name} is not known where it is read`);
 }

@@ -3,7 +3,9 @@
 import { hashText } from '../compiler/ir/hash.ts';
 import { printEquation } from '../compiler/ir/print.ts';
 import { elementCount } from '../compiler/ir/program.ts';
-import { type ContractionTuning, contractionShape, defaultContractionTuning, emitContraction } from './contraction.ts';
+import { emitContraction } from './contraction.ts';
+import { contractionShape } from './contraction-shape.ts';
+import { type ContractionTuning, defaultContractionTuning } from './contraction-tuning.ts';
 import type { Kernel, KernelCode, Layouts } from './kernel.ts';
 import { emitLoop } from './loop.ts';
 import { emitRow, type RowTuning } from './row.ts';

@@ -77,3 +77,8 @@ export function f32Literal(value: number): string {
   const text = String(Number(rounded.toPrecision(digits)));
   return /[.e]/.test(text) ? text : `${text}.0`;
 }
+
+/** `name + offset`, the offset left out where it is 0. */
+export function plus(name: string, offset: number): string {
+  return offset === 0 ? name : offset > 0 ? `${name} + ${offset}` : `${name} - ${-offset}`;
+}

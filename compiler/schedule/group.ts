@@ -12,7 +12,8 @@
  * A tensor may join kernel g only if everything it reads is made in kernels up to g, and what g itself makes is read at the very
  * element (loop, epilogue) or row (row) that the joining tensor computes. `producedIn` holds that order; nothing moves later.
  */
-import { contractionShape, worthTiling } from '../../kernels/contraction.ts';
+import { contractionShape } from '../../kernels/contraction-shape.ts';
+import { worthTiling } from '../../kernels/contraction-tuning.ts';
 import type {
   ContractionKernel,
   Kernel,

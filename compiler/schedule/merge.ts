@@ -6,7 +6,8 @@
  *
  * Contractions stay apart: as products they have kernels of their own.
  */
-import { contractionShape, worthTiling } from '../../kernels/contraction.ts';
+import { contractionShape } from '../../kernels/contraction-shape.ts';
+import { worthTiling } from '../../kernels/contraction-tuning.ts';
 import { affine, axisIndex, equalAffine, substitute } from '../ir/affine.ts';
 import { reducedAxes } from '../ir/equation.ts';
 import { constant, renameAxes, rewriteConstraint, select, sum } from '../ir/expression.ts';

@@ -5,13 +5,8 @@
  *
  * The pieces are added in a fixed order, so the result has the same bits every time.
  */
-import {
-  contractionShape,
-  contractionSizes,
-  isInterleaved,
-  laneThreads,
-  worthTiling,
-} from '../../kernels/contraction.ts';
+import { contractionShape, contractionSizes } from '../../kernels/contraction-shape.ts';
+import { isInterleaved, laneThreads, worthTiling } from '../../kernels/contraction-tuning.ts';
 import { strides } from '../../kernels/scalar.ts';
 import { add, affine, axisIndex, coefficientOf, range, scale, substitute } from '../ir/affine.ts';
 import { reducedAxes, storeAxes } from '../ir/equation.ts';

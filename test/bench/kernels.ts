@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { elementCount } from '../../compiler/ir/program.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
-import type { ContractionTuning } from '../../kernels/contraction.ts';
+import type { ContractionTuning } from '../../kernels/contraction-tuning.ts';
 import type { TuningOverride } from '../../kernels/emit.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { runCommand } from '../../runtime/errors.ts';

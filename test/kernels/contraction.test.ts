@@ -8,7 +8,7 @@ import { at, atLeastZero, computed, input, over, program } from '../../compiler/
 import { constant, negate, product, select, sum, unary } from '../../compiler/ir/expression.ts';
 import type { Affine, Constraint, Program } from '../../compiler/ir/program.ts';
 import type { ScheduleOptions } from '../../compiler/schedule/schedule.ts';
-import type { ContractionTuning } from '../../kernels/contraction.ts';
+import type { ContractionTuning } from '../../kernels/contraction-tuning.ts';
 import { testDevice } from '../support/device.ts';
 import { feed } from '../support/feed.ts';
 import { compare } from '../support/run-on-device.ts';

@@ -1,0 +1,212 @@
+/**
+ * The WGSL functions that every form of a contraction calls: one element of an operand, four of them, and `finish`, which takes a
+ * finished sum through scale, mask, addends and epilogue to memory.
+ *
+ * The trap: an operand is read at points outside the domain too, so a load that the domain keeps inside is clamped.
+ */
+import { decide, equalAffine } from '../compiler/ir/affine.ts';
+import { axesOf } from '../compiler/ir/expression.ts';
+import type { Affine, Constraint, Equation, Expression } from '../compiler/ir/program.ts';
+import { type ContractionShape, contractionSizes } from './contraction-shape.ts';
+import type { ContractionTuning } from './contraction-tuning.ts';
+import type { ContractionKernel } from './kernel.ts';
+import { flatIndex, flattenLoads } from './linear.ts';
+import { type Emitter, type Scope, strides } from './scalar.ts';
+import { plus, wgsl } from './wgsl.ts';
+
+/** What the parts of one contraction's code share. */
+export interface ContractionParts {
+  readonly kernel: ContractionKernel;
+  readonly s: ContractionShape;
+  readonly emitter: Emitter;
+  readonly tuning: ContractionTuning;
+  /** Parameters of the functions. */
+  readonly names: { readonly batch: string; readonly m: string; readonly n: string; readonly k: string };
+}
+
+/** `left_operand`, `right_operand`, what reads four of them, and `finish`. */
+export function contractionFunctions(w: ContractionParts): string[] {
+  const { s, names, tuning } = w;
+  const { m, n } = contractionSizes(s);
+  return [
+    operandFunction(w, 'left', s.left, s.onLeft, s.m, names.m),
+    ...(tuning.form === 'tiled' ? [quadFunction('left', m, tuning.tileM)] : []),
+    operandFunction(w, 'right', s.right, s.onRight, s.n, names.n),
+    quadFunction('right', n, tuning.tileN),
+    finishFunction(w),
+  ];
+}
+
+/** `fn left_quad(batch, p, k)`: four neighbours along m, kept inside the operand. */
+function quadFunction(name: string, size: number, tile: number): string {
+  const at = (c: number): string => (size % tile === 0 ? plus('p', c) : `min(${plus('p', c)}, ${size - 1})`);
+  const values = [0, 1, 2, 3].map((c) => `${name}_operand(batch, ${at(c)}, k)`);
+  return wgsl`
+    fn ${name}_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
+      return vec4<f32>(
+        ${values.join(',\n')});
+    }
+  `;
+}
+
+/** Names for a class's axes out of the class's one number. */
+function decode(
+  w: ContractionParts,
+  axes: readonly number[],
+  whole: string,
+  lines: string[],
+  names: Map<number, string>,
+): void {
+  const extents = axes.map((axis) => w.s.equation.axes[axis]!.extent);
+  const stride = strides(extents);
+  axes.forEach((axis, d) => {
+    if (axes.length === 1) {
+      names.set(axis, whole);
+      return;
+    }
+    const name = w.emitter.fresh(w.s.equation.axes[axis]!.name);
+    const quotient = stride[d] === 1 ? whole : `${whole} / ${stride[d]}`;
+    lines.push(`let ${name} = ${d === 0 ? quotient : `${quotient} % ${extents[d]}`};`);
+    names.set(axis, name);
+  });
+}
+
+function scopeOf(w: ContractionParts, names: ReadonlyMap<number, string>, unguarded = false): Scope {
+  const { axes } = w.s.equation;
+  return {
+    axis: (axis) => (axes[axis]!.extent === 1 ? '0' : (names.get(axis) ?? outOfScope(axes[axis]!.name))),
+    axes,
+    unguarded,
+  };
+}
+
+/** `fn left(batch, m, k)`: the operand's value, 0 outside its domain. */
+function operandFunction(
+  w: ContractionParts,
+  name: string,
+  operand: Expression,
+  constraints: readonly Constraint[],
+  own: readonly number[],
+  ownName: string,
+): string {
+  const lines: string[] = [];
+  const names = new Map<number, string>();
+  decode(w, w.s.batch, w.names.batch, lines, names);
+  decode(w, own, ownName, lines, names);
+  decode(w, w.s.k, w.names.k, lines, names);
+  const used = lines.filter((line) => isUsed(line, operand, constraints, names));
+  const { onLeft, onRight, onOutput } = w.s;
+  const scope = scopeOf(w, names, onLeft.length + onRight.length + onOutput.length > constraints.length);
+  const value = w.emitter.expression(operand, scope);
+  const body =
+    constraints.length === 0
+      ? `return ${value};`
+      : `if (${constraints.map((c) => w.emitter.constraint(c, scope)).join(' && ')}) { return ${value}; }\nreturn 0.0;`;
+  return wgsl`
+    fn ${name}_operand(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> f32 {
+      ${used.join('\n')}
+      ${body}
+    }
+  `;
+}
+
+function isUsed(
+  line: string,
+  operand: Expression,
+  constraints: readonly Constraint[],
+  names: ReadonlyMap<number, string>,
+): boolean {
+  const axes = new Set([...axesOf(operand), ...constraints.flatMap((c) => c.affine.terms.map((t) => t.axis))]);
+  return [...names].some(([axis, name]) => axes.has(axis) && line.startsWith(`let ${name} =`));
+}
+
+/** `fn finish(batch, m, n, sum)`: scale, mask, addends, store, epilogue. */
+function finishFunction(w: ContractionParts): string {
+  const { kernel, s, emitter } = w;
+  const lines: string[] = [];
+  const names = new Map<number, string>();
+  decode(w, s.batch, w.names.batch, lines, names);
+  decode(w, s.m, w.names.m, lines, names);
+  decode(w, s.n, w.names.n, lines, names);
+  const scope = scopeOf(w, names);
+  const [sum, element] = [emitter.fresh('sum'), emitter.fresh('element')];
+  lines.push(`let ${element} = ${emitter.affine(s.equation.store[0] as Affine, scope)};`);
+  const value = emitter.value(kernel.tensor, kernel.stored);
+  const isPlain = s.scale.kind === 'constant' && s.scale.value === 1;
+  const scaled = isPlain ? sum : emitter.multiplied(sum, s.scale, scope);
+  const mask = s.onOutput.map((c) => emitter.constraint(c, scope)).join(' && ');
+  const isFinal = kernel.addends.length === 0 && !kernel.accumulate;
+  if (mask === '') lines.push(`${isFinal ? 'let' : 'var'} ${value} = ${scaled};`);
+  else lines.push(`var ${value} = 0.0;`, `if (${mask}) { ${value} = ${scaled}; }`);
+  const place = { element, coordinates: new Map<number, string>(), lines };
+  for (const addend of kernel.addends) pointwise(w, addend, place, new Map(), (text) => `${value} += ${text};`);
+  if (kernel.accumulate) lines.push(`${value} += ${emitter.element(kernel.tensor, element)};`);
+  if (kernel.stored) lines.push(`${emitter.writes(kernel.tensor)}[${element}] = ${value};`);
+  const held = new Map([[kernel.tensor, value]]);
+  for (const statement of kernel.epilogue) {
+    const name = emitter.value(statement.tensor, statement.stored);
+    const [first, ...others] = statement.equations;
+    if (first && others.length === 0 && guardsOf(first).length === 0)
+      pointwise(w, first, place, held, (text) => `let ${name} = ${text};`);
+    else {
+      lines.push(`var ${name} = 0.0;`);
+      for (const e of statement.equations) pointwise(w, e, place, held, (text) => `${name} += ${text};`);
+    }
+    held.set(statement.tensor, name);
+    if (statement.stored) lines.push(`${emitter.writes(statement.tensor)}[${element}] = ${name};`);
+  }
+  return wgsl`
+    fn finish(${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32, ${sum}: f32) {
+      ${lines.join('\n')}
+    }
+  `;
+}
+
+function guardsOf(equation: Equation): readonly Constraint[] {
+  return equation.domain.filter((c) => decide(c, equation.axes) !== 'always');
+}
+
+/**
+ * Writes a pointwise equation of a tensor of the output's shape: its axes are the output's indices. `kernel.equation` is the
+ * one before axes were merged, so an index is taken out of the flat offset, once, where something asks for it.
+ */
+function pointwise(
+  w: ContractionParts,
+  equation: Equation,
+  place: { readonly element: string; readonly coordinates: Map<number, string>; readonly lines: string[] },
+  held: ReadonlyMap<string, string>,
+  assign: (text: string) => string,
+): void {
+  const { emitter } = w;
+  const { shape } = emitter.layout(w.kernel.tensor);
+  const identity = flatIndex(shape, equation.store)!;
+  const stride = strides(shape);
+  const axis = (wanted: number): string => {
+    const d = equation.store.findIndex((index) => (index as Affine).terms[0]?.axis === wanted);
+    if (d < 0 || shape[d] === 1) return '0';
+    const known = place.coordinates.get(d);
+    if (known !== undefined) return known;
+    const name = emitter.fresh(equation.axes[wanted]!.name);
+    const quotient = stride[d] === 1 ? place.element : `${place.element} / ${stride[d]}`;
+    const isOutermost = shape.slice(0, d).every((extent) => extent === 1);
+    place.lines.push(`let ${name} = ${isOutermost ? quotient : `${quotient} % ${shape[d]}`};`);
+    place.coordinates.set(d, name);
+    return name;
+  };
+  const scope: Scope = {
+    axis,
+    axes: equation.axes,
+    held: (l) => {
+      const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
+      const isSame = flat !== undefined && equalAffine(flat, identity);
+      return held.get(l.tensor) ?? (isSame ? emitter.element(l.tensor, place.element) : undefined);
+    },
+  };
+  const guards = guardsOf(equation).map((c) => emitter.constraint(c, scope));
+  const text = assign(emitter.expression(flattenLoads(equation, (t) => emitter.layout(t)).value, scope));
+  place.lines.push(guards.length === 0 ? text : `if (${guards.join(' && ')}) { ${text} }`);
+}
+
+function outOfScope(name: string): never {
+  throw new Error(`axis ${name} is not known where it is read`);
+}
