@@ -138,7 +138,9 @@ export class Emitter {
     return slot.name;
   }
 
+  /** Throws for f16: two elements share a word, which no family writes yet. */
   writes(tensor: string): string {
+    if (this.layouts(tensor).dtype === 'f16') throw new Error(`${tensor} is f16, which kernels read but do not write`);
     const slot = this.slot(tensor);
     slot.written = true;
     return slot.name;

@@ -6,6 +6,7 @@ import { binary, constant, product, select, sum, unary } from '../../compiler/ir
 import { interpret } from '../../compiler/ir/interpret.ts';
 import { ndarray } from '../../compiler/ir/ndarray.ts';
 import type { Affine, Index, Program, Reducer } from '../../compiler/ir/program.ts';
+import { schedule } from '../../compiler/schedule/schedule.ts';
 import { testDevice } from '../support/device.ts';
 import { feed } from '../support/feed.ts';
 import { compare, runOnDevice } from '../support/run-on-device.ts';
@@ -424,6 +425,12 @@ describe('dtypes', () => {
       expect(worst, worstOutput).toBeLessThan(1e-6);
     }
   });
+});
+
+test('a computed f16 tensor is refused with words', () => {
+  const half = over({ i: 4 }, ({ i }) => ({ store: [i], value: at('x', i) }));
+  const p = program([input('x', [4]), computed('y', [4], [half], 'f16')], ['y']);
+  expect(() => schedule(p, { target: cpu })).toThrow('y is f16');
 });
 
 test('powers of a long base are written once', async () => {

@@ -36,10 +36,7 @@ const forms: Readonly<Record<string, ScheduleOptions>> = {
 };
 
 const hits = new Map<string, number>(
-  [...Object.keys(forms), ...['epilogue', 'adds to what is there', 'addend', 'mask', 'loop', 'row']].map((what) => [
-    what,
-    0,
-  ]),
+  [...Object.keys(forms), ...['epilogue', 'adds to what is there', 'addend', 'mask', 'loop']].map((what) => [what, 0]),
 );
 const count = (what: string): void => void hits.set(what, (hits.get(what) ?? 0) + 1);
 
