@@ -33,9 +33,13 @@ const deviceFiles = testFiles.filter(opensDevice).map((path) => relative(root, p
 export default defineConfig({
   root,
   test: {
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-    env: { XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? '/tmp' },
+    // SwiftShader compiles a kernel in a tenth of the time that lavapipe takes; MLBTC_DEVICE runs the suite on another device.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
+    env: {
+      XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? '/tmp',
+      MLBTC_DEVICE: process.env.MLBTC_DEVICE ?? 'swiftshader',
+    },
     projects: [
       {
         extends: true,

@@ -63,7 +63,7 @@ describe('a structure of one’s own', () => {
     return path;
   };
   const programOf = (...words: string[]) => {
-    const { options, sizes } = resolveIcl(['--preset=tiny', ...words]);
+    const { options, sizes } = resolveIcl(['--preset=tiny', '--n_dims=4', '--d_model=16', ...words]);
     return inContextProgram(options, scoreOf(options, sizes), { batch: 2, points: 8 });
   };
 
