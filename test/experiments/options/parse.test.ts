@@ -130,7 +130,10 @@ describe('mistakes', () => {
     [['--dropout=0.1'], /not there yet/],
     [['--split_qkv=False', '--token_mixing_struct=low_rank'], /no muP rule/],
     [['--token_mixing_struct=multi_level_low_rank'], /cannot be trained yet/],
-    [['--token_mixing_struct=bilinear_MLR', '--mlr_rank_list=5|2'], /adds up to 7, not to d_model \/ n_head = 8/],
+    [
+      ['--token_mixing_struct=bilinear_MLR', '--d_model=16', '--mlr_rank_list=5|2'],
+      /adds up to 7, not to d_model \/ n_head = 8/,
+    ],
     [['--token_mixing_struct=bilinear_MLR'], /give --mlr_rank_list/],
     [['--no-do-qk-ln'], /always on/],
     [['--n_head=3'], /does not split/],
