@@ -12,7 +12,7 @@ import { feed } from '../support/feed.ts';
 import { randomProduct } from '../support/random-product.ts';
 import { relativeError, runOnDevice } from '../support/run-on-device.ts';
 
-const runs = Number(process.env.MLBTC_RANDOM_PRODUCTS ?? 50);
+const runs = Number(process.env.MLBTC_RANDOM_PRODUCTS ?? 100);
 const seed = Number(process.env.MLBTC_RANDOM_SEED ?? 20_261_125);
 
 const opened = await testDevice();

@@ -19,7 +19,7 @@ import { testDevice } from '../../support/device.ts';
 import { type RandomCase, randomProgram } from '../../support/random-program.ts';
 import { relativeError, runOnDevice } from '../../support/run-on-device.ts';
 
-const runs = Number(process.env.MLBTC_RANDOM_PROGRAMS ?? 80);
+const runs = Number(process.env.MLBTC_RANDOM_PROGRAMS ?? 200);
 const seed = Number(process.env.MLBTC_RANDOM_SEED ?? 20_261_124);
 
 const opened = await testDevice();
