@@ -32,15 +32,15 @@ export function contractionFunctions(w: ContractionParts): string[] {
     operandFunction(w, 'left', s.left, s.onLeft, s.m, names.m),
     ...(tuning.form === 'tiled' ? [quadFunction('left', m, tuning.tileM)] : []),
     operandFunction(w, 'right', s.right, s.onRight, s.n, names.n),
-    quadFunction('right', n, tuning.tileN),
+    quadFunction('right', n, tuning.tileN, tuning.form === 'subgroup' ? tuning.tileN / tuning.columns : 1),
     finishFunction(w),
   ];
 }
 
-/** `fn left_quad(batch, p, k)`: four neighbours along m, kept inside the operand. */
-function quadFunction(name: string, size: number, tile: number): string {
+/** `fn left_quad(batch, p, k)`: four elements along m, `step` apart, kept inside the operand. */
+function quadFunction(name: string, size: number, tile: number, step = 1): string {
   const at = (c: number): string => (size % tile === 0 ? plus('p', c) : `min(${plus('p', c)}, ${size - 1})`);
-  const values = [0, 1, 2, 3].map((c) => `${name}_operand(batch, ${at(c)}, k)`);
+  const values = [0, 1, 2, 3].map((c) => `${name}_operand(batch, ${at(c * step)}, k)`);
   return wgsl`
     fn ${name}_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
       return vec4<f32>(

@@ -4,11 +4,12 @@
  * The axes of the equation fall into four classes by where they stand: in A and the output (m), in B and the output (n), in
  * both and the output (batch), reduced (k). Axes that walk through memory together become one; what is left of a class is
  * numbered as a whole and taken apart where an operand is read. An operand is any expression of its axes, so that a mask, a
- * softmax weight `exp(S - L)` or a scale is read in place. Three forms:
+ * softmax weight `exp(S - L)` or a scale is read in place. Four forms:
  *
  *   tiled    a workgroup computes a `tileM × tileN` tile from two staged slabs in workgroup memory, each thread `rows × columns`
  *            of it in registers, the register tiling of SGEMM (sources in the README of this folder);
  *   direct   a thread computes `rows × columns` reading memory directly, with no barrier: the form of software devices;
+ *   subgroup the same, where neighbouring threads share rows: each reads its part of them and broadcasts it to the others;
  *   lanes    the same with neighbouring threads at neighbouring batches: for many small products that lie interleaved in memory.
  *
  * A domain such as `u <= t` masks single elements where its axes meet, and cuts the k loop short, or empties it, for a whole tile.
@@ -32,7 +33,7 @@ export function emitContraction(
   emitter: Emitter,
   target: Target,
   tuning: ContractionTuning = defaultContractionTuning(s, target),
-): Omit<KernelCode, 'wgsl' | 'bindings'> & { body: string } {
+): Omit<KernelCode, 'wgsl' | 'bindings'> & { body: string; enables: readonly string[] } {
   const sizes = contractionSizes(s);
   const [batch, m, n, k] = ['batch', 'm', 'n', 'k'].map((name) => emitter.fresh(name)) as [
     string,
@@ -48,6 +49,7 @@ export function emitContraction(
       body: writer.writeLanes(sizes, tilesN, grid.header),
       workgroups: grid.workgroups,
       tuning: { ...tuning },
+      enables: [],
       multiplyAdds: contractionPoints(kernel.equation),
     };
   }
@@ -57,6 +59,7 @@ export function emitContraction(
     body: writer.write(sizes, groupN, grid),
     workgroups: grid.workgroups,
     tuning: { ...tuning },
+    enables: tuning.form === 'subgroup' ? ['subgroups'] : [],
     multiplyAdds: contractionPoints(kernel.equation),
   };
 }
@@ -121,8 +124,23 @@ class ContractionWriter {
       let tile_n = ${groupN === 1 ? '0' : `${sizes.m <= tileM ? grid.tile : `${grid.tile} % ${groupN}`} * ${tileN}`};
       ${this.loopRange(sizes)}
     `;
-    const main = this.tuning.form === 'tiled' ? this.tiled(head, sizes) : this.direct(head, sizes, this.directBlock());
-    return [...contractionFunctions(this.parts), main].join('\n\n');
+    return [...contractionFunctions(this.parts), this.main(head, sizes)].join('\n\n');
+  }
+
+  private main(head: string, sizes: ContractionSizes): string {
+    const { form } = this.tuning;
+    switch (form) {
+      case 'tiled':
+        return this.tiled(head, sizes);
+      case 'subgroup':
+        return this.subgroup(head, sizes);
+      case 'direct':
+        return this.direct(head, sizes, this.directBlock());
+      case 'lanes':
+        throw new Error('the lanes form has a grid of its own');
+      default:
+        return form satisfies never;
+    }
   }
 
   /** `k_from`, `k_to`: what of the k loop a tile needs, given constraints between k and m or n, and between m and n. */
@@ -268,6 +286,37 @@ class ContractionWriter {
           .join('\n')}
         ${this.overSegments(sizes, `for (var k = k_from; k < k_to; k++) {\n${indent(body.join('\n'))}\n}`)}
         ${this.finishCalls(sizes, { m: 'first_m + i', n: 'first_n + j' })}
+      }
+    `;
+  }
+
+  /** One subgroup a tile: lane l reads rows l, l + lanes, … of the left operand, and columns l, l + lanes, … of the right. */
+  private subgroup(head: string, sizes: ContractionSizes): string {
+    const { rows, columns, tileM, tileN } = this.tuning;
+    const lanes = tileN / columns;
+    const clampM = (i: number): string =>
+      sizes.m % tileM === 0 ? plus('lane_m', i) : `min(${plus('lane_m', i)}, ${sizes.m - 1})`;
+    const body: string[] = [];
+    for (let j = 0; j < columns / 4; j++)
+      body.push(`let b_${j} = right_quad(batch, ${plus('lane_n', j * 4 * lanes)}, k);`);
+    for (let i = 0; i < rows; i += lanes) {
+      body.push(`let a_${i} = left_operand(batch, ${clampM(i)}, k);`);
+      for (let l = 0; l < lanes; l++) {
+        body.push(`let a_${i}_${l} = subgroupBroadcast(a_${i}, ${l}u);`);
+        for (let j = 0; j < columns / 4; j++) body.push(`sum_${i + l}_${j} += a_${i}_${l} * b_${j};`);
+      }
+    }
+    return wgsl`
+      @compute @workgroup_size(${lanes})
+      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        ${head}
+        let lane_m = tile_m + i32(lane);
+        let lane_n = tile_n + i32(lane);
+        ${this.accumulators()
+          .map((name) => `var ${name} = vec4<f32>();`)
+          .join('\n')}
+        ${this.overSegments(sizes, `for (var k = k_from; k < k_to; k++) {\n${indent(body.join('\n'))}\n}`)}
+        ${this.finishCalls(sizes, { m: 'tile_m + i', n: `lane_n + j * ${lanes}` })}
       }
     `;
   }

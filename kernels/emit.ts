@@ -67,7 +67,7 @@ function writeFamily(kernel: Kernel, emitter: Emitter, options: EmitOptions): Fa
       const shape = contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape);
       if (!shape) throw new Error(`${kernel.tensor} is no contraction of two operands`);
       const tuning = override?.contraction ?? defaultContractionTuning(shape, target);
-      return { ...emitContraction(kernel, shape, emitter, target, tuning), enables: [] };
+      return emitContraction(kernel, shape, emitter, target, tuning);
     }
     default:
       return kernel satisfies never;

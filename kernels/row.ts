@@ -10,6 +10,7 @@ import { decide } from '../compiler/ir/affine.ts';
 import { loads } from '../compiler/ir/expression.ts';
 import type { Affine, Equation, Load } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
+import { hoistInvariants, type Invariants } from './invariant.ts';
 import type { KernelCode, RowKernel, RowStatement } from './kernel.ts';
 import { affinesOutsideStore, flatIndex, flattenLoads, mergeAll, mergeAxes, walkTogether } from './linear.ts';
 import { contractionPoints, flatGrid, loopBounds } from './loop.ts';
@@ -67,7 +68,16 @@ export function emitRow(
   if (exact) lines.push(`let ${row} = ${rowOf};`);
   else lines.push(`let ${live} = ${rowOf} < ${rowCount};`, `let ${row} = min(${rowOf}, ${rowCount - 1});`);
   const rowNames = decode(rows, row, statements, emitter, lines);
-  const state: RowState = { held: new Map(), written: new Set(), reducers: new Set(), lane, live, rowNames, tuning };
+  const state: RowState = {
+    held: new Map(),
+    written: new Set(),
+    reducers: new Set(),
+    invariants: new Map(),
+    lane,
+    live,
+    rowNames,
+    tuning,
+  };
   for (const statement of statements) emitStatement(statement, state, emitter, lines);
   const parts = [
     ...[...state.reducers].map((op) => reducerFunction(op, tuning)),
@@ -95,6 +105,7 @@ interface RowState {
   /** Map tensors written since the last barrier. */
   readonly written: Set<string>;
   readonly reducers: Set<'sum' | 'max' | 'min'>;
+  readonly invariants: Invariants;
   readonly lane: string;
   /** Condition under which the row exists; '' when all do. */
   readonly live: string;
@@ -228,7 +239,7 @@ function emitReduce(
   const { equation } = statement;
   const result = emitter.value(statement.tensor, statement.stored);
   const { open, lets, guards } = openLoop(equation, inner, names, scope, state, emitter, true);
-  const value = emitter.expression(equation.value, scope);
+  const value = valueInLoop(equation, inner, scope, state, emitter, lines);
   const wrap = (body: string): string => {
     const text = [...lets, guarded(guards, body)].join('\n');
     return open === '' ? text : `${open}\n${indent(text)}\n}`;
@@ -310,7 +321,7 @@ function emitMap(
 ): void {
   const { equation } = statement;
   const { open, lets, guards } = openLoop(equation, inner, names, scope, state, emitter, false);
-  const value = emitter.expression(equation.value, scope);
+  const value = valueInLoop(equation, inner, scope, state, emitter, lines);
   const target = `${emitter.writes(statement.tensor)}[${emitter.affine(equation.store[0] as Affine, scope)}]`;
   const body: string[] = [...lets];
   if (guards.length === 0) body.push(guarded(state.live ? [state.live] : [], `${target} = ${value};`));
@@ -323,6 +334,22 @@ function emitMap(
   if (open === '') lines.push(state.tuning.lanes > 1 ? guarded([`${state.lane} == 0`], text) : `{\n${indent(text)}\n}`);
   else lines.push(`${open}\n${indent(text)}\n}`);
   state.written.add(statement.tensor);
+  state.invariants.clear();
+}
+
+/** The equation's value at a point, with what every point of the row shares computed in `lines` before the loop. */
+function valueInLoop(
+  equation: Equation,
+  inner: readonly number[],
+  scope: Scope,
+  state: RowState,
+  emitter: Emitter,
+  lines: string[],
+): string {
+  if (inner.length === 0) return emitter.expression(equation.value, scope);
+  const hoisted = hoistInvariants(equation.value, inner, scope, emitter, state.invariants);
+  lines.push(...hoisted.lines);
+  return emitter.expression(equation.value, hoisted.scope);
 }
 
 /** `row_sum` and its kin: every lane of a row gets the reduction over its lanes, in one fixed order. */

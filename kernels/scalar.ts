@@ -21,6 +21,8 @@ export interface Scope {
   readonly held?: (load: Load) => string | undefined;
   /** The same as i32, for an i32 tensor. */
   readonly heldInteger?: (load: Load) => string | undefined;
+  /** Subexpressions, by identity, whose value is in a variable already. */
+  readonly known?: ReadonlyMap<Expression, string>;
   /** The expression is evaluated at points outside its domain too, its value then dropped: offsets are kept inside. */
   readonly unguarded?: boolean;
 }
@@ -292,6 +294,8 @@ export class Emitter {
   }
 
   private piece(e: Expression, scope: Scope): Piece {
+    const known = scope.known?.get(e);
+    if (known !== undefined) return atom(known);
     switch (e.kind) {
       case 'constant':
         return e.value < 0 ? { text: f32Literal(e.value), precedence: 'unary' } : atom(f32Literal(e.value));

@@ -10,6 +10,7 @@
 
 import type { Target } from '../kernels/target.ts';
 import { MachineError, onCommandEnd } from './errors.ts';
+import { createRest } from './rest.ts';
 import { loadBundledVulkanLoader, swiftShaderObstacle, unpackSwiftShader } from './swiftshader.ts';
 import { vulkanSystem } from './vulkanSystem.ts';
 
@@ -39,7 +40,10 @@ export interface OpenedDevice {
   readonly pipelines: Map<string, Promise<GPUComputePipeline>>;
   /** Throws what has gone wrong on the device since it was opened; called between steps. */
   check(): void;
-  /** Awaits a device operation; where the device was lost meanwhile, says that instead of the operation's own complaint. */
+  /**
+   * Awaits a device operation; where the device was lost meanwhile, says that instead of the operation's own complaint.
+   * On a software device the thread sleeps meanwhile, so that the cores are the device's (rest.ts).
+   */
   guard<T>(operation: Promise<T>): Promise<T>;
   destroy(): void;
 }
@@ -260,6 +264,7 @@ export async function openAdapter({ rung, adapter, name }: FoundAdapter): Promis
   const check = () => {
     if (failure !== undefined) throw failure;
   };
+  const rest = deviceClass === 'cpu' ? createRest() : undefined;
   const opened: OpenedDevice = {
     device,
     adapterInfo,
@@ -273,7 +278,7 @@ export async function openAdapter({ rung, adapter, name }: FoundAdapter): Promis
     check,
     guard: async (operation) => {
       try {
-        return await operation;
+        return await (rest?.(operation) ?? operation);
       } catch (error) {
         check();
         throw error;

@@ -136,7 +136,7 @@ export async function createExecutor(
     run: () => submit(encodeRun()),
     runAndRead: (...names) => submitAndRead(encodeRun(), names),
     pace: async () => {
-      while (inFlight.length >= maxRunsInFlight) await inFlight[0];
+      while (inFlight.length >= maxRunsInFlight) await opened.guard(inFlight[0]);
       await new Promise((resolve) => setImmediate(resolve));
       opened.check();
     },

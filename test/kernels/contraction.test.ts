@@ -21,10 +21,16 @@ const tunings: Readonly<Record<string, ContractionTuning>> = {
   'tiled 16×32': { form: 'tiled', tileM: 16, tileN: 32, tileK: 4, rows: 4, columns: 8 },
   'direct 8×8': { form: 'direct', tileM: 8, tileN: 8, tileK: 1, rows: 4, columns: 4 },
   'direct 32×32': { form: 'direct', tileM: 32, tileN: 32, tileK: 1, rows: 8, columns: 4 },
+  ...(opened.features.includes('subgroups')
+    ? {
+        'subgroup 8×16': { form: 'subgroup', tileM: 8, tileN: 16, tileK: 1, rows: 8, columns: 4 },
+        'subgroup 4×32': { form: 'subgroup', tileM: 4, tileN: 32, tileK: 1, rows: 4, columns: 8 },
+      }
+    : {}),
   'lanes 4×4': { form: 'lanes', tileM: 4, tileN: 4, tileK: 1, rows: 4, columns: 4 },
   'lanes 8×8': { form: 'lanes', tileM: 8, tileN: 8, tileK: 1, rows: 8, columns: 8 },
 };
-const few = ['tiled 16×16', 'direct 8×8', 'lanes 4×4'];
+const few = ['tiled 16×16', 'direct 8×8', 'lanes 4×4', ...('subgroup 8×16' in tunings ? ['subgroup 8×16'] : [])];
 
 function forced(name: string): Partial<ScheduleOptions> {
   const tuning = tunings[name]!;
@@ -72,6 +78,8 @@ describe('ragged sizes', () => {
   test.each(sizes)('%i × %i × %i', async (m, k, n) => {
     await hold(matrixProduct(m, k, n), 'tiled 16×16');
     await hold(matrixProduct(m, k, n), m % 2 === 0 ? 'direct 8×8' : 'lanes 4×4');
+    for (const form of Object.keys(tunings).filter((name) => name.startsWith('subgroup')))
+      await hold(matrixProduct(m, k, n), form);
   });
   test.each(Object.keys(tunings))('%s', (form) => hold(matrixProduct(37, 19, 41), form));
 });

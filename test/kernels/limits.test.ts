@@ -94,6 +94,9 @@ describe('at most 4 workgroups a dimension', () => {
     { form: 'tiled', tileM: 16, tileN: 16, tileK: 4, rows: 4, columns: 4 },
     { form: 'direct', tileM: 8, tileN: 8, tileK: 1, rows: 4, columns: 4 },
     { form: 'lanes', tileM: 4, tileN: 4, tileK: 1, rows: 4, columns: 4 },
+    ...(opened.features.includes('subgroups')
+      ? ([{ form: 'subgroup', tileM: 8, tileN: 16, tileK: 1, rows: 8, columns: 4 }] as const)
+      : []),
   ];
   describe.each(tunings)('$form', (contraction) => {
     test.each([

@@ -28,6 +28,15 @@ const forms: Readonly<Record<string, ScheduleOptions>> = {
     contractAll: true,
     override: { contraction: { form: 'direct', tileM: 8, tileN: 8, tileK: 1, rows: 4, columns: 4 } },
   },
+  ...(opened.features.includes('subgroups')
+    ? {
+        subgroup: {
+          target: cpu!,
+          contractAll: true,
+          override: { contraction: { form: 'subgroup', tileM: 8, tileN: 16, tileK: 1, rows: 8, columns: 4 } },
+        },
+      }
+    : {}),
   lanes: {
     target: cpu!,
     contractAll: true,

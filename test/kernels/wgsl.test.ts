@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { subtract } from '../../compiler/ir/affine.ts';
 import { at, atLeastZero, computed, input, over, program } from '../../compiler/ir/build.ts';
-import { constant, negate, product, sum, unary } from '../../compiler/ir/expression.ts';
+import { binary, constant, negate, product, sum, unary } from '../../compiler/ir/expression.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { type ScheduleOptions, schedule } from '../../compiler/schedule/schedule.ts';
 import { portableTarget } from '../../kernels/target.ts';
@@ -164,6 +164,156 @@ describe('kernels in full', () => {
           }
           if (live) {
             A[h * 64 + t * 8 + u_2] = A_value;
+          }
+        }
+      }
+      "
+    `);
+  });
+
+  test('contraction, subgroup: lanes read rows of the left operand by turns and broadcast them', () => {
+    const p = program(
+      [
+        input('x', [9, 6]),
+        input('W', [6, 16]),
+        computed(
+          'y',
+          [9, 16],
+          [
+            over({ t: 9, i: 16, j: 6 }, ({ t, i, j }) => ({
+              store: [t, i],
+              value: product([at('x', t, j), at('W', j, i)]),
+            })),
+          ],
+        ),
+      ],
+      ['y'],
+    );
+    const tuning = { form: 'subgroup', tileM: 4, tileN: 16, tileK: 1, rows: 4, columns: 4 } as const;
+    expect(kernelsOf(p, { override: { contraction: tuning } }).join('')).toMatchInlineSnapshot(`
+      "// y[t, i] sum= x[t, j] * W[j, i]   over t: 9, i: 16, j: 6
+      // contraction: form subgroup, tileM 4, tileN 16, tileK 1, rows 4, columns 4, 864 multiply-adds, 1176 bytes
+      enable subgroups;
+
+      @group(0) @binding(0) var<storage, read> x: array<f32>;
+      @group(0) @binding(1) var<storage, read> W: array<f32>;
+      @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+      fn left_operand(batch: i32, m: i32, k: i32) -> f32 {
+        return x[m * 6 + k];
+      }
+
+      fn right_operand(batch: i32, n: i32, k: i32) -> f32 {
+        return W[k * 16 + n];
+      }
+
+      fn right_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
+        return vec4<f32>(
+          right_operand(batch, p, k),
+          right_operand(batch, p + 4, k),
+          right_operand(batch, p + 8, k),
+          right_operand(batch, p + 12, k));
+      }
+
+      fn finish(batch: i32, m: i32, n: i32, sum: f32) {
+        let element = m * 16 + n;
+        let y_value = sum;
+        y[element] = y_value;
+      }
+
+      @compute @workgroup_size(4)
+      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let batch = 0;
+        let tile_m = i32(group.x) * 4;
+        let tile_n = 0;
+        let k_from = 0;
+        let k_to = 6;
+        let lane_m = tile_m + i32(lane);
+        let lane_n = tile_n + i32(lane);
+        var sum_0_0 = vec4<f32>();
+        var sum_1_0 = vec4<f32>();
+        var sum_2_0 = vec4<f32>();
+        var sum_3_0 = vec4<f32>();
+        for (var k = k_from; k < k_to; k++) {
+          let b_0 = right_quad(batch, lane_n, k);
+          let a_0 = left_operand(batch, min(lane_m, 8), k);
+          let a_0_0 = subgroupBroadcast(a_0, 0u);
+          sum_0_0 += a_0_0 * b_0;
+          let a_0_1 = subgroupBroadcast(a_0, 1u);
+          sum_1_0 += a_0_1 * b_0;
+          let a_0_2 = subgroupBroadcast(a_0, 2u);
+          sum_2_0 += a_0_2 * b_0;
+          let a_0_3 = subgroupBroadcast(a_0, 3u);
+          sum_3_0 += a_0_3 * b_0;
+        }
+        var sums = array<vec4<f32>, 4>(sum_0_0, sum_1_0, sum_2_0, sum_3_0);
+        for (var i = 0; i < 4; i++) {
+          for (var j = 0; j < 4; j++) {
+            let m = tile_m + i;
+            let n = lane_n + j * 4;
+            if (m < 9) { finish(batch, m, n, sums[i][j % 4]); }
+          }
+        }
+      }
+      "
+    `);
+  });
+
+  test('row: what a loop need not repeat stands before it', () => {
+    const axes = { t: 8, i: 32 };
+    const scaled = program(
+      [
+        input('x', [8, 32]),
+        input('v', [8]),
+        computed(
+          'y',
+          [8],
+          [
+            over(axes, ({ t, i }) => ({
+              store: [t],
+              value: binary('divide', at('x', t, i), unary('sqrt', at('v', t))),
+            })),
+          ],
+        ),
+        computed(
+          'z',
+          [8, 32],
+          [
+            over(axes, ({ t, i }) => ({
+              store: [t, i],
+              value: sum([binary('divide', at('x', t, i), unary('sqrt', at('v', t))), at('y', t)]),
+            })),
+          ],
+        ),
+      ],
+      ['y', 'z'],
+    );
+    expect(kernelsOf(scaled).join('')).toMatchInlineSnapshot(`
+      "// y[t] sum= x[t, i] / sqrt(v[t])   over t: 8, i: 32
+      // z[t, i] sum= x[t, i] / sqrt(v[t]) + y[t]   over t: 8, i: 32
+      // row: lanes 1, workgroupSize 32, 2112 bytes
+      @group(0) @binding(0) var<storage, read> v: array<f32>;
+      @group(0) @binding(1) var<storage, read> x: array<f32>;
+      @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+      @group(0) @binding(3) var<storage, read_write> z: array<f32>;
+
+      @compute @workgroup_size(32)
+      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let invocation = i32(group.x * 32u + lane);
+        let live = invocation < 8;
+        let row = min(invocation, 7);
+        let of_row = sqrt(v[row]);
+        var sum = 0.0;
+        for (var i = 0; i < 32; i++) {
+          sum += x[row * 32 + i] / of_row;
+        }
+        let y_value = sum;
+        if (live) {
+          y[row] = y_value;
+        }
+        for (var i_2 = 0; i_2 < 32; i_2++) {
+          if (live) {
+            z[row * 32 + i_2] = x[row * 32 + i_2] / of_row + y_value;
           }
         }
       }

@@ -1,0 +1,59 @@
+/**
+ * What does not change in a loop, taken out of it: `1 / sqrt(var[row] + eps)` is computed once a row, not once a point. GPU
+ * compilers do so themselves; software devices do not, and there a load costs more than ten multiply-adds.
+ *
+ * The trap: outside the loop nothing guards a load, so its offset is clamped where the axes alone do not keep it inside.
+ */
+import { axesOf, children } from '../compiler/ir/expression.ts';
+import type { Expression } from '../compiler/ir/program.ts';
+import type { Emitter, Scope } from './scalar.ts';
+
+/** Variables that hold invariants, by their WGSL text, so that a later loop of the kernel finds them again. */
+export type Invariants = Map<string, string>;
+
+/** Writes `let` lines for the largest parts of `expression` without the axes of the loop; returns the scope that knows them. */
+export function hoistInvariants(
+  expression: Expression,
+  loopAxes: readonly number[],
+  scope: Scope,
+  emitter: Emitter,
+  invariants: Invariants,
+): { readonly lines: readonly string[]; readonly scope: Scope } {
+  const known = new Map<Expression, string>();
+  const lines: string[] = [];
+  const outside: Scope = { ...scope, unguarded: true };
+  const visit = (e: Expression): void => {
+    if (axesOf(e).some((axis) => loopAxes.includes(axis))) {
+      for (const child of children(e)) visit(child);
+      return;
+    }
+    if (!costs(e, scope)) return;
+    const text = emitter.expression(e, outside);
+    const name = invariants.get(text) ?? emitter.fresh(e.kind === 'load' ? `${e.tensor}_of_row` : 'of_row');
+    if (!invariants.has(text)) lines.push(`let ${name} = ${text};`);
+    invariants.set(text, name);
+    known.set(e, name);
+  };
+  visit(expression);
+  return { lines, scope: known.size === 0 ? scope : { ...scope, known } };
+}
+
+/** Whether there is anything to save: a load from memory, or more than a sign or a constant factor. */
+function costs(e: Expression, scope: Scope): boolean {
+  switch (e.kind) {
+    case 'constant':
+    case 'index':
+      return false;
+    case 'load':
+      return scope.held?.(e) === undefined;
+    case 'sum':
+    case 'product': {
+      const parts = children(e).filter((child) => child.kind !== 'constant');
+      return parts.length > 1 || parts.some((part) => costs(part, scope));
+    }
+    case 'unary':
+      return e.operator !== 'negate' || costs(e.operand, scope);
+    default:
+      return true;
+  }
+}
