@@ -131,7 +131,7 @@ function evaluateName(e: Expression & { kind: 'name' }, context: IndexContext): 
   }
   const meaning = meaningOf(name.text, scope, frame);
   if (meaning === undefined) {
-    reportUnknown(name, context, `declare it: \`size ${name.text}\``);
+    reportUnknown(name, context, context.axisIndex === undefined ? 'size' : 'index');
     return undefined;
   }
   if (meaning.kind === 'argument') {

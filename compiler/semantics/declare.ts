@@ -228,7 +228,7 @@ export function resolveDeclarations(scope: Scope, context: ElaborationContext, l
         }
         axes.push(found);
       } else if (last) {
-        if (found === undefined) reportUnknown(name, { scope, frame: undefined, report });
+        if (found === undefined) reportUnknown(name, { scope, frame: undefined, report }, 'axis');
         else if (found.kind === 'postponed') report.postponed = true;
         else report.error('E0402', name.span, `\`${name.text}\` is ${kindName(found)}, not an axis`);
       }

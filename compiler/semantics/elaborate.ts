@@ -173,7 +173,7 @@ function checkSizeNames(item: SizeItem, scope: Scope, context: ElaborationContex
     if (value === undefined) continue;
     for (const { name } of referencesIn(value)) {
       if (lookUp(scope, name.text) === undefined)
-        reportUnknown(name, { scope, frame: undefined, report: context.report });
+        reportUnknown(name, { scope, frame: undefined, report: context.report }, 'size');
     }
   }
 }

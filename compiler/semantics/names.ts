@@ -36,13 +36,23 @@ export function namesInReach(scope: Scope, frame: Frame | undefined): Iterable<s
   return frame === undefined ? visibleNames(scope) : [...frame.parameters.keys(), ...frame.axes.keys()];
 }
 
+/** The names in reach that are of one of the kinds, the parameters of a function never. */
+function* namesOfKinds(scope: Scope, frame: Frame | undefined, kinds: readonly Entity['kind'][]): Iterable<string> {
+  if (frame !== undefined) yield* frame.axes.keys();
+  else for (const name of visibleNames(scope)) if (kinds.includes(lookUp(scope, name)?.kind ?? 'tensor')) yield name;
+}
+
+/** What is asked for where a name is not known: nothing is proposed that could not stand there. */
+export type Wanted = 'axis' | 'index' | 'size' | 'any';
+
 export function reportUnknown(
   name: Identifier,
   context: { scope: Scope; frame: Frame | undefined; report: Report },
-  help?: string,
+  wanted: Wanted = 'any',
 ): void {
   const { scope, frame, report } = context;
-  const near = report.suggest(name.text, namesInReach(scope, frame));
+  const near = report.suggest(name.text, candidates(scope, frame, wanted));
+  const help = wanted === 'any' ? undefined : `declare it: \`${declarationOf(name.text, wanted)}\``;
   if (frame !== undefined) {
     const message = `\`${name.text}\` is not known in this function: only its parameters and axes are`;
     report.error('E0401', name.span, message, near);
@@ -54,6 +64,25 @@ export function reportUnknown(
   } else report.error('E0401', name.span, `\`${name.text}\` is not known here`, near ?? help);
 }
 
+function candidates(scope: Scope, frame: Frame | undefined, wanted: Wanted): Iterable<string> {
+  switch (wanted) {
+    case 'axis':
+      return namesOfKinds(scope, frame, ['axis']);
+    case 'index':
+      return namesOfKinds(scope, frame, ['axis', 'size']);
+    case 'size':
+      return frame === undefined ? namesOfKinds(scope, frame, ['size']) : namesInReach(scope, frame);
+    case 'any':
+      return namesInReach(scope, frame);
+    default:
+      return wanted satisfies never;
+  }
+}
+
+function declarationOf(name: string, wanted: 'axis' | 'index' | 'size'): string {
+  return wanted === 'size' ? `size ${name}` : `axis ${name}: N`;
+}
+
 /** The axes that a name in brackets or in a group stands for; reported where it is no axis. */
 export function axesNamed(
   name: Identifier,
@@ -61,7 +90,7 @@ export function axesNamed(
 ): readonly AxisEntity[] | undefined {
   const meaning = meaningOf(name.text, context.scope, context.frame);
   if (meaning === undefined) {
-    reportUnknown(name, context);
+    reportUnknown(name, context, 'axis');
     return undefined;
   }
   if (meaning.kind === 'axes') return meaning.axes;

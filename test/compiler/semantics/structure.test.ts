@@ -206,6 +206,20 @@ describe('definitions', () => {
     expect(diagnose(`${x3} output yy`)[0]).toContain('E0401 2:29 `yy` is not known here');
   });
 
+  test('an unknown index is to be an axis, an unknown size a size; nothing is proposed that cannot stand there', () => {
+    const head = 'size width = 3 axis row, col: width input rox[row]';
+    expect(diagnose(`${head} y[row] = rox[row] * rox[k] output y`)).toEqual([
+      'E0401 2:76 `k` is not known here | declare it: `axis k: N`',
+    ]);
+    expect(diagnose(`${head} y[row] = rox[roww] output y`)[0]).toContain('| did you mean `row`?');
+    expect(diagnose(`${head} y[row] = rox[row + 2*widt - 6] output y`)[0]).toContain('| did you mean `width`?');
+    expect(diagnose(`${head} y[rpw] = rox[row] output y`)[0]).toContain('| did you mean `row`?');
+    expect(diagnose(`${head} y = sum[k](rox[k]) output y`)[0]).toContain('| declare it: `axis k: N`');
+    expect(diagnose(`${head} param p[k] ~ ones y = sum[row](rox[row]) output y`)[0]).toContain('`axis k: N`');
+    expect(diagnose(`${head} y[row] = rox[row] where row < limit output y`)[0]).toContain('`axis limit: N`');
+    expect(diagnose(`${head} size m = n * 2 axis q: m y[q] = rox[0] output y`)[0]).toContain('| declare it: `size n`');
+  });
+
   test('several mistakes, several diagnostics', () => {
     const found = diagnose(`size D = 10 axis i: D / 4, j: 3 input x[j]
       a[j] = x[j, j] b[j] = x[j + 1] c[j] = exp(x[j], 1) d = x[j] e[j] = q[j] output a`);
