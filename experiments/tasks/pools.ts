@@ -42,11 +42,23 @@ export function drawNumbers(seed: number, step: number, count: number, size: num
   return drawn;
 }
 
-/** Uploads what says which prompts a step takes. */
-export function feedPrompts(upload: (name: string, data: Int32Array) => void, options: IclOptions, step: number): void {
+/** Which prompts of the pools a step takes, a number for each prompt of its batch; absent where there is no pool. */
+export interface PromptNumbers {
+  readonly example?: Int32Array;
+  readonly task?: Int32Array;
+}
+
+export function promptNumbers(options: IclOptions, step: number): PromptNumbers {
   const { examples, tasks } = poolSizes(options);
   const { seed, training_batch_size: batch } = options;
+  return {
+    ...(examples === null ? {} : { example: drawNumbers(seed, step, batch, examples, true) }),
+    ...(tasks === null ? {} : { task: drawNumbers(seed, step, batch, tasks, false) }),
+  };
+}
+
+/** Uploads what says which prompts a step takes. */
+export function feedPrompts(upload: (name: string, data: Int32Array) => void, options: IclOptions, step: number): void {
   upload('step', new Int32Array([step]));
-  if (examples !== null) upload('example', drawNumbers(seed, step, batch, examples, true));
-  if (tasks !== null) upload('task', drawNumbers(seed, step, batch, tasks, false));
+  for (const [name, numbers] of Object.entries(promptNumbers(options, step))) upload(name, numbers);
 }

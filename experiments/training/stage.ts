@@ -12,7 +12,7 @@ import type { IclOptions } from '../options/icl.ts';
 import type { BaselineErrors } from '../tasks/baselines.ts';
 import type { Stage } from '../tasks/curriculum.ts';
 import { heldOutBaselines } from '../tasks/heldOut.ts';
-import { feedPrompts, poolSizes } from '../tasks/pools.ts';
+import { feedPrompts, poolSizes, promptNumbers } from '../tasks/pools.ts';
 import { dimsInput, drawnPrompts, streams } from '../tasks/regression.ts';
 import { optimizerTables } from './arena.ts';
 import { type DeviceRunner, deviceRunner } from './deviceRunner.ts';
@@ -72,8 +72,8 @@ export async function compileStep(
   runner.upload('seed', seed);
   const batches = options.evaluation_samples_multiplier;
   const evaluator = lazyRunner(async () => {
-    const { program } = evaluationStep(model, drawnPrompts(shape, evaluationStream(options)));
-    const made = await deviceRunner(opened, program, shared.buffers);
+    const prompts = options.evaluation_reuse_training_seeds ? trainingPrompts : drawnPrompts(shape, streams.evaluate);
+    const made = await deviceRunner(opened, evaluationStep(model, prompts).program, shared.buffers);
     made.upload('seed', seed);
     return made;
   });
@@ -82,12 +82,14 @@ export async function compileStep(
     step,
     runner,
     evaluate: async (dims) => {
-      const { executor, upload } = await evaluator.get();
+      const evaluating = await evaluator.get();
+      const { executor } = evaluating;
+      const upload = uploadWhereRead(evaluating);
       upload('dims', dimsInput(dims));
       const sums = new Float64Array(points);
       const read: Promise<void>[] = [];
       for (let batchNumber = 0; batchNumber < batches; batchNumber += 1) {
-        upload('step', new Int32Array([batchNumber]));
+        feedPrompts(upload, options, batchNumber);
         const reading = executor.runAndRead('pointwise').then((found) => {
           for (const [p, value] of (found.get('pointwise') as Float32Array).entries()) sums[p] += value;
         });
@@ -106,14 +108,21 @@ export async function compileStep(
   return { compiled, state: shared };
 }
 
-function evaluationStream(options: IclOptions) {
-  return options.evaluation_reuse_training_seeds ? streams.train : streams.evaluate;
+/** Uploads what the program reads: with a pool there may be no `step`, without one there is no `example`. */
+function uploadWhereRead({ plan, upload }: DeviceRunner): (name: string, data: Int32Array | Float32Array) => void {
+  const inputs = new Set(plan.inputs);
+  return (name, data) => {
+    if (inputs.has(name)) upload(name, data);
+  };
 }
 
 /** Baselines of a stage's held-out prompts. */
 export function stageBaselines(options: IclOptions, { dims, points }: Stage): BaselineErrors {
   const shape = { batch: options.training_batch_size, points, nDims: options.n_dims, dims };
-  return heldOutBaselines(shape, evaluationStream(options), options.seed, options.evaluation_samples_multiplier);
+  const { seed, evaluation_samples_multiplier: batches, evaluation_reuse_training_seeds: isReused } = options;
+  return isReused
+    ? heldOutBaselines(shape, streams.train, seed, batches, (step) => promptNumbers(options, step))
+    : heldOutBaselines(shape, streams.evaluate, seed, batches);
 }
 
 function lazyRunner(make: () => Promise<DeviceRunner>) {
@@ -161,10 +170,7 @@ async function inspect(
   }
   const runner = await deviceRunner(opened, program, state.buffers);
   try {
-    const inputs = new Set(runner.plan.inputs);
-    const upload = (name: string, data: Int32Array | Float32Array) => {
-      if (inputs.has(name)) runner.upload(name, data);
-    };
+    const upload = uploadWhereRead(runner);
     upload('seed', new Int32Array([options.seed]));
     upload('dims', dimsInput(dims));
     feedPrompts(upload, options, step);

@@ -111,6 +111,30 @@ describe('a run', () => {
     expect(curve()[8]).toBeCloseTo(curve()[4], 5);
   });
 
+  test.each([
+    [[]],
+    [['--training_num_training_examples=5']],
+    [['--training_num_tasks=3']],
+    [['--training_num_training_examples=5', '--training_num_tasks=3']],
+  ])(
+    'training seeds reused: an evaluation sees the prompts of the first steps, pools and baselines too %j',
+    async (pools) => {
+      const words = [...small, ...pools, '--lr=0', '--steps=2', '--evaluation_interval=2'];
+      const { error, folder, result } = await run([...words, '--evaluation_reuse_training_seeds']);
+      expect(error).toBeUndefined();
+      const steps = readMetrics(folder.metricsPath).filter((record): record is TrainRecord => record.kind === 'train');
+      const { pointwise = [], baselines = {} } = result?.evaluation ?? {};
+      expect(pointwise).toHaveLength(6);
+      for (const [p, value] of pointwise.entries()) {
+        expect(value).toBeCloseTo((steps[0].pointwise[p] + steps[1].pointwise[p]) / 2, 5);
+        // A muP model starts at zero, so that its error is that of the baseline on the very same prompts.
+        expect(value).toBeCloseTo(baselines.zero[p], 4);
+      }
+      const fresh = (await run(words)).result?.evaluation.pointwise ?? [];
+      expect(Math.abs(fresh[0] - pointwise[0])).toBeGreaterThan(1e-3);
+    },
+  );
+
   test('Ctrl-C ends in a checkpoint of the step that was done', async () => {
     let asked = 0;
     const { error, folder } = await run(small, () => {
