@@ -41,11 +41,13 @@ export interface Stages {
   readonly written: Program;
   readonly inlined: Program;
   readonly optimised: Program;
+  /** Where ranks and caches of scores are read; without it, as all the rest, in `optimised`. */
+  readonly scored?: Program;
 }
 
-export function analyse({ written, inlined, optimised }: Stages): AnalysisReport {
-  const scoreRanks = scoreRankBounds(optimised);
-  const cached = cachedTensors(optimised);
+export function analyse({ written, inlined, optimised, scored = optimised }: Stages): AnalysisReport {
+  const scoreRanks = scoreRankBounds(scored);
+  const cached = cachedTensors(scored);
   const ranks = scoreRanks.map((score) => score.rankBound);
   const computed = optimised.tensors
     .filter((tensor) => tensor.source.kind === 'computed')

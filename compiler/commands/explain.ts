@@ -2,11 +2,12 @@
 import type { Command } from 'commander';
 import { jsonText } from '../emit/json.ts';
 import { type SizeBindings, sizeOption } from './bindings.ts';
-import { compileFile } from './compileFile.ts';
+import { compileFile, openSource } from './compileFile.ts';
 import { explainReport } from './explainReport.ts';
 import { explainText } from './explainText.ts';
 import type { CommandIo } from './io.ts';
 import { readTarget } from './targetFile.ts';
+import { unboundTokens } from './unboundTokens.ts';
 
 const help = `
 Examples:
@@ -40,18 +41,13 @@ export function registerExplain(program: Command, io: CommandIo): void {
     .option('--target <device>', 'cpu, gpu or a .json of a device (default: gpu, the limits that every WebGPU has)')
     .addHelpText('after', help)
     .action((file: string, { structure, size, grad, json, target }: Options) => {
-      const compiled = compileFile(
-        file,
-        {
-          sizes: size ?? {},
-          unbound: 'one',
-          gradients: grad ?? false,
-          target: readTarget(target),
-          ...(structure === undefined ? {} : { structure }),
-        },
-        io,
-      );
-      const report = explainReport(compiled);
+      const options = {
+        sizes: size ?? {},
+        unbound: 'one',
+        ...(structure === undefined ? {} : { structure }),
+      } as const;
+      const compiled = compileFile(file, { ...options, gradients: grad ?? false, target: readTarget(target) }, io);
+      const report = explainReport(compiled, unboundTokens({ ...options, ...openSource(file) }, compiled.interface));
       io.out(json ? jsonText(report) : explainText(report));
     });
 }

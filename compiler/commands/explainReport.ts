@@ -13,6 +13,7 @@ import { elementCount } from '../ir/program.ts';
 import { planBytes, planMultiplyAdds } from '../schedule/plan.ts';
 import type { SizeValue } from '../semantics/model.ts';
 import type { CompiledFile } from './compileFile.ts';
+import type { UnboundTokens } from './unboundTokens.ts';
 
 export interface ExplainedTensor {
   readonly role: 'input' | 'param' | 'output';
@@ -52,7 +53,10 @@ export interface ExplainReport {
   readonly denseMultiplyAdds: number;
   /** As the equations are written, operands joined from left to right. */
   readonly leftToRightMultiplyAdds: number;
+  /** Null too where it is the number of tokens, and that is not bound. */
   readonly rankBound: number | null;
+  /** Sizes that number the tokens and are not bound: ranks and cache hold for any number of them. */
+  readonly unboundTokens: readonly string[];
   readonly scoreRanks: AnalysisReport['scoreRanks'];
   readonly cacheBytes: number | null;
   readonly cached: AnalysisReport['cached'];
@@ -71,10 +75,12 @@ export interface ExplainReport {
 /** A gradient step through a dense y = W x is three products of its size: W x, Wᵀ c and c xᵀ. */
 const denseProductsWithGradients = 3;
 
-export function explainReport(compiled: CompiledFile): ExplainReport {
+export function explainReport(compiled: CompiledFile, unbound?: UnboundTokens): ExplainReport {
   const { file, sources, written, inlined, program, plan, gradients } = compiled;
   const { name, doc, sizes } = compiled.interface;
-  const forward = analyse({ written, inlined, optimised: compiled.forward });
+  const stages = { written, inlined, optimised: compiled.forward };
+  const forward = analyse(unbound === undefined ? stages : { ...stages, scored: unbound.program });
+  const isBelowTokens = unbound === undefined || (forward.rankBound ?? 0) < unbound.tokens;
   const originOf = originFinder([written, program], sources);
   const dense = forward.denseMultiplyAdds * (gradients ? denseProductsWithGradients : 1);
   return {
@@ -93,8 +99,9 @@ export function explainReport(compiled: CompiledFile): ExplainReport {
     multiplyAdds: planMultiplyAdds(plan),
     denseMultiplyAdds: dense,
     leftToRightMultiplyAdds: forward.leftToRightMultiplyAdds,
-    rankBound: forward.rankBound,
-    scoreRanks: forward.scoreRanks,
+    rankBound: isBelowTokens ? forward.rankBound : null,
+    unboundTokens: unbound?.names ?? [],
+    scoreRanks: forward.scoreRanks.filter(({ rankBound }) => unbound === undefined || rankBound < unbound.tokens),
     cacheBytes: forward.cacheBytes,
     cached: forward.cached,
     peakBytes: planBytes(plan),

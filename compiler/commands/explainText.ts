@@ -48,7 +48,7 @@ function tensorsSection({ tensors }: ExplainReport): string[] {
 
 function costSection(report: ExplainReport): string[] {
   const { params, multiplyAdds, denseMultiplyAdds, leftToRightMultiplyAdds, rankBound, cacheBytes } = report;
-  const { peakBytes, largestIntermediate: largest, scoreRanks, cached, gradients } = report;
+  const { peakBytes, largestIntermediate: largest, cached, gradients } = report;
   const rows: [string, string, string][] = [
     ['params', count(params), ''],
     [
@@ -57,11 +57,7 @@ function costSection(report: ExplainReport): string[] {
       `${beside(multiplyAdds, denseMultiplyAdds)}${gradients ? ', forward and backward' : ''}`,
     ],
     ['written order', count(leftToRightMultiplyAdds), 'forward, the operands joined as they are written'],
-    [
-      'rank bound',
-      rankBound === null ? '-' : count(rankBound),
-      scoreRanks.map((s) => `${s.tensor}: ${s.rankBound}`).join(', '),
-    ],
+    ['rank bound', rankBound === null ? '-' : count(rankBound), rankText(report)],
     [
       'cache',
       cacheBytes === null ? '-' : bytesText(cacheBytes),
@@ -80,6 +76,13 @@ function costSection(report: ExplainReport): string[] {
   const note =
     unbound.length === 0 ? [] : [`  Not bound and counted as 1: ${unbound.join(', ')}. Bind with -s ${unbound[0]}=…`];
   return ['Cost', ...table(rows, [1]), ...note];
+}
+
+function rankText({ rankBound, scoreRanks, unboundTokens, cacheBytes }: ExplainReport): string {
+  const ranks = scoreRanks.map((s) => `${s.tensor}: ${s.rankBound}`).join(', ');
+  if (unboundTokens.length === 0 || cacheBytes === null) return ranks;
+  const tokens = unboundTokens.join(' and ');
+  return rankBound === null ? `none but the number of tokens, ${tokens}` : `${ranks}, whatever ${tokens}`;
 }
 
 function beside(work: number, dense: number): string {

@@ -50,6 +50,49 @@ test('a score: cache and rank', async () => {
   expect(report.rankBound).toBe(16);
 });
 
+test.each([
+  ['attention', 32, 8 * 32 * 4],
+  ['bilinear_btt', 256, 8 * 256 * 4],
+  ['bilinear_mlr', 80, 2560],
+  ['sliding_window', 32, 8 * 32 * 4],
+])(
+  '%s with its tokens unbound: rank and cache hold whatever their number, work counts one',
+  async (name, rank, bytes) => {
+    const report = await explained(name);
+    expect(report).toMatchObject({ rankBound: rank, cacheBytes: bytes, unboundTokens: ['T'] });
+    const bound = await explained(name, '-s', 'T=512');
+    expect(bound).toMatchObject({ rankBound: rank, cacheBytes: bytes, unboundTokens: [], cached: report.cached });
+    expect(report.multiplyAdds).toBeLessThan(bound.multiplyAdds / 500);
+  },
+);
+
+test('queries and keys of two unbound numbers; a head size that is unbound still counts as 1', async () => {
+  await inFolder(async (folder) => {
+    const text = `structure Cross {
+  size D, H = 2
+  axis b: B, t: T, u: N, h: H, i, j: D
+  input x[b, t, i]
+  input z[b, u, i]
+  param M[h, i, j] ~ normal(fan_in = i)
+  A[b, h, t, u] = softmax[u](x[b, t, i] * M[h, i, j] * z[b, u, j])
+  output A
+}
+`;
+    writeFiles(folder, { 'cross.mlbtc': text });
+    const report = async (...args: string[]) => {
+      const { code, out } = await mlbtcc(['explain', join(folder, 'cross.mlbtc'), '--json', ...args]);
+      expect(code).toBe(0);
+      return JSON.parse(out) as ExplainReport;
+    };
+    expect(await report('-s', 'D=6')).toMatchObject({ rankBound: 6, unboundTokens: ['T', 'N'] });
+    expect(await report('-s', 'D=6', '-s', 'T=4')).toMatchObject({ rankBound: 4, unboundTokens: ['N'] });
+    expect(await report('-s', 'D=5000')).toMatchObject({ rankBound: null, unboundTokens: ['T', 'N'], scoreRanks: [] });
+    const { out } = await mlbtcc(['explain', join(folder, 'cross.mlbtc'), '-s', 'D=6']);
+    expect(out).toMatch(/rank bound +6 {2}A~sum: 6, whatever T and N\n/);
+    expect(out).toMatch(/cache +\d+ bytes {2}a token: /);
+  });
+});
+
 test('the text, whole', async () => {
   await inFolder(async (folder) => {
     const text = `/// Two thin factors.
