@@ -1,7 +1,7 @@
 /** Forms and tile sizes of a contraction, by its sizes and the target: the table, and the measurements that chose its numbers. */
 import { coefficientOf } from '../compiler/ir/affine.ts';
 import { loads } from '../compiler/ir/expression.ts';
-import { type ContractionShape, contractionSizes } from './contraction-shape.ts';
+import { type ContractionShape, type ContractionSizes, contractionSizes } from './contraction-shape.ts';
 import type { Target } from './target.ts';
 
 export interface ContractionTuning {
@@ -52,13 +52,17 @@ const subgroupLanes = 4;
 /** Fewer columns than this leave most of a subgroup's tile empty. */
 const leastShared = 9;
 
+/** From so many multiply-adds on, a tile of 32×32 is worth the longer code, which takes 0.1 s more to compile. */
+const muchWork = 2 ** 20;
+
 /**
  * 16×16 outputs a subgroup of 4 lanes take 8 loads where the direct form takes 24, and a load costs SwiftShader more than eight
- * multiply-adds: 512×128×32 in 2.4 ms instead of 4.6.
+ * multiply-adds. 512×128×32 on two cores: direct 3.2 ms, 16×16 2.0 ms, 32×32 1.5 ms.
  */
-function subgroupForm(m: number): ContractionTuning {
-  const rows = Math.min(16, Math.ceil(m / subgroupLanes) * subgroupLanes);
-  const columns = 4;
+function subgroupForm({ batch, m, n, k }: ContractionSizes): ContractionTuning {
+  const isLarge = Math.min(m, n) >= 32 && batch * m * n * k >= muchWork;
+  const rows = Math.min(isLarge ? 32 : 16, Math.ceil(m / subgroupLanes) * subgroupLanes);
+  const columns = isLarge ? 8 : 4;
   return { form: 'subgroup', tileM: rows, tileN: subgroupLanes * columns, tileK: 1, rows, columns };
 }
 
@@ -99,7 +103,9 @@ function slabBytes(t: ContractionTuning): number {
 export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
   const { batch, m, n } = contractionSizes(s);
   if (target.class === 'cpu') {
-    return fixedSubgroup(target) === subgroupLanes && n >= leastShared ? subgroupForm(m) : directForm(m, n);
+    return fixedSubgroup(target) === subgroupLanes && n >= leastShared
+      ? subgroupForm(contractionSizes(s))
+      : directForm(m, n);
   }
   if (isInterleaved(s)) return lanesForm(m, n);
   const fits = (t: ContractionTuning): boolean =>
