@@ -117,12 +117,14 @@ class ContractionWriter {
   write(sizes: ContractionSizes, groupN: number, grid: Grid): string {
     const { tileM, tileN } = this.tuning;
     const tileRow = groupN === 1 ? grid.tile : `${grid.tile} / ${groupN}`;
+    const range = this.loopRange(sizes);
     const head = wgsl`
+      ${this.parts.emitter.head()}
       ${grid.header}
       let batch = ${grid.batch};
       let tile_m = ${sizes.m <= tileM ? '0' : `${tileRow} * ${tileM}`};
       let tile_n = ${groupN === 1 ? '0' : `${sizes.m <= tileM ? grid.tile : `${grid.tile} % ${groupN}`} * ${tileN}`};
-      ${this.loopRange(sizes)}
+      ${range}
     `;
     return [...contractionFunctions(this.parts), this.main(head, sizes)].join('\n\n');
   }
@@ -147,7 +149,7 @@ class ContractionWriter {
   private loopRange(sizes: ContractionSizes): string {
     const { s, tuning } = this;
     let from = '0';
-    let to = String(this.segment(sizes));
+    let to = this.parts.emitter.bound(this.segment(sizes));
     const one = (axes: readonly number[]): number | undefined => (axes.length === 1 ? axes[0] : undefined);
     const sides = [
       { axis: one(s.m), start: 'tile_m', tile: tuning.tileM, size: sizes.m, constraints: s.onLeft },
@@ -222,11 +224,12 @@ class ContractionWriter {
       sizes.m % tileM === 0 ? '' : `m < ${sizes.m}`,
       sizes.n % tileN === 0 ? '' : `n < ${sizes.n}`,
     ].filter(Boolean);
+    const bound = (extent: number): string => this.parts.emitter.bound(extent);
     const call = `finish(batch, m, n, sums[${quads === 1 ? 'i' : `i * ${quads} + j / 4`}][j % 4]);`;
     return wgsl`
       var sums = array<vec4<f32>, ${rows * quads}>(${this.accumulators().join(', ')});
-      for (var i = 0; i < ${rows}; i++) {
-        for (var j = 0; j < ${columns}; j++) {
+      for (var i = 0; i < ${bound(rows)}; i++) {
+        for (var j = 0; j < ${bound(columns)}; j++) {
           let m = ${position.m};
           let n = ${position.n};
           ${checks.length === 0 ? call : `if (${checks.join(' && ')}) { ${call} }`}
@@ -238,13 +241,15 @@ class ContractionWriter {
   /** The `lanes` form: neighbouring invocations take neighbouring batches of the same tile. */
   writeLanes(sizes: ContractionSizes, tilesN: number, gridHeader: string): string {
     const { tileM, tileN } = this.tuning;
+    const range = this.loopRange(sizes);
     const head = wgsl`
+      ${this.parts.emitter.head()}
       ${gridHeader}
       let batch = invocation % ${sizes.batch};
       let tile = invocation / ${sizes.batch};
       let tile_m = ${tilesN === 1 ? 'tile' : `tile / ${tilesN}`} * ${tileM};
       let tile_n = ${tilesN === 1 ? '0' : `tile % ${tilesN} * ${tileN}`};
-      ${this.loopRange(sizes)}
+      ${range}
     `;
     const block = { threads: lanesWorkgroupSize, firstM: 'tile_m', firstN: 'tile_n' };
     return [...contractionFunctions(this.parts), this.direct(head, sizes, block)].join('\n\n');

@@ -37,7 +37,7 @@ export function emitKernel(kernel: Kernel, options: EmitOptions): KernelCode {
 }
 
 function write(kernel: Kernel, options: EmitOptions, canonical: boolean): KernelCode {
-  const emitter = new Emitter(options.layouts, canonical);
+  const emitter = new Emitter(options.layouts, canonical, options.target);
   const part = writeFamily(kernel, emitter, options);
   const declarations = emitter.declarations(options.readWrite);
   const enables = part.enables.map((feature) => `enable ${feature};`).join('\n');

@@ -27,6 +27,11 @@ export function hoistInvariants(
       for (const child of children(e)) visit(child);
       return;
     }
+    const inner = withoutSign(e);
+    if (inner !== undefined) {
+      visit(inner);
+      return;
+    }
     if (!costs(e, scope)) return;
     const text = emitter.expression(e, outside);
     const name = invariants.get(text) ?? emitter.fresh(e.kind === 'load' ? `${e.tensor}_of_row` : 'of_row');
@@ -38,7 +43,15 @@ export function hoistInvariants(
   return { lines, scope: known.size === 0 ? scope : { ...scope, known } };
 }
 
-/** Whether there is anything to save: a load from memory, or more than a sign or a constant factor. */
+/** What a sign or constant factors stand before: written with the terms around it, `a - b[row]`, so it stays where it is. */
+function withoutSign(e: Expression): Expression | undefined {
+  if (e.kind === 'unary') return e.operator === 'negate' ? e.operand : undefined;
+  if (e.kind !== 'product') return undefined;
+  const parts = e.factors.filter((factor) => factor.kind !== 'constant');
+  return parts.length === 1 ? parts[0] : undefined;
+}
+
+/** Whether there is anything to save: a load from memory, or arithmetic. */
 function costs(e: Expression, scope: Scope): boolean {
   switch (e.kind) {
     case 'constant':
@@ -46,13 +59,6 @@ function costs(e: Expression, scope: Scope): boolean {
       return false;
     case 'load':
       return scope.held?.(e) === undefined;
-    case 'sum':
-    case 'product': {
-      const parts = children(e).filter((child) => child.kind !== 'constant');
-      return parts.length > 1 || parts.some((part) => costs(part, scope));
-    }
-    case 'unary':
-      return e.operator !== 'negate' || costs(e.operand, scope);
     default:
       return true;
   }

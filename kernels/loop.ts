@@ -39,6 +39,7 @@ export function emitLoop(
     body: wgsl`
       @compute @workgroup_size(${loopWorkgroupSize})
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        ${emitter.head()}
         ${header}
         ${coordinates.code}
         ${body.join('\n')}
@@ -292,7 +293,7 @@ export function loopBounds(
   emitter: Emitter,
 ): { from: string; to: string } {
   let from = '0';
-  let to = String(equation.axes[axis]!.extent);
+  let to = emitter.bound(equation.axes[axis]!.extent);
   for (const c of pending) {
     const coefficient = coefficientOf(c.affine, axis);
     if (c.kind !== 'nonnegative' || Math.abs(coefficient) !== 1) continue;

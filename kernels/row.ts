@@ -84,6 +84,7 @@ export function emitRow(
     wgsl`
       @compute @workgroup_size(${workgroupSize})
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        ${emitter.head()}
         ${lines.join('\n')}
       }
     `,
@@ -203,7 +204,7 @@ function openLoop(
     const bound = (x: number): boolean => names.has(x) || equation.axes[x]!.extent === 1;
     const bounds = tighten
       ? loopBounds(equation, axis, pending, bound, scope, emitter)
-      : { from: '0', to: String(equation.axes[axis]!.extent) };
+      : { from: '0', to: emitter.bound(equation.axes[axis]!.extent) };
     const name = emitter.fresh(equation.axes[axis]!.name);
     const from = lanes === 1 ? bounds.from : bounds.from === '0' ? state.lane : `${bounds.from} + ${state.lane}`;
     open = `for (var ${name} = ${from}; ${name} < ${bounds.to}; ${step(name)}) {`;
@@ -211,7 +212,7 @@ function openLoop(
   } else if (inner.length > 1) {
     const extents = inner.map((axis) => equation.axes[axis]!.extent);
     const point = emitter.fresh('point');
-    open = `for (var ${point} = ${state.lane}; ${point} < ${elementCount(extents)}; ${step(point)}) {`;
+    open = `for (var ${point} = ${state.lane}; ${point} < ${emitter.bound(elementCount(extents))}; ${step(point)}) {`;
     const stride = strides(extents);
     inner.forEach((axis, d) => {
       const name = emitter.fresh(equation.axes[axis]!.name);
