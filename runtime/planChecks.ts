@@ -28,10 +28,10 @@ export function checkPlan(plan: ExecutablePlan, limits: TargetLimits, deviceClas
         'a smaller batch, sequence or model needs less',
     );
   }
-  for (const kernel of plan.kernels) checkKernel(plan, kernel, limits);
+  const sizeOf = new Map(plan.buffers.map(({ id, sizeBytes }) => [id, sizeBytes]));
+  for (const kernel of plan.kernels) checkKernel(sizeOf, kernel, limits);
   for (const [name, { buffer, offsetBytes }] of Object.entries(plan.tensors)) {
-    if (!plan.buffers.some(({ id }) => id === buffer))
-      throw new Error(`tensor '${name}' lies in no buffer of the plan`);
+    if (!sizeOf.has(buffer)) throw new Error(`tensor '${name}' lies in no buffer of the plan`);
     if (offsetBytes % 4 !== 0) throw new Error(`tensor '${name}' begins at byte ${offsetBytes}, no multiple of 4`);
   }
 }
@@ -44,7 +44,7 @@ export function bytesText(bytes: number): string {
   return `${value >= 100 || Number.isInteger(value) ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
 }
 
-function checkKernel(plan: ExecutablePlan, kernel: ExecutableKernel, limits: TargetLimits): void {
+function checkKernel(sizeOf: ReadonlyMap<string, number>, kernel: ExecutableKernel, limits: TargetLimits): void {
   const { label, bindings, workgroups } = kernel;
   if (bindings.length > limits.maxStorageBuffersPerShaderStage) {
     throw new MachineError(
@@ -61,8 +61,8 @@ function checkKernel(plan: ExecutablePlan, kernel: ExecutableKernel, limits: Tar
   }
   const accessOf = new Map<string, 'read' | 'read_write'>();
   for (const { buffer, offsetBytes, sizeBytes, access } of bindings) {
-    const whole = plan.buffers.find(({ id }) => id === buffer);
-    if (whole === undefined || offsetBytes + sizeBytes > whole.sizeBytes) {
+    const wholeBytes = sizeOf.get(buffer);
+    if (wholeBytes === undefined || offsetBytes + sizeBytes > wholeBytes) {
       throw new Error(
         `the kernel '${label}' binds bytes ${offsetBytes}+${sizeBytes} of '${buffer}', which are not there`,
       );

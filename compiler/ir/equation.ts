@@ -3,10 +3,24 @@ import { axisIndex } from './affine.ts';
 import { affinesOfIndex, axesOf, gatheredTensors, loads } from './expression.ts';
 import type { Affine, Axis, Constraint, Equation, Expression, Index, Program, Reducer, Tensor } from './program.ts';
 
+/** Every stage asks these of every equation many times over, and an equation never changes. */
+const storeAxesOf = new WeakMap<Equation, readonly number[]>();
+const tensorsReadBy = new WeakMap<Equation, readonly string[]>();
+
+function remembered<K extends object, V>(found: WeakMap<K, V>, key: K, compute: (key: K) => V): V {
+  const known = found.get(key);
+  if (known !== undefined) return known;
+  const value = compute(key);
+  found.set(key, value);
+  return value;
+}
+
 /** Axes that stand in the store map, ascending; the others are reduced. */
 export function storeAxes(equation: Equation): readonly number[] {
-  const axes = new Set(equation.store.flatMap(affinesOfIndex).flatMap((a) => a.terms.map((term) => term.axis)));
-  return [...axes].sort((a, b) => a - b);
+  return remembered(storeAxesOf, equation, ({ store }) => {
+    const axes = new Set(store.flatMap(affinesOfIndex).flatMap((a) => a.terms.map((term) => term.axis)));
+    return [...axes].sort((a, b) => a - b);
+  });
 }
 
 export function reducedAxes(equation: Equation): readonly number[] {
@@ -21,8 +35,10 @@ export function pointCount(equation: Equation): number {
 
 /** Names of all tensors that the equation reads, in order of first use, each once. */
 export function readTensors(equation: Equation): readonly string[] {
-  const read = loads(equation.value).flatMap((l) => [l.tensor, ...l.indices.flatMap(gatheredTensors)]);
-  return [...new Set([...read, ...equation.store.flatMap(gatheredTensors)])];
+  return remembered(tensorsReadBy, equation, ({ store, value }) => {
+    const read = loads(value).flatMap((l) => [l.tensor, ...l.indices.flatMap(gatheredTensors)]);
+    return [...new Set([...read, ...store.flatMap(gatheredTensors)])];
+  });
 }
 
 /** Names of all tensors that a tensor is made from. */

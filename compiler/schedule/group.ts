@@ -61,6 +61,7 @@ class Grouping {
   private readonly producedIn = new Map<string, number>();
   private readonly tensors: ReadonlyMap<string, Tensor>;
   private readonly buffersAllowed: number;
+  private readonly buffers = new WeakMap<Kernel, ReadonlySet<string>>();
 
   constructor(
     private readonly program: Program,
@@ -171,15 +172,26 @@ class Grouping {
     }
   }
 
-  /** Everything that the equations read is made in kernels up to `last`. */
-  private readyAt(equations: readonly Equation[], last: number): boolean {
-    return equations.flatMap(readTensors).every((name) => this.madeIn(name) <= last);
+  /** The kernel by which everything that the equations read is made: they can join none before it. */
+  private readyAt(equations: readonly Equation[]): number {
+    let last = -1;
+    for (const equation of equations)
+      for (const name of readTensors(equation)) last = Math.max(last, this.madeIn(name));
+    return last;
   }
 
   private fitsIn(kernel: Kernel, tensor: Tensor): boolean {
-    const own = kernelParts(kernel);
-    const parts = [...own.flatMap((p) => [p.tensor, ...p.equations]), tensor.name, ...equationsOf(tensor)];
-    return this.buffersOf(parts) <= this.buffersAllowed;
+    const own = this.buffersIn(kernel);
+    const more = new Set([tensor.name, ...equationsOf(tensor).flatMap(readTensors)]);
+    return own.size + [...more].filter((name) => !own.has(name)).length <= this.buffersAllowed;
+  }
+
+  private buffersIn(kernel: Kernel): ReadonlySet<string> {
+    const known = this.buffers.get(kernel);
+    if (known !== undefined) return known;
+    const found = new Set(kernelParts(kernel).flatMap((p) => [p.tensor, ...p.equations.flatMap(readTensors)]));
+    this.buffers.set(kernel, found);
+    return found;
   }
 
   private replace(index: number, kernel: Kernel, name: string): true {
@@ -209,11 +221,13 @@ class Grouping {
   private joinEpilogue(tensor: Tensor): boolean {
     const equations = equationsOf(tensor);
     if (tensor.dtype !== 'f32' || !equations.every((e) => isPointwise(e, tensor.shape))) return false;
+    const ready = this.readyAt(equations);
     for (const index of this.kernelsRead(equations)) {
+      if (index < ready) break;
       const kernel = this.kernels[index]!;
       if (kernel.family !== 'contraction' || this.madeIn(kernel.tensor) !== index) continue;
       const made = new Set([kernel.tensor, ...kernel.epilogue.map((s) => s.tensor)]);
-      if (!sameShape(this.tensors.get(kernel.tensor)!.shape, tensor.shape) || !this.readyAt(equations, index)) continue;
+      if (!sameShape(this.tensors.get(kernel.tensor)!.shape, tensor.shape)) continue;
       if (!this.storesWhole(kernel) || !equations.every((e) => this.readsOwnElement(e, tensor.shape, made))) continue;
       if (!this.fitsIn(kernel, tensor)) continue;
       return this.replace(index, { ...kernel, epilogue: [...kernel.epilogue, this.statement(tensor)] }, tensor.name);
@@ -282,9 +296,10 @@ class Grouping {
     const equations = equationsOf(tensor);
     if (equations.length !== 1 || tensor.dtype !== 'f32' || hasGather(equations[0]!)) return false;
     const [equation] = equations as [Equation];
-    for (let index = this.kernels.length - 1; index >= 0; index--) {
+    const first = Math.max(0, this.readyAt(equations));
+    for (let index = this.kernels.length - 1; index >= first; index--) {
       const kernel = this.kernels[index]!;
-      if (kernel.family !== 'row' || !this.readyAt(equations, index)) continue;
+      if (kernel.family !== 'row') continue;
       const statement = this.asStatementOf(kernel, tensor, equation);
       if (!statement || !this.fitsIn(kernel, tensor)) continue;
       return this.replace(index, { ...kernel, statements: [...kernel.statements, statement] }, tensor.name);
@@ -353,10 +368,10 @@ class Grouping {
     const equations = equationsOf(tensor);
     const points = (list: readonly Equation[]): number =>
       list.reduce((n, e) => n + elementCount(reducedAxes(e).map((axis) => e.axes[axis]!.extent)), 0);
-    for (let index = this.kernels.length - 1; index >= 0; index--) {
+    const first = Math.max(0, this.readyAt(equations));
+    for (let index = this.kernels.length - 1; index >= first; index--) {
       const kernel = this.kernels[index]!;
-      if (kernel.family !== 'loop' || !sameShape(kernel.shape, tensor.shape) || !this.readyAt(equations, index))
-        continue;
+      if (kernel.family !== 'loop' || !sameShape(kernel.shape, tensor.shape)) continue;
       const made = new Set(kernel.statements.map((s) => s.tensor));
       const last = kernel.statements.every((s) => this.madeIn(s.tensor) === index);
       if (!last || !equations.every((e) => this.readsOwnElement(e, tensor.shape, made)) || !this.fitsIn(kernel, tensor))

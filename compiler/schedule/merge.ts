@@ -26,7 +26,9 @@ export function mergeEquations(
     if (!part) apart.push(equation);
     else {
       const key = part.reduced.map((axis) => axis.extent).join('×');
-      boxes.set(key, [...(boxes.get(key) ?? []), part]);
+      const box = boxes.get(key);
+      if (box === undefined) boxes.set(key, [part]);
+      else box.push(part);
     }
   }
   return [...apart, ...[...boxes.values()].map((parts) => merged(parts, tensor.shape))];

@@ -49,13 +49,14 @@ function inPieces(
   equations: readonly Equation[],
   known: Known,
 ): { equations: readonly Equation[]; before: readonly Tensor[] } {
-  const all = new Map(known);
+  // Copied only where something is added to it: there are as many tensors as there are calls of this.
+  let all = known;
   const before: Tensor[] = [];
   const result = equations.map((equation, i) => {
     const split = splitLongSum(equation, tensor, i, all);
     if (!split) return equation;
     before.push(split.partial);
-    all.set(split.partial.name, split.partial);
+    all = new Map([...all, [split.partial.name, split.partial]]);
     return split.rest;
   });
   return { equations: result, before };

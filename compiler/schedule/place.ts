@@ -140,27 +140,41 @@ function placeTemporaries(
       if (part.stored) lastUse.set(part.tensor, Math.max(i, lastUse.get(part.tensor) ?? i));
   });
   for (const name of program.outputs) lastUse.set(baseOf(name), Number.POSITIVE_INFINITY);
-  const free: { id: string; sizeBytes: number }[] = [];
-  const expiring = new Map<number, { id: string; sizeBytes: number }[]>();
+  // By size, the longest free first: of many buffers few differ in size.
+  const free = new Map<number, Buffer[]>();
+  const expiring = new Map<number, Buffer[]>();
   let count = 0;
   kernels.forEach((kernel, i) => {
     for (const part of kernelParts(kernel)) {
       if (!part.stored || of.has(part.tensor)) continue;
       const tensor = tensors.get(part.tensor)!;
       const needed = Math.ceil(sizeBytes(tensor) / granuleBytes) * granuleBytes;
-      const fitting = free
-        .filter((b) => b.sizeBytes >= needed && b.sizeBytes <= 2 * needed)
-        .sort((a, b) => a.sizeBytes - b.sizeBytes);
-      let buffer = fitting[0];
-      if (buffer) free.splice(free.indexOf(buffer), 1);
-      else {
+      let fitting: Buffer[] | undefined;
+      let fittingBytes = 2 * needed;
+      for (const [bytes, list] of free) {
+        if (list.length === 0 || bytes < needed || bytes > fittingBytes) continue;
+        [fitting, fittingBytes] = [list, bytes];
+      }
+      let buffer = fitting?.shift();
+      if (buffer === undefined) {
         buffer = { id: `temporary ${count++}`, sizeBytes: needed };
         buffers.push({ ...buffer, role: 'temporary' });
       }
       of.set(part.tensor, { buffer: buffer.id, offsetBytes: 0, sizeBytes: sizeBytes(tensor) });
       const last = lastUse.get(part.tensor) ?? i;
-      expiring.set(last, [...(expiring.get(last) ?? []), buffer]);
+      addTo(expiring, last, buffer);
     }
-    free.push(...(expiring.get(i) ?? []));
+    for (const buffer of expiring.get(i) ?? []) addTo(free, buffer.sizeBytes, buffer);
   });
+}
+
+interface Buffer {
+  readonly id: string;
+  readonly sizeBytes: number;
+}
+
+function addTo(lists: Map<number, Buffer[]>, key: number, buffer: Buffer): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [buffer]);
+  else list.push(buffer);
 }
