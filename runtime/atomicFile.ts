@@ -26,7 +26,8 @@ export function writeFileAtomically(path: string, chunks: Iterable<Uint8Array | 
   } catch (error) {
     if (file !== undefined) closeSync(file);
     rmSync(temporary, { force: true });
-    throw error;
+    // Nobody has heard of the temporary file: what is wrong is wrong with the place.
+    throw error instanceof Error && 'path' in error ? Object.assign(error, { path }) : error;
   }
   syncFolder(folder);
 }

@@ -102,6 +102,7 @@ const systemReasons: Readonly<Record<string, string>> = {
 
 function describeSystemError(error: NodeJS.ErrnoException): string | undefined {
   if (error.code === undefined || error.syscall === undefined) return undefined;
-  const reason = systemReasons[error.code];
+  const isInTheWay = error.code === 'EEXIST' && error.syscall === 'mkdir';
+  const reason = isInTheWay ? 'is a file, and a folder is needed there' : systemReasons[error.code];
   return reason === undefined ? undefined : `${error.path ?? error.syscall}: ${reason} (${error.code})`;
 }

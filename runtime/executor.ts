@@ -6,31 +6,15 @@
  * that is not given by the caller starts as zeros, as WebGPU promises.
  */
 
-import {
-  type PlanBinding,
-  type PlanBuffer,
-  type PlanKernel,
-  type PlanTensor,
-  planBytes,
-} from '../compiler/schedule/plan.ts';
+import { type PlanTensor, planBytes } from '../compiler/schedule/plan.ts';
 import type { OpenedDevice } from './device.ts';
 import { MachineError } from './errors.ts';
+import type { ExecutablePlan } from './executablePlan.ts';
 import { floatsToHalves } from './halfFloat.ts';
 import { bindGroupLayout, computePipeline } from './pipelines.ts';
 import { bytesText, checkPlan } from './planChecks.ts';
 import { createReadbackPool, type Region } from './readback.ts';
 import { bufferUsage } from './webgpuConstants.ts';
-
-/** The part of a plan that the executor looks at, so that a hand-written kernel need not invent the rest. */
-export type ExecutableKernel = Pick<PlanKernel, 'label' | 'wgsl' | 'entryPoint' | 'key' | 'workgroups'> & {
-  readonly bindings: readonly Omit<PlanBinding, 'tensors'>[];
-};
-
-export interface ExecutablePlan {
-  readonly buffers: readonly Omit<PlanBuffer, 'role'>[];
-  readonly kernels: readonly ExecutableKernel[];
-  readonly tensors: Readonly<Record<string, PlanTensor>>;
-}
 
 /** A tensor's elements on the host; f16 as its bits. */
 export type HostArray = Float32Array | Int32Array | Uint16Array;

@@ -14,10 +14,9 @@ export {
   UsageError,
   UserError,
 } from './errors.ts';
+export type { ExecutableKernel, ExecutablePlan } from './executablePlan.ts';
 export {
   createExecutor,
-  type ExecutableKernel,
-  type ExecutablePlan,
   type Executor,
   type ExecutorOptions,
   type HostArray,

@@ -10,7 +10,7 @@ import { freemem, totalmem } from 'node:os';
 import { planBytes } from '../compiler/schedule/plan.ts';
 import type { TargetLimits } from '../kernels/target.ts';
 import { MachineError } from './errors.ts';
-import type { ExecutableKernel, ExecutablePlan } from './executor.ts';
+import type { ExecutableKernel, ExecutablePlan } from './executablePlan.ts';
 
 /** Throws MachineError where the plan exceeds a limit of the device, and Error where the plan contradicts itself. */
 export function checkPlan(plan: ExecutablePlan, limits: TargetLimits, deviceClass: 'cpu' | 'gpu'): void {

@@ -67,7 +67,9 @@ interface HeaderEntry {
 export function readSafetensors(path: string): SafetensorsFile {
   const file = openSync(path, 'r');
   try {
-    return readFrom(path, fstatSync(file).size, (target, offset) => readFully(path, file, target, offset));
+    const status = fstatSync(file);
+    if (status.isDirectory()) throw new UserError(`${path}: is a folder, a safetensors file was expected`);
+    return readFrom(path, status.size, (target, offset) => readFully(path, file, target, offset));
   } finally {
     closeSync(file);
   }

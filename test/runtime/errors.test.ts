@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { afterEach, expect, test, vi } from 'vitest';
+import { writeFileAtomically } from '../../runtime/atomicFile.ts';
 import {
   DivergedError,
   describeError,
@@ -11,6 +13,7 @@ import {
   UsageError,
   UserError,
 } from '../../runtime/errors.ts';
+import { inFolder } from '../support/folder.ts';
 
 afterEach(() => {
   process.exitCode = undefined;
@@ -46,6 +49,14 @@ test('a system error names the path and the reason', async () => {
   expect(stderr).toBe('error: /nowhere/x.mlbtc: no such file or folder (ENOENT)\n');
   expect(exitCode).toBe(1);
 });
+
+test('what cannot be written is named by its own path, not by that of the file beside it', () =>
+  inFolder((folder) => {
+    const path = join(folder, 'result');
+    mkdirSync(path);
+    expect(() => writeFileAtomically(path, ['x'])).toThrow(expect.objectContaining({ code: 'EISDIR', path }));
+    expect(readdirSync(folder)).toEqual(['result']);
+  }));
 
 test('a bug says so, and shows its stack only where asked', async () => {
   const { stderr } = await run(fail(new TypeError('undefined is not a function')));

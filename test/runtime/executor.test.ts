@@ -1,7 +1,8 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { MachineError } from '../../runtime/errors.ts';
-import { createExecutor, type ExecutableKernel, type ExecutablePlan, type Executor } from '../../runtime/executor.ts';
+import type { ExecutableKernel, ExecutablePlan } from '../../runtime/executablePlan.ts';
+import { createExecutor, type Executor } from '../../runtime/executor.ts';
 import { KernelError } from '../../runtime/pipelines.ts';
 import { bytesText, checkPlan } from '../../runtime/planChecks.ts';
 import { testDevice } from '../support/device.ts';
