@@ -53,6 +53,9 @@ export function writeFolder(path: string, files: readonly OutputFile[]): void {
     for (const { name } of inOrder) renameSync(join(staging, name), join(folder, name));
     if (files.some(({ name }) => name === manifestName))
       for (const name of stale) rmSync(join(folder, name), { force: true });
+  } catch (error) {
+    // Nobody has heard of the folder beside it: what is wrong is wrong with the place.
+    throw error instanceof Error && 'path' in error ? Object.assign(error, { path }) : error;
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }

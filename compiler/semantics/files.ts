@@ -108,9 +108,9 @@ function find(item: ImportItem, module: Module, resolve: Resolve, report: Report
   if (found === undefined) {
     const library = !item.path.includes('/') && !item.path.endsWith('.mlbtc');
     const message = library ? `the library has no \`${item.path}\`` : `there is no file \`${item.path}\``;
-    const help = library
-      ? `for a file beside this one write \`import "${item.path}.mlbtc"\``
-      : `paths are relative to ${module.source.file}`;
+    const relative = `paths are relative to ${module.source.file}`;
+    const named = /[\p{L}\p{N}]/u.test(item.path) ? item.path : 'other';
+    const help = library ? `for a file beside this one write \`import "${named}.mlbtc"\`` : relative;
     report.error('E0201', item.pathSpan, message, help);
   }
   return found;

@@ -6,7 +6,7 @@ import { iclHelp } from '../options/help.ts';
 import { checkTraining } from '../options/icl.ts';
 import { type ResolvedIcl, resolveIcl } from '../options/parse.ts';
 import { plotFiles } from '../plots/run.ts';
-import { createRunFolder, scoreName } from '../runs/folder.ts';
+import { createRunFolder, discardUnstarted, type RunFolder, scoreName } from '../runs/folder.ts';
 import type { EvaluationRecord } from '../runs/metrics.ts';
 import { createProgress, durationText, short } from '../training/progress.ts';
 import { train } from '../training/train.ts';
@@ -44,13 +44,17 @@ export async function trainIcl(words: readonly string[]): Promise<void> {
   const interruption = watchInterruption();
   const startMs = performance.now();
   const opened = await openDevice(options.device === null ? {} : { name: options.device });
+  let folder: RunFolder | undefined;
   try {
-    const folder = createRunFolder(resolved);
+    folder = createRunFolder(resolved);
     progress.say(`${describe(resolved)} on ${opened.name}`);
     const result = await train(resolved, { opened, folder, progress, interrupted: interruption.asked });
     for (const line of summary(result.evaluation)) progress.say(line);
     progress.say(`done in ${durationText((performance.now() - startMs) / 1000)}; the run is in ${folder.path}`);
     for (const file of plotFiles(folder)) progress.say(`  ${file}`);
+  } catch (error) {
+    if (folder !== undefined) discardUnstarted(folder);
+    throw error;
   } finally {
     interruption.stop();
     opened.destroy();

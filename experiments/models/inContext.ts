@@ -2,6 +2,7 @@
  * The program of the in-context model for given options: `in_context.mlbtc` with a score in its place, analysed.
  * Every number of a model that is not in the `.mlbtc` files is bound here.
  */
+import { openSource } from '../../compiler/commands/compileFile.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import type { Source } from '../../compiler/syntax/diagnostic.ts';
 import { UserError } from '../../runtime/errors.ts';
@@ -24,7 +25,7 @@ export interface InContextShape {
 
 /** The score that the options name, with the sizes that they and `-s` give it. */
 export function scoreOf(options: IclOptions, sizes: Readonly<Record<string, SizeValue>>): Score {
-  if (options.structure !== null) return { source: readSource(options.structure), sizes };
+  if (options.structure !== null) return { source: openSource(options.structure).source, sizes };
   const mixer = mixers[options.token_mixing_struct as string];
   const settings = mixerSettings(options);
   return { source: readSource(structurePath(mixer.file(settings))), sizes: { ...mixer.sizes(settings), ...sizes } };

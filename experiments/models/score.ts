@@ -9,9 +9,10 @@
  * The trap: sizes called D, H and T are bound to the model's, but only where the structure declares them.
  */
 import type { Program } from '../../compiler/ir/program.ts';
-import type { Item, SourceFile, Structure } from '../../compiler/syntax/ast.ts';
-import type { Source } from '../../compiler/syntax/diagnostic.ts';
+import type { InputItem, Item, SourceFile, Structure } from '../../compiler/syntax/ast.ts';
+import type { Source, Span } from '../../compiler/syntax/diagnostic.ts';
 import { parse } from '../../compiler/syntax/parser.ts';
+import { positionOf } from '../../compiler/syntax/position.ts';
 import { renderDiagnostics } from '../../compiler/syntax/render.ts';
 import { UserError } from '../../runtime/errors.ts';
 import type { SizeValue } from '../options/mixers.ts';
@@ -56,7 +57,7 @@ export function scoreAdapter({ source, sizes }: Score, shape: ScoreShape, analys
   const inputName = onlyInput(structure, source);
   const given = { ...Object.fromEntries(bound), ...sizes };
   const program = analyse(source, given, { [inputName]: [shape.batch, shape.tokens, shape.dModel] });
-  const outputs = matchOutputs(program, shape, `${source.file}: the structure ${name}`);
+  const outputs = matchOutputs(program, shape, `${place(source, structure.name.span)}: the structure ${name}`);
   const bindings = [
     ...bound.map(([size]) => `${size} = ${size}`),
     ...Object.entries(sizes).map(([size, value]) => `${size} = ${showSize(value)}`),
@@ -80,7 +81,8 @@ structure MixerScore {
 
 function mainStructure(source: Source, file: SourceFile): Structure {
   const structure = file.structures.at(-1);
-  if (structure === undefined) throw new UserError(`${source.file}: it holds no structure, only functions`);
+  if (structure === undefined)
+    throw new UserError(`${source.file}:1:1: it holds no structure, only functions; a score is a structure`);
   return structure;
 }
 
@@ -105,18 +107,34 @@ function declaredSizes(structure: Structure): ReadonlySet<string> {
 const wanted =
   'a score has one input of shape (batch, tokens, D) and one output of shape (batch, heads, tokens, tokens)';
 
+function place(source: Source, { start }: Span): string {
+  const { line, column } = positionOf(source, start);
+  return `${source.file}:${line}:${column}`;
+}
+
 function onlyInput(structure: Structure, source: Source): string {
-  const inputs: string[] = [];
+  const inputs: InputItem[] = [];
   const visit = (items: readonly Item[]): void => {
     for (const item of items) {
-      if (item.kind === 'input') inputs.push(item.name.text);
+      if (item.kind === 'input') inputs.push(item);
       if (item.kind === 'if') visit([...item.then, ...(item.otherwise ?? [])]);
     }
   };
   visit(structure.items);
-  if (inputs.length === 1) return inputs[0];
-  const has = inputs.length === 0 ? 'no input' : `${inputs.length} inputs: ${inputs.join(', ')}`;
-  throw new UserError(`${source.file}: the structure ${structure.name.text} has ${has}; ${wanted}`);
+  const [input, second] = inputs;
+  const names = inputs.map(({ name }) => name.text);
+  if (input === undefined || second !== undefined) {
+    const has = input === undefined ? 'no input' : `${names.length} inputs: ${names.join(', ')}`;
+    const where = place(source, second?.name.span ?? structure.name.span);
+    throw new UserError(`${where}: the structure ${structure.name.text} has ${has}; ${wanted}`);
+  }
+  if (input.dtype === 'i32') {
+    const where = place(source, input.name.span);
+    throw new UserError(
+      `${where}: the input ${names[0]} takes integers, and a score is given floats; leave out \`: i32\``,
+    );
+  }
+  return names[0];
 }
 
 interface MatchedOutputs {

@@ -3,7 +3,7 @@
  *
  * The trap: a folder that already holds a run is never written over; a new run gets a new folder.
  */
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { writeFileAtomically } from '../../runtime/atomicFile.ts';
@@ -41,6 +41,15 @@ export function createRunFolder(resolved: ResolvedIcl): RunFolder {
   const header = '# Every option of this run; `mlbtc train icl --config THIS_FILE` repeats it.\n';
   writeFileAtomically(folder.configPath, [header, stringify({ ...config, sizes })]);
   return folder;
+}
+
+/** Takes back a folder in which nothing was trained: what was wrong can be put right and tried again at the same place. */
+export function discardUnstarted({ path, configPath, metricsPath, checkpointsPath, plotsPath }: RunFolder): void {
+  if (existsSync(metricsPath)) return;
+  rmSync(configPath, { force: true });
+  for (const folder of [checkpointsPath, plotsPath, path]) {
+    if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+  }
 }
 
 /** What the run's score is called in titles and folder names. */

@@ -151,6 +151,12 @@ describe('whole or not at all', () => {
       expect(code).toBe(1);
       expect(err).toContain('is a file, and the output needs a folder');
       expect(contents(folder)).toEqual({ out: 'mine' });
+      const inside = await mlbtcc(['build', shared('dense'), '-s', 'B=2', '-o', join(folder, 'out/deep')]);
+      expect(inside).toMatchObject({
+        code: 1,
+        err: expect.stringContaining('is a file, and a folder is needed there'),
+      });
+      expect(inside.err).not.toContain('.tmp');
     });
   });
 });

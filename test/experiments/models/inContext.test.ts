@@ -104,15 +104,18 @@ describe('a structure of one’s own', () => {
   input x[q, s, f]
   A[q, k, s, e] = x[q, s, f] * x[q, e, f] + 0 * k
   output A`);
-    expect(messageOf(heads)).toMatch(/bad\.mlbtc: the structure Mine gives A with 3 heads, the model has 2/);
+    expect(messageOf(heads)).toMatch(/bad\.mlbtc:1:11: the structure Mine gives A with 3 heads, the model has 2/);
     const matrix = trivial('  axis b: B, t: T, i, j: D\n  input x[b, t, i]\n  y[b, t, j] = x[b, t, j]\n  output y');
     expect(messageOf(matrix)).toMatch(/gives y of shape \(2, 16, 16\); a score has one input/);
     const two = trivial(
       '  axis b: B, t: T, i: D\n  input x[b, t, i]\n  input z[b, t, i]\n  y[b] = x[b, 0, 0]\n  output y',
     );
-    expect(messageOf(two)).toMatch(/has 2 inputs: x, z; a score has one input/);
+    expect(messageOf(two)).toMatch(/bad\.mlbtc:5:9: the structure Mine has 2 inputs: x, z; a score has one input/);
     expect(messageOf('structure Mine {')).toMatch(/bad\.mlbtc/);
-    expect(() => programOf('--structure=nowhere.mlbtc')).toThrow(/nowhere\.mlbtc: no such file/);
+    expect(() => programOf('--structure=nowhere.mlbtc')).toThrow(/nowhere\.mlbtc: error E0001: .*no such file/);
+    expect(() => programOf('--structure=test')).toThrow(/^test: error E0001: .*is a folder/);
+    const integers = trivial('  axis b: B, t: T, i: D\n  input x[b, t, i]: i32\n  y[b] = x[b, 0, 0]\n  output y');
+    expect(messageOf(integers)).toMatch(/bad\.mlbtc:4:9: the input x takes integers, .*leave out `: i32`/);
   });
 
   test('a size that the structure lacks is named', () => {
