@@ -2,7 +2,6 @@
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { interpret } from '../../compiler/ir/interpret.ts';
-import { ndarray } from '../../compiler/ir/ndarray.ts';
 import { printProgram } from '../../compiler/ir/print.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { verify } from '../../compiler/ir/verify.ts';
@@ -10,10 +9,12 @@ import type { ScheduleOptions } from '../../compiler/schedule/schedule.ts';
 import { testDevice } from '../support/device.ts';
 import { feed } from '../support/feed.ts';
 import { randomProduct } from '../support/random-product.ts';
+import { asF32, roundingBounds } from '../support/rounding.ts';
 import { relativeError, runOnDevice } from '../support/run-on-device.ts';
 
-const runs = Number(process.env.MLBTC_RANDOM_PRODUCTS ?? 100);
-const seed = Number(process.env.MLBTC_RANDOM_SEED ?? 20_261_125);
+const usual = { runs: 100, seed: 20_261_125 };
+const runs = Number(process.env.MLBTC_RANDOM_PRODUCTS ?? usual.runs);
+const seed = Number(process.env.MLBTC_RANDOM_SEED ?? usual.seed);
 
 const opened = await testDevice();
 const [cpu, gpu] = (['cpu', 'gpu'] as const).map((kind) => ({ ...opened.target, class: kind }));
@@ -51,8 +52,9 @@ const count = (what: string): void => void hits.set(what, (hits.get(what) ?? 0) 
 
 async function hold(p: Program): Promise<void> {
   expect(verify(p), printProgram(p)).toEqual([]);
-  const inputs = new Map([...feed(p)].map(([name, v]) => [name, ndarray(v.shape, v.data.map(Math.fround))]));
+  const inputs = asF32(feed(p));
   const want = interpret(p, inputs, p.outputs);
+  const allowed = roundingBounds(p, inputs, want);
   opened.pipelines.clear();
   for (const [form, options] of Object.entries(forms)) {
     const { values, plan } = await runOnDevice(opened, p, inputs, options);
@@ -69,7 +71,7 @@ async function hold(p: Program): Promise<void> {
     }
     for (const name of p.outputs) {
       const error = relativeError(values.get(name)!.data, want.get(name)!.data);
-      expect(error, `${form}: ${name} in\n${printProgram(p)}`).toBeLessThan(2e-5);
+      expect(error, `${form}: ${name} in\n${printProgram(p)}`).toBeLessThan(allowed.get(name)!);
     }
   }
 }
@@ -85,5 +87,6 @@ test(`${runs} random products, seed ${seed}`, { timeout: 1_800_000 }, async () =
 afterAll(() => {
   const rows = [...hits].sort(([a], [b]) => a.localeCompare(b)).map(([what, n]) => `${String(n).padStart(6)}  ${what}`);
   console.info(`hits of ${runs} random products, seed ${seed}\n${rows.join('\n')}`);
-  expect([...hits].filter(([, n]) => n === 0)).toEqual([]);
+  // Another seed or a shorter run cannot meet everything.
+  if (seed === usual.seed && runs >= usual.runs) expect([...hits].filter(([, n]) => n === 0)).toEqual([]);
 });

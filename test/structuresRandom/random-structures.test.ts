@@ -37,16 +37,16 @@ import { checkGradients, derivativeAtZero, dot, plus, valueIn } from '../support
 import { constructsOf } from '../support/constructs.ts';
 import { testDevice } from '../support/device.ts';
 import { normals } from '../support/random-values.ts';
+import { asF32, roundingBounds } from '../support/rounding.ts';
 import { relativeError, runOnDevice } from '../support/run-on-device.ts';
 import { constructs } from './draft.ts';
 import { newHits } from './hits.ts';
 import { mutated } from './mutations.ts';
-import { rounded, roundingBounds } from './rounding.ts';
 import { analyseOptions, leafValues, type RandomStructure, randomStructure } from './structure.ts';
 
-const usualRuns = 100;
-const runs = Number(process.env.MLBTC_RANDOM_RUNS ?? usualRuns);
-const seed = Number(process.env.MLBTC_RANDOM_SEED ?? 20_261_124);
+const usual = { runs: 100, seed: 20_261_124 };
+const runs = Number(process.env.MLBTC_RANDOM_RUNS ?? usual.runs);
+const seed = Number(process.env.MLBTC_RANDOM_SEED ?? usual.seed);
 const timeout = 1_800_000;
 /** Milliseconds after which a run ends with the smallest failure found so far. */
 const shrinkLimit = 300_000;
@@ -309,7 +309,7 @@ type Way = readonly [name: string, program: Program, options: Partial<ScheduleOp
 
 /** Each way gives on the device what the program gives on the interpreter. */
 async function holdOnDevice(program: Program, ways: readonly Way[]): Promise<void> {
-  const inputs = rounded(withCotangents(program, leafValues(program)));
+  const inputs = asF32(withCotangents(program, leafValues(program)));
   const want = interpret(program, inputs, program.outputs);
   if (program.outputs.some((name) => valueIn(want, name).data.some((x) => !(Math.abs(x) < 1e6)))) return;
   const allowed = roundingBounds(program, inputs, want);
@@ -432,6 +432,6 @@ const empty: RandomStructure = {
 afterAll(() => {
   for (const put of restore) put();
   console.info(`hits of ${runs} random structures, seed ${seed}\n${hits.table()}`);
-  // A shorter run than usual cannot meet everything.
-  if (runs >= usualRuns) expect(hits.missing(), 'never met').toEqual([]);
+  // Another seed or a shorter run cannot meet everything.
+  if (seed === usual.seed && runs >= usual.runs) expect(hits.missing(), 'never met').toEqual([]);
 });

@@ -148,6 +148,7 @@ function operand(members: readonly number[], axes: readonly Axis[], tensors: Ten
     tensors.push(input(name, shape));
     return load(name, indices);
   };
+  if (members.length === 0) return read();
   switch (choices.pick(['load', 'load', 'load', 'weight', 'masked', 'shifted'])) {
     case 'weight':
       return unary('exp', sum([product([constant(0.3), read()]), negate(read())]));

@@ -1,26 +1,27 @@
 /**
- * Random programs through the whole of the schedule: interpreter = fused = unfused = both target classes = every form forced, as WGSL
- * on the device. MLBTC_RANDOM_PROGRAMS sets how many, MLBTC_RANDOM_SEED repeats a run; what was never met fails the run.
+ * Random programs through the whole of the schedule: interpreter = fused = unfused = both target classes = every form
+ * forced, as WGSL on the device. MLBTC_RANDOM_PROGRAMS sets how many, MLBTC_RANDOM_SEED repeats a run; what was never
+ * met fails the usual run.
  *
- * The trap: f32 may lose digits honestly where a program subtracts nearly equal numbers. So the bound is measured: the same program
- * on the interpreter with inputs moved by half a unit of f32's last place tells how far honest rounding can be.
+ * The trap: f32 may lose digits honestly where a program subtracts nearly equal numbers. So the bound is measured,
+ * program by program (`test/support/rounding.ts`), and a bound too wide to catch anything is counted.
  */
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { interpret } from '../../../compiler/ir/interpret.ts';
-import type { NdArray } from '../../../compiler/ir/ndarray.ts';
 import { printProgram } from '../../../compiler/ir/print.ts';
-import type { Program } from '../../../compiler/ir/program.ts';
 import type { Plan } from '../../../compiler/schedule/plan.ts';
 import type { ScheduleOptions } from '../../../compiler/schedule/schedule.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { constructsOf } from '../../support/constructs.ts';
 import { testDevice } from '../../support/device.ts';
 import { type RandomCase, randomProgram } from '../../support/random-program.ts';
+import { asF32, blurred, roundingBounds } from '../../support/rounding.ts';
 import { relativeError, runOnDevice } from '../../support/run-on-device.ts';
 
-const runs = Number(process.env.MLBTC_RANDOM_PROGRAMS ?? 200);
-const seed = Number(process.env.MLBTC_RANDOM_SEED ?? 20_261_124);
+const usual = { runs: 200, seed: 20_261_124 };
+const runs = Number(process.env.MLBTC_RANDOM_PROGRAMS ?? usual.runs);
+const seed = Number(process.env.MLBTC_RANDOM_SEED ?? usual.seed);
 
 const opened = await testDevice();
 const gpu: Target = { ...opened.target, class: 'gpu' };
@@ -47,30 +48,6 @@ const forms: Readonly<Record<string, Partial<ScheduleOptions>>> = {
 const hits = new Map<string, number>();
 const count = (what: string): void => void hits.set(what, (hits.get(what) ?? 0) + 1);
 
-/** Inputs as the device holds them, and moved up and down by about half a unit in f32's last place. */
-function moved(inputs: RandomCase['inputs'], program: Program, direction: number): Map<string, NdArray> {
-  return new Map(
-    [...inputs].map(([name, { shape, data }]) => {
-      if (program.tensors.find((t) => t.name === name)!.dtype === 'i32') return [name, { shape, data }];
-      return [name, { shape, data: data.map((x, i) => x * (1 + direction * 2 ** -24 * (i % 2 === 0 ? 1 : -1))) }];
-    }),
-  );
-}
-
-/** The largest relative error that rounding alone may bring to an output: 1e-5, more where the program magnifies its inputs. */
-function bounds(random: RandomCase, want: ReadonlyMap<string, NdArray>): Map<string, number> {
-  const { program, inputs } = random;
-  const allowed = new Map(program.outputs.map((name) => [name, 1e-5]));
-  for (const direction of [-1, 1]) {
-    const other = interpret(program, moved(inputs, program, direction), program.outputs);
-    for (const name of program.outputs) {
-      const magnified = 100 * relativeError(other.get(name)!.data, want.get(name)!.data);
-      if (magnified > allowed.get(name)!) allowed.set(name, magnified);
-    }
-  }
-  return allowed;
-}
-
 function countPlan(form: string, plan: Plan): void {
   for (const kernel of plan.kernels) {
     count(`${form}: ${kernel.family}`);
@@ -85,14 +62,14 @@ function countPlan(form: string, plan: Plan): void {
 
 async function hold(random: RandomCase): Promise<void> {
   const { program } = random;
-  const inputs = new Map(
-    [...random.inputs].map(([name, v]) => [name, { shape: v.shape, data: v.data.map(Math.fround) }]),
-  );
+  const inputs = asF32(random.inputs);
   const want = interpret(program, inputs, program.outputs);
   // Beyond f32's range there is nothing to compare.
   if (program.outputs.some((name) => want.get(name)!.data.some((x) => !(Math.abs(x) < 1e30))))
     return count('out of range');
-  const allowed = bounds({ ...random, inputs }, want);
+  const allowed = roundingBounds(program, inputs, want);
+  for (const bound of allowed.values())
+    count(bound < blurred ? 'output with a sharp bound' : 'output with a blurred bound');
   for (const construct of constructsOf(program)) count(construct);
   // Programs share few kernels, and thousands of pipelines would fill the machine.
   opened.pipelines.clear();
@@ -131,5 +108,8 @@ const required =
 afterAll(() => {
   const rows = [...hits].sort(([a], [b]) => a.localeCompare(b)).map(([what, n]) => `${String(n).padStart(6)}  ${what}`);
   console.info(`hits of ${runs} random programs, seed ${seed}\n${rows.join('\n')}`);
-  expect(runs < 50 ? [] : required.filter((what) => !hits.has(what))).toEqual([]);
+  const met = (what: string): number => hits.get(what) ?? 0;
+  expect(met('output with a blurred bound')).toBeLessThanOrEqual(0.05 * met('output with a sharp bound') + 1);
+  // Another seed or a shorter run cannot meet everything.
+  if (seed === usual.seed && runs >= usual.runs) expect(required.filter((what) => !hits.has(what))).toEqual([]);
 });
