@@ -59,6 +59,7 @@ export function registerBuild(program: Command, io: CommandIo): void {
     .option('--target <device>', 'cpu, gpu or a .json of a device (default: gpu, the limits that every WebGPU has)')
     .addHelpText('after', help)
     .action((file: string, { structure, size, grad, emit, out, target }: Options) => {
+      if (out === '') throw new UsageError('--out "" names no folder; `.` is the one you are in');
       const chosen = readTarget(target);
       const compiled = compileFile(
         file,

@@ -77,8 +77,8 @@ function displayName(path: string): string {
   return fromHere.startsWith('..') || isAbsolute(fromHere) ? path : fromHere;
 }
 
-/** In pieces and not by its size: a pipe has none, and /dev/zero no end. */
-function readBytes(path: string): Uint8Array {
+/** In pieces and not by its size: a pipe has none, and /dev/zero no end. Throws system errors with the path, or an Error. */
+export function readBytes(path: string): Uint8Array {
   const file = openSync(path, 'r');
   try {
     if (fstatSync(file).isDirectory()) throw systemError('EISDIR', path);

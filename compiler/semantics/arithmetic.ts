@@ -11,7 +11,7 @@ import type { Affine } from '../ir/program.ts';
 import type { Expression } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import { type AxisEntity, kindName, type Scope } from './model.ts';
-import { type Frame, meaningOf, reportUnknown } from './names.ts';
+import { type Frame, meaningOf, reportUnknown, type Wanted } from './names.ts';
 import { evaluateCall } from './size-functions.ts';
 import { axisExtent, type SizeContext, sizeValue } from './sizes.ts';
 
@@ -122,6 +122,12 @@ function inRange(a: Affine, span: Span, { report }: IndexContext): Affine | unde
   return undefined;
 }
 
+/** An unknown bound of a condition is more likely a size than an axis, though either may stand there. */
+function wantedIn({ axisIndex, what }: IndexContext): Wanted {
+  if (axisIndex === undefined) return 'size';
+  return what === 'an index' ? 'index' : 'bound';
+}
+
 function evaluateName(e: Expression & { kind: 'name' }, context: IndexContext): Affine | List | undefined {
   const { report, scope, frame, what } = context;
   const { name, members } = e.reference;
@@ -131,7 +137,7 @@ function evaluateName(e: Expression & { kind: 'name' }, context: IndexContext): 
   }
   const meaning = meaningOf(name.text, scope, frame);
   if (meaning === undefined) {
-    reportUnknown(name, context, context.axisIndex === undefined ? 'size' : 'index');
+    reportUnknown(name, context, wantedIn(context));
     return undefined;
   }
   if (meaning.kind === 'argument') {

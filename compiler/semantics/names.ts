@@ -43,7 +43,7 @@ function* namesOfKinds(scope: Scope, frame: Frame | undefined, kinds: readonly E
 }
 
 /** What is asked for where a name is not known: nothing is proposed that could not stand there. */
-export type Wanted = 'axis' | 'index' | 'size' | 'any';
+export type Wanted = 'axis' | 'index' | 'bound' | 'size' | 'any';
 
 export function reportUnknown(
   name: Identifier,
@@ -69,6 +69,7 @@ function candidates(scope: Scope, frame: Frame | undefined, wanted: Wanted): Ite
     case 'axis':
       return namesOfKinds(scope, frame, ['axis']);
     case 'index':
+    case 'bound':
       return namesOfKinds(scope, frame, ['axis', 'size']);
     case 'size':
       return frame === undefined ? namesOfKinds(scope, frame, ['size']) : namesInReach(scope, frame);
@@ -79,8 +80,8 @@ function candidates(scope: Scope, frame: Frame | undefined, wanted: Wanted): Ite
   }
 }
 
-function declarationOf(name: string, wanted: 'axis' | 'index' | 'size'): string {
-  return wanted === 'size' ? `size ${name}` : `axis ${name}: N`;
+function declarationOf(name: string, wanted: Exclude<Wanted, 'any'>): string {
+  return wanted === 'size' || wanted === 'bound' ? `size ${name}` : `axis ${name}: N`;
 }
 
 /** The axes that a name in brackets or in a group stands for; reported where it is no axis. */

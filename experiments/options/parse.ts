@@ -5,10 +5,10 @@
  * The trap: `-` and `_` are equal in names, and a name may itself begin with `no` — so `--no-x` is tried only when no option
  * is called that.
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
+import { readBytes } from '../../compiler/commands/files.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
 import { UsageError, UserError } from '../../runtime/errors.ts';
 import { experimentsFolder, presetNames } from '../library.ts';
@@ -218,13 +218,22 @@ function readConfig(path: string): Layer {
 
 const sizesSchema = z.record(z.string(), z.union([z.int().min(0), z.array(z.int().min(0))]));
 
+/** Throws system errors, and UserError where the file has no reasonable end. */
+function readText(path: string): string {
+  try {
+    return new TextDecoder().decode(readBytes(path));
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).syscall ? error : new UserError(`${path}: ${(error as Error).message}`);
+  }
+}
+
 /** A preset or a config: a YAML map of options under their names, and `sizes`. Throws UserError where it is none. */
 export function readLayer(path: string): Layer {
   let content: unknown;
   try {
-    content = parseYaml(readFileSync(path, 'utf8'));
+    content = parseYaml(readText(path));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== undefined && (error as NodeJS.ErrnoException).syscall) throw error;
+    if (error instanceof UserError || (error as NodeJS.ErrnoException).syscall) throw error;
     throw new UserError(`${path}: not YAML: ${(error as Error).message.split('\n')[0]}`);
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {

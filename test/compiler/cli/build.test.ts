@@ -157,6 +157,8 @@ describe('whole or not at all', () => {
         err: expect.stringContaining('is a file, and a folder is needed there'),
       });
       expect(inside.err).not.toContain('.tmp');
+      const nowhere = await mlbtcc(['build', shared('dense'), '-s', 'B=2', '-o', '']);
+      expect(nowhere).toMatchObject({ code: 2, err: expect.stringContaining('names no folder') });
     });
   });
 });

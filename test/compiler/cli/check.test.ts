@@ -42,7 +42,7 @@ describe('for people', () => {
 bad.mlbtc:6:15: error E0401: \`k\` is not known here
   6 |   y[i] = W[i, k] * x[j]
     |               ^
-  help: declare it: \`size k\`
+  help: declare it: \`axis k: N\`
 
 bad.mlbtc:7:10: error E0401: \`z\` is not known here
   7 |   output z

@@ -216,7 +216,7 @@ describe('definitions', () => {
     expect(diagnose(`${head} y[rpw] = rox[row] output y`)[0]).toContain('| did you mean `row`?');
     expect(diagnose(`${head} y = sum[k](rox[k]) output y`)[0]).toContain('| declare it: `axis k: N`');
     expect(diagnose(`${head} param p[k] ~ ones y = sum[row](rox[row]) output y`)[0]).toContain('`axis k: N`');
-    expect(diagnose(`${head} y[row] = rox[row] where row < limit output y`)[0]).toContain('`axis limit: N`');
+    expect(diagnose(`${head} y[row] = rox[row] where row < limit output y`)[0]).toContain('`size limit`');
     expect(diagnose(`${head} size m = n * 2 axis q: m y[q] = rox[0] output y`)[0]).toContain('| declare it: `size n`');
   });
 

@@ -167,3 +167,9 @@ test('every preset resolves to options that can be trained', async () => {
   expect(presetNames()).toContain('tiny');
   for (const name of presetNames()) expect(() => checkTraining(optionsOf(`--preset=${name}`))).not.toThrow();
 });
+
+test('a config that is a folder, or has no end', () => {
+  expect(() => resolveIcl(['--config=test'])).toThrow(expect.objectContaining({ code: 'EISDIR', path: 'test' }));
+  if (process.platform !== 'linux') return;
+  expect(() => resolveIcl(['--config=/dev/zero'])).toThrow('/dev/zero: is larger than 16 MiB');
+});
