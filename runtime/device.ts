@@ -323,6 +323,7 @@ function targetOf(device: GPUDevice, info: GPUAdapterInfo, deviceClass: 'cpu' | 
     subgroupSize: device.features.has('subgroups')
       ? { min: info.subgroupMinSize ?? 0, max: info.subgroupMaxSize ?? 0 }
       : undefined,
+    unrollsLoops: /llvmpipe/i.test(name),
   };
 }
 

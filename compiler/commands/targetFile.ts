@@ -15,6 +15,7 @@ const targetSchema = z.object({
   limits: z.object(fields).default({}),
   features: z.array(z.string()).default([]),
   subgroupSize: z.object({ min: limit, max: limit }).optional(),
+  unrollsLoops: z.boolean().optional(),
 });
 
 export function readTarget(wanted: string | undefined): Target {
@@ -28,11 +29,12 @@ export function readTarget(wanted: string | undefined): Target {
     const problems = parsed.error.issues.map(({ path, message }) => `  ${path.join('.') || 'the whole'}: ${message}`);
     throw new UserError(`${wanted}: this does not describe a target\n${problems.join('\n')}`);
   }
-  const { limits, subgroupSize, ...rest } = parsed.data;
+  const { limits, subgroupSize, unrollsLoops, ...rest } = parsed.data;
   return {
     ...rest,
     limits: { ...portableTarget.limits, ...(limits as Partial<Target['limits']>) },
     ...(subgroupSize === undefined ? {} : { subgroupSize }),
+    ...(unrollsLoops === undefined ? {} : { unrollsLoops }),
   };
 }
 

@@ -34,7 +34,8 @@ const few = ['tiled 16×16', 'direct 8×8', 'lanes 4×4', ...('subgroup 8×16' i
 
 function forced(name: string): Partial<ScheduleOptions> {
   const tuning = tunings[name]!;
-  const target = { ...opened.target, class: tuning.form === 'tiled' ? ('gpu' as const) : ('cpu' as const) };
+  const deviceClass = tuning.form === 'tiled' ? ('gpu' as const) : ('cpu' as const);
+  const target = { ...opened.target, class: deviceClass, unrollsLoops: name === 'direct 8×8' };
   return { target, contractAll: true, override: { contraction: tuning } };
 }
 

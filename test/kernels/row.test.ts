@@ -23,7 +23,7 @@ const tunings: Readonly<Record<string, RowTuning>> = {
 
 function forced(tuning: RowTuning): Partial<ScheduleOptions> {
   // The cpu class, so that long sums are not cut into pieces.
-  return { target: { ...opened.target, class: 'cpu' }, override: { row: tuning } };
+  return { target: { ...opened.target, class: 'cpu', unrollsLoops: tuning.lanes === 1 }, override: { row: tuning } };
 }
 
 async function hold(p: Program, tuning: RowTuning, families: readonly string[] = ['row']): Promise<void> {

@@ -73,13 +73,12 @@ describe('kernels in full', () => {
 
       @compute @workgroup_size(64)
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        let zero = min(i32(group.z), 0); // hides the bounds of loops
         let element = i32(group.x * 64u + lane);
         if (element >= 24) { return; }
         let i = element / 4;
         let t = element % 4;
         var total_value = 0.0;
-        for (var s = 0; s < min(3 + zero, t + 1); s++) {
+        for (var s = 0; s < min(3, t + 1); s++) {
           total_value += attn_out[s * 6 + i] * x[t * 6 + i];
         }
         total[element] = total_value;
@@ -140,7 +139,6 @@ describe('kernels in full', () => {
 
       @compute @workgroup_size(32)
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        let zero = min(i32(group.z), 0); // hides the bounds of loops
         let invocation = i32(group.x * 32u + lane);
         let live = invocation < 24;
         let row = min(invocation, 23);
@@ -148,7 +146,7 @@ describe('kernels in full', () => {
         let t = row % 8;
         var peak = -3.4028234663852886e+38;
         var total = 0.0;
-        for (var u = 0; u < min(8 + zero, t + 1); u++) {
+        for (var u = 0; u < min(8, t + 1); u++) {
           let value = S[h * 64 + t * 8 + u];
           if (value > peak) {
             total = select(total * exp(peak - value), 0.0, total == 0.0) + 1.0;
@@ -159,7 +157,7 @@ describe('kernels in full', () => {
         }
         let row_peak = peak;
         let S_lse = select(0.0, row_peak + log_f32(total), total > 0.0);
-        for (var u_2 = 0; u_2 < 8 + zero; u_2++) {
+        for (var u_2 = 0; u_2 < 8; u_2++) {
           var A_value = 0.0;
           if (t >= u_2) {
             A_value = exp(S[h * 64 + t * 8 + u_2] - S_lse);
@@ -225,12 +223,11 @@ describe('kernels in full', () => {
 
       @compute @workgroup_size(4)
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        let zero = min(i32(group.z), 0); // hides the bounds of loops
         let batch = 0;
         let tile_m = i32(group.x) * 4;
         let tile_n = 0;
         let k_from = 0;
-        let k_to = 6 + zero;
+        let k_to = 6;
         let lane_m = tile_m + i32(lane);
         let lane_n = tile_n + i32(lane);
         var sum_0_0 = vec4<f32>();
@@ -250,8 +247,8 @@ describe('kernels in full', () => {
           sum_3_0 += a_0_3 * b_0;
         }
         var sums = array<vec4<f32>, 4>(sum_0_0, sum_1_0, sum_2_0, sum_3_0);
-        for (var i = 0; i < 4 + zero; i++) {
-          for (var j = 0; j < 4 + zero; j++) {
+        for (var i = 0; i < 4; i++) {
+          for (var j = 0; j < 4; j++) {
             let m = tile_m + i;
             let n = lane_n + j * 4;
             if (m < 9) { finish(batch, m, n, sums[i][j % 4]); }
@@ -260,6 +257,20 @@ describe('kernels in full', () => {
       }
       "
     `);
+  });
+
+  test('where the driver unrolls loops, their bounds are hidden', () => {
+    const p = program(
+      [
+        input('x', [64, 12]),
+        computed('y', [64], [over({ t: 64, i: 12 }, ({ t, i }) => ({ store: [t], value: at('x', t, i) }))]),
+      ],
+      ['y'],
+    );
+    const [kernel] = kernelsOf(p, { target: { ...portableTarget, class: 'cpu', unrollsLoops: true } });
+    expect(kernel).toContain('let zero = min(i32(group.z), 0);');
+    expect(kernel).toContain('i < 12 + zero;');
+    expect(kernelsOf(p)[0]).toContain('i < 12;');
   });
 
   test('row: what a loop need not repeat stands before it', () => {
@@ -302,20 +313,19 @@ describe('kernels in full', () => {
 
       @compute @workgroup_size(32)
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        let zero = min(i32(group.z), 0); // hides the bounds of loops
         let invocation = i32(group.x * 32u + lane);
         let live = invocation < 8;
         let row = min(invocation, 7);
         let of_row = sqrt(v[row]);
         var sum = 0.0;
-        for (var i = 0; i < 32 + zero; i++) {
+        for (var i = 0; i < 32; i++) {
           sum += x[row * 32 + i] / of_row;
         }
         let y_value = sum;
         if (live) {
           y[row] = y_value;
         }
-        for (var i_2 = 0; i_2 < 32 + zero; i_2++) {
+        for (var i_2 = 0; i_2 < 32; i_2++) {
           if (live) {
             z[row * 32 + i_2] = x[row * 32 + i_2] / of_row + y_value;
           }
@@ -388,12 +398,11 @@ describe('kernels in full', () => {
 
       @compute @workgroup_size(4)
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        let zero = min(i32(group.z), 0); // hides the bounds of loops
         let batch = 0;
         let tile_m = i32(group.x) / 3 * 8;
         let tile_n = i32(group.x) % 3 * 8;
         let k_from = 0;
-        let k_to = 6 + zero;
+        let k_to = 6;
         let first_m = tile_m + i32(lane) / 2 * 4;
         let first_n = tile_n + i32(lane) % 2 * 4;
         if (first_m >= 20 || first_n >= 17) { return; }
@@ -413,8 +422,8 @@ describe('kernels in full', () => {
           sum_3_0 += a_3 * b_0;
         }
         var sums = array<vec4<f32>, 4>(sum_0_0, sum_1_0, sum_2_0, sum_3_0);
-        for (var i = 0; i < 4 + zero; i++) {
-          for (var j = 0; j < 4 + zero; j++) {
+        for (var i = 0; i < 4; i++) {
+          for (var j = 0; j < 4; j++) {
             let m = first_m + i;
             let n = first_n + j;
             if (m < 20 && n < 17) { finish(batch, m, n, sums[i][j % 4]); }
@@ -489,12 +498,11 @@ describe('kernels in full', () => {
 
       @compute @workgroup_size(16)
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        let zero = min(i32(group.z), 0); // hides the bounds of loops
         let batch = i32(group.z);
         let tile_m = 0;
         let tile_n = 0;
         let k_from = 0;
-        var k_to = 12 + zero;
+        var k_to = 12;
         if (min(tile_m + 15, 15) - tile_n < 0) { k_to = k_from; } // the whole tile is outside the domain
         let lane_m = i32(lane) / 4;
         let lane_n = i32(lane) % 4;
@@ -527,8 +535,8 @@ describe('kernels in full', () => {
           workgroupBarrier();
         }
         var sums = array<vec4<f32>, 4>(sum_0_0, sum_1_0, sum_2_0, sum_3_0);
-        for (var i = 0; i < 4 + zero; i++) {
-          for (var j = 0; j < 4 + zero; j++) {
+        for (var i = 0; i < 4; i++) {
+          for (var j = 0; j < 4; j++) {
             let m = tile_m + (i / 4 * 4 + lane_m) * 4 + i % 4;
             let n = tile_n + (j / 4 * 4 + lane_n) * 4 + j % 4;
             finish(batch, m, n, sums[i][j % 4]);
