@@ -7,17 +7,22 @@
 import { decide, equalAffine } from '../compiler/ir/affine.ts';
 import { axesOf } from '../compiler/ir/expression.ts';
 import type { Affine, Constraint, Equation, Expression } from '../compiler/ir/program.ts';
-import { type ContractionShape, contractionSizes } from './contraction-shape.ts';
+import { affineText, constraintText, elementText } from './address.ts';
+import { inside } from './contraction-block.ts';
+import type { ContractionShape, ContractionSizes } from './contraction-shape.ts';
 import type { ContractionTuning } from './contraction-tuning.ts';
+import type { Emitter } from './emitter.ts';
 import type { ContractionKernel } from './kernel.ts';
-import { flatIndex, flattenLoads } from './linear.ts';
-import { type Emitter, type Scope, strides } from './scalar.ts';
-import { plus, wgsl } from './wgsl.ts';
+import { coordinate, flatIndex, flattenLoads } from './linear.ts';
+import { expressionText, multiplied } from './scalar.ts';
+import type { Scope } from './scope.ts';
+import { wgsl } from './wgsl.ts';
 
 /** What the parts of one contraction's code share. */
 export interface ContractionParts {
   readonly kernel: ContractionKernel;
   readonly s: ContractionShape;
+  readonly sizes: ContractionSizes;
   readonly emitter: Emitter;
   readonly tuning: ContractionTuning;
   /** Parameters of the functions. */
@@ -26,21 +31,19 @@ export interface ContractionParts {
 
 /** `left_operand`, `right_operand`, what reads four of them, and `finish`. */
 export function contractionFunctions(w: ContractionParts): string[] {
-  const { s, names, tuning } = w;
-  const { m, n } = contractionSizes(s);
+  const { s, names, tuning, sizes } = w;
   return [
     operandFunction(w, 'left', s.left, s.onLeft, s.m, names.m),
-    ...(tuning.form === 'tiled' ? [quadFunction('left', m, tuning.tileM)] : []),
+    ...(tuning.form === 'tiled' ? [quadFunction('left', sizes.m, tuning.tileM)] : []),
     operandFunction(w, 'right', s.right, s.onRight, s.n, names.n),
-    quadFunction('right', n, tuning.tileN, tuning.form === 'subgroup' ? tuning.tileN / tuning.columns : 1),
+    quadFunction('right', sizes.n, tuning.tileN, tuning.form === 'subgroup' ? tuning.tileN / tuning.columns : 1),
     finishFunction(w),
   ];
 }
 
 /** `fn left_quad(batch, p, k)`: four elements along m, `step` apart, kept inside the operand. */
 function quadFunction(name: string, size: number, tile: number, step = 1): string {
-  const at = (c: number): string => (size % tile === 0 ? plus('p', c) : `min(${plus('p', c)}, ${size - 1})`);
-  const values = [0, 1, 2, 3].map((c) => `${name}_operand(batch, ${at(c * step)}, k)`);
+  const values = [0, 1, 2, 3].map((c) => `${name}_operand(batch, ${inside('p', c * step, size, tile)}, k)`);
   return wgsl`
     fn ${name}_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
       return vec4<f32>(
@@ -58,15 +61,13 @@ function decode(
   names: Map<number, string>,
 ): void {
   const extents = axes.map((axis) => w.s.equation.axes[axis]!.extent);
-  const stride = strides(extents);
   axes.forEach((axis, d) => {
     if (axes.length === 1) {
       names.set(axis, whole);
       return;
     }
     const name = w.emitter.fresh(w.s.equation.axes[axis]!.name);
-    const quotient = stride[d] === 1 ? whole : `${whole} / ${stride[d]}`;
-    lines.push(`let ${name} = ${d === 0 ? quotient : `${quotient} % ${extents[d]}`};`);
+    lines.push(`let ${name} = ${coordinate(whole, extents, d)};`);
     names.set(axis, name);
   });
 }
@@ -74,6 +75,7 @@ function decode(
 function scopeOf(w: ContractionParts, names: ReadonlyMap<number, string>, unguarded = false): Scope {
   const { axes } = w.s.equation;
   return {
+    emitter: w.emitter,
     axis: (axis) => (axes[axis]!.extent === 1 ? '0' : (names.get(axis) ?? outOfScope(axes[axis]!.name))),
     axes,
     unguarded,
@@ -97,11 +99,11 @@ function operandFunction(
   const used = lines.filter((line) => isUsed(line, operand, constraints, names));
   const { onLeft, onRight, onOutput } = w.s;
   const scope = scopeOf(w, names, onLeft.length + onRight.length + onOutput.length > constraints.length);
-  const value = w.emitter.expression(operand, scope);
+  const value = expressionText(operand, scope);
   const body =
     constraints.length === 0
       ? `return ${value};`
-      : `if (${constraints.map((c) => w.emitter.constraint(c, scope)).join(' && ')}) { return ${value}; }\nreturn 0.0;`;
+      : `if (${constraints.map((c) => constraintText(c, scope)).join(' && ')}) { return ${value}; }\nreturn 0.0;`;
   return wgsl`
     fn ${name}_operand(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> f32 {
       ${used.join('\n')}
@@ -130,17 +132,17 @@ function finishFunction(w: ContractionParts): string {
   decode(w, s.n, w.names.n, lines, names);
   const scope = scopeOf(w, names);
   const [sum, element] = [emitter.fresh('sum'), emitter.fresh('element')];
-  lines.push(`let ${element} = ${emitter.affine(s.equation.store[0] as Affine, scope)};`);
+  lines.push(`let ${element} = ${affineText(s.equation.store[0] as Affine, scope)};`);
   const value = emitter.value(kernel.tensor, kernel.stored);
   const isPlain = s.scale.kind === 'constant' && s.scale.value === 1;
-  const scaled = isPlain ? sum : emitter.multiplied(sum, s.scale, scope);
-  const mask = s.onOutput.map((c) => emitter.constraint(c, scope)).join(' && ');
+  const scaled = isPlain ? sum : multiplied(sum, s.scale, scope);
+  const mask = s.onOutput.map((c) => constraintText(c, scope)).join(' && ');
   const isFinal = kernel.addends.length === 0 && !kernel.accumulate;
   if (mask === '') lines.push(`${isFinal ? 'let' : 'var'} ${value} = ${scaled};`);
   else lines.push(`var ${value} = 0.0;`, `if (${mask}) { ${value} = ${scaled}; }`);
   const place = { element, coordinates: new Map<number, string>(), lines };
   for (const addend of kernel.addends) pointwise(w, addend, place, new Map(), (text) => `${value} += ${text};`);
-  if (kernel.accumulate) lines.push(`${value} += ${emitter.element(kernel.tensor, element)};`);
+  if (kernel.accumulate) lines.push(`${value} += ${elementText(kernel.tensor, element, emitter)};`);
   if (kernel.stored) lines.push(`${emitter.writes(kernel.tensor)}[${element}] = ${value};`);
   const held = new Map([[kernel.tensor, value]]);
   for (const statement of kernel.epilogue) {
@@ -180,30 +182,28 @@ function pointwise(
   const { emitter } = w;
   const { shape } = emitter.layout(w.kernel.tensor);
   const identity = flatIndex(shape, equation.store)!;
-  const stride = strides(shape);
   const axis = (wanted: number): string => {
     const d = equation.store.findIndex((index) => (index as Affine).terms[0]?.axis === wanted);
     if (d < 0 || shape[d] === 1) return '0';
     const known = place.coordinates.get(d);
     if (known !== undefined) return known;
     const name = emitter.fresh(equation.axes[wanted]!.name);
-    const quotient = stride[d] === 1 ? place.element : `${place.element} / ${stride[d]}`;
-    const isOutermost = shape.slice(0, d).every((extent) => extent === 1);
-    place.lines.push(`let ${name} = ${isOutermost ? quotient : `${quotient} % ${shape[d]}`};`);
+    place.lines.push(`let ${name} = ${coordinate(place.element, shape, d)};`);
     place.coordinates.set(d, name);
     return name;
   };
   const scope: Scope = {
+    emitter,
     axis,
     axes: equation.axes,
     held: (l) => {
       const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
       const isSame = flat !== undefined && equalAffine(flat, identity);
-      return held.get(l.tensor) ?? (isSame ? emitter.element(l.tensor, place.element) : undefined);
+      return held.get(l.tensor) ?? (isSame ? elementText(l.tensor, place.element, emitter) : undefined);
     },
   };
-  const guards = guardsOf(equation).map((c) => emitter.constraint(c, scope));
-  const text = assign(emitter.expression(flattenLoads(equation, (t) => emitter.layout(t)).value, scope));
+  const guards = guardsOf(equation).map((c) => constraintText(c, scope));
+  const text = assign(expressionText(flattenLoads(equation, (t) => emitter.layout(t)).value, scope));
   place.lines.push(guards.length === 0 ? text : `if (${guards.join(' && ')}) { ${text} }`);
 }
 

@@ -6,10 +6,10 @@ import { elementCount } from '../compiler/ir/program.ts';
 import { emitContraction } from './contraction.ts';
 import { contractionShape } from './contraction-shape.ts';
 import { type ContractionTuning, defaultContractionTuning } from './contraction-tuning.ts';
-import type { Kernel, KernelCode, Layouts } from './kernel.ts';
+import { Emitter } from './emitter.ts';
+import type { FamilyCode, Kernel, KernelCode, Layouts } from './kernel.ts';
 import { emitLoop } from './loop.ts';
 import { emitRow, type RowTuning } from './row.ts';
-import { Emitter } from './scalar.ts';
 import type { Target } from './target.ts';
 
 /** Forces a family's tuning; tests force each form on small ragged shapes. */
@@ -54,13 +54,11 @@ function write(kernel: Kernel, options: EmitOptions, canonical: boolean): Kernel
   };
 }
 
-type FamilyPart = Omit<KernelCode, 'wgsl' | 'bindings'> & { body: string; enables: readonly string[] };
-
-function writeFamily(kernel: Kernel, emitter: Emitter, options: EmitOptions): FamilyPart {
+function writeFamily(kernel: Kernel, emitter: Emitter, options: EmitOptions): FamilyCode {
   const { target, layouts, override } = options;
   switch (kernel.family) {
     case 'loop':
-      return { ...emitLoop(kernel, emitter, target), enables: [] };
+      return emitLoop(kernel, emitter, target);
     case 'row':
       return emitRow(kernel, emitter, target, override?.row);
     case 'contraction': {

@@ -6,7 +6,8 @@
  */
 import { axesOf, children } from '../compiler/ir/expression.ts';
 import type { Expression } from '../compiler/ir/program.ts';
-import type { Emitter, Scope } from './scalar.ts';
+import { expressionText } from './scalar.ts';
+import type { Scope } from './scope.ts';
 
 /** Variables that hold invariants, by their WGSL text, so that a later loop of the kernel finds them again. */
 export type Invariants = Map<string, string>;
@@ -16,7 +17,6 @@ export function hoistInvariants(
   expression: Expression,
   loopAxes: readonly number[],
   scope: Scope,
-  emitter: Emitter,
   invariants: Invariants,
 ): { readonly lines: readonly string[]; readonly scope: Scope } {
   const known = new Map<Expression, string>();
@@ -33,8 +33,8 @@ export function hoistInvariants(
       return;
     }
     if (!costs(e, scope)) return;
-    const text = emitter.expression(e, outside);
-    const name = invariants.get(text) ?? emitter.fresh(e.kind === 'load' ? `${e.tensor}_of_row` : 'of_row');
+    const text = expressionText(e, outside);
+    const name = invariants.get(text) ?? scope.emitter.fresh(e.kind === 'load' ? `${e.tensor}_of_row` : 'of_row');
     if (!invariants.has(text)) lines.push(`let ${name} = ${text};`);
     invariants.set(text, name);
     known.set(e, name);

@@ -77,7 +77,7 @@ export interface KernelBinding {
   readonly dtype: Dtype;
 }
 
-/** What a family makes of a kernel. */
+/** A kernel's whole code. */
 export interface KernelCode {
   readonly wgsl: string;
   readonly bindings: readonly KernelBinding[];
@@ -85,4 +85,11 @@ export interface KernelCode {
   readonly tuning: Readonly<Record<string, number | string>>;
   /** Points of the contraction loops that the code runs, padding of tiles not counted; 0 where nothing is contracted. */
   readonly multiplyAdds: number;
+}
+
+/** What a family writes of it; declarations and library functions come before. */
+export interface FamilyCode extends Omit<KernelCode, 'wgsl' | 'bindings'> {
+  readonly body: string;
+  /** WGSL extensions that the body needs. */
+  readonly enables: readonly string[];
 }

@@ -17,7 +17,21 @@ import {
 } from '../compiler/ir/expression.ts';
 import type { Affine, Axis, Equation, Index } from '../compiler/ir/program.ts';
 import type { Layouts } from './kernel.ts';
-import { strides } from './scalar.ts';
+
+/** Row-major strides of a shape, in elements. */
+export function strides(shape: readonly number[]): number[] {
+  const result = new Array<number>(shape.length).fill(1);
+  for (let d = shape.length - 2; d >= 0; d--) result[d] = result[d + 1]! * shape[d + 1]!;
+  return result;
+}
+
+/** The other way: WGSL of coordinate `d` of the element whose flat offset in a tensor of `shape` is `flat`. */
+export function coordinate(flat: string, shape: readonly number[], d: number): string {
+  const stride = strides(shape)[d]!;
+  const quotient = stride === 1 ? flat : `${flat} / ${stride}`;
+  const isOutermost = shape.slice(0, d).every((extent) => extent === 1);
+  return isOutermost ? quotient : `${quotient} % ${shape[d]}`;
+}
 
 /** The flat offset of an element, when no index is a gather. */
 export function flatIndex(shape: readonly number[], indices: readonly Index[]): Affine | undefined {

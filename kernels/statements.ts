@@ -1,7 +1,8 @@
-/** Questions about a kernel whatever its family: what it makes, what it reads. */
-import { readTensors } from '../compiler/ir/equation.ts';
+/** Questions about a kernel whatever its family: what it makes, what it reads, how much it multiplies. */
+import { readTensors, reducedAxes } from '../compiler/ir/equation.ts';
 import { gatheredTensors, loads } from '../compiler/ir/expression.ts';
 import type { Equation } from '../compiler/ir/program.ts';
+import { elementCount } from '../compiler/ir/program.ts';
 import type { Kernel } from './kernel.ts';
 
 export interface KernelPart {
@@ -37,6 +38,14 @@ export function kernelReads(kernel: Kernel): ReadonlySet<string> {
 export function readAsIndex(equation: Equation): readonly string[] {
   const indices = [...equation.store, ...loads(equation.value).flatMap((l) => l.indices)];
   return indices.flatMap(gatheredTensors);
+}
+
+/** Points of an equation that sums products of two or more loads: its multiply-adds. */
+export function multiplyAddsOf(equation: Equation): number {
+  const factors = equation.value.kind === 'product' ? equation.value.factors.filter((f) => f.kind !== 'constant') : [];
+  if (factors.length < 2 || equation.reducer !== 'sum') return 0;
+  const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis]!.extent > 1);
+  return reduced.length === 0 ? 0 : elementCount(equation.axes.map((axis) => axis.extent));
 }
 
 /** Returns the kernel with `stored` decided anew for each tensor. */

@@ -1,4 +1,4 @@
-/** Small tools for writing WGSL as text: indentation, identifiers from a user's names, number literals. */
+/** Small tools for writing WGSL as text: indentation, parentheses, identifiers from a user's names, number literals. */
 
 /**
  * Template for WGSL: takes the common indentation off, and indents a value of several lines as its placeholder is.
@@ -24,6 +24,29 @@ export function wgsl(strings: TemplateStringsArray, ...values: readonly (string 
 
 export function indent(text: string, spaces = 2): string {
   return text === '' ? '' : text.replaceAll(/^(?=.)/gm, ' '.repeat(spaces));
+}
+
+/** `text` under a condition, which is all of `guards`; bare where there is none. */
+export function guarded(guards: readonly string[], text: string): string {
+  return guards.length === 0 ? text : `if (${guards.join(' && ')}) {\n${indent(text)}\n}`;
+}
+
+type Precedence = 'sum' | 'product' | 'unary' | 'atom';
+const strength: Readonly<Record<Precedence, number>> = { sum: 1, product: 2, unary: 3, atom: 4 };
+
+/** Text of an expression, and how strongly its outermost operator binds. */
+export interface Piece {
+  readonly text: string;
+  readonly precedence: Precedence;
+}
+
+export function atom(text: string): Piece {
+  return { text, precedence: 'atom' };
+}
+
+/** The text, in parentheses where it binds less strongly than `least`. */
+export function paren(piece: Piece, least: Precedence): string {
+  return strength[piece.precedence] >= strength[least] ? piece.text : `(${piece.text})`;
 }
 
 const reserved = new Set(

@@ -22,8 +22,7 @@ import type {
   RowStatement,
   Statement,
 } from '../../kernels/kernel.ts';
-import { flatIndex } from '../../kernels/linear.ts';
-import { strides } from '../../kernels/scalar.ts';
+import { flatIndex, strides } from '../../kernels/linear.ts';
 import { kernelParts, readAsIndex } from '../../kernels/statements.ts';
 import type { Target } from '../../kernels/target.ts';
 import { add, affine, asAxis, coefficientOf, equalAffine, scale } from '../ir/affine.ts';

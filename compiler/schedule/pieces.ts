@@ -7,7 +7,7 @@
  */
 import { contractionShape, contractionSizes } from '../../kernels/contraction-shape.ts';
 import { isInterleaved, laneThreads, worthTiling } from '../../kernels/contraction-tuning.ts';
-import { strides } from '../../kernels/scalar.ts';
+import { strides } from '../../kernels/linear.ts';
 import { add, affine, axisIndex, coefficientOf, range, scale, substitute } from '../ir/affine.ts';
 import { reducedAxes, storeAxes } from '../ir/equation.ts';
 import { load, loads, rewriteConstraint, rewriteExpression, rewriteIndex } from '../ir/expression.ts';

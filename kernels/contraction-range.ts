@@ -1,0 +1,101 @@
+/**
+ * Which stretch of k a tile needs. A domain such as `u <= t` between k and m (or n) cuts the loop short for a whole
+ * tile; one between m and n, such as a causal mask of scores, leaves tiles with nothing to do, whose loop is empty.
+ *
+ * The trap: only the last k axis is cut short. Where there are others too (`ContractionShape.limited`), the loop runs
+ * over that axis alone, a segment of k, once for each value of the others.
+ */
+import { coefficientOf } from '../compiler/ir/affine.ts';
+import type { Affine, Constraint } from '../compiler/ir/program.ts';
+import type { ContractionParts } from './contraction-functions.ts';
+import { plus, wgsl } from './wgsl.ts';
+
+/** Length of the stretch of k over which the loop runs at once. */
+function segmentOf({ s, sizes }: ContractionParts): number {
+  return s.limited ? s.equation.axes[s.k.at(-1)!]!.extent : sizes.k;
+}
+
+/** m or n: where a tile lies in it. */
+interface Side {
+  /** The class's axis, where it is one. */
+  readonly axis: number | undefined;
+  readonly start: string;
+  readonly tile: number;
+  readonly size: number;
+  /** Constraints between k and this side. */
+  readonly constraints: readonly Constraint[];
+}
+
+const onlyAxis = (axes: readonly number[]): number | undefined => (axes.length === 1 ? axes[0] : undefined);
+
+/** The largest that a side's term of an affine map gets within the tile; undefined where it has none. */
+function reach(a: Affine, { axis, start, tile, size }: Side): string | undefined {
+  const coefficient = coefficientOf(a, axis!);
+  if (coefficient === 0) return undefined;
+  const position = coefficient > 0 ? `min(${start} + ${tile - 1}, ${size - 1})` : start;
+  const factor = Math.abs(coefficient);
+  return `${coefficient < 0 ? '-' : ''}${factor === 1 ? '' : `${factor} * `}${position}`;
+}
+
+/** Lines that define `k_from` and `k_to` for the tile, or `k_first` and `k_end` within a segment. */
+export function tileRange(w: ContractionParts): string {
+  const { s, sizes, tuning, emitter } = w;
+  const segment = segmentOf(w);
+  const m: Side = {
+    axis: onlyAxis(s.m),
+    start: 'tile_m',
+    tile: tuning.tileM,
+    size: sizes.m,
+    constraints: s.onLeft,
+  };
+  const n: Side = {
+    axis: onlyAxis(s.n),
+    start: 'tile_n',
+    tile: tuning.tileN,
+    size: sizes.n,
+    constraints: s.onRight,
+  };
+  let from = '0';
+  let to = emitter.bound(segment);
+  const k = s.limited ? s.k.at(-1) : onlyAxis(s.k);
+  for (const side of [m, n]) {
+    for (const { kind, affine } of side.constraints) {
+      if (kind !== 'nonnegative' || k === undefined || !isOver(affine, k, side.axis)) continue;
+      const far = reach(affine, side);
+      const coefficient = coefficientOf(affine, k);
+      if (far === undefined || Math.abs(coefficient) !== 1) continue;
+      const bound = plus(far, affine.constant);
+      if (coefficient === -1) to = `min(${to}, ${bound} + 1)`;
+      else from = `max(${from}, -(${bound}))`;
+    }
+  }
+  const [first, end] = segment === sizes.k ? ['k_from', 'k_to'] : ['k_first', 'k_end'];
+  const outside = s.onOutput.flatMap(({ kind, affine }) => {
+    if (kind !== 'nonnegative' || !isOver(affine, m.axis, n.axis)) return [];
+    const terms = [reach(affine, m), reach(affine, n)].filter((term) => term !== undefined);
+    if (terms.length === 0) return [];
+    const most = plus(terms.join(' + ').replace('+ -', '- '), affine.constant);
+    return [`if (${most} < 0) { ${end} = ${first}; } // the whole tile is outside the domain`];
+  });
+  const kind = outside.length === 0 ? 'let' : 'var';
+  return [`let ${first} = ${from};`, `${kind} ${end} = ${to};`, ...outside].join('\n');
+}
+
+/** Whether an affine map has terms of these two axes only, both of them known. */
+function isOver(a: Affine, one: number | undefined, other: number | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  return a.terms.every((t) => t.axis === one || t.axis === other);
+}
+
+/** Puts the loop over the other k axes around the loop over a segment, from `k_from` to `k_to`. */
+export function overSegments(w: ContractionParts, loop: string): string {
+  const segment = segmentOf(w);
+  if (segment === w.sizes.k) return loop;
+  return wgsl`
+    for (var k_base = 0; k_base < ${w.sizes.k}; k_base += ${segment}) {
+      let k_from = k_base + k_first;
+      let k_to = k_base + k_end;
+      ${loop}
+    }
+  `;
+}

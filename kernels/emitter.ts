@@ -1,0 +1,133 @@
+/**
+ * What the code of one kernel collects while it is written: identifiers, the buffers that it binds, the library
+ * functions that it calls. Every family writes through one `Emitter`; `emit.ts` then puts the declarations before what
+ * the family wrote.
+ *
+ * The trap: names and bindings are numbered in the order in which they are asked for, so the order of calls is part of
+ * the text.
+ */
+import type { Dtype } from '../compiler/ir/program.ts';
+import type { KernelBinding, Layouts, TensorLayout } from './kernel.ts';
+import { libraryCode, libraryNames } from './library.ts';
+import type { Target } from './target.ts';
+import { identifier, Names } from './wgsl.ts';
+
+/** What the families' own code calls its functions and variables: a user's tensor of that name is called otherwise. */
+const ownNames = [
+  ...['main', 'group', 'lane', 'invocation', 'zero', 'partial', 'row_sum', 'row_max', 'row_min'],
+  ...['left_operand', 'left_quad', 'right_operand', 'right_quad', 'finish', 'slab_a', 'slab_b'],
+  ...libraryNames,
+];
+
+/** WGSL of a buffer's elements; two f16 share a word. */
+const elementTypes: Readonly<Record<Dtype, string>> = { f32: 'f32', i32: 'i32', f16: 'u32' };
+
+/** One buffer of the kernel, whatever tensors live in it. */
+interface Slot {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly tensors: string[];
+  written: boolean;
+}
+
+export class Emitter {
+  private readonly names = new Names();
+  private readonly slots = new Map<string, Slot>();
+  private readonly library = new Set<string>();
+  private hasHiddenBound = false;
+
+  constructor(
+    private readonly layouts: Layouts,
+    /** Canonical names make equal kernels equal text: the key under which pipelines are shared. */
+    private readonly canonical: boolean,
+    private readonly target: Target,
+  ) {
+    for (const name of ownNames) this.names.fresh(name);
+  }
+
+  /** A new WGSL identifier. */
+  fresh(name: string): string {
+    return this.names.fresh(this.canonical ? 'v' : shortName(name));
+  }
+
+  /** A new identifier for a tensor's element: the tensor's own name, unless its buffer has it. */
+  value(tensor: string, stored: boolean): string {
+    return this.fresh(stored || this.slots.has(this.layouts(tensor).slot) ? `${tensor}_value` : tensor);
+  }
+
+  layout(tensor: string): TensorLayout {
+    return this.layouts(tensor);
+  }
+
+  /**
+   * A loop's constant bound. Where the driver unrolls loops, `zero` is added, which it does not know to be 0. Only
+   * there: on SwiftShader it makes kernels a fifth slower.
+   */
+  bound(extent: number): string {
+    if (!this.target.unrollsLoops) return String(extent);
+    this.hasHiddenBound = true;
+    return `${extent} + zero`;
+  }
+
+  /** The line that `bound` needs at the head of `main`, where it was used. */
+  head(): string {
+    return this.hasHiddenBound ? 'let zero = min(i32(group.z), 0); // hides the bounds of loops' : '';
+  }
+
+  use(libraryFunction: string): void {
+    this.library.add(libraryFunction);
+  }
+
+  private slot(tensor: string): Slot {
+    const layout = this.layouts(tensor);
+    let slot = this.slots.get(layout.slot);
+    if (!slot) {
+      slot = { name: this.fresh(tensor), dtype: layout.dtype, tensors: [], written: false };
+      this.slots.set(layout.slot, slot);
+    }
+    if (!slot.tensors.includes(tensor)) slot.tensors.push(tensor);
+    return slot;
+  }
+
+  /** WGSL name of the buffer that a tensor is read from. */
+  reads(tensor: string): string {
+    return this.slot(tensor).name;
+  }
+
+  /** Throws for f16: two elements share a word, which no family writes yet. */
+  writes(tensor: string): string {
+    if (this.layouts(tensor).dtype === 'f16') throw new Error(`${tensor} is f16, which kernels read but do not write`);
+    const slot = this.slot(tensor);
+    slot.written = true;
+    return slot.name;
+  }
+
+  bindings(): KernelBinding[] {
+    return [...this.slots].map(([slot, { tensors, written, dtype }]) => ({
+      slot,
+      tensors,
+      access: written ? 'read_write' : 'read',
+      dtype,
+    }));
+  }
+
+  /** `@group(0) @binding(i) var<storage, …>` lines; a slot in `readWrite` is bound for writing whatever the kernel does. */
+  declarations(readWrite: (slot: string) => boolean): string {
+    return [...this.slots]
+      .map(([key, { name, written, dtype }], i) => {
+        const access = written || readWrite(key) ? 'read_write' : 'read';
+        return `@group(0) @binding(${i}) var<storage, ${access}> ${name}: array<${elementTypes[dtype]}>;`;
+      })
+      .join('\n');
+  }
+
+  libraryText(): string {
+    return libraryCode(this.library);
+  }
+}
+
+/** The last two members of a name are enough in a kernel: `h.3.attn.q` is `attn_q`, whichever layer it is for. */
+function shortName(name: string): string {
+  const parts = name.split(/[.]/).filter((part) => !/^\d+$/.test(part));
+  return identifier(parts.slice(-2).join('_'));
+}
