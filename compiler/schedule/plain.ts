@@ -22,3 +22,7 @@ export function isPointwise(equation: Equation, shape: readonly number[]): boole
   if (equation.reducer === 'logsumexp' || !plainAxes(equation, shape)) return false;
   return reducedAxes(equation).every((axis) => equation.axes[axis]!.extent === 1);
 }
+
+export function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((extent, d) => extent === b[d]);
+}
