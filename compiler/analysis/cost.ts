@@ -93,7 +93,9 @@ function leftToRight(equation: Equation): number {
   let joined: AxisSet = operands[0];
   let total = 0;
   for (let next = 1; next < operands.length; next++) {
-    const loop = joined | operands[next];
+    // The last join is the equation's own loop: it also repeats what it makes along axes that the store alone has.
+    const isLast = next === operands.length - 1;
+    const loop = joined | operands[next] | (isLast ? axesOfStore(equation) : 0n);
     total += pointsOf(loop, equation.axes);
     const later = operands.slice(next + 1).reduce((all, axes) => all | axes, outside);
     joined = loop & later;

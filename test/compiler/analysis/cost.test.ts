@@ -48,6 +48,13 @@ describe('multiply-adds', () => {
     ]);
   });
 
+  test('a product repeated along an axis that the store alone has counts as often, in either order', () => {
+    const repeated = over({ i: 3, j: 4 }, ({ i, j }) => ({ store: [i, j], value: product([at('v', i), at('v', i)]) }));
+    const p = program([input('v', [3]), computed('y', [3, 4], [repeated])], ['y']);
+    expect(leftToRightMultiplyAdds(p)).toBe(3 * 4);
+    expect(multiplyAdds(optimise(p))).toBe(3 * 4);
+  });
+
   test('pointwise work and reductions of one operand are none', () => {
     const work = [
       computed(
