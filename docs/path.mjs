@@ -1,6 +1,6 @@
 // Draws docs/path.svg, the picture at the top of README: a structure, a part of the WGSL made from it, the curve of a run with it.
 //
-//   npx mlbtc train icl --preset tiny --structure docs/near.mlbtc --lr 1e-4 --steps 6000 --out_dir runs/near
+//   npx mlbtc train icl --preset tiny --structure docs/near.mlbtc --out_dir runs/near
 //   node docs/path.mjs runs/near
 
 import { readFileSync, writeFileSync } from 'node:fs';
