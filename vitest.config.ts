@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { swiftShaderObstacle } from './runtime/swiftshader.ts';
 
 const root = dirname(fileURLToPath(import.meta.url));
 const deviceModules = new Set(['runtime/device.ts', 'test/support/device.ts'].map((path) => join(root, path)));
@@ -33,12 +34,12 @@ const deviceFiles = testFiles.filter(opensDevice).map((path) => relative(root, p
 export default defineConfig({
   root,
   test: {
-    // SwiftShader compiles a kernel in a tenth of the time that lavapipe takes; MLBTC_DEVICE runs the suite on another device.
+    // SwiftShader, where it can be had, compiles a kernel in a tenth of the time that lavapipe takes.
     testTimeout: 600_000,
     hookTimeout: 600_000,
     env: {
       XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? '/tmp',
-      MLBTC_DEVICE: process.env.MLBTC_DEVICE ?? 'swiftshader',
+      MLBTC_DEVICE: process.env.MLBTC_DEVICE ?? (swiftShaderObstacle() === undefined ? 'swiftshader' : 'auto'),
     },
     projects: [
       {

@@ -7,6 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { MachineError } from '../../runtime/errors.ts';
 import { unpackSwiftShader } from '../../runtime/swiftshader.ts';
+import { testWithSwiftShader } from '../support/bundled.ts';
 import { testDevice } from '../support/device.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'mlbtc-device-'));
@@ -42,24 +43,27 @@ describe('the ladder', () => {
     expect(opened.target.features).toEqual([...opened.device.features].sort());
   });
 
-  test('opens the bundled SwiftShader when asked, beside another device, and leaves the environment as it was', async () => {
-    await testDevice();
-    const before = { ...process.env };
-    const opened = await openDevice({ name: 'swiftshader' });
-    expect(opened.rung).toBe('bundled-swiftshader');
-    expect(opened.target.subgroupSize).toEqual({ min: 4, max: 4 });
-    expect(await doubled(opened)).toEqual([0, 2, 4, 6, 8, 10, 12, 14]);
-    opened.destroy();
-    opened.destroy();
-    expect(process.env).toEqual(before);
-  });
+  testWithSwiftShader(
+    'opens the bundled SwiftShader when asked, beside another device, and leaves the environment as it was',
+    async () => {
+      await testDevice();
+      const before = { ...process.env };
+      const opened = await openDevice({ name: 'swiftshader' });
+      expect(opened.rung).toBe('bundled-swiftshader');
+      expect(opened.target.subgroupSize).toEqual({ min: 4, max: 4 });
+      expect(await doubled(opened)).toEqual([0, 2, 4, 6, 8, 10, 12, 14]);
+      opened.destroy();
+      opened.destroy();
+      expect(process.env).toEqual(before);
+    },
+  );
 
   test('a name that nothing matches is a MachineError that lists what was tried', async () => {
     await expect(openDevice({ name: 'voodoo 3' })).rejects.toThrow(MachineError);
     await expect(openDevice({ name: 'voodoo 3' })).rejects.toThrow('no device matches --device voodoo 3');
   });
 
-  test('an error outside any scope comes out of the next check', async () => {
+  testWithSwiftShader('an error outside any scope comes out of the next check', async () => {
     const opened = await openDevice({ name: 'swiftshader' });
     opened.check();
     opened.device.createBuffer({ size: 8, usage: 0x81 });
@@ -91,20 +95,20 @@ import { runCommand } from '${dist}errors.js';
 await runCommand(async () => { const d = await openDevice(); console.log(d.rung); });`;
 
 describe('a process', () => {
-  test('ends by itself with a device open, silent on stderr', async () => {
+  testWithSwiftShader('ends by itself with a device open, silent on stderr', async () => {
     const env = { XDG_CACHE_HOME: join(scratch, 'cold'), MLBTC_DEVICE: 'swiftshader' };
     expect(await openInProcess(env)).toEqual({ status: 0, stdout: 'bundled-swiftshader\n', stderr: '' });
     expect(readdirSync(join(scratch, 'cold', 'mlbtc'))).toEqual(['swiftshader-147.0.0']);
   });
 
-  test('shares the cache with others that unpack at the same time', async () => {
+  testWithSwiftShader('shares the cache with others that unpack at the same time', async () => {
     const env = { XDG_CACHE_HOME: join(scratch, 'shared'), MLBTC_DEVICE: 'swiftshader' };
     const results = await Promise.all([env, env, env].map(openInProcess));
     for (const result of results) expect(result).toEqual({ status: 0, stdout: 'bundled-swiftshader\n', stderr: '' });
     expect(readdirSync(join(scratch, 'shared', 'mlbtc'))).toEqual(['swiftshader-147.0.0']);
   });
 
-  test('finds SwiftShader where the cache cannot be written', async () => {
+  testWithSwiftShader('finds SwiftShader where the cache cannot be written', async () => {
     const file = join(scratch, 'a-file');
     writeFileSync(file, '');
     const env = { XDG_CACHE_HOME: join(file, 'below'), MLBTC_DEVICE: 'swiftshader' };
@@ -119,7 +123,7 @@ describe('a process', () => {
   });
 });
 
-test('a damaged cache is unpacked anew', () => {
+testWithSwiftShader('a damaged cache is unpacked anew', () => {
   const before = process.env.XDG_CACHE_HOME;
   process.env.XDG_CACHE_HOME = join(scratch, 'damaged');
   const { loaderPath } = unpackSwiftShader();

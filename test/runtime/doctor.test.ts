@@ -4,6 +4,7 @@ import { portableTarget, type Target } from '../../kernels/target.ts';
 import { examine, formatReport, registerDoctor } from '../../runtime/doctor.ts';
 import { kernelFamilies } from '../../runtime/kernelFamilies.ts';
 import { type MachineFacts, remedies } from '../../runtime/remedies.ts';
+import { testWithSwiftShader } from '../support/bundled.ts';
 
 afterEach(() => {
   process.exitCode = undefined;
@@ -23,7 +24,7 @@ async function doctor(...args: string[]): Promise<{ text: string; exitCode: unkn
 }
 
 describe('mlbtc doctor', () => {
-  test('finds the bundled device, computes on it and says what it allows', async () => {
+  testWithSwiftShader('finds the bundled device, computes on it and says what it allows', async () => {
     const { text, exitCode } = await doctor('--device', 'swiftshader');
     expect(exitCode).toBeUndefined();
     expect(text).toMatch(/^ {2}\* bundled software device: SwiftShader driver [\d.]+ \(first result after \d+ ms\)$/m);
@@ -42,13 +43,13 @@ describe('mlbtc doctor', () => {
     expect(text).toContain('Nothing can run on this machine with --device voodoo 3.');
   });
 
-  test('gives the same as data', async () => {
+  testWithSwiftShader('gives the same as data', async () => {
     const report = JSON.parse((await doctor('--device', 'swiftshader', '--json')).text);
     expect(report.devices[0].rung).toBe('bundled-swiftshader');
     expect(report.devices[0].target.class).toBe('cpu');
   });
 
-  test('tries the whole ladder', async () => {
+  testWithSwiftShader('tries the whole ladder', async () => {
     const report = await examine('auto');
     expect(report.devices.map(({ rung }) => rung)).toContain('bundled-swiftshader');
     expect(formatReport(report)).toContain('GPU: ');

@@ -5,6 +5,7 @@ import type { ExecutableKernel, ExecutablePlan } from '../../runtime/executableP
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
 import { KernelError } from '../../runtime/pipelines.ts';
 import { bytesText, checkPlan } from '../../runtime/planChecks.ts';
+import { testWithSwiftShader } from '../support/bundled.ts';
 import { testDevice } from '../support/device.ts';
 
 let opened: OpenedDevice;
@@ -206,7 +207,7 @@ describe('limits are checked before anything is made', () => {
   });
 });
 
-test('a device that is gone says so instead of the command that found out', async () => {
+testWithSwiftShader('a device that is gone says so instead of the command that found out', async () => {
   const own = await openDevice({ name: 'swiftshader' });
   const executor = await createExecutor(own, plan);
   own.device.destroy();
