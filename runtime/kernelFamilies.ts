@@ -46,10 +46,24 @@ const families: readonly Family[] = [
     usesBarriers: true,
   },
   {
+    family: 'row reduction, one subgroup a row',
+    features: ['subgroups'],
+    workgroupMemoryBytes: 0,
+    invocations: 128,
+    usesBarriers: false,
+  },
+  {
     family: 'contraction f32, register tiles',
     features: [],
     workgroupMemoryBytes: 0,
     invocations: 64,
+    usesBarriers: false,
+  },
+  {
+    family: 'contraction f32, tiles of a subgroup',
+    features: ['subgroups'],
+    workgroupMemoryBytes: 0,
+    invocations: 4,
     usesBarriers: false,
   },
   {
