@@ -14,7 +14,7 @@ import { registerVerify } from './commands/verify.ts';
 const epilog = `
 Start here
   mlbtc doctor                          which device will be used, and what is missing
-  mlbtc train icl --preset tiny         a training run of some minutes, on any machine
+  mlbtc train icl --preset tiny         a training run of two minutes, on any machine
   mlbtc train icl --help                every option
   mlbtcc explain FILE.mlbtc -s D=256    what a structure costs (the compiler's own command)
 

@@ -12,7 +12,7 @@ export function iclHelp(): string {
     'software device where there is none; `mlbtc doctor` tells which.',
     '',
     'Examples',
-    '  mlbtc train icl --preset tiny                            a small model, some minutes on two cores',
+    '  mlbtc train icl --preset tiny                            a small model, two minutes on two cores',
     '  mlbtc train icl --preset tiny --token-mixing-struct low_rank --steps 500',
     '  mlbtc train icl --preset tiny --structure mine.mlbtc -s rank=4',
     '  mlbtc train icl --config runs/icl/config.yaml            the same run again',
