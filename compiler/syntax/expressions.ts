@@ -161,9 +161,10 @@ export abstract class ExpressionGrammar extends RecoveringParser {
 
   private numberValue(token: IToken, limit: number): number {
     const value = Number.parseFloat(token.image);
-    if (value > limit)
-      this.report('E0119', this.tokenSpan(token), `\`${this.quote(this.tokenSpan(token))}\` is too large`);
-    return value;
+    if (value <= limit) return value;
+    this.report('E0119', this.tokenSpan(token), `\`${this.quote(this.tokenSpan(token))}\` is too large`);
+    // So that nothing more is wrong with it.
+    return 1;
   }
 
   protected readonly list = this.RULE('list', (): Expression => {

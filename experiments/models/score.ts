@@ -9,6 +9,7 @@
  * The trap: sizes called D, H and T are bound to the model's, but only where the structure declares them.
  */
 import type { Program } from '../../compiler/ir/program.ts';
+import { count } from '../../compiler/semantics/shapes.ts';
 import type { InputItem, Item, SourceFile, Structure } from '../../compiler/syntax/ast.ts';
 import type { Source, Span } from '../../compiler/syntax/diagnostic.ts';
 import { parse } from '../../compiler/syntax/parser.ts';
@@ -133,6 +134,10 @@ function onlyInput(structure: Structure, source: Source): string {
     throw new UserError(
       `${where}: the input ${names[0]} takes integers, and a score is given floats; leave out \`: i32\``,
     );
+  }
+  if (input.axes !== undefined && input.axes.length !== 3) {
+    const where = place(source, input.name.span);
+    throw new UserError(`${where}: the input ${names[0]} has ${count(input.axes.length, 'axis')}; ${wanted}`);
   }
   return names[0];
 }

@@ -52,6 +52,13 @@ bad.mlbtc:7:10: error E0401: \`z\` is not known here
 `);
   });
 
+  test('a number that is too large is told once', async () => {
+    const { code, out } = await checked({ 'large.mlbtc': good.replace('2 *', '1e999 *') }, 'large.mlbtc');
+    expect(code).toBe(1);
+    expect(out).toContain('error E0119: `1e999` is too large');
+    expect(out).toMatch(/^1 error$/m);
+  });
+
   test('warnings alone do not fail', async () => {
     const text = good.replace('axis', 'size spare = 1 axis');
     const { code, out } = await checked({ 'good.mlbtc': text }, 'good.mlbtc');

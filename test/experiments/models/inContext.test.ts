@@ -116,6 +116,8 @@ describe('a structure of one’s own', () => {
     expect(() => programOf('--structure=test')).toThrow(/^test: error E0001: .*is a folder/);
     const integers = trivial('  axis b: B, t: T, i: D\n  input x[b, t, i]: i32\n  y[b] = x[b, 0, 0]\n  output y');
     expect(messageOf(integers)).toMatch(/bad\.mlbtc:4:9: the input x takes integers, .*leave out `: i32`/);
+    const pairs = trivial('  axis b: B, i: D\n  input x[b, i]\n  y[b, i] = x[b, i]\n  output y');
+    expect(messageOf(pairs)).toMatch(/bad\.mlbtc:4:9: the input x has 2 axes; a score has one input of shape/);
   });
 
   test('a size that the structure lacks is named', () => {
