@@ -8,6 +8,12 @@ import { renderDiagnostics } from '../syntax/render.ts';
 import { sourceFiles } from './files.ts';
 import type { CommandIo } from './io.ts';
 
+/** A main file that has been read: once, since a pipe gives its text only once. */
+export interface OpenedSource {
+  readonly source: Source;
+  readonly resolve: Resolve;
+}
+
 export interface CompiledFile extends CompiledProgram {
   readonly file: string;
   readonly sources: readonly Source[];
@@ -20,8 +26,8 @@ export function compileFile(
   file: string,
   options: Omit<CompileOptions, 'source' | 'resolve'>,
   io: CommandIo,
+  { source, resolve }: OpenedSource = openSource(file),
 ): CompiledFile {
-  const { source, resolve } = openSource(file);
   const result = compile({ ...options, source, resolve });
   const { diagnostics, sources, compiled } = result;
   if (compiled === undefined || result.interface === undefined) throw diagnosticsError(diagnostics, sources);
@@ -30,7 +36,7 @@ export function compileFile(
 }
 
 /** The main file and the resolver of its imports. Throws DiagnosticsError where it cannot be read. */
-export function openSource(file: string): { readonly source: Source; readonly resolve: Resolve } {
+export function openSource(file: string): OpenedSource {
   const files = sourceFiles();
   const source = files.read(file);
   if ('diagnostic' in source) throw diagnosticsError([source.diagnostic], []);

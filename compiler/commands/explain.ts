@@ -46,8 +46,10 @@ export function registerExplain(program: Command, io: CommandIo): void {
         unbound: 'one',
         ...(structure === undefined ? {} : { structure }),
       } as const;
-      const compiled = compileFile(file, { ...options, gradients: grad ?? false, target: readTarget(target) }, io);
-      const report = explainReport(compiled, unboundTokens({ ...options, ...openSource(file) }, compiled.interface));
+      const opened = openSource(file);
+      const compiling = { ...options, gradients: grad ?? false, target: readTarget(target) };
+      const compiled = compileFile(file, compiling, io, opened);
+      const report = explainReport(compiled, unboundTokens({ ...options, ...opened }, compiled.interface));
       io.out(json ? jsonText(report) : explainText(report));
     });
 }

@@ -41,6 +41,16 @@ structure S {
 }
 `;
 
+const score = `structure S {
+  axis b: 2, t, u: T, i, j: 8, h: 2, r: 3
+  input x[b, t, i]
+  param Q[h, r, i] ~ normal(fan_in = i)
+  param K[h, r, j] ~ normal(fan_in = j)
+  A[b, h, t, u] = softmax[u](Q[h, r, i] * x[b, t, i] * K[h, r, j] * x[b, u, j])
+  output A
+}
+`;
+
 describe.skipIf(!isBuilt)('as processes', () => {
   test('exit statuses', async () => {
     await inFolder(async (folder) => {
@@ -65,6 +75,14 @@ bad.mlbtc:1:22: error E0401: \`y\` is not known here
       writeFiles(folder, { 'good.mlbtc': useOfBtt });
       const line = '$MLBTCC explain good.mlbtc | head -1; $MLBTCC fmt - < good.mlbtc | cmp - good.mlbtc && echo same';
       expect(await shell(folder, line)).toEqual({ code: 0, out: 'S, good.mlbtc\nsame\n', err: '' });
+    });
+  });
+
+  test('what explain compiles several times over it reads once, so a pipe will do', async () => {
+    await inFolder(async (folder) => {
+      writeFiles(folder, { 'score.mlbtc': score });
+      const { out } = await shell(folder, 'cat score.mlbtc | $MLBTCC explain /dev/stdin');
+      expect(out).toMatch(/rank bound +3 {2}\S+: 3, whatever T\n/);
     });
   });
 
