@@ -7,7 +7,7 @@
  * threads touch neighbouring quads, in workgroup memory and in the output. The trap: every thread must meet every
  * barrier, so threads beyond the output work on clamped positions, and only `finish` leaves them out.
  */
-import { coefficientOf } from '../compiler/ir/affine.ts';
+import { leastStep } from '../compiler/ir/affine.ts';
 import { loads } from '../compiler/ir/expression.ts';
 import type { Expression } from '../compiler/ir/program.ts';
 import { beginSums, finishSums } from './contraction-block.ts';
@@ -144,10 +144,5 @@ function isContiguous(operand: Expression, own: readonly number[], k: readonly n
   const first = loads(operand).find((l) => l.indices.length > 0);
   const flat = first?.indices[0];
   if (flat?.kind !== 'affine') return true;
-  const least = (axes: readonly number[]): number =>
-    Math.min(
-      Number.POSITIVE_INFINITY,
-      ...axes.map((axis) => Math.abs(coefficientOf(flat, axis)) || Number.POSITIVE_INFINITY),
-    );
-  return least(own) <= least(k);
+  return leastStep(flat, own) <= leastStep(flat, k);
 }

@@ -29,6 +29,9 @@ const tiledForms: readonly ContractionTuning[] = [
   { form: 'tiled', tileM: 16, tileN: 128, tileK: 16, rows: 4, columns: 4 },
   { form: 'tiled', tileM: 32, tileN: 32, tileK: 16, rows: 4, columns: 4 },
 ];
+/** Multiprocessors of that chip. */
+const wave = 132;
+
 /** Of 4×4, 8×4, 4×8 and 8×8, 8×4 was fastest on SwiftShader (1.1 GFLOP/s, 4×4: 0.6) and second on lavapipe (2.4, 4×4: 2.8). */
 const directBlock = { rows: 8, columns: 4 };
 /** A direct workgroup covers at most so much of m and n; less where they are smaller, so that no lane idles. */
@@ -41,14 +44,14 @@ function directForm(m: number, n: number): ContractionTuning {
   return { form: 'direct', tileM: covering(m, rows), tileN: covering(n, columns), tileK: 1, rows, columns };
 }
 
-/** Lanes of a subgroup where they are few and always the same, as on a software device; else undefined. */
-function fixedSubgroup(target: Target): number | undefined {
-  const { subgroupSize, features } = target;
-  const isFixed = subgroupSize !== undefined && subgroupSize.min === subgroupSize.max;
-  return isFixed && features.includes('subgroups') ? subgroupSize.min : undefined;
+const subgroupLanes = 4;
+
+/** Subgroups are of 4 lanes always, as SwiftShader's are. */
+function hasSmallSubgroups({ subgroupSize, features }: Target): boolean {
+  const isFixed = subgroupSize?.min === subgroupLanes && subgroupSize.max === subgroupLanes;
+  return isFixed && features.includes('subgroups');
 }
 
-const subgroupLanes = 4;
 /** Fewer columns than this leave most of a subgroup's tile empty. */
 const leastShared = 9;
 
@@ -65,8 +68,6 @@ function subgroupForm({ batch, m, n, k }: ContractionSizes): ContractionTuning {
   const columns = isLarge ? 8 : 4;
   return { form: 'subgroup', tileM: rows, tileN: subgroupLanes * columns, tileK: 1, rows, columns };
 }
-
-const wave = 132;
 
 /** Fewer rows or columns than this waste most of a tile. */
 const leastTiled = 16;
@@ -101,11 +102,10 @@ function slabBytes(t: ContractionTuning): number {
 }
 
 export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
-  const { batch, m, n } = contractionSizes(s);
+  const sizes = contractionSizes(s);
+  const { batch, m, n } = sizes;
   if (target.class === 'cpu') {
-    return fixedSubgroup(target) === subgroupLanes && n >= leastShared
-      ? subgroupForm(contractionSizes(s))
-      : directForm(m, n);
+    return hasSmallSubgroups(target) && n >= leastShared ? subgroupForm(sizes) : directForm(m, n);
   }
   if (isInterleaved(s)) return lanesForm(m, n);
   const fits = (t: ContractionTuning): boolean =>

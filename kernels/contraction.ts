@@ -68,45 +68,59 @@ interface Head extends Pick<FamilyCode, 'workgroups'> {
   readonly text: string;
 }
 
+function tilesOf({ sizes, tuning }: ContractionParts): readonly [tilesM: number, tilesN: number] {
+  return [Math.ceil(sizes.m / tuning.tileM), Math.ceil(sizes.n / tuning.tileN)];
+}
+
+/** The lines between what all forms need. The trap: the range asks for hidden bounds, so it is written before the emitter's head. */
+function headText(w: ContractionParts, lines: string): string {
+  const range = tileRange(w);
+  return wgsl`
+    ${w.emitter.head()}
+    ${lines}
+    ${range}
+  `;
+}
+
 /** A workgroup takes a tile. */
 function tileHead(w: ContractionParts, target: Target): Head {
-  const { sizes, emitter, tuning } = w;
+  const { sizes, tuning } = w;
   const { tileM, tileN } = tuning;
-  const [tilesM, tilesN] = [Math.ceil(sizes.m / tileM), Math.ceil(sizes.n / tileN)];
+  const [tilesM, tilesN] = tilesOf(w);
   const grid = tileGrid(tilesM * tilesN, sizes.batch, target);
   const row = tilesN === 1 ? grid.tile : `${grid.tile} / ${tilesN}`;
   const column = tilesM === 1 ? grid.tile : `${grid.tile} % ${tilesN}`;
-  const range = tileRange(w);
   return {
     workgroups: grid.workgroups,
-    text: wgsl`
-      ${emitter.head()}
+    text: headText(
+      w,
+      wgsl`
       ${grid.header}
       let batch = ${grid.batch};
       let tile_m = ${tilesM === 1 ? '0' : `${row} * ${tileM}`};
       let tile_n = ${tilesN === 1 ? '0' : `${column} * ${tileN}`};
-      ${range}
     `,
+    ),
   };
 }
 
 /** An invocation takes a tile; neighbouring invocations take neighbouring batches of it. */
 function lanesHead(w: ContractionParts, target: Target): Head {
-  const { sizes, emitter, tuning } = w;
+  const { sizes, tuning } = w;
   const { tileM, tileN } = tuning;
-  const [tilesM, tilesN] = [Math.ceil(sizes.m / tileM), Math.ceil(sizes.n / tileN)];
+  const [tilesM, tilesN] = tilesOf(w);
   const grid = flatGrid(sizes.batch * tilesM * tilesN, 'invocation', lanesWorkgroupSize, target);
-  const range = tileRange(w);
   return {
     workgroups: grid.workgroups,
-    text: wgsl`
-      ${emitter.head()}
+    text: headText(
+      w,
+      wgsl`
       ${grid.header}
       let batch = invocation % ${sizes.batch};
       let tile = invocation / ${sizes.batch};
       let tile_m = ${tilesN === 1 ? 'tile' : `tile / ${tilesN}`} * ${tileM};
       let tile_n = ${tilesN === 1 ? '0' : `tile % ${tilesN} * ${tileN}`};
-      ${range}
     `,
+    ),
   };
 }

@@ -1,8 +1,7 @@
 /** Questions about a kernel whatever its family: what it makes, what it reads, how much it multiplies. */
-import { readTensors, reducedAxes } from '../compiler/ir/equation.ts';
+import { pointCount, readTensors, reducedAxes } from '../compiler/ir/equation.ts';
 import { gatheredTensors, loads } from '../compiler/ir/expression.ts';
 import type { Equation } from '../compiler/ir/program.ts';
-import { elementCount } from '../compiler/ir/program.ts';
 import type { Kernel } from './kernel.ts';
 
 export interface KernelPart {
@@ -45,7 +44,7 @@ export function multiplyAddsOf(equation: Equation): number {
   const factors = equation.value.kind === 'product' ? equation.value.factors.filter((f) => f.kind !== 'constant') : [];
   if (factors.length < 2 || equation.reducer !== 'sum') return 0;
   const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis]!.extent > 1);
-  return reduced.length === 0 ? 0 : elementCount(equation.axes.map((axis) => axis.extent));
+  return reduced.length === 0 ? 0 : pointCount(equation);
 }
 
 /** Returns the kernel with `stored` decided anew for each tensor. */

@@ -9,6 +9,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { atPath } from './errors.ts';
 
 /** Writes the chunks, one after the other, as the file at `path`; folders on the way are made. Throws Node's system errors. */
 export function writeFileAtomically(path: string, chunks: Iterable<Uint8Array | string>): void {
@@ -26,8 +27,7 @@ export function writeFileAtomically(path: string, chunks: Iterable<Uint8Array | 
   } catch (error) {
     if (file !== undefined) closeSync(file);
     rmSync(temporary, { force: true });
-    // Nobody has heard of the temporary file: what is wrong is wrong with the place.
-    throw error instanceof Error && 'path' in error ? Object.assign(error, { path }) : error;
+    throw atPath(error, path);
   }
   syncFolder(folder);
 }

@@ -87,6 +87,11 @@ export function describeError(error: unknown): { readonly message: string; reado
   return { message: `internal error: ${error.message}\n  run again with --debug for the stack`, exitCode: 1 };
 }
 
+/** The error with the path that its user knows, in place of that of a temporary file beside it. */
+export function atPath(error: unknown, path: string): unknown {
+  return error instanceof Error && 'path' in error ? Object.assign(error, { path }) : error;
+}
+
 const systemReasons: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or folder',
   EACCES: 'permission denied',

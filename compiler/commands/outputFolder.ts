@@ -20,7 +20,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { UserError } from '../../runtime/errors.ts';
+import { atPath, UserError } from '../../runtime/errors.ts';
 
 export interface OutputFile {
   readonly name: string;
@@ -54,8 +54,7 @@ export function writeFolder(path: string, files: readonly OutputFile[]): void {
     if (files.some(({ name }) => name === manifestName))
       for (const name of stale) rmSync(join(folder, name), { force: true });
   } catch (error) {
-    // Nobody has heard of the folder beside it: what is wrong is wrong with the place.
-    throw error instanceof Error && 'path' in error ? Object.assign(error, { path }) : error;
+    throw atPath(error, path);
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }

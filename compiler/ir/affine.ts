@@ -36,6 +36,12 @@ export function coefficientOf(a: Affine, axis: number): number {
   return a.terms.find((term) => term.axis === axis)?.coefficient ?? 0;
 }
 
+/** The smallest step, up or down, that any of the axes makes; infinite where none of them moves it. */
+export function leastStep(a: Affine, axes: readonly number[]): number {
+  const steps = axes.map((axis) => Math.abs(coefficientOf(a, axis))).filter((step) => step > 0);
+  return Math.min(Number.POSITIVE_INFINITY, ...steps);
+}
+
 export function isConstant(a: Affine): boolean {
   return a.terms.length === 0;
 }

@@ -33,6 +33,11 @@ export function pointCount(equation: Equation): number {
   return equation.axes.reduce((product, axis) => product * axis.extent, 1);
 }
 
+/** Number of points that one element of the tensor is reduced from, domain not considered. */
+export function reducedCount(equation: Equation): number {
+  return reducedAxes(equation).reduce((product, axis) => product * equation.axes[axis]!.extent, 1);
+}
+
 /** Names of all tensors that the equation reads, in order of first use, each once. */
 export function readTensors(equation: Equation): readonly string[] {
   return remembered(tensorsReadBy, equation, ({ store, value }) => {

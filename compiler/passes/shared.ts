@@ -8,7 +8,9 @@
  *
  * The trap: whole equations that are equal were merged before (`common.ts`); here only parts of larger ones are met.
  */
+
 import { equationsOf } from '../ir/equation.ts';
+import { addTo } from '../ir/lists.ts';
 import type { Dtype, Equation, Program } from '../ir/program.ts';
 import type { Plan } from './contraction-plan.ts';
 import { intermediateKey, planEquation } from './contraction-plan.ts';
@@ -37,7 +39,7 @@ export function sharedIntermediates(program: Program): ReadonlySet<string> {
   );
   const users = new Map<string, Contraction[]>();
   for (const contraction of contractions) {
-    for (const key of new Set(contraction.keys.values())) users.set(key, [...(users.get(key) ?? []), contraction]);
+    for (const key of new Set(contraction.keys.values())) addTo(users, key, contraction);
   }
   const candidates = [...users].filter(([, by]) => by.length > 1).slice(0, MAXIMUM_CANDIDATES);
   const taken = new Set<string>();

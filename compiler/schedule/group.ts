@@ -19,7 +19,7 @@ import { flatIndex } from '../../kernels/linear.ts';
 import { readAsIndex } from '../../kernels/statements.ts';
 import type { Target } from '../../kernels/target.ts';
 import { equalAffine } from '../ir/affine.ts';
-import { equationsOf, reducedAxes, storeAxes } from '../ir/equation.ts';
+import { equationsOf, reducedCount, storeAxes } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
 import type { Equation, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
@@ -170,8 +170,7 @@ function joinRow(tensor: Tensor, drafts: Drafts, { target }: GroupOptions): bool
 
 /** Points that a thread goes through for one element. */
 function pointsOf(equations: readonly Equation[]): number {
-  const reduced = equations.map((e) => elementCount(reducedAxes(e).map((axis) => e.axes[axis]!.extent)));
-  return reduced.reduce((total, points) => total + points, 0);
+  return equations.reduce((total, equation) => total + reducedCount(equation), 0);
 }
 
 function joinLoop(tensor: Tensor, drafts: Drafts): boolean {

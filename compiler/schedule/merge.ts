@@ -6,11 +6,13 @@
  *
  * Contractions stay apart: as products they have kernels of their own.
  */
+
 import { contractionShape } from '../../kernels/contraction-shape.ts';
 import { worthTiling } from '../../kernels/contraction-tuning.ts';
 import { affine, axisIndex, equalAffine, substitute } from '../ir/affine.ts';
 import { reducedAxes } from '../ir/equation.ts';
 import { constant, renameAxes, rewriteConstraint, select, sum } from '../ir/expression.ts';
+import { addTo } from '../ir/lists.ts';
 import type { Affine, Axis, Constraint, Equation, Tensor } from '../ir/program.ts';
 import { plainAxes } from './plain.ts';
 
@@ -26,9 +28,7 @@ export function mergeEquations(
     if (!part) apart.push(equation);
     else {
       const key = part.reduced.map((axis) => axis.extent).join('×');
-      const box = boxes.get(key);
-      if (box === undefined) boxes.set(key, [part]);
-      else box.push(part);
+      addTo(boxes, key, part);
     }
   }
   return [...apart, ...[...boxes.values()].map((parts) => merged(parts, tensor.shape))];

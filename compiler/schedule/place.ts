@@ -5,12 +5,14 @@
  * `view` lies in its base; a state's next value takes the place of the state where each thread reads the old element before it
  * writes the new one. All else is temporary: two tensors whose lifetimes, counted in kernels, do not meet may share a buffer.
  */
+
 import type { Kernel } from '../../kernels/kernel.ts';
 import { flatIndex } from '../../kernels/linear.ts';
 import { kernelParts, kernelReads, readAsIndex } from '../../kernels/statements.ts';
 import { equalAffine } from '../ir/affine.ts';
 import { readTensors, tensorMap } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
+import { addTo } from '../ir/lists.ts';
 import type { Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import type { PlanBuffer } from './plan.ts';
@@ -171,10 +173,4 @@ function placeTemporaries(
 interface Buffer {
   readonly id: string;
   readonly sizeBytes: number;
-}
-
-function addTo(lists: Map<number, Buffer[]>, key: number, buffer: Buffer): void {
-  const list = lists.get(key);
-  if (list === undefined) lists.set(key, [buffer]);
-  else list.push(buffer);
 }

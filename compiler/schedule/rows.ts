@@ -10,10 +10,10 @@ import type { RowKernel, RowStatement } from '../../kernels/kernel.ts';
 import { flatIndex } from '../../kernels/linear.ts';
 import { readAsIndex } from '../../kernels/statements.ts';
 import type { Target } from '../../kernels/target.ts';
-import { asAxis, coefficientOf } from '../ir/affine.ts';
-import { equationsOf, readTensors, reducedAxes } from '../ir/equation.ts';
+import { asAxis, coefficientOf, leastStep } from '../ir/affine.ts';
+import { equationsOf, readTensors, reducedAxes, reducedCount } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
-import type { Affine, Equation, Index, Tensor } from '../ir/program.ts';
+import type { Equation, Index, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { fewRows } from './pieces.ts';
 import { isPointwise, plainAxes, sameShape } from './plain.ts';
@@ -32,8 +32,7 @@ export function openingRow(tensor: Tensor, shapeOf: ShapeOf): RowStatement | und
   const statement = asReduction(tensor);
   if (!statement || (tensor.shape.length > 1 && tensor.shape.includes(1))) return undefined;
   const { equation } = statement;
-  const points = elementCount(reducedAxes(equation).map((axis) => equation.axes[axis]!.extent));
-  return points >= leastRowPoints && readsRowsInOrder(statement, shapeOf) ? statement : undefined;
+  return reducedCount(equation) >= leastRowPoints && readsRowsInOrder(statement, shapeOf) ? statement : undefined;
 }
 
 /** The tensor as one more statement of a row kernel, if it keeps to the kernel's rows. */
@@ -72,15 +71,10 @@ function asReduction(tensor: Tensor): RowStatement | undefined {
 function readsRowsInOrder({ equation, rowAxes }: RowStatement, shapeOf: ShapeOf): boolean {
   const isLong = (axis: number): boolean => equation.axes[axis]!.extent > 1;
   const [inner, rows] = [reducedAxes(equation).filter(isLong), rowAxes.filter(isLong)];
-  const least = (a: Affine, axes: readonly number[]): number =>
-    Math.min(
-      Number.POSITIVE_INFINITY,
-      ...axes.map((axis) => Math.abs(coefficientOf(a, axis)) || Number.POSITIVE_INFINITY),
-    );
   return loads(equation.value)
     .map((l) => flatIndex(shapeOf(l.tensor), l.indices)!)
     .filter((flat) => inner.some((axis) => coefficientOf(flat, axis) !== 0))
-    .every((flat) => least(flat, inner) <= least(flat, rows));
+    .every((flat) => leastStep(flat, inner) <= leastStep(flat, rows));
 }
 
 /** Whether the equation reads something that the kernel makes, or reads as well. */

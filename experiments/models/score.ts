@@ -10,7 +10,7 @@
  */
 import type { Program } from '../../compiler/ir/program.ts';
 import { count } from '../../compiler/semantics/shapes.ts';
-import type { InputItem, Item, SourceFile, Structure } from '../../compiler/syntax/ast.ts';
+import type { Identifier, InputItem, Item, SourceFile, Structure } from '../../compiler/syntax/ast.ts';
 import type { Source, Span } from '../../compiler/syntax/diagnostic.ts';
 import { parse } from '../../compiler/syntax/parser.ts';
 import { positionOf } from '../../compiler/syntax/position.ts';
@@ -87,21 +87,24 @@ function mainStructure(source: Source, file: SourceFile): Structure {
   return structure;
 }
 
+/** All items, those of both branches of an `if` too. */
+function* allItems(items: readonly Item[]): Iterable<Item> {
+  for (const item of items) {
+    yield item;
+    if (item.kind === 'if') yield* allItems([...item.then, ...(item.otherwise ?? [])]);
+  }
+}
+
 /** Sizes that can be bound: declared by `size`, or implicitly by an axis whose extent is that name alone. */
 function declaredSizes(structure: Structure): ReadonlySet<string> {
   const names = new Set<string>();
-  const visit = (items: readonly Item[]): void => {
-    for (const item of items) {
-      if (item.kind === 'size') for (const { names: own } of item.bindings) for (const { text } of own) names.add(text);
-      if (item.kind === 'axis') {
-        for (const { extent } of item.groups) {
-          if (extent.kind === 'name' && extent.reference.members.length === 0) names.add(extent.reference.name.text);
-        }
-      }
-      if (item.kind === 'if') visit([...item.then, ...(item.otherwise ?? [])]);
+  for (const item of allItems(structure.items)) {
+    if (item.kind === 'size') for (const { names: own } of item.bindings) for (const { text } of own) names.add(text);
+    if (item.kind !== 'axis') continue;
+    for (const { extent } of item.groups) {
+      if (extent.kind === 'name' && extent.reference.members.length === 0) names.add(extent.reference.name.text);
     }
-  };
-  visit(structure.items);
+  }
   return names;
 }
 
@@ -114,32 +117,23 @@ function place(source: Source, { start }: Span): string {
 }
 
 function onlyInput(structure: Structure, source: Source): string {
-  const inputs: InputItem[] = [];
-  const visit = (items: readonly Item[]): void => {
-    for (const item of items) {
-      if (item.kind === 'input') inputs.push(item);
-      if (item.kind === 'if') visit([...item.then, ...(item.otherwise ?? [])]);
-    }
-  };
-  visit(structure.items);
+  const isInput = (item: Item): item is InputItem => item.kind === 'input';
+  const inputs = [...allItems(structure.items)].filter(isInput);
   const [input, second] = inputs;
-  const names = inputs.map(({ name }) => name.text);
+  const refuse = ({ span }: Identifier, problem: string) => new UserError(`${place(source, span)}: ${problem}`);
   if (input === undefined || second !== undefined) {
-    const has = input === undefined ? 'no input' : `${names.length} inputs: ${names.join(', ')}`;
-    const where = place(source, second?.name.span ?? structure.name.span);
-    throw new UserError(`${where}: the structure ${structure.name.text} has ${has}; ${wanted}`);
+    const names = inputs.map(({ name }) => name.text).join(', ');
+    const has = input === undefined ? 'no input' : `${inputs.length} inputs: ${names}`;
+    throw refuse((second ?? structure).name, `the structure ${structure.name.text} has ${has}; ${wanted}`);
   }
-  if (input.dtype === 'i32') {
-    const where = place(source, input.name.span);
-    throw new UserError(
-      `${where}: the input ${names[0]} takes integers, and a score is given floats; leave out \`: i32\``,
-    );
+  const { name, axes, dtype } = input;
+  if (dtype === 'i32') {
+    throw refuse(name, `the input ${name.text} takes integers, and a score is given floats; leave out \`: i32\``);
   }
-  if (input.axes !== undefined && input.axes.length !== 3) {
-    const where = place(source, input.name.span);
-    throw new UserError(`${where}: the input ${names[0]} has ${count(input.axes.length, 'axis')}; ${wanted}`);
+  if (axes !== undefined && axes.length !== 3) {
+    throw refuse(name, `the input ${name.text} has ${count(axes.length, 'axis')}; ${wanted}`);
   }
-  return names[0];
+  return name.text;
 }
 
 interface MatchedOutputs {

@@ -9,12 +9,11 @@
  * Conditions stay exact: a comparison that turns over is no rounding.
  */
 import { affine } from '../../compiler/ir/affine.ts';
-import { equationsOf, reducedAxes } from '../../compiler/ir/equation.ts';
+import { equationsOf, reducedCount } from '../../compiler/ir/equation.ts';
 import { children, constant, loads, product, select, sum, unary } from '../../compiler/ir/expression.ts';
 import { interpret } from '../../compiler/ir/interpret.ts';
 import type { NdArray } from '../../compiler/ir/ndarray.ts';
 import type { Axis, Equation, Expression, Program, Tensor, UnaryOperator } from '../../compiler/ir/program.ts';
-import { elementCount } from '../../compiler/ir/program.ts';
 import { relativeError } from './relative-error.ts';
 
 type Values = ReadonlyMap<string, NdArray>;
@@ -163,8 +162,7 @@ function roughen(e: Expression, where: Where): Expression {
 
 /** n terms are rounded n - 1 times on their way into a sum, each time as the sum so far: half of n terms on average. */
 function inReduction(value: Expression, e: Equation, where: Where): Expression {
-  const terms = elementCount(reducedAxes(e).map((axis) => e.axes[axis]!.extent));
-  const size = ((terms - 1) / 2) * unit;
+  const size = ((reducedCount(e) - 1) / 2) * unit;
   switch (e.reducer) {
     case 'max':
     case 'min':
