@@ -8,7 +8,7 @@ export {
   compileProgram,
 } from './compile.ts';
 export { planDot } from './emit/dot.ts';
-export { type KernelFile, type KernelFiles, kernelFiles } from './emit/kernelFiles.ts';
+export { type KernelFile, type KernelFiles, kernelFiles } from './emit/kernel-files.ts';
 export { type Manifest, makeManifest } from './emit/manifest.ts';
 export { moduleText } from './emit/module.ts';
 export { type Origin, originFinder } from './emit/origin.ts';

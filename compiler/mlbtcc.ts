@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** `mlbtcc`, the compiler's command: what it does is in commands/program.ts, which tests call without a process of its own. */
-import { runCommand } from '../runtime/errors.ts';
-import { processIo } from './commands/io.ts';
+import { runCommand } from './command-line/errors.ts';
+import { processIo } from './command-line/io.ts';
 import { runMlbtcc } from './commands/program.ts';
 
 await runCommand(async (argv) => {

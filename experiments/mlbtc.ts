@@ -4,8 +4,8 @@
  * what each does is in its own file.
  */
 import { Command } from 'commander';
+import { runCommand } from '../compiler/command-line/errors.ts';
 import { registerDoctor } from '../runtime/doctor.ts';
-import { runCommand } from '../runtime/errors.ts';
 import { registerRun } from '../runtime/run.ts';
 import { registerPlot } from './commands/plot.ts';
 import { registerTrain } from './commands/train.ts';

@@ -30,7 +30,7 @@ export function affinePiece(a: Affine, scope: Scope): Piece {
     parts.push({ text: String(Math.abs(a.constant)), negative: a.constant < 0 });
   parts.sort((p, q) => Number(p.negative) - Number(q.negative));
   const text = parts.map((p, i) => (i === 0 ? (p.negative ? '-' : '') : p.negative ? ' - ' : ' + ') + p.text).join('');
-  const simple = parts.length === 1 && !parts[0]!.negative && /^\w+$/.test(parts[0]!.text);
+  const simple = parts.length === 1 && !parts[0].negative && /^\w+$/.test(parts[0].text);
   return { text, precedence: simple ? 'atom' : 'sum' };
 }
 
@@ -54,8 +54,8 @@ function offset(shape: readonly number[], indices: readonly Index[], scope: Scop
   const gathers: string[] = [];
   indices.forEach((index, d) => {
     if (index.kind === 'affine') {
-      constant += index.constant * stride[d]!;
-      for (const { axis, coefficient } of index.terms) sum.set(axis, (sum.get(axis) ?? 0) + coefficient * stride[d]!);
+      constant += index.constant * stride[d];
+      for (const { axis, coefficient } of index.terms) sum.set(axis, (sum.get(axis) ?? 0) + coefficient * stride[d]);
     } else {
       const value = gatherText(index, scope);
       gathers.push(stride[d] === 1 ? value : `${value} * ${stride[d]}`);
@@ -77,7 +77,7 @@ function safeOffset(tensor: string, indices: readonly Index[], scope: Scope): st
   const leaves = indices.some((index, d) => {
     if (index.kind === 'gather') return false;
     const { min, max } = range(index, scope.axes);
-    return min < 0 || max >= extents[d]!;
+    return min < 0 || max >= extents[d];
   });
   return leaves ? `clamp(${text}, 0, ${count - 1})` : text;
 }

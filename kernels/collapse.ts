@@ -18,7 +18,7 @@ export function plainStore(equation: Equation, shape: readonly number[]): readon
   const axes: number[] = [];
   for (const [d, index] of equation.store.entries()) {
     const axis = index.kind === 'affine' ? asAxis(index) : undefined;
-    if (axis === undefined || axes.includes(axis) || equation.axes[axis]!.extent !== shape[d]) return undefined;
+    if (axis === undefined || axes.includes(axis) || equation.axes[axis].extent !== shape[d]) return undefined;
     axes.push(axis);
   }
   return axes;
@@ -26,7 +26,7 @@ export function plainStore(equation: Equation, shape: readonly number[]): readon
 
 /** `shape` with dimensions d and d + 1 as one. */
 function mergeDimensions(shape: readonly number[], d: number): readonly number[] {
-  return [...shape.slice(0, d), shape[d]! * shape[d + 1]!, ...shape.slice(d + 2)];
+  return [...shape.slice(0, d), shape[d] * shape[d + 1], ...shape.slice(d + 2)];
 }
 
 /** Flat loads, store maps of the merged shape. */
@@ -40,13 +40,13 @@ export function collapseLoop(kernel: LoopKernel, layouts: Layouts): LoopKernel {
     const together = statements.every((s) =>
       s.equations.every((e) => {
         const axes = plainStore(e, shape);
-        return axes !== undefined && walkTogether(affinesOutsideStore(e), axes[d]!, axes[d + 1]!, shape[d + 1]!);
+        return axes !== undefined && walkTogether(affinesOutsideStore(e), axes[d], axes[d + 1], shape[d + 1]);
       }),
     );
     if (!together) continue;
     rewrite((e) => {
       const axes = plainStore(e, shape)!;
-      const merged = mergeAxes(e, axes[d]!, axes[d + 1]!);
+      const merged = mergeAxes(e, axes[d], axes[d + 1]);
       return { ...merged, store: merged.store.filter((_, i) => i !== d) };
     });
     shape = mergeDimensions(shape, d);
@@ -66,12 +66,12 @@ export function collapseRow(kernel: RowKernel, layouts: Layouts): RowKernel {
   });
   for (let d = rows.length - 2; d >= 0; d--) {
     const together = statements.every(({ equation: e, rowAxes }) =>
-      walkTogether([...affinesOutsideStore(e), ...storeOf(e)], rowAxes[d]!, rowAxes[d + 1]!, rows[d + 1]!),
+      walkTogether([...affinesOutsideStore(e), ...storeOf(e)], rowAxes[d], rowAxes[d + 1], rows[d + 1]),
     );
     if (!together) continue;
     statements = statements.map((s) => ({
       ...s,
-      equation: mergeAxes(s.equation, s.rowAxes[d]!, s.rowAxes[d + 1]!),
+      equation: mergeAxes(s.equation, s.rowAxes[d], s.rowAxes[d + 1]),
       rowAxes: s.rowAxes.filter((_, i) => i !== d),
     }));
     rows = mergeDimensions(rows, d);

@@ -60,13 +60,13 @@ function decode(
   lines: string[],
   names: Map<number, string>,
 ): void {
-  const extents = axes.map((axis) => w.s.equation.axes[axis]!.extent);
+  const extents = axes.map((axis) => w.s.equation.axes[axis].extent);
   axes.forEach((axis, d) => {
     if (axes.length === 1) {
       names.set(axis, whole);
       return;
     }
-    const name = w.emitter.fresh(w.s.equation.axes[axis]!.name);
+    const name = w.emitter.fresh(w.s.equation.axes[axis].name);
     lines.push(`let ${name} = ${coordinate(whole, extents, d)};`);
     names.set(axis, name);
   });
@@ -76,7 +76,7 @@ function scopeOf(w: ContractionParts, names: ReadonlyMap<number, string>, unguar
   const { axes } = w.s.equation;
   return {
     emitter: w.emitter,
-    axis: (axis) => (axes[axis]!.extent === 1 ? '0' : (names.get(axis) ?? outOfScope(axes[axis]!.name))),
+    axis: (axis) => (axes[axis].extent === 1 ? '0' : (names.get(axis) ?? outOfScope(axes[axis].name))),
     axes,
     unguarded,
   };
@@ -187,7 +187,7 @@ function pointwise(
     if (d < 0 || shape[d] === 1) return '0';
     const known = place.coordinates.get(d);
     if (known !== undefined) return known;
-    const name = emitter.fresh(equation.axes[wanted]!.name);
+    const name = emitter.fresh(equation.axes[wanted].name);
     place.lines.push(`let ${name} = ${coordinate(place.element, shape, d)};`);
     place.coordinates.set(d, name);
     return name;

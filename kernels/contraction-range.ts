@@ -12,7 +12,7 @@ import { plus, wgsl } from './wgsl.ts';
 
 /** Length of the stretch of k over which the loop runs at once. */
 function segmentOf({ s, sizes }: ContractionParts): number {
-  return s.limited ? s.equation.axes[s.k.at(-1)!]!.extent : sizes.k;
+  return s.limited ? s.equation.axes[s.k.at(-1)!].extent : sizes.k;
 }
 
 /** m or n: where a tile lies in it. */

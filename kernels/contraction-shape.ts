@@ -41,16 +41,16 @@ export function contractionShape(
   if (!flatStore || !isInjective(equation) || !staysInside(equation, shapeOfTensor)) return undefined;
   const flat: Equation = { ...flattenLoads(equation, layouts), store: [flatStore] };
   if (loads(flat.value).some((l) => l.indices.some((i) => i.kind === 'gather'))) return undefined;
-  const reduced = new Set(reducedAxes(flat).filter((axis) => flat.axes[axis]!.extent > 1));
+  const reduced = new Set(reducedAxes(flat).filter((axis) => flat.axes[axis].extent > 1));
   if (reduced.size === 0) return undefined;
   const factors = (flat.value as { factors: readonly Expression[] }).factors;
   const operands = factors.filter((f) => axesOf(f).some((axis) => reduced.has(axis)));
   const scale = product(factors.filter((f) => !operands.includes(f)));
   if (operands.length !== 2) return undefined;
-  const inLeft = new Set(axesOf(operands[0]!));
-  const inRight = new Set(axesOf(operands[1]!));
+  const inLeft = new Set(axesOf(operands[0]));
+  const inRight = new Set(axesOf(operands[1]));
   const classes = classify(flat, inLeft, inRight, reduced);
-  const candidate = orient({ equation: flat, left: operands[0]!, right: operands[1]!, scale, ...classes });
+  const candidate = orient({ equation: flat, left: operands[0], right: operands[1], scale, ...classes });
   return placeConstraints(mergeClasses(candidate));
 }
 
@@ -59,7 +59,7 @@ function staysInside(equation: Equation, shape: readonly number[]): boolean {
   return equation.store.every((index, d) => {
     if (index.kind !== 'affine') return false;
     const { min, max } = range(index, equation.axes);
-    return min >= 0 && max < shape[d]!;
+    return min >= 0 && max < shape[d];
   });
 }
 
@@ -69,16 +69,16 @@ function isInjective(equation: Equation): boolean {
   for (const index of equation.store) {
     if (index.kind !== 'affine') return false;
     const terms = [...index.terms]
-      .filter((t) => equation.axes[t.axis]!.extent > 1)
+      .filter((t) => equation.axes[t.axis].extent > 1)
       .sort((a, b) => b.coefficient - a.coefficient);
     for (const [i, term] of terms.entries()) {
       const next = terms[i + 1];
-      if (term.coefficient <= 0 || (next && equation.axes[next.axis]!.extent * next.coefficient > term.coefficient))
+      if (term.coefficient <= 0 || (next && equation.axes[next.axis].extent * next.coefficient > term.coefficient))
         return false;
       seen.add(term.axis);
     }
   }
-  return storeAxes(equation).every((axis) => seen.has(axis) || equation.axes[axis]!.extent === 1);
+  return storeAxes(equation).every((axis) => seen.has(axis) || equation.axes[axis].extent === 1);
 }
 
 type Classes = Pick<ContractionShape, 'batch' | 'm' | 'n' | 'k'>;
@@ -91,7 +91,7 @@ function classify(
 ): Classes {
   const classes = { batch: [] as number[], m: [] as number[], n: [] as number[], k: [] as number[] };
   const stride = (axis: number): number => coefficientOf(equation.store[0] as Affine, axis);
-  const stored = storeAxes(equation).filter((axis) => equation.axes[axis]!.extent > 1);
+  const stored = storeAxes(equation).filter((axis) => equation.axes[axis].extent > 1);
   for (const axis of [...stored].sort((a, b) => stride(b) - stride(a))) {
     const [l, r] = [inLeft.has(axis), inRight.has(axis)];
     classes[l === r ? 'batch' : l ? 'm' : 'n'].push(axis);
@@ -125,9 +125,9 @@ function mergeClasses(s: Unplaced): Unplaced {
   const rightFirst =
     operands.length === 2 &&
     (n.length > 0
-      ? axesOf(operands[0]!).some((a) => ofN.has(a))
-      : s.m.length > 0 && !axesOf(operands[0]!).some((a) => m.includes(a)));
-  const [left, right] = rightFirst ? [operands[1]!, operands[0]!] : [operands[0]!, operands[1]!];
+      ? axesOf(operands[0]).some((a) => ofN.has(a))
+      : s.m.length > 0 && !axesOf(operands[0]).some((a) => m.includes(a)));
+  const [left, right] = rightFirst ? [operands[1], operands[0]] : [operands[0], operands[1]];
   const scale = product([constant(1), ...factors.filter((f) => !operands.includes(f))]);
   return { equation, left, right, scale, batch, m, n, k };
 }
@@ -135,7 +135,7 @@ function mergeClasses(s: Unplaced): Unplaced {
 function placeConstraints(s: Unplaced): ContractionShape | undefined {
   const [onLeft, onRight, onOutput]: Constraint[][] = [[], [], []];
   const within = (c: Constraint, ...lists: readonly (readonly number[])[]): boolean =>
-    c.affine.terms.every((t) => s.equation.axes[t.axis]!.extent === 1 || lists.some((list) => list.includes(t.axis)));
+    c.affine.terms.every((t) => s.equation.axes[t.axis].extent === 1 || lists.some((list) => list.includes(t.axis)));
   for (const c of s.equation.domain) {
     const verdict = decide(c, s.equation.axes);
     if (verdict === 'always') continue;
@@ -156,15 +156,15 @@ function limitedAxis(
   for (const c of s.constraints) {
     const inner = c.affine.terms.filter((t) => s.k.includes(t.axis));
     const other = c.affine.terms.filter((t) => !s.k.includes(t.axis));
-    const single = other.length === 1 && [s.m, s.n].some((axes) => axes.length === 1 && axes[0] === other[0]!.axis);
-    if (c.kind === 'nonnegative' && inner.length === 1 && Math.abs(inner[0]!.coefficient) === 1 && single)
-      return inner[0]!.axis;
+    const single = other.length === 1 && [s.m, s.n].some((axes) => axes.length === 1 && axes[0] === other[0].axis);
+    if (c.kind === 'nonnegative' && inner.length === 1 && Math.abs(inner[0].coefficient) === 1 && single)
+      return inner[0].axis;
   }
   return undefined;
 }
 
 const extentOf = (s: ContractionShape, axes: readonly number[]): number =>
-  elementCount(axes.map((axis) => s.equation.axes[axis]!.extent));
+  elementCount(axes.map((axis) => s.equation.axes[axis].extent));
 
 /** Points of each class. */
 export interface ContractionSizes {

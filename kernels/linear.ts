@@ -21,13 +21,13 @@ import type { Layouts } from './kernel.ts';
 /** Row-major strides of a shape, in elements. */
 export function strides(shape: readonly number[]): number[] {
   const result = new Array<number>(shape.length).fill(1);
-  for (let d = shape.length - 2; d >= 0; d--) result[d] = result[d + 1]! * shape[d + 1]!;
+  for (let d = shape.length - 2; d >= 0; d--) result[d] = result[d + 1] * shape[d + 1];
   return result;
 }
 
 /** The other way: WGSL of coordinate `d` of the element whose flat offset in a tensor of `shape` is `flat`. */
 export function coordinate(flat: string, shape: readonly number[], d: number): string {
-  const stride = strides(shape)[d]!;
+  const stride = strides(shape)[d];
   const quotient = stride === 1 ? flat : `${flat} / ${stride}`;
   const isOutermost = shape.slice(0, d).every((extent) => extent === 1);
   return isOutermost ? quotient : `${quotient} % ${shape[d]}`;
@@ -35,14 +35,14 @@ export function coordinate(flat: string, shape: readonly number[], d: number): s
 
 /** The flat offset of an element, when no index is a gather. */
 export function flatIndex(shape: readonly number[], indices: readonly Index[]): Affine | undefined {
-  if (indices.length === 1 && indices[0]!.kind === 'affine') return indices[0]!;
+  if (indices.length === 1 && indices[0].kind === 'affine') return indices[0];
   const stride = strides(shape);
   let result = affine(0);
   for (const [d, index] of indices.entries()) {
     if (index.kind !== 'affine') return undefined;
-    result = affine(result.constant + index.constant * stride[d]!, [
+    result = affine(result.constant + index.constant * stride[d], [
       ...result.terms,
-      ...index.terms.map((t) => ({ axis: t.axis, coefficient: t.coefficient * stride[d]! })),
+      ...index.terms.map((t) => ({ axis: t.axis, coefficient: t.coefficient * stride[d] })),
     ]);
   }
   return result;
@@ -76,7 +76,7 @@ export function walkTogether(affines: readonly Affine[], outer: number, inner: n
 /** Replaces axis `inner` by the merged axis and drops `outer`; positions of the axes do not change (`outer` gets extent 1). */
 export function mergeAxes(equation: Equation, outer: number, inner: number): Equation {
   const axes: Axis[] = [...equation.axes];
-  const [a, b] = [axes[outer]!, axes[inner]!];
+  const [a, b] = [axes[outer], axes[inner]];
   axes[inner] = { name: `${a.name}${b.name}`, extent: a.extent * b.extent };
   axes[outer] = { name: a.name, extent: 1 };
   return dropAxis({ ...equation, axes }, outer);
@@ -102,14 +102,14 @@ export function mergeAll(
   extra: (e: Equation) => readonly Affine[] = () => [],
 ): { readonly equation: Equation; readonly left: readonly number[] } {
   let current = equation;
-  let left = candidates.filter((axis) => equation.axes[axis]!.extent > 1);
+  let left = candidates.filter((axis) => equation.axes[axis].extent > 1);
   for (let merged = true; merged; ) {
     merged = false;
     search: for (const outer of left) {
       for (const inner of left) {
         if (outer === inner) continue;
         const affines = [...affinesOutsideStore(current), ...extra(current)];
-        if (!walkTogether(affines, outer, inner, current.axes[inner]!.extent)) continue;
+        if (!walkTogether(affines, outer, inner, current.axes[inner].extent)) continue;
         current = mergeAxes(current, outer, inner);
         left = left.filter((axis) => axis !== outer);
         merged = true;

@@ -79,7 +79,7 @@ function nameCoordinates(
     if (extent === 1) return '0';
     const index = equation?.store[d];
     const axis = index?.kind === 'affine' ? asAxis(index) : undefined;
-    const name = emitter.fresh(axis === undefined ? `o${d}` : equation!.axes[axis]!.name);
+    const name = emitter.fresh(axis === undefined ? `o${d}` : equation!.axes[axis].name);
     lines.push(`let ${name} = ${coordinate(id, shape, d)};`);
     return name;
   });
@@ -110,7 +110,7 @@ function singleExpression(equation: Equation, isInteger: boolean, element: Eleme
   const axes = plainStore(equation, shape);
   if (!axes || equation.domain.length > 0 || equation.reducer === 'logsumexp') return undefined;
   if (equation.axes.some((axis, i) => axis.extent > 1 && !axes.includes(i))) return undefined;
-  const scope = scopeOf(equation, new Map(axes.map((axis, d) => [axis, coordinates[d]!])), element);
+  const scope = scopeOf(equation, new Map(axes.map((axis, d) => [axis, coordinates[d]])), element);
   return isInteger ? integerText(equation.value, scope) : expressionText(equation.value, scope);
 }
 
@@ -125,7 +125,7 @@ function equationText(equation: Equation, total: string, element: Element): stri
       for (const a of affinesOfIndex(index)) for (const term of a.terms) loopOver(nest, term.axis);
       check(nest, `${gatherText(index, scope)} == ${coordinates[d]}`);
     } else {
-      solveIndex(index, shape[d]!, coordinates[d]!, nest);
+      solveIndex(index, shape[d], coordinates[d], nest);
       settle(nest);
     }
   });
@@ -145,7 +145,7 @@ function scopeOf(equation: Equation, names: ReadonlyMap<number, string>, { emitt
   };
   return {
     emitter,
-    axis: (axis) => (equation.axes[axis]!.extent === 1 ? '0' : (names.get(axis) ?? unbound(equation, axis))),
+    axis: (axis) => (equation.axes[axis].extent === 1 ? '0' : (names.get(axis) ?? unbound(equation, axis))),
     axes: equation.axes,
     held: (l) => {
       const name = find(l);
@@ -156,5 +156,5 @@ function scopeOf(equation: Equation, names: ReadonlyMap<number, string>, { emitt
 }
 
 function unbound(equation: Equation, axis: number): never {
-  throw new Error(`axis ${equation.axes[axis]!.name} has no value here`);
+  throw new Error(`axis ${equation.axes[axis].name} has no value here`);
 }

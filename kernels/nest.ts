@@ -34,14 +34,14 @@ export function openNest(equation: Equation, names: Map<number, string>, scope: 
 }
 
 export function isBound({ equation, names }: Nest, axis: number): boolean {
-  return names.has(axis) || equation.axes[axis]!.extent === 1;
+  return names.has(axis) || equation.axes[axis].extent === 1;
 }
 
 /** Gives an axis a value, by a name of its own where the value is more than a name. */
 export function bindAxis(nest: Nest, axis: number, value: string): void {
   if (/^\w+$/.test(value)) nest.names.set(axis, value);
   else {
-    const name = nest.scope.emitter.fresh(nest.equation.axes[axis]!.name);
+    const name = nest.scope.emitter.fresh(nest.equation.axes[axis].name);
     nest.steps.push({ kind: 'let', name, value });
     nest.names.set(axis, name);
   }
@@ -50,7 +50,7 @@ export function bindAxis(nest: Nest, axis: number, value: string): void {
 /** Loops over an axis, unless it is bound already. */
 export function loopOver(nest: Nest, axis: number): void {
   if (isBound(nest, axis)) return;
-  const name = nest.scope.emitter.fresh(nest.equation.axes[axis]!.name);
+  const name = nest.scope.emitter.fresh(nest.equation.axes[axis].name);
   nest.steps.push({ kind: 'for', name, ...loopBounds(nest, axis) });
   nest.names.set(axis, name);
   settle(nest);
@@ -73,7 +73,7 @@ export function settle(nest: Nest): void {
 export function loopBounds(nest: Nest, axis: number): { readonly from: string; readonly to: string } {
   const { equation, scope, pending } = nest;
   let from = '0';
-  let to = scope.emitter.bound(equation.axes[axis]!.extent);
+  let to = scope.emitter.bound(equation.axes[axis].extent);
   for (const c of pending) {
     const coefficient = coefficientOf(c.affine, axis);
     if (c.kind !== 'nonnegative' || Math.abs(coefficient) !== 1) continue;

@@ -77,7 +77,7 @@ export function emitRow(
 ): FamilyCode {
   const { lanes, workgroupSize, shuffle } = tuning;
   const { rows, statements } = collapseRow(kernel, (tensor) => emitter.layout(tensor));
-  const { workgroups, ...head } = rowHead(rows, statements[0]!, emitter, target, tuning);
+  const { workgroups, ...head } = rowHead(rows, statements[0], emitter, target, tuning);
   const code: RowCode = {
     ...head,
     emitter,
@@ -122,7 +122,7 @@ function rowHead(
   const { header, workgroups } = flatGrid(count * lanes, 'invocation', workgroupSize, target);
   const isExact = count * lanes === elementCount(workgroups) * workgroupSize;
   const live = isExact ? [] : [emitter.fresh('live')];
-  const lines = [header.split('\n')[0]!];
+  const lines = [header.split('\n')[0]];
   if (lanes > 1) lines.push(`let ${lane} = invocation % ${lanes};`);
   const rowOf = lanes > 1 ? `invocation / ${lanes}` : 'invocation';
   if (isExact) lines.push(`let ${row} = ${rowOf};`);
@@ -131,7 +131,7 @@ function rowHead(
   const rowNames = rows.map((extent, d) => {
     if (extent === 1) return '0';
     if (isSingle) return row;
-    const name = emitter.fresh(first.equation.axes[first.rowAxes[d]!]!.name);
+    const name = emitter.fresh(first.equation.axes[first.rowAxes[d]].name);
     lines.push(`let ${name} = ${coordinate(row, rows, d)};`);
     return name;
   });
@@ -147,11 +147,11 @@ interface RowPoints {
 
 function emitStatement(statement: RowStatement, code: RowCode): void {
   const { equation, rowAxes } = statement;
-  const inner = [...equation.axes.keys()].filter((axis) => !rowAxes.includes(axis) && equation.axes[axis]!.extent > 1);
-  const names = new Map<number, string>(rowAxes.map((axis, d) => [axis, code.rowNames[d]!]));
+  const inner = [...equation.axes.keys()].filter((axis) => !rowAxes.includes(axis) && equation.axes[axis].extent > 1);
+  const names = new Map<number, string>(rowAxes.map((axis, d) => [axis, code.rowNames[d]]));
   const nest = openNest(equation, names, {
     emitter: code.emitter,
-    axis: (axis) => (equation.axes[axis]!.extent === 1 ? '0' : names.get(axis)!),
+    axis: (axis) => (equation.axes[axis].extent === 1 ? '0' : names.get(axis)!),
     axes: equation.axes,
     held: (l) => code.held.get(l.tensor),
   });
@@ -188,17 +188,17 @@ function openLoop({ inner, nest }: RowPoints, code: RowCode, tighten: boolean): 
   let open = '';
   if (inner.length === 1) {
     const [axis] = inner as [number];
-    const bounds = tighten ? loopBounds(nest, axis) : { from: '0', to: emitter.bound(axes[axis]!.extent) };
-    const name = emitter.fresh(axes[axis]!.name);
+    const bounds = tighten ? loopBounds(nest, axis) : { from: '0', to: emitter.bound(axes[axis].extent) };
+    const name = emitter.fresh(axes[axis].name);
     const from = tuning.lanes === 1 ? bounds.from : bounds.from === '0' ? lane : `${bounds.from} + ${lane}`;
     open = `for (var ${name} = ${from}; ${name} < ${bounds.to}; ${step(name)}) {`;
     nest.names.set(axis, name);
   } else if (inner.length > 1) {
-    const extents = inner.map((axis) => axes[axis]!.extent);
+    const extents = inner.map((axis) => axes[axis].extent);
     const point = emitter.fresh('point');
     open = `for (var ${point} = ${lane}; ${point} < ${emitter.bound(elementCount(extents))}; ${step(point)}) {`;
     inner.forEach((axis, d) => {
-      const name = emitter.fresh(axes[axis]!.name);
+      const name = emitter.fresh(axes[axis].name);
       lets.push(`let ${name} = ${coordinate(point, extents, d)};`);
       nest.names.set(axis, name);
     });

@@ -26,7 +26,7 @@ export function solveIndex(index: Affine, extent: number, coordinate: string, ne
 /** What of the index has a value by now. */
 function knownPart(index: Affine, nest: Nest): Affine {
   const { axes } = nest.equation;
-  return { ...index, terms: index.terms.filter((t) => isBound(nest, t.axis) && axes[t.axis]!.extent > 1) };
+  return { ...index, terms: index.terms.filter((t) => isBound(nest, t.axis) && axes[t.axis].extent > 1) };
 }
 
 const isZero = (known: Affine): boolean => known.terms.length === 0 && known.constant === 0;
@@ -45,7 +45,7 @@ function areDigits(terms: readonly AffineTerm[], equation: Equation): boolean {
     return (
       !next ||
       (term.coefficient % next.coefficient === 0 &&
-        equation.axes[next.axis]!.extent * next.coefficient <= term.coefficient)
+        equation.axes[next.axis].extent * next.coefficient <= term.coefficient)
     );
   });
 }
@@ -59,7 +59,7 @@ function solveDigits(open: readonly AffineTerm[], index: Affine, extent: number,
   const whole = exact ? extent : Number.POSITIVE_INFINITY;
   let radix = whole;
   for (const { axis, coefficient } of open) {
-    const axisExtent = nest.equation.axes[axis]!.extent;
+    const axisExtent = nest.equation.axes[axis].extent;
     const remainder = radix === whole ? rest : `${rest} % ${radix}`;
     const dividend = remainder.includes('%') ? `(${remainder})` : remainder;
     const quotient = coefficient === 1 ? remainder : `${dividend} / ${coefficient}`;
@@ -82,5 +82,5 @@ function solveLast(open: readonly AffineTerm[], index: Affine, coordinate: strin
   if (step !== 1) check(nest, `(${rest}) % ${step} == 0`);
   bindAxis(nest, axis, step === 1 ? rest : `(${rest}) / ${step}`);
   const solved = nest.scope.axis(axis);
-  check(nest, `${solved} >= 0 && ${solved} < ${nest.equation.axes[axis]!.extent}`);
+  check(nest, `${solved} >= 0 && ${solved} < ${nest.equation.axes[axis].extent}`);
 }

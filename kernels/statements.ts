@@ -43,7 +43,7 @@ export function readAsIndex(equation: Equation): readonly string[] {
 export function multiplyAddsOf(equation: Equation): number {
   const factors = equation.value.kind === 'product' ? equation.value.factors.filter((f) => f.kind !== 'constant') : [];
   if (factors.length < 2 || equation.reducer !== 'sum') return 0;
-  const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis]!.extent > 1);
+  const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis].extent > 1);
   return reduced.length === 0 ? 0 : pointCount(equation);
 }
 

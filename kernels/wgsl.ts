@@ -5,17 +5,17 @@
  * A placeholder alone on its line that is empty takes the line with it.
  */
 export function wgsl(strings: TemplateStringsArray, ...values: readonly (string | number)[]): string {
-  let text = strings[0]!;
+  let text = strings[0];
   values.forEach((value, i) => {
     const indent = /(?:^|\n)([ \t]*)$/.exec(text)?.[1];
     const shown = String(value);
-    const alone = indent !== undefined && strings[i + 1]!.startsWith('\n');
+    const alone = indent !== undefined && strings[i + 1].startsWith('\n');
     if (alone && shown === '') text = `${text.slice(0, text.length - indent.length)}\u0000`;
     else text += indent === undefined ? shown : shown.replaceAll('\n', `\n${indent}`);
-    text += strings[i + 1]!;
+    text += strings[i + 1];
   });
   const lines = text.replaceAll('\u0000\n', '').replaceAll('\u0000', '').split('\n');
-  while (lines.length > 0 && lines[0]!.trim() === '') lines.shift();
+  while (lines.length > 0 && lines[0].trim() === '') lines.shift();
   while (lines.length > 0 && lines.at(-1)!.trim() === '') lines.pop();
   const indents = lines.filter((line) => line.trim() !== '').map((line) => /^[ \t]*/.exec(line)![0].length);
   const common = Math.min(...indents, Number.POSITIVE_INFINITY);

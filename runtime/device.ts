@@ -8,11 +8,11 @@
  * is made, so the bundled driver is named there only while its adapter is looked up, or child processes would inherit it.
  */
 
+import { MachineError, onCommandEnd } from '../compiler/command-line/errors.ts';
 import type { Target } from '../kernels/target.ts';
-import { MachineError, onCommandEnd } from './errors.ts';
 import { createRest } from './rest.ts';
 import { loadBundledVulkanLoader, swiftShaderObstacle, unpackSwiftShader } from './swiftshader.ts';
-import { vulkanSystem } from './vulkanSystem.ts';
+import { vulkanSystem } from './vulkan-system.ts';
 
 export type Rung = 'hardware' | 'system-software' | 'bundled-swiftshader';
 

@@ -9,14 +9,14 @@
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { bytesText } from '../compiler/command-line/amounts.ts';
 import type { Target } from '../kernels/target.ts';
 import { type Attempt, adapters, openAdapter, type Rung } from './device.ts';
-import type { ExecutablePlan } from './executablePlan.ts';
+import type { ExecutablePlan } from './executable-plan.ts';
 import { createExecutor } from './executor.ts';
-import { type FamilyVerdict, kernelFamilies } from './kernelFamilies.ts';
-import { bytesText } from './planChecks.ts';
+import { type FamilyVerdict, kernelFamilies } from './kernel-families.ts';
 import { type MachineFacts, type Remedy, remedies } from './remedies.ts';
-import { vulkanSystem } from './vulkanSystem.ts';
+import { vulkanSystem } from './vulkan-system.ts';
 
 interface WorkingDevice {
   readonly rung: Rung;

@@ -6,15 +6,16 @@
  * that is not given by the caller starts as zeros, as WebGPU promises.
  */
 
+import { bytesText } from '../compiler/command-line/amounts.ts';
+import { MachineError } from '../compiler/command-line/errors.ts';
 import { type PlanTensor, planBytes } from '../compiler/schedule/plan.ts';
 import type { OpenedDevice } from './device.ts';
-import { MachineError } from './errors.ts';
-import type { ExecutablePlan } from './executablePlan.ts';
-import { floatsToHalves } from './halfFloat.ts';
+import type { ExecutablePlan } from './executable-plan.ts';
+import { floatsToHalves } from './half-float.ts';
 import { bindGroupLayout, computePipeline } from './pipelines.ts';
-import { bytesText, checkPlan } from './planChecks.ts';
+import { checkPlan } from './plan-checks.ts';
 import { createReadbackPool, type Region } from './readback.ts';
-import { bufferUsage } from './webgpuConstants.ts';
+import { bufferUsage } from './webgpu-constants.ts';
 
 /** A tensor's elements on the host; f16 as its bits. */
 export type HostArray = Float32Array | Int32Array | Uint16Array;

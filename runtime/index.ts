@@ -1,9 +1,7 @@
 /** What others may use of the runtime; start reading at device.ts and executor.ts. */
 
-export { writeFileAtomically } from './atomicFile.ts';
-export { cacheFolder } from './cacheFolder.ts';
-export { type DeviceOptions, destroyAllDevices, type OpenedDevice, openDevice, type Rung } from './device.ts';
-export { registerDoctor } from './doctor.ts';
+export { bytesText } from '../compiler/command-line/amounts.ts';
+export { writeFileAtomically } from '../compiler/command-line/atomic-file.ts';
 export {
   DiagnosticsError,
   DivergedError,
@@ -13,8 +11,11 @@ export {
   runCommand,
   UsageError,
   UserError,
-} from './errors.ts';
-export type { ExecutableKernel, ExecutablePlan } from './executablePlan.ts';
+} from '../compiler/command-line/errors.ts';
+export { cacheFolder } from './cache-folder.ts';
+export { type DeviceOptions, destroyAllDevices, type OpenedDevice, openDevice, type Rung } from './device.ts';
+export { registerDoctor } from './doctor.ts';
+export type { ExecutableKernel, ExecutablePlan } from './executable-plan.ts';
 export {
   createExecutor,
   type Executor,
@@ -22,9 +23,8 @@ export {
   type HostArray,
   type KernelTiming,
 } from './executor.ts';
-export { floatsToHalves, floatToHalf, halfToFloat, halvesToFloats } from './halfFloat.ts';
+export { floatsToHalves, floatToHalf, halfToFloat, halvesToFloats } from './half-float.ts';
 export { KernelError } from './pipelines.ts';
-export { bytesText } from './planChecks.ts';
 export { type RunOptions, registerRun, runStructure } from './run.ts';
 export {
   parseSafetensors,

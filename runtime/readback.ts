@@ -6,7 +6,7 @@
  * number of steps in flight.
  */
 
-import { bufferUsage, mapModeRead } from './webgpuConstants.ts';
+import { bufferUsage, mapModeRead } from './webgpu-constants.ts';
 
 export interface Region {
   readonly buffer: GPUBuffer;

@@ -1,6 +1,6 @@
 /**
  * What `mlbtc doctor` tells a person to do: each device that is missing, why, and the command that would bring it on this
- * system. Pure, from facts gathered elsewhere (vulkanSystem.ts, device.ts), so that every case can be tested on one machine.
+ * system. Pure, from facts gathered elsewhere (vulkan-system.ts, device.ts), so that every case can be tested on one machine.
  *
  * The trap: advice must not send people after hardware they do not have. A machine without a GPU lacks nothing.
  */

@@ -7,8 +7,9 @@
  * person must hear is that the input is missing.
  */
 import type { Command } from 'commander';
-import { type SizeBindings, sizeOption } from '../compiler/commands/bindings.ts';
-import { diagnosticsError, openSource } from '../compiler/commands/compileFile.ts';
+import { UserError } from '../compiler/command-line/errors.ts';
+import { type SizeBindings, sizeOption } from '../compiler/command-line/size-options.ts';
+import { diagnosticsError, openSource } from '../compiler/command-line/source.ts';
 import { type CompiledProgram, compileProgram } from '../compiler/compile.ts';
 import type { Program } from '../compiler/ir/program.ts';
 import type { Plan } from '../compiler/schedule/plan.ts';
@@ -16,10 +17,9 @@ import { analyse } from '../compiler/semantics/analyse.ts';
 import type { StructureInterface } from '../compiler/semantics/interface.ts';
 import type { Diagnostic } from '../compiler/syntax/diagnostic.ts';
 import { type OpenedDevice, openDevice } from './device.ts';
-import { UserError } from './errors.ts';
 import { createExecutor, type HostArray } from './executor.ts';
-import { indexBounds } from './indexBounds.ts';
-import { type ExpectedTensor, matchTensors } from './runTensors.ts';
+import { indexBounds } from './index-bounds.ts';
+import { type ExpectedTensor, matchTensors } from './run-tensors.ts';
 import { readSafetensors, type StoredDtype, type StoredTensor, writeSafetensors } from './safetensors.ts';
 
 export interface RunOptions {

@@ -7,9 +7,9 @@
  */
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { writeFileAtomically } from './atomicFile.ts';
-import { UserError } from './errors.ts';
-import { halvesToFloats } from './halfFloat.ts';
+import { writeFileAtomically } from '../compiler/command-line/atomic-file.ts';
+import { UserError } from '../compiler/command-line/errors.ts';
+import { halvesToFloats } from './half-float.ts';
 
 /** Each dtype with the array that holds its elements; binary16 and bfloat16 are kept as their bits. */
 const arrayTypes = {

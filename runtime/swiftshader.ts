@@ -1,5 +1,5 @@
 /**
- * The software device that comes with `npm ci`: SwiftShader and a Vulkan loader from an npm package (bundledArchive.ts). The
+ * The software device that comes with `npm ci`: SwiftShader and a Vulkan loader from an npm package (bundled-archive.ts). The
  * last rung of the ladder in device.ts; needs no driver, no loader and no root.
  *
  * The trap: Node closes a shared library that turns out to be no addon, so the loader must be opened in a way that survives
@@ -8,7 +8,7 @@
 
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { bundlePackage, hasBundledArchive, unpackBundled } from './bundledArchive.ts';
+import { bundlePackage, hasBundledArchive, unpackBundled } from './bundled-archive.ts';
 
 const archive = 'swiftshader';
 /** The archive also holds an OpenGL driver, which nothing here needs. */

@@ -14,7 +14,7 @@ import { equationsOf, tensorMap } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
 import type { Index, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
-import { BYTES_OF } from './cost.ts';
+import { dtypeBytes } from './cost.ts';
 import { scoreTensors } from './rank.ts';
 
 export interface CachedTensor {
@@ -38,7 +38,7 @@ export function cachedTensors(program: Program): readonly CachedTensor[] {
         // Dimension 0 is the batch wherever the score has one.
         const batch = position > 0 && sameIndex(read.indices[0], equation.store[0]) ? tensor.shape[0] : 1;
         const elementsPerToken = elementCount(tensor.shape) / tensor.shape[position] / batch;
-        const bytesPerToken = elementsPerToken * BYTES_OF[tensor.dtype];
+        const bytesPerToken = elementsPerToken * dtypeBytes[tensor.dtype];
         cached.set(tensor.name, { tensor: tensor.name, elementsPerToken, bytesPerToken });
       }
     }

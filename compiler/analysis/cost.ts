@@ -24,7 +24,7 @@ import { printEquation } from '../ir/print.ts';
 import type { Dtype, Equation, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 
-export const BYTES_OF: Readonly<Record<Dtype, number>> = { f32: 4, f16: 2, i32: 4 };
+export const dtypeBytes: Readonly<Record<Dtype, number>> = { f32: 4, f16: 2, i32: 4 };
 
 /** One contraction of the order that was chosen. */
 export interface OrderStep {
@@ -59,7 +59,7 @@ export function orderSteps(program: Program): readonly OrderStep[] {
 }
 
 export function tensorBytes(tensor: Tensor): number {
-  return elementCount(tensor.shape) * BYTES_OF[tensor.dtype];
+  return elementCount(tensor.shape) * dtypeBytes[tensor.dtype];
 }
 
 /** Bytes that the program's computed tensors write and its equations read, each operand once an equation. */

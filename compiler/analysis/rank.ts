@@ -19,7 +19,7 @@ import { elementCount } from '../ir/program.ts';
 import { matrixShape } from './cost.ts';
 
 /** Operands beyond which only the two trivial cuts and the cuts along the written order are tried. */
-const EXHAUSTIVE = 12;
+const exhaustiveLimit = 12;
 
 /** Bound on the rank of the matrix of a matrix structure (see `matrixShape`); undefined for other programs. */
 export function matrixRankBound(program: Program): number | undefined {
@@ -124,7 +124,7 @@ function leastCut(
   batch: AxisSet,
 ): number {
   const sets = operands.map(axesOfExpression).filter((axes) => axes !== 0n);
-  const subsets: number = sets.length <= EXHAUSTIVE ? 2 ** sets.length : 0;
+  const subsets: number = sets.length <= exhaustiveLimit ? 2 ** sets.length : 0;
   let least = Number.POSITIVE_INFINITY;
   const consider = (onRowSide: (operand: number) => boolean): void => {
     let [left, right] = [rows, columns];

@@ -1,20 +1,20 @@
 /** `mlbtcc build`: the kernels of a structure as files. All of them are made before the first is written. */
 import type { Command } from 'commander';
 import type { Target } from '../../kernels/target.ts';
-import { MachineError, UsageError } from '../../runtime/errors.ts';
-import { checkPlan } from '../../runtime/planChecks.ts';
+import { checkPlan } from '../../runtime/plan-checks.ts';
+import { MachineError, UsageError } from '../command-line/errors.ts';
+import type { CommandIo } from '../command-line/io.ts';
+import { manifestName, type OutputFile, writeFolder } from '../command-line/output-folder.ts';
+import { type SizeBindings, sizeOption } from '../command-line/size-options.ts';
+import { type CompiledFile, compileFile } from '../command-line/source.ts';
 import { planDot } from '../emit/dot.ts';
 import { jsonText } from '../emit/json.ts';
-import { kernelFiles } from '../emit/kernelFiles.ts';
+import { kernelFiles } from '../emit/kernel-files.ts';
 import { makeManifest } from '../emit/manifest.ts';
 import { moduleText } from '../emit/module.ts';
 import { originFinder } from '../emit/origin.ts';
 import { printProgram } from '../ir/print.ts';
-import { type SizeBindings, sizeOption } from './bindings.ts';
-import { type CompiledFile, compileFile } from './compileFile.ts';
-import type { CommandIo } from './io.ts';
-import { manifestName, type OutputFile, writeFolder } from './outputFolder.ts';
-import { readTarget } from './targetFile.ts';
+import { readTarget } from './target-file.ts';
 
 const help = `
 What --emit can name:

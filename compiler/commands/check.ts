@@ -5,13 +5,13 @@
  * mistakes in those that its last one does not use, so every structure of the file is looked at.
  */
 import type { Command } from 'commander';
+import { sourceFiles } from '../command-line/files.ts';
+import type { CommandIo } from '../command-line/io.ts';
+import { type SizeBindings, sizeOption } from '../command-line/size-options.ts';
 import { jsonText } from '../emit/json.ts';
 import { analyse } from '../semantics/analyse.ts';
 import type { Diagnostic, Source } from '../syntax/diagnostic.ts';
 import { renderDiagnostics, toJson } from '../syntax/render.ts';
-import { type SizeBindings, sizeOption } from './bindings.ts';
-import { sourceFiles } from './files.ts';
-import type { CommandIo } from './io.ts';
 
 const help = `
 Examples:

@@ -1,13 +1,13 @@
 /** `mlbtcc explain`: what a structure costs before anything is run. */
 import type { Command } from 'commander';
+import type { CommandIo } from '../command-line/io.ts';
+import { type SizeBindings, sizeOption } from '../command-line/size-options.ts';
+import { compileFile, openSource } from '../command-line/source.ts';
 import { jsonText } from '../emit/json.ts';
-import { type SizeBindings, sizeOption } from './bindings.ts';
-import { compileFile, openSource } from './compileFile.ts';
-import { explainReport } from './explainReport.ts';
-import { explainText } from './explainText.ts';
-import type { CommandIo } from './io.ts';
-import { readTarget } from './targetFile.ts';
-import { unboundTokens } from './unboundTokens.ts';
+import { explainReport } from './explain-report.ts';
+import { explainText } from './explain-text.ts';
+import { readTarget } from './target-file.ts';
+import { unboundTokens } from './unbound-tokens.ts';
 
 const help = `
 Examples:

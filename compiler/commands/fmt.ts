@@ -6,11 +6,11 @@
  */
 import { chmodSync, realpathSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
-import { writeFileAtomically } from '../../runtime/atomicFile.ts';
+import { writeFileAtomically } from '../command-line/atomic-file.ts';
+import { decode, sourceFiles } from '../command-line/files.ts';
+import type { CommandIo } from '../command-line/io.ts';
 import { formatSource } from '../syntax/format.ts';
 import { renderDiagnostics } from '../syntax/render.ts';
-import { decode, sourceFiles } from './files.ts';
-import type { CommandIo } from './io.ts';
 
 const help = `
 Examples:

@@ -6,11 +6,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import type { CommandIo } from '../command-line/io.ts';
 import { registerBuild } from './build.ts';
 import { registerCheck } from './check.ts';
 import { registerExplain } from './explain.ts';
 import { registerFmt } from './fmt.ts';
-import type { CommandIo } from './io.ts';
 
 const examples = `
 A file of ten lines is enough to begin with:

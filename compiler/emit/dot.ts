@@ -1,6 +1,6 @@
 /** The plan as a Graphviz graph: kernels as boxes, the tensors that they hand each other as ellipses. `dot -Tsvg program.dot`. */
 import type { Plan, PlanTensor } from '../schedule/plan.ts';
-import { kernelTensors } from './kernelFiles.ts';
+import { kernelTensors } from './kernel-files.ts';
 
 const colours: Readonly<Record<string, string>> = {
   input: '#dceefb',

@@ -8,8 +8,8 @@ import type { Target } from '../../kernels/target.ts';
 import type { Dtype, Init, Program } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { type Plan, planBytes, planMultiplyAdds } from '../schedule/plan.ts';
-import type { KernelFiles } from './kernelFiles.ts';
-import { kernelTensors } from './kernelFiles.ts';
+import type { KernelFiles } from './kernel-files.ts';
+import { kernelTensors } from './kernel-files.ts';
 import type { Origin } from './origin.ts';
 import { originText } from './origin.ts';
 

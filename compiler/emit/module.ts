@@ -7,7 +7,7 @@
  */
 import { elementCount } from '../ir/program.ts';
 import type { Plan } from '../schedule/plan.ts';
-import type { KernelFiles } from './kernelFiles.ts';
+import type { KernelFiles } from './kernel-files.ts';
 
 const arrayTypes = { f32: 'Float32Array', i32: 'Int32Array', f16: 'Uint16Array' } as const;
 

@@ -48,14 +48,14 @@ export function isConstant(a: Affine): boolean {
 
 /** The axis that `a` is, with coefficient 1 and no constant; undefined otherwise. */
 export function asAxis(a: Affine): number | undefined {
-  return a.constant === 0 && a.terms.length === 1 && a.terms[0]!.coefficient === 1 ? a.terms[0]!.axis : undefined;
+  return a.constant === 0 && a.terms.length === 1 && a.terms[0].coefficient === 1 ? a.terms[0].axis : undefined;
 }
 
 export function equalAffine(a: Affine, b: Affine): boolean {
   return (
     a.constant === b.constant &&
     a.terms.length === b.terms.length &&
-    a.terms.every((term, i) => term.axis === b.terms[i]!.axis && term.coefficient === b.terms[i]!.coefficient)
+    a.terms.every((term, i) => term.axis === b.terms[i].axis && term.coefficient === b.terms[i].coefficient)
   );
 }
 
@@ -68,7 +68,7 @@ export function substitute(a: Affine, replace: (axis: number) => Affine): Affine
 
 export function evaluate(a: Affine, point: ArrayLike<number>): number {
   let value = a.constant;
-  for (const { axis, coefficient } of a.terms) value += coefficient * point[axis]!;
+  for (const { axis, coefficient } of a.terms) value += coefficient * point[axis];
   return value;
 }
 
@@ -77,7 +77,7 @@ export function range(a: Affine, axes: readonly Axis[]): { readonly min: number;
   let min = a.constant;
   let max = a.constant;
   for (const { axis, coefficient } of a.terms) {
-    const reach = coefficient * (axes[axis]!.extent - 1);
+    const reach = coefficient * (axes[axis].extent - 1);
     if (reach < 0) min += reach;
     else max += reach;
   }

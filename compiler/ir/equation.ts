@@ -35,7 +35,7 @@ export function pointCount(equation: Equation): number {
 
 /** Number of points that one element of the tensor is reduced from, domain not considered. */
 export function reducedCount(equation: Equation): number {
-  return reducedAxes(equation).reduce((product, axis) => product * equation.axes[axis]!.extent, 1);
+  return reducedAxes(equation).reduce((product, axis) => product * equation.axes[axis].extent, 1);
 }
 
 /** Names of all tensors that the equation reads, in order of first use, each once. */

@@ -37,7 +37,7 @@ export function sum(terms: readonly Expression[]): Expression {
     else flat.push(term);
   }
   if (folded !== 0 || flat.length === 0) flat.push(constant(folded));
-  return flat.length === 1 ? flat[0]! : { kind: 'sum', terms: flat };
+  return flat.length === 1 ? flat[0] : { kind: 'sum', terms: flat };
 }
 
 /** n-ary product: flattens products, folds constants to the front; an empty product is 1. */
@@ -50,7 +50,7 @@ export function product(factors: readonly Expression[]): Expression {
   }
   if (folded === 0) return constant(0);
   if (folded !== 1 || flat.length === 0) flat.unshift(constant(folded));
-  return flat.length === 1 ? flat[0]! : { kind: 'product', factors: flat };
+  return flat.length === 1 ? flat[0] : { kind: 'product', factors: flat };
 }
 
 export function unary(operator: UnaryOperator, operand: Expression): Expression {

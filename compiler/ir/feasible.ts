@@ -20,9 +20,13 @@ interface Box {
 }
 
 /** Boxes looked at before the search gives up. */
-const BUDGET = 20_000;
+const defaultBudget = 20_000;
 
-export function findPoint(axes: readonly Axis[], constraints: readonly Constraint[], budget = BUDGET): Feasibility {
+export function findPoint(
+  axes: readonly Axis[],
+  constraints: readonly Constraint[],
+  budget = defaultBudget,
+): Feasibility {
   const nonnegative = constraints.flatMap((c) =>
     c.kind === 'nonnegative' ? [c.affine] : c.kind === 'zero' ? [c.affine, scale(c.affine, -1)] : [],
   );

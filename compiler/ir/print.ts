@@ -105,11 +105,11 @@ function printElement(tensor: string, indices: readonly Index[], names: readonly
 }
 
 /** How tightly each kind of expression binds, loosest first; what binds no tighter than its place gets parentheses. */
-const SUM = 1;
-const PRODUCT = 2;
-const NEGATION = 3;
-const POWER = 4;
-const ATOM = 5;
+const sumLevel = 1;
+const productLevel = 2;
+const negationLevel = 3;
+const powerLevel = 4;
+const atomLevel = 5;
 
 export function printExpression(expression: Expression, names: readonly string[]): string {
   return print(expression, names).text;
@@ -131,28 +131,28 @@ function print(expression: Expression, names: readonly string[]): Printed {
     case 'index': {
       const text = printAffine(expression.affine, names);
       // In brackets of its own, since `i - j` as a value is one leaf and must not read as a sum of two.
-      return { text: `index(${text})`, binding: ATOM };
+      return { text: `index(${text})`, binding: atomLevel };
     }
     case 'load':
-      return { text: printElement(expression.tensor, expression.indices, names), binding: ATOM };
+      return { text: printElement(expression.tensor, expression.indices, names), binding: atomLevel };
     case 'sum':
-      return { text: printSum(expression.terms, (e) => at(e, PRODUCT)), binding: SUM };
+      return { text: printSum(expression.terms, (e) => at(e, productLevel)), binding: sumLevel };
     case 'product':
-      return { text: expression.factors.map((e) => at(e, NEGATION)).join(' * '), binding: PRODUCT };
+      return { text: expression.factors.map((e) => at(e, negationLevel)).join(' * '), binding: productLevel };
     case 'unary':
       return expression.operator === 'negate'
-        ? { text: `-${at(expression.operand, POWER)}`, binding: NEGATION }
-        : { text: `${expression.operator}(${print(expression.operand, names).text})`, binding: ATOM };
+        ? { text: `-${at(expression.operand, powerLevel)}`, binding: negationLevel }
+        : { text: `${expression.operator}(${print(expression.operand, names).text})`, binding: atomLevel };
     case 'binary': {
       const { operator, left, right } = expression;
       switch (operator) {
         case 'divide':
-          return { text: `${at(left, NEGATION)} / ${at(right, POWER)}`, binding: PRODUCT };
+          return { text: `${at(left, negationLevel)} / ${at(right, powerLevel)}`, binding: productLevel };
         case 'power':
-          return { text: `${at(left, ATOM)}^${at(right, ATOM)}`, binding: POWER };
+          return { text: `${at(left, atomLevel)}^${at(right, atomLevel)}`, binding: powerLevel };
         case 'minimum':
         case 'maximum':
-          return { text: `${operator}(${print(left, names).text}, ${print(right, names).text})`, binding: ATOM };
+          return { text: `${operator}(${print(left, names).text}, ${print(right, names).text})`, binding: atomLevel };
         default:
           return operator satisfies never;
       }
@@ -160,7 +160,7 @@ function print(expression: Expression, names: readonly string[]): Printed {
     case 'select': {
       const parts = [printCondition(expression.condition, names), expression.then, expression.otherwise];
       const text = parts.map((part) => (typeof part === 'string' ? part : print(part, names).text)).join(', ');
-      return { text: `select(${text})`, binding: ATOM };
+      return { text: `select(${text})`, binding: atomLevel };
     }
     case 'random': {
       const { distribution, stream } = expression;
@@ -168,7 +168,7 @@ function print(expression: Expression, names: readonly string[]): Printed {
       const step = print(expression.step, names).text;
       const element = printAffine(expression.element, names);
       const text = `${distribution}(seed = ${seed}, stream = ${stream}, step = ${step}, element = ${element})`;
-      return { text, binding: ATOM };
+      return { text, binding: atomLevel };
     }
     default:
       return expression satisfies never;
@@ -193,7 +193,7 @@ function printCondition(condition: Condition, names: readonly string[]): string 
 
 function number(value: number): Printed {
   const text = printNumber(value);
-  return { text, binding: text.startsWith('-') ? NEGATION : ATOM };
+  return { text, binding: text.startsWith('-') ? negationLevel : atomLevel };
 }
 
 function printNumber(value: number): string {

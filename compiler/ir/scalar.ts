@@ -45,10 +45,10 @@ export function sigmoid(x: number): number {
 }
 
 /** Where the series of erf hands over to the continued fraction of erfc: both are at full precision here. */
-const SERIES_LIMIT = 2.5;
+const seriesLimit = 2.5;
 
 export function erf(x: number): number {
-  return Math.abs(x) < SERIES_LIMIT ? erfSeries(x) : x > 0 ? 1 - erfcFraction(x) : erfcFraction(-x) - 1;
+  return Math.abs(x) < seriesLimit ? erfSeries(x) : x > 0 ? 1 - erfcFraction(x) : erfcFraction(-x) - 1;
 }
 
 export function erfc(x: number): number {

@@ -23,7 +23,7 @@ import type { Network } from './contraction-tree.ts';
 import { liveAxes } from './contraction-tree.ts';
 
 /** A product of more operands than this is left as it is written. */
-const MAXIMUM_OPERANDS = 64;
+const maximumOperands = 64;
 
 /** What is decided about an equation before anything is made. */
 export interface Plan {
@@ -37,7 +37,7 @@ export function planEquation(equation: Equation): Plan | undefined {
   if (equation.reducer !== 'sum') return undefined;
   const { constant: c, factors } = factorsOf(equation.value);
   const operands = factors.filter((factor) => axesOfExpression(factor) !== 0n);
-  if (operands.length > MAXIMUM_OPERANDS) return undefined;
+  if (operands.length > maximumOperands) return undefined;
   if (operands.filter(readsTensor).length < 2 || isRowReduction(equation, operands)) return undefined;
   const scalars = factors.filter((factor) => axesOfExpression(factor) === 0n);
   const attached = attachScalars(operands, scalars, equation);

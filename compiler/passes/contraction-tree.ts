@@ -7,17 +7,17 @@
  * still needs it; the others are summed as soon as the subset is joined. Cost of a step: the points of the box of both sides' axes.
  * Costs compare by multiply-adds first, then by elements of the intermediates.
  *
- * Beyond `EXHAUSTIVE` operands, the cheapest of: greedily the pair whose step costs least relative to what it removes; from each
- * operand outwards, always by the cheapest next step (a chain of cores applied to a vector); left to right. Beyond `GREEDY`: left
+ * Beyond `exhaustiveLimit` operands, the cheapest of: greedily the pair whose step costs least relative to what it removes; from each
+ * operand outwards, always by the cheapest next step (a chain of cores applied to a vector); left to right. Beyond `greedyLimit`: left
  * to right. The trap: left to right is in every search space, so that no answer is ever dearer than it.
  */
 import type { AxisSet } from '../ir/contraction.ts';
 import { axesIn } from '../ir/contraction.ts';
 
 /** Most operands that are searched exhaustively. */
-export const EXHAUSTIVE = 8;
+export const exhaustiveLimit = 8;
 /** Most operands of which pairs are compared; the work grows with their cube. Beyond it they are joined from left to right. */
-export const GREEDY = 32;
+export const greedyLimit = 32;
 
 export interface Network {
   /** Extent of every axis. */
@@ -55,7 +55,7 @@ export interface Ordered {
   readonly cost: Cost;
 }
 
-export const FREE: Cost = { multiplyAdds: 0, elements: 0 };
+export const freeCost: Cost = { multiplyAdds: 0, elements: 0 };
 
 export function addCosts(a: Cost, b: Cost): Cost {
   return { multiplyAdds: a.multiplyAdds + b.multiplyAdds, elements: a.elements + b.elements };
@@ -69,9 +69,9 @@ export function compareCosts(a: Cost, b: Cost): number {
 /** The cheapest tree known for the network, which has at least one operand. */
 export function orderNetwork(network: Network): Ordered {
   const search = new Search(network);
-  if (network.operands.length <= EXHAUSTIVE) return search.exhaustive();
+  if (network.operands.length <= exhaustiveLimit) return search.exhaustive();
   const plain = search.leftToRight();
-  if (network.operands.length > GREEDY) return plain;
+  if (network.operands.length > greedyLimit) return plain;
   const grown = network.operands.map((_, start) => search.outwardsFrom(start));
   return [search.greedy(), ...grown].reduce((a, b) => (compareCosts(b.cost, a.cost) < 0 ? b : a), plain);
 }
@@ -129,7 +129,7 @@ class Search {
       }
       const joined = found as Ordered;
       const free = subset !== full && this.network.isAvailable?.(members) === true;
-      best[subset] = [free ? { ...joined, cost: FREE } : joined];
+      best[subset] = [free ? { ...joined, cost: freeCost } : joined];
     }
     return best[full].reduce((a, b) => (compareCosts(b.cost, a.cost) < 0 ? b : a));
   }
@@ -198,7 +198,7 @@ class Search {
 
   private leaf(operand: number, summed: boolean): Ordered {
     const own = this.network.operands[operand];
-    if (!summed) return { tree: { kind: 'leaf', operand, summed, axes: own }, cost: FREE };
+    if (!summed) return { tree: { kind: 'leaf', operand, summed, axes: own }, cost: freeCost };
     const axes = liveAxes(this.network, [operand]);
     const cost = { multiplyAdds: this.points(own), elements: this.points(axes) };
     return { tree: { kind: 'leaf', operand, summed, axes }, cost };

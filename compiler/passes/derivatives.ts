@@ -21,15 +21,15 @@ export interface Slope {
 type UnaryRule = (x: Expression, result: Expression) => Slope | undefined;
 type BinaryRule = (left: Expression, right: Expression, result: Expression) => Slope | undefined;
 
-const ONE = constant(1);
-const TWO = constant(2);
+const one = constant(1);
+const two = constant(2);
 
 function times(...factors: readonly Expression[]): Slope {
   return { factor: product(factors) };
 }
 
 function oneMinus(e: Expression): Expression {
-  return sum([ONE, negate(e)]);
+  return sum([one, negate(e)]);
 }
 
 /** e^(-x²/2) */
@@ -40,15 +40,15 @@ function gaussian(x: Expression): Expression {
 export const unaryDerivatives: Readonly<Record<UnaryOperator, UnaryRule>> = {
   negate: () => times(constant(-1)),
   exp: (_, y) => times(y),
-  log: (x) => times(divide(ONE, x)),
-  sqrt: (_, y) => times(constant(0.5), divide(ONE, y)),
+  log: (x) => times(divide(one, x)),
+  sqrt: (_, y) => times(constant(0.5), divide(one, y)),
   rsqrt: (_, y) => times(constant(-0.5), y, y, y),
   abs: (x) => times(unary('sign', x)),
   sign: () => undefined,
   tanh: (_, y) => times(oneMinus(product([y, y]))),
   erf: (x) => times(constant(2 / Math.sqrt(Math.PI)), unary('exp', product([constant(-1), x, x]))),
   sigmoid: (_, y) => times(y, oneMinus(y)),
-  relu: (x) => ({ factor: ONE, guard: { kind: 'compare', operator: '>', left: x, right: constant(0) } }),
+  relu: (x) => ({ factor: one, guard: { kind: 'compare', operator: '>', left: x, right: constant(0) } }),
   // Φ(x) + x φ(x)
   gelu: (x) => {
     const cumulative = sum([
@@ -60,7 +60,7 @@ export const unaryDerivatives: Readonly<Record<UnaryOperator, UnaryRule>> = {
   // σ(x) (1 + x (1 - σ(x)))
   silu: (x) => {
     const s = unary('sigmoid', x);
-    return times(s, sum([ONE, product([x, oneMinus(s)])]));
+    return times(s, sum([one, product([x, oneMinus(s)])]));
   },
   sin: (x) => times(unary('cos', x)),
   cos: (x) => times(constant(-1), unary('sin', x)),
@@ -70,8 +70,8 @@ export const binaryDerivatives: Readonly<
   Record<BinaryOperator, { readonly left: BinaryRule; readonly right: BinaryRule }>
 > = {
   divide: {
-    left: (_, b) => times(divide(ONE, b)),
-    right: (_, b, y) => times(constant(-1), y, divide(ONE, b)),
+    left: (_, b) => times(divide(one, b)),
+    right: (_, b, y) => times(constant(-1), y, divide(one, b)),
   },
   power: {
     left: powerByBase,
@@ -82,12 +82,12 @@ export const binaryDerivatives: Readonly<
     }),
   },
   minimum: {
-    left: (a, b) => ({ factor: ONE, guard: { kind: 'compare', operator: '<=', left: a, right: b } }),
-    right: (a, b) => ({ factor: ONE, guard: { kind: 'compare', operator: '>', left: a, right: b } }),
+    left: (a, b) => ({ factor: one, guard: { kind: 'compare', operator: '<=', left: a, right: b } }),
+    right: (a, b) => ({ factor: one, guard: { kind: 'compare', operator: '>', left: a, right: b } }),
   },
   maximum: {
-    left: (a, b) => ({ factor: ONE, guard: { kind: 'compare', operator: '>=', left: a, right: b } }),
-    right: (a, b) => ({ factor: ONE, guard: { kind: 'compare', operator: '<', left: a, right: b } }),
+    left: (a, b) => ({ factor: one, guard: { kind: 'compare', operator: '>=', left: a, right: b } }),
+    right: (a, b) => ({ factor: one, guard: { kind: 'compare', operator: '<', left: a, right: b } }),
   },
 };
 
@@ -104,9 +104,9 @@ function powerByBase(a: Expression, b: Expression): Slope | undefined {
     case 0.5:
       return times(constant(0.5), unary('rsqrt', a));
     case 1:
-      return times(ONE);
+      return times(one);
     case 2:
-      return times(TWO, a);
+      return times(two, a);
     default:
       return times(b, b.value === 3 ? product([a, a]) : binary('power', a, constant(b.value - 1)));
   }

@@ -11,14 +11,14 @@ import type { Equation, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { planEquation } from './contraction-plan.ts';
 import type { Cost, Network } from './contraction-tree.ts';
-import { addCosts, FREE, orderNetwork } from './contraction-tree.ts';
+import { addCosts, freeCost, orderNetwork } from './contraction-tree.ts';
 
 import { storesOnce } from './store.ts';
 
 const byEquation = new WeakMap<Equation, Cost>();
 const byShape = new Map<string, Cost>();
 /** The memory of shapes is emptied when it holds this many, so that a long-lived process does not grow. */
-const MAXIMUM_SHAPES = 10_000;
+const maximumShapes = 10_000;
 
 export function equationCost(equation: Equation): Cost {
   const known = byEquation.get(equation);
@@ -36,14 +36,14 @@ export function tensorCost(tensor: Tensor): Cost {
 }
 
 function unaryCost(equation: Equation): Cost {
-  return storesOnce(equation) ? FREE : { multiplyAdds: pointCount(equation), elements: 0 };
+  return storesOnce(equation) ? freeCost : { multiplyAdds: pointCount(equation), elements: 0 };
 }
 
 function networkCost(network: Network): Cost {
   const key = `${network.extents} ${network.operands} ${network.store} ${network.constraints}`;
   const known = byShape.get(key);
   if (known !== undefined) return known;
-  if (byShape.size >= MAXIMUM_SHAPES) byShape.clear();
+  if (byShape.size >= maximumShapes) byShape.clear();
   const { cost } = orderNetwork(network);
   byShape.set(key, cost);
   return cost;

@@ -19,7 +19,7 @@ import { dependencies, equationsOf, readTensors } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
 import type { Equation, Expression, Load, Program, Tensor } from '../ir/program.ts';
 import type { Cost } from './contraction-tree.ts';
-import { addCosts, compareCosts, FREE } from './contraction-tree.ts';
+import { addCosts, compareCosts, freeCost } from './contraction-tree.ts';
 import { distributeFactor, distributeTop } from './distribute.ts';
 import { equationCost, tensorCost } from './equation-cost.ts';
 import { pinnedTensors } from './rename.ts';
@@ -27,10 +27,10 @@ import { storesOnce } from './store.ts';
 import { substituteFactor } from './substitute.ts';
 
 /** A consumer that would become more equations, or a product of more factors, than this is left alone. */
-const MAXIMUM_EQUATIONS = 64;
-const MAXIMUM_FACTORS = 24;
+const maximumEquations = 64;
+const maximumFactors = 24;
 /** Definitions inlined at once; a residual stream is a longer chain than any matrix is. */
-const MAXIMUM_TOGETHER = 6;
+const maximumTogether = 6;
 
 export function inlineDefinitions(program: Program): Program {
   const inliner = new Inliner(program);
@@ -91,7 +91,7 @@ class Inliner {
     for (const change of changes) {
       if (change === undefined) continue;
       const saved = this.difference(change);
-      if (compareCosts(saved, best?.saved ?? FREE) < 0) best = { change, saved };
+      if (compareCosts(saved, best?.saved ?? freeCost) < 0) best = { change, saved };
     }
     if (best === undefined) return false;
     this.apply(best.change);
@@ -100,7 +100,7 @@ class Inliner {
 
   /** What the program costs after the change less what it costs now. */
   private difference({ consumers, inlined }: Change): Cost {
-    let total = FREE;
+    let total = freeCost;
     for (const [name, equations] of consumers) {
       for (const equation of equations) total = addCosts(total, equationCost(equation));
       for (const equation of this.equationsOf(name)) total = subtractCosts(total, equationCost(equation));
@@ -165,9 +165,9 @@ class Inliner {
     const pending = [...equations].reverse();
     const done: Equation[] = [];
     for (let equation = pending.pop(); equation !== undefined; equation = pending.pop()) {
-      if (pending.length + done.length > MAXIMUM_EQUATIONS) return undefined;
+      if (pending.length + done.length > maximumEquations) return undefined;
       const { factors } = factorsOf(equation.value);
-      if (factors.length > MAXIMUM_FACTORS) return undefined;
+      if (factors.length > maximumFactors) return undefined;
       const position = takesDefinitions(equation) ? factors.findIndex((factor) => readsAny(factor, producers)) : -1;
       if (position < 0) {
         done.push(equation);
@@ -205,7 +205,7 @@ class Inliner {
       for (const factor of definition.flatMap((equation) => factorsOf(equation.value).factors)) {
         if (factor.kind !== 'load' || !this.definitions.has(factor.tensor)) continue;
         found.add(factor.tensor);
-        if (found.size >= MAXIMUM_TOGETHER) return [...found];
+        if (found.size >= maximumTogether) return [...found];
       }
     }
     return [...found];

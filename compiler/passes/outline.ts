@@ -26,9 +26,9 @@ import type { Constraint, Equation, Expression, Program, Tensor } from '../ir/pr
 import { freshName } from './names.ts';
 
 /** Loads times nodes of an equation from which on its derivatives would be too large to write out. */
-const LARGE_DERIVATIVE = 65_536;
+const largeDerivative = 65_536;
 /** Smallest number of loads in an operand that is worth a tensor. */
-const LARGE_OPERAND = 16;
+const largeOperand = 16;
 
 /** `concerned` says which tensors will be differentiated through. */
 export function outline(program: Program, concerned: ReadonlySet<string>): Program {
@@ -96,7 +96,7 @@ function invert(axes: readonly number[]): readonly number[] {
 function outlineEquation(equation: Equation, store: (value: Expression) => Expression): Equation {
   const { value, reducer } = equation;
   if ((reducer === 'max' || reducer === 'min') && value.kind !== 'load') return { ...equation, value: store(value) };
-  if (loads(value).length * nodeCount(value) <= LARGE_DERIVATIVE) return equation;
+  if (loads(value).length * nodeCount(value) <= largeDerivative) return equation;
   if (reducer === 'logsumexp') return { ...equation, value: store(value) };
   return { ...equation, value: outlineOperands(value, store) };
 }
@@ -105,7 +105,7 @@ function outlineEquation(equation: Equation, store: (value: Expression) => Expre
 function outlineOperands(e: Expression, store: (value: Expression) => Expression): Expression {
   const go = (part: Expression): Expression => outlineOperands(part, store);
   const outlined = (part: Expression): Expression =>
-    part.kind !== 'load' && loads(part).length >= LARGE_OPERAND ? store(part) : go(part);
+    part.kind !== 'load' && loads(part).length >= largeOperand ? store(part) : go(part);
   switch (e.kind) {
     case 'constant':
     case 'index':

@@ -9,9 +9,9 @@
  * The trap: a pass must be right on any program, not only on what the passes before it leave, since each can be switched off.
  */
 import type { Program } from '../ir/program.ts';
+import { orderContractions } from './contraction-order.ts';
 import { distributeSums } from './distribute.ts';
 import { inlineDefinitions } from './inline.ts';
-import { orderContractions } from './order.ts';
 import { simplify } from './simplify.ts';
 
 export type PassName = 'simplify' | 'distribute' | 'inline' | 'order';

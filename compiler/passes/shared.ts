@@ -15,11 +15,11 @@ import type { Dtype, Equation, Program } from '../ir/program.ts';
 import type { Plan } from './contraction-plan.ts';
 import { intermediateKey, planEquation } from './contraction-plan.ts';
 import type { Cost, Network } from './contraction-tree.ts';
-import { addCosts, compareCosts, EXHAUSTIVE, FREE, liveAxes, orderNetwork } from './contraction-tree.ts';
+import { addCosts, compareCosts, exhaustiveLimit, freeCost, liveAxes, orderNetwork } from './contraction-tree.ts';
 import { storesOnce } from './store.ts';
 
 /** Candidates looked at; a program with more has its large structures elsewhere. */
-const MAXIMUM_CANDIDATES = 200;
+const maximumCandidates = 200;
 
 interface Contraction {
   readonly equation: Equation;
@@ -34,21 +34,21 @@ export function sharedIntermediates(program: Program): ReadonlySet<string> {
     equationsOf(tensor).flatMap((equation) => {
       const plan = storesOnce(equation) ? undefined : planEquation(equation);
       const count = plan?.factors.length ?? 0;
-      return plan === undefined || count < 3 || count > EXHAUSTIVE ? [] : [describe(equation, plan, tensor.dtype)];
+      return plan === undefined || count < 3 || count > exhaustiveLimit ? [] : [describe(equation, plan, tensor.dtype)];
     }),
   );
   const users = new Map<string, Contraction[]>();
   for (const contraction of contractions) {
     for (const key of new Set(contraction.keys.values())) addTo(users, key, contraction);
   }
-  const candidates = [...users].filter(([, by]) => by.length > 1).slice(0, MAXIMUM_CANDIDATES);
+  const candidates = [...users].filter(([, by]) => by.length > 1).slice(0, maximumCandidates);
   const taken = new Set<string>();
   for (;;) {
     let best: { key: string; saved: Cost } | undefined;
     for (const [key, by] of candidates) {
       if (taken.has(key)) continue;
       const saved = saving(key, by, taken);
-      if (compareCosts(saved, best?.saved ?? FREE) < 0) best = { key, saved };
+      if (compareCosts(saved, best?.saved ?? freeCost) < 0) best = { key, saved };
     }
     if (best === undefined) return taken;
     taken.add(best.key);

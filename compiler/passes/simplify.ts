@@ -14,11 +14,11 @@ import { simplifyEquation } from './loops.ts';
 import { mapEquations } from './rename.ts';
 
 /** More rounds than any program needs: each one removes something. */
-const MAXIMUM_ROUNDS = 100;
+const maximumRounds = 100;
 
 export function simplify(program: Program): Program {
   let current = program;
-  for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
+  for (let round = 0; round < maximumRounds; round++) {
     const next = removeDead(mergeEqual(forwardCopies(simplifyEquations(current))));
     if (next === current) return next;
     current = next;

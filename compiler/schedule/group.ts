@@ -71,7 +71,7 @@ function isTiled(equation: Equation, tensor: Tensor, drafts: Drafts, { contractA
 
 /** Whether an equation stores to every element, its store map being injective. */
 function storesWhole(equation: Equation, shape: readonly number[]): boolean {
-  return elementCount(storeAxes(equation).map((axis) => equation.axes[axis]!.extent)) === elementCount(shape);
+  return elementCount(storeAxes(equation).map((axis) => equation.axes[axis].extent)) === elementCount(shape);
 }
 
 function statementOf(tensor: Tensor): Statement {
@@ -136,7 +136,7 @@ function joinEpilogue(tensor: Tensor, drafts: Drafts): boolean {
   const ready = drafts.readyAt(equations);
   for (const index of drafts.kernelsRead(equations)) {
     if (index < ready) break;
-    const kernel = drafts.kernels[index]!;
+    const kernel = drafts.kernels[index];
     if (kernel.family !== 'contraction' || drafts.madeIn(kernel.tensor) !== index) continue;
     const made = new Set([kernel.tensor, ...kernel.epilogue.map((s) => s.tensor)]);
     const contracted = drafts.shapeOf(kernel.tensor);
@@ -158,7 +158,7 @@ function openRow(tensor: Tensor, drafts: Drafts): boolean {
 function joinRow(tensor: Tensor, drafts: Drafts, { target }: GroupOptions): boolean {
   const first = Math.max(0, drafts.readyAt(equationsOf(tensor)));
   for (let index = drafts.kernels.length - 1; index >= first; index--) {
-    const kernel = drafts.kernels[index]!;
+    const kernel = drafts.kernels[index];
     if (kernel.family !== 'row') continue;
     const statement = joiningRow(kernel, tensor, (name) => drafts.shapeOf(name), target);
     if (!statement || !drafts.fitsIn(kernel, tensor)) continue;
@@ -177,7 +177,7 @@ function joinLoop(tensor: Tensor, drafts: Drafts): boolean {
   const equations = equationsOf(tensor);
   const first = Math.max(0, drafts.readyAt(equations));
   for (let index = drafts.kernels.length - 1; index >= first; index--) {
-    const kernel = drafts.kernels[index]!;
+    const kernel = drafts.kernels[index];
     if (kernel.family !== 'loop' || !sameShape(kernel.shape, tensor.shape)) continue;
     const made = new Set(kernel.statements.map((s) => s.tensor));
     if (kernel.statements.some((s) => drafts.madeIn(s.tensor) !== index)) continue;

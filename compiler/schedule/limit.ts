@@ -96,9 +96,9 @@ function demandsOf(tensor: Tensor): ReadonlyMap<string, readonly Constraint[]> {
           index.kind === 'affine' &&
           index.constant === 0 &&
           index.terms.length === 1 &&
-          index.terms[0]!.coefficient === 1
+          index.terms[0].coefficient === 1
         )
-          dimensions.set(index.terms[0]!.axis, d);
+          dimensions.set(index.terms[0].axis, d);
       });
       const here = equation.domain
         .filter((c) => c.affine.terms.every((t) => dimensions.has(t.axis)))
@@ -117,7 +117,7 @@ function withDomain(tensor: Tensor, demand: readonly Constraint[]): Tensor {
     const plain = plainAxes(equation, tensor.shape);
     if (!plain || plain.some((axis) => axis === undefined)) return equation;
     const mapped = demand.map((c) =>
-      rewriteConstraint(c, { affine: (a) => substitute(a, (d) => axisIndex(plain[d]!)) }),
+      rewriteConstraint(c, { affine: (a) => substitute(a, (d) => axisIndex(plain[d] as number)) }),
     );
     return { ...equation, domain: [...equation.domain, ...mapped.filter((c) => !has(equation.domain, c))] };
   });

@@ -47,7 +47,7 @@ function isApart(equation: Equation, tensor: Tensor, known: ReadonlyMap<string, 
 
 /** A max or min over nothing but one point is the point. */
 function isReducerOfOne(equation: Equation): boolean {
-  return equation.reducer !== 'logsumexp' && reducedAxes(equation).every((axis) => equation.axes[axis]!.extent === 1);
+  return equation.reducer !== 'logsumexp' && reducedAxes(equation).every((axis) => equation.axes[axis].extent === 1);
 }
 
 /** An equation whose axes are the tensor's dimensions, then the reduced axes from the longest to the shortest. */
@@ -63,20 +63,20 @@ function canonical(equation: Equation, shape: readonly number[]): Part | undefin
   const plain = plainAxes(equation, shape);
   if (!plain) return undefined;
   const order = reducedAxes(equation)
-    .filter((axis) => equation.axes[axis]!.extent > 1)
+    .filter((axis) => equation.axes[axis].extent > 1)
     .sort((a, b) => {
-      const [p, q] = [equation.axes[a]!, equation.axes[b]!];
+      const [p, q] = [equation.axes[a], equation.axes[b]];
       return q.extent - p.extent || (p.name < q.name ? -1 : p.name > q.name ? 1 : a - b);
     });
   const positions = equation.axes.map((_, axis): Affine => {
     const [d, r] = [plain.indexOf(axis), order.indexOf(axis)];
     return d >= 0 ? axisIndex(d) : r >= 0 ? axisIndex(shape.length + r) : affine(0);
   });
-  const rename = (a: Affine): Affine => substitute(a, (axis) => positions[axis]!);
+  const rename = (a: Affine): Affine => substitute(a, (axis) => positions[axis]);
   return {
     equation,
-    reduced: order.map((axis) => equation.axes[axis]!),
-    dimensions: plain.map((axis, d) => (axis === undefined ? `o${d}` : equation.axes[axis]!.name)),
+    reduced: order.map((axis) => equation.axes[axis]),
+    dimensions: plain.map((axis, d) => (axis === undefined ? `o${d}` : equation.axes[axis].name)),
     domain: equation.domain.map((c) => rewriteConstraint(c, { affine: rename })),
     value: renameAxes(equation.value, positions),
   };
@@ -91,11 +91,11 @@ function merged(parts: readonly Part[], shape: readonly number[]): Equation {
   });
   return {
     ...first.equation,
-    axes: [...shape.map((extent, d): Axis => ({ name: first.dimensions[d]!, extent })), ...first.reduced],
+    axes: [...shape.map((extent, d): Axis => ({ name: first.dimensions[d], extent })), ...first.reduced],
     domain: common,
     store: shape.map((_, d) => axisIndex(d)),
     reducer: 'sum',
-    value: terms.length === 1 ? terms[0]! : sum(terms),
+    value: terms.length === 1 ? terms[0] : sum(terms),
   };
 }
 

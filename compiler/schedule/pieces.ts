@@ -31,11 +31,11 @@ export function splitLongSum(
   known: ReadonlyMap<string, Tensor>,
 ): { partial: Tensor; rest: Equation } | undefined {
   if (equation.reducer !== 'sum' || equation.store.some((i) => i.kind === 'gather')) return undefined;
-  const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis]!.extent > 1);
-  const length = elementCount(reduced.map((axis) => equation.axes[axis]!.extent));
+  const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis].extent > 1);
+  const length = elementCount(reduced.map((axis) => equation.axes[axis].extent));
   if (length < longSum) return undefined;
-  const stored = storeAxes(equation).filter((axis) => equation.axes[axis]!.extent > 1);
-  const results = elementCount(stored.map((axis) => equation.axes[axis]!.extent));
+  const stored = storeAxes(equation).filter((axis) => equation.axes[axis].extent > 1);
+  const results = elementCount(stored.map((axis) => equation.axes[axis].extent));
   const layouts = (name: string): { shape: readonly number[]; dtype: 'f32'; slot: string } => ({
     shape: known.get(name)!.shape,
     dtype: 'f32',
@@ -73,7 +73,7 @@ function isContiguousSum(equation: Equation, reduced: readonly number[], known: 
 function flatOf(l: Load, known: ReadonlyMap<string, Tensor>): Affine {
   const stride = strides(known.get(l.tensor)!.shape);
   return l.indices.reduce<Affine>(
-    (a, index, d) => (index.kind === 'affine' ? add(a, scale(index, stride[d]!)) : a),
+    (a, index, d) => (index.kind === 'affine' ? add(a, scale(index, stride[d])) : a),
     affine(0),
   );
 }
@@ -81,7 +81,7 @@ function flatOf(l: Load, known: ReadonlyMap<string, Tensor>): Affine {
 /** Neighbouring threads make neighbouring elements of the pieces: the axis that most operands are contiguous in goes last. */
 function contiguousLast(stored: readonly number[], flats: readonly Affine[]): readonly number[] {
   const count = (axis: number): number => flats.filter((a) => coefficientOf(a, axis) === 1).length;
-  const best = stored.reduce((a, b) => (count(b) >= count(a) ? b : a), stored[0]!);
+  const best = stored.reduce((a, b) => (count(b) >= count(a) ? b : a), stored[0]);
   return best === undefined ? stored : [...stored.filter((axis) => axis !== best), best];
 }
 
@@ -90,7 +90,7 @@ function storesInsideAlone(equation: Equation, shape: readonly number[], stored:
   const fits = equation.store.every((index, d) => {
     if (index.kind !== 'affine') return false;
     const { min, max } = range(index, equation.axes);
-    return min >= 0 && max < shape[d]!;
+    return min >= 0 && max < shape[d];
   });
   return fits || equation.domain.every((c) => c.affine.terms.every((t) => stored.includes(t.axis)));
 }
@@ -105,7 +105,7 @@ function chooseCut(
   const stride = (axis: number): number => Math.max(0, ...flats.map((a) => Math.abs(coefficientOf(a, axis))));
   let best: { axis: number; pieces: number } | undefined;
   for (const axis of reduced) {
-    const { extent } = equation.axes[axis]!;
+    const { extent } = equation.axes[axis];
     for (let pieces = Math.min(wanted, extent); pieces >= 2; pieces--) {
       if (extent % pieces !== 0) continue;
       const longer = best?.pieces === pieces && stride(axis) > stride(best.axis);
@@ -124,7 +124,7 @@ function makePieces(
   cut: { axis: number; pieces: number },
 ): { partial: Tensor; rest: Equation } {
   const { axes } = equation;
-  const whole = axes[cut.axis]!;
+  const whole = axes[cut.axis];
   const length = whole.extent / cut.pieces;
   const piece = axes.length;
   const newAxes: Axis[] = [...axes, { name: 'piece', extent: cut.pieces }];
@@ -151,10 +151,10 @@ function makePieces(
   const partial: Tensor = {
     name,
     dtype: 'f32',
-    shape: [cut.pieces, ...stored.map((axis) => axes[axis]!.extent)],
+    shape: [cut.pieces, ...stored.map((axis) => axes[axis].extent)],
     source: { kind: 'computed', equations: [partialEquation] },
   };
-  const restAxes: Axis[] = [...stored.map((axis) => axes[axis]!), { name: 'piece', extent: cut.pieces }];
+  const restAxes: Axis[] = [...stored.map((axis) => axes[axis]), { name: 'piece', extent: cut.pieces }];
   const place = (axis: number): Affine => (stored.includes(axis) ? axisIndex(stored.indexOf(axis)) : affine(0));
   const rest: Equation = {
     axes: restAxes,

@@ -11,7 +11,7 @@ export function plainAxes(equation: Equation, shape: readonly number[]): readonl
     const axis = asAxis(index);
     if (axis === undefined) {
       if (shape[d] !== 1 || index.terms.length > 0) return undefined;
-    } else if (axes.includes(axis) || equation.axes[axis]!.extent !== shape[d]) return undefined;
+    } else if (axes.includes(axis) || equation.axes[axis].extent !== shape[d]) return undefined;
     axes.push(axis);
   }
   return axes;
@@ -20,7 +20,7 @@ export function plainAxes(equation: Equation, shape: readonly number[]): readonl
 /** No reduced axis (of extent above 1) and a plain store. */
 export function isPointwise(equation: Equation, shape: readonly number[]): boolean {
   if (equation.reducer === 'logsumexp' || !plainAxes(equation, shape)) return false;
-  return reducedAxes(equation).every((axis) => equation.axes[axis]!.extent === 1);
+  return reducedAxes(equation).every((axis) => equation.axes[axis].extent === 1);
 }
 
 export function sameShape(a: readonly number[], b: readonly number[]): boolean {

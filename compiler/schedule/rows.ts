@@ -47,7 +47,7 @@ export function joiningRow(
   if (!sharesWith(kernel, equation) || readAsIndex(equation).length > 0) return undefined;
   const reduction = asReduction(tensor);
   if (reduction && sameShape(tensor.shape, kernel.rows)) {
-    const isReduced = reducedAxes(equation).some((axis) => equation.axes[axis]!.extent > 1);
+    const isReduced = reducedAxes(equation).some((axis) => equation.axes[axis].extent > 1);
     if (isReduced && !readsRowsInOrder(reduction, shapeOf)) return undefined;
     return keepsToRows(kernel, reduction) ? reduction : undefined;
   }
@@ -69,7 +69,7 @@ function asReduction(tensor: Tensor): RowStatement | undefined {
 
 /** Lanes that walk along a row should walk through memory; a reduction down the columns is better one thread a column. */
 function readsRowsInOrder({ equation, rowAxes }: RowStatement, shapeOf: ShapeOf): boolean {
-  const isLong = (axis: number): boolean => equation.axes[axis]!.extent > 1;
+  const isLong = (axis: number): boolean => equation.axes[axis].extent > 1;
   const [inner, rows] = [reducedAxes(equation).filter(isLong), rowAxes.filter(isLong)];
   return loads(equation.value)
     .map((l) => flatIndex(shapeOf(l.tensor), l.indices)!)
@@ -106,7 +106,7 @@ function rowAxesOfMap(kernel: RowKernel, equation: Equation): readonly number[] 
     if (!maker) continue;
     const axes = l.indices.map(axisOf);
     const rows = rowDimensions(maker).map((d) => (d < 0 ? undefined : axes[d]));
-    const fits = rows.every((axis, d) => axis !== undefined && equation.axes[axis]!.extent === kernel.rows[d]);
+    const fits = rows.every((axis, d) => axis !== undefined && equation.axes[axis].extent === kernel.rows[d]);
     if (fits && rows.length === kernel.rows.length && new Set(rows).size === rows.length) return rows as number[];
   }
   return undefined;

@@ -8,7 +8,7 @@ import { tensorMap } from '../ir/equation.ts';
 import { loadAxes } from '../ir/expression.ts';
 import type { Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
-import { withinBindings } from './bindings.ts';
+import { withinBindings } from '../passes/bindable.ts';
 import { groupKernels } from './group.ts';
 import { normalise } from './normalise.ts';
 import { isInPlace, type Placements, placeTensors } from './place.ts';
@@ -24,7 +24,10 @@ export interface ScheduleOptions {
 }
 
 export function schedule(program: Program, options: ScheduleOptions): Plan {
-  const ready = withinBindings(explicitCopies(normalise(program, options.target), options.target), options.target);
+  const ready = withinBindings(
+    explicitCopies(normalise(program, options.target), options.target),
+    options.target.limits.maxStorageBuffersPerShaderStage,
+  );
   const { target, fuse = true, contractAll = false } = options;
   const grouped = groupKernels(ready, { target, fuse, contractAll });
   const kernels = [...keepStored(ready, grouped), ...stateCopies(ready, grouped)];
@@ -93,7 +96,7 @@ function flatOf(
   const terms: { axis: number; coefficient: number }[] = [];
   for (let d = shape.length - 1; d >= 0; d--) {
     terms.unshift({ axis: d, coefficient: stride });
-    stride *= shape[d]!;
+    stride *= shape[d];
   }
   return { kind: 'affine', constant: offset, terms };
 }

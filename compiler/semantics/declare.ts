@@ -7,7 +7,6 @@
  */
 import type { Item } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
-import type { ElaborationContext } from './elaborate.ts';
 import {
   type AxisEntity,
   type Entity,
@@ -20,6 +19,7 @@ import {
   type TensorEntity,
 } from './model.ts';
 import { reportUnknown } from './names.ts';
+import type { ElaborationContext } from './references.ts';
 import { aloneIn } from './usage.ts';
 
 export function declareItem(item: Item, scope: Scope, context: ElaborationContext): void {

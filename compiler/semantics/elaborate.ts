@@ -14,17 +14,11 @@ import { evaluateNumber } from './arithmetic.ts';
 import { declare, declareItem, newSize, newTensor, registerMember, resolveDeclarations } from './declare.ts';
 import { kindName, lookUp, type Scope, type SizeEntity, type StructureInstance, type TensorEntity } from './model.ts';
 import { reportUnknown } from './names.ts';
-import { memberValue, type ReferenceContext } from './references.ts';
+import { type ElaborationContext, memberValue } from './references.ts';
 import { evaluateCondition } from './size-conditions.ts';
 import { sizeContext, sizeValue } from './sizes.ts';
 import { usageOf } from './usage.ts';
 import { referencesIn } from './walk.ts';
-
-export interface ElaborationContext extends ReferenceContext {
-  /** Set where a check is broken: what follows from the same sizes is then not told. */
-  checkBroken: boolean;
-  nextAxis: number;
-}
 
 /** Work of an unrolled item, in the units of `Report.spend`. */
 const itemWork = 20;

@@ -8,10 +8,11 @@
  */
 import type { Item, Structure, UseItem } from '../syntax/ast.ts';
 import { evaluateIndex } from './arithmetic.ts';
-import { checkValues, type ElaborationContext, elaborate } from './elaborate.ts';
+import { checkValues, elaborate } from './elaborate.ts';
 import type { Module } from './files.ts';
 import type { GivenShape, InstanceEntity, Scope, SizeValue, StructureInstance, TensorEntity } from './model.ts';
 import { actual, lookUp } from './model.ts';
+import type { ElaborationContext } from './references.ts';
 import { resolveTensor } from './references.ts';
 import { LimitError } from './report.ts';
 import { count, rankOf, tensorShape } from './shapes.ts';

@@ -24,6 +24,12 @@ export interface ReferenceContext extends SizeContext {
   readonly force: (entity: InstanceEntity) => StructureInstance | undefined;
 }
 
+export interface ElaborationContext extends ReferenceContext {
+  /** Set where a check is broken: what follows from the same sizes is then not told. */
+  checkBroken: boolean;
+  nextAxis: number;
+}
+
 /** What a reference names in `scope`, or undefined: then it has been reported, or cannot be said yet. */
 export function resolve(reference: Reference, scope: Scope, context: ReferenceContext): Entity | undefined {
   const { report } = context;

@@ -1,7 +1,7 @@
 /** `mlbtc train icl …`: options to a run folder with a trained model in it. */
 import type { Command } from 'commander';
+import { UsageError } from '../../compiler/command-line/errors.ts';
 import { openDevice } from '../../runtime/device.ts';
-import { UsageError } from '../../runtime/errors.ts';
 import { iclHelp } from '../options/help.ts';
 import { checkTraining } from '../options/icl.ts';
 import { type ResolvedIcl, resolveIcl } from '../options/parse.ts';

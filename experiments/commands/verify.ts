@@ -1,9 +1,9 @@
 /** `mlbtc verify CASE_DIR --out FILE`: a golden case through the compiled step on the device; the checker judges the result. */
 import type { Command } from 'commander';
+import { UserError } from '../../compiler/command-line/errors.ts';
 import { openDevice } from '../../runtime/device.ts';
-import { UserError } from '../../runtime/errors.ts';
 import { type StoredTensor, writeSafetensors } from '../../runtime/safetensors.ts';
-import { deviceRunners } from '../training/deviceRunner.ts';
+import { deviceRunners } from '../training/device-runner.ts';
 import type { MakeRunner } from '../training/runner.ts';
 import { readCase, readCaseTensors } from '../verify/case.ts';
 import { verifyMatrix } from '../verify/matrix.ts';

@@ -1,9 +1,10 @@
 /** A structure's program, or its diagnostics as the error that a person sees. */
+
+import { UserError } from '../../compiler/command-line/errors.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { analyse } from '../../compiler/semantics/analyse.ts';
 import type { Source } from '../../compiler/syntax/diagnostic.ts';
 import { renderDiagnostics } from '../../compiler/syntax/render.ts';
-import { UserError } from '../../runtime/errors.ts';
 import type { SizeValue } from '../options/mixers.ts';
 import type { Resolve } from './resolve.ts';
 

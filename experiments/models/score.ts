@@ -3,11 +3,13 @@
  * tokens), whatever their names. Its file is imported by a small generated adapter, `score.mlbtc` to the model, which gives
  * input, output and sizes the names that the model uses. Built-in scores and a user's own go this same way.
  *
- *   mine.mlbtc ──import──▶ adapter (MixerScore: x → A, X) ──import──▶ in_context.mlbtc
+ *   mine.mlbtc ──import──▶ adapter (MixerScore: x → A, X) ──import──▶ in-context.mlbtc
  *
  * An optional second output of the input's shape is what the attention makes its values from; without it, the input itself.
  * The trap: sizes called D, H and T are bound to the model's, but only where the structure declares them.
  */
+
+import { UserError } from '../../compiler/command-line/errors.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { count } from '../../compiler/semantics/shapes.ts';
 import type { Identifier, InputItem, Item, SourceFile, Structure } from '../../compiler/syntax/ast.ts';
@@ -15,7 +17,6 @@ import type { Source, Span } from '../../compiler/syntax/diagnostic.ts';
 import { parse } from '../../compiler/syntax/parser.ts';
 import { positionOf } from '../../compiler/syntax/position.ts';
 import { renderDiagnostics } from '../../compiler/syntax/render.ts';
-import { UserError } from '../../runtime/errors.ts';
 import type { SizeValue } from '../options/mixers.ts';
 
 export interface ScoreShape {

@@ -5,7 +5,7 @@
  * The trap: an option that the reference has but that cannot be honoured yet must stay in the table, so that its command line
  * is understood, and be refused with a reason (`refusals`), never be ignored in silence.
  */
-import { UsageError } from '../../runtime/errors.ts';
+import { UsageError } from '../../compiler/command-line/errors.ts';
 import { laterMixers, type MixerSettings, mixers } from './mixers.ts';
 import {
   choice,

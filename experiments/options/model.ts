@@ -1,5 +1,5 @@
 /**
- * What the options and the reference's names are in `models/in_context.mlbtc`: sizes to bind, parameter names, and which params
+ * What the options and the reference's names are in `models/in-context.mlbtc`: sizes to bind, parameter names, and which params
  * start at zero under muP.
  *
  * The trap: a `zeros` initialisation has no fan_in, but muP needs one for the learning rate. So the model file gives those

@@ -8,9 +8,9 @@
 import { join } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import { readBytes } from '../../compiler/commands/files.ts';
+import { UsageError, UserError } from '../../compiler/command-line/errors.ts';
+import { readBytes } from '../../compiler/command-line/files.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
-import { UsageError, UserError } from '../../runtime/errors.ts';
 import { experimentsFolder, presetNames } from '../library.ts';
 import { type IclOptions, iclAliases, iclTable } from './icl.ts';
 import type { SizeValue } from './mixers.ts';

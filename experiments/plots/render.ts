@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { Resvg } from '@resvg/resvg-js';
 import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
-import { writeFileAtomically } from '../../runtime/atomicFile.ts';
-import { hasBundledArchive, unpackBundled } from '../../runtime/bundledArchive.ts';
+import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
+import { hasBundledArchive, unpackBundled } from '../../runtime/bundled-archive.ts';
 
 /** Pixels a unit of the SVG: enough for a slide. */
 const pngZoom = 2;

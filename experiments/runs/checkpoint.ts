@@ -6,7 +6,7 @@
  */
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { UserError } from '../../runtime/errors.ts';
+import { UserError } from '../../compiler/command-line/errors.ts';
 import { readSafetensors, type StoredTensor, writeSafetensors } from '../../runtime/safetensors.ts';
 import { type Arena, packArena } from '../training/arena.ts';
 

@@ -6,8 +6,8 @@
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { writeFileAtomically } from '../../runtime/atomicFile.ts';
-import { UserError } from '../../runtime/errors.ts';
+import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
+import { UserError } from '../../compiler/command-line/errors.ts';
 import type { ResolvedIcl } from '../options/parse.ts';
 
 export interface RunFolder {

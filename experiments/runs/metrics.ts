@@ -5,7 +5,7 @@
  */
 import { appendFileSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { UserError } from '../../runtime/errors.ts';
+import { UserError } from '../../compiler/command-line/errors.ts';
 
 const numbers = z.array(z.number());
 const baselines = z.record(z.string(), numbers);

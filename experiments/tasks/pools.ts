@@ -3,8 +3,8 @@
  * A prompt has its number as its step in the draws, so that the same number is the same prompt wherever it comes up.
  */
 
+import { UsageError } from '../../compiler/command-line/errors.ts';
 import { drawUniform } from '../../compiler/ir/philox.ts';
-import { UsageError } from '../../runtime/errors.ts';
 import type { IclOptions } from '../options/icl.ts';
 import { poolStream } from './regression.ts';
 

@@ -6,18 +6,18 @@
  */
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
-import { inContextProgram } from '../models/inContext.ts';
+import { inContextProgram } from '../models/in-context.ts';
 import type { Score } from '../models/score.ts';
 import type { IclOptions } from '../options/icl.ts';
 import type { BaselineErrors } from '../tasks/baselines.ts';
 import type { Stage } from '../tasks/curriculum.ts';
-import { heldOutBaselines } from '../tasks/heldOut.ts';
+import { heldOutBaselines } from '../tasks/held-out.ts';
 import { feedPrompts, poolSizes, promptNumbers } from '../tasks/pools.ts';
 import { dimsInput, drawnPrompts, streams } from '../tasks/regression.ts';
 import { optimizerTables } from './arena.ts';
-import { type DeviceRunner, deviceRunner } from './deviceRunner.ts';
+import { type DeviceRunner, deviceRunner } from './device-runner.ts';
 import type { StepProgram } from './step.ts';
-import { evaluationStep, inspectionStep, type OptimizerSettings, trainingStep } from './trainingStep.ts';
+import { evaluationStep, inspectionStep, type OptimizerSettings, trainingStep } from './training-step.ts';
 
 export interface RunSettings {
   readonly options: IclOptions;

@@ -1,13 +1,14 @@
 /**
  * The training loop: one submission a step, nothing awaited but the pace; metrics, evaluations, checkpoints and plots as they
- * fall due. What a step computes is entirely in its program (trainingStep.ts).
+ * fall due. What a step computes is entirely in its program (training-step.ts).
  *
  * The trap: values that are read back arrive some steps later. So a record is made of the step at which it was asked for, and a
  * divergence is noticed late; the state has stopped at the right step by itself (adamw.ts).
  */
+
+import { DivergedError, InterruptedError } from '../../compiler/command-line/errors.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
-import { DivergedError, InterruptedError } from '../../runtime/errors.ts';
-import { scoreOf } from '../models/inContext.ts';
+import { scoreOf } from '../models/in-context.ts';
 import type { IclOptions } from '../options/icl.ts';
 import { zeroAtStart } from '../options/model.ts';
 import type { ResolvedIcl } from '../options/parse.ts';
@@ -20,9 +21,9 @@ import { curriculumStages, type Stage, stageAt } from '../tasks/curriculum.ts';
 import { feedPrompts } from '../tasks/pools.ts';
 import { dimsInput } from '../tasks/regression.ts';
 import { packArena } from './arena.ts';
+import { biasCorrections, rateMultiplier } from './learning-rate.ts';
 import { initialValue } from './mup.ts';
 import type { Progress } from './progress.ts';
-import { biasCorrections, rateMultiplier } from './schedule.ts';
 import { type CompiledStep, compileStep, type RunSettings, type SharedState, stageBaselines } from './stage.ts';
 
 export interface TrainingIo {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { UserError } from '../../runtime/errors.ts';
+import { UserError } from '../../compiler/command-line/errors.ts';
 import { readSafetensors, type StoredTensor } from '../../runtime/safetensors.ts';
 
 const optimizerSchema = z.object({

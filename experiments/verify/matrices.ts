@@ -2,7 +2,7 @@
  * The single matrices of the golden cases: for each, the library file, its sizes from the shapes of the cores, and which core is
  * which param. Written from the `definition` of each; a case's `program` and `dense` are never read.
  */
-import { UserError } from '../../runtime/errors.ts';
+import { UserError } from '../../compiler/command-line/errors.ts';
 import type { SizeValue } from '../options/mixers.ts';
 
 export type CoreShapes = Readonly<Record<string, readonly number[]>>;

@@ -1,7 +1,8 @@
 /** A golden matrix case: y = x Wᵀ of a library structure, and the gradients of sum(cotangent · y). */
+
+import { UserError } from '../../compiler/command-line/errors.ts';
 import { differentiate } from '../../compiler/passes/differentiate.ts';
 import { optimise, optimiseDerivatives } from '../../compiler/passes/pipeline.ts';
-import { UserError } from '../../runtime/errors.ts';
 import type { StoredTensor } from '../../runtime/safetensors.ts';
 import { structurePath } from '../library.ts';
 import { analyseSource } from '../models/analyse.ts';

@@ -6,16 +6,16 @@
  * and the last of these runs has a multiplier of 0.
  */
 
-import { UserError } from '../../runtime/errors.ts';
+import { UserError } from '../../compiler/command-line/errors.ts';
 import type { StoredTensor } from '../../runtime/safetensors.ts';
-import { inContextProgram, referenceParameters, scoreOf } from '../models/inContext.ts';
+import { inContextProgram, referenceParameters, scoreOf } from '../models/in-context.ts';
 import { checkModel } from '../options/icl.ts';
 import type { ParameterMapping } from '../options/model.ts';
 import { optionsFromRecord } from '../options/parse.ts';
 import { type Arena, optimizerTables, packArena, unpackArena } from '../training/arena.ts';
+import { biasCorrections } from '../training/learning-rate.ts';
 import type { MakeRunner, Runner } from '../training/runner.ts';
-import { biasCorrections } from '../training/schedule.ts';
-import { verifiedStep } from '../training/trainingStep.ts';
+import { verifiedStep } from '../training/training-step.ts';
 import { floats, type ModelCase } from './case.ts';
 
 type Tensors = ReadonlyMap<string, StoredTensor>;

@@ -6,10 +6,10 @@
  * numbers from a loaded machine are no reason to change anything.
  */
 import { Command } from 'commander';
+import { runCommand } from '../../compiler/command-line/errors.ts';
 import { openDevice } from '../../runtime/device.ts';
-import { runCommand } from '../../runtime/errors.ts';
 import { stageCases, timeStage } from './compiler.ts';
-import { benchCases } from './kernelCases.ts';
+import { benchCases } from './kernel-cases.ts';
 import { timeKernels } from './kernels.ts';
 import { recordHeader, writeRecord } from './record.ts';
 

@@ -11,7 +11,7 @@
  * The trap: nothing may be remembered from one round to the next, so each round gets a resolver of its own where files are read.
  */
 import Benchmark from 'benchmark';
-import { libraryFolder, libraryNames, sourceFiles } from '../../compiler/commands/files.ts';
+import { libraryFolder, libraryNames, sourceFiles } from '../../compiler/command-line/files.ts';
 import { compileProgram } from '../../compiler/compile.ts';
 import { optimise } from '../../compiler/passes/pipeline.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';

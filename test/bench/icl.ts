@@ -9,11 +9,11 @@
 import type { Plan } from '../../compiler/schedule/plan.ts';
 import { planMultiplyAdds } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
-import { inContextProgram, scoreOf } from '../../experiments/models/inContext.ts';
+import { inContextProgram, scoreOf } from '../../experiments/models/in-context.ts';
 import { resolveIcl } from '../../experiments/options/parse.ts';
 import { dimsInput, drawnPrompts, streams } from '../../experiments/tasks/regression.ts';
 import { optimizerSettings } from '../../experiments/training/stage.ts';
-import { trainingStep } from '../../experiments/training/trainingStep.ts';
+import { trainingStep } from '../../experiments/training/training-step.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
 
@@ -69,7 +69,7 @@ async function bench(opened: OpenedDevice, size: (typeof sizes)[number], setting
 /** Inputs of a run in full swing: nothing is zero that is not zero in training. */
 function fill(executor: Executor, plan: Plan, dims: number): void {
   for (const name of plan.inputs) {
-    const { dtype, shape } = plan.tensors[name]!;
+    const { dtype, shape } = plan.tensors[name];
     const length = shape.reduce((n, extent) => n * extent, 1);
     if (name === 'dims') executor.upload(name, dimsInput(dims));
     else if (dtype === 'i32') executor.upload(name, new Int32Array(length).fill(name === 'diverged' ? 0 : 2));
@@ -107,7 +107,7 @@ async function time(executor: Executor, steps: number, warmMs: number): Promise<
     await executor.finish();
     waits.push(performance.now() - start);
   }
-  return { stepMs, waitedMs: waits.sort((a, b) => a - b)[steps >> 1]! };
+  return { stepMs, waitedMs: waits.sort((a, b) => a - b)[steps >> 1] };
 }
 
 /** Kernels of one key together, the dearest first. */
@@ -115,7 +115,7 @@ async function profile(executor: Executor, plan: Plan, most: number): Promise<vo
   await executor.profile();
   const rows = new Map<string, { timeUs: number; count: number; multiplyAdds: number; bytes: number; label: string }>();
   for (const [i, { timeUs }] of (await executor.profile()).entries()) {
-    const kernel = plan.kernels[i]!;
+    const kernel = plan.kernels[i];
     const row = rows.get(kernel.key) ?? { timeUs: 0, count: 0, multiplyAdds: 0, bytes: 0, label: kernel.label };
     rows.set(kernel.key, {
       ...row,

@@ -10,14 +10,14 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { runCommand } from '../../compiler/command-line/errors.ts';
 import { elementCount } from '../../compiler/ir/program.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
 import type { ContractionTuning } from '../../kernels/contraction-tuning.ts';
 import type { TuningOverride } from '../../kernels/emit.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
-import { runCommand } from '../../runtime/errors.ts';
 import { createExecutor } from '../../runtime/executor.ts';
-import { benchCases, type KernelCase } from './kernelCases.ts';
+import { benchCases, type KernelCase } from './kernel-cases.ts';
 import { recordHeader } from './record.ts';
 
 /** An idle H100 runs at 345 MHz; after so long under load it is at its full clock. */

@@ -7,7 +7,7 @@
 import { mkdirSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { basename, dirname } from 'node:path';
-import { writeFileAtomically } from '../../runtime/atomicFile.ts';
+import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 
 export interface RecordHeader {
   readonly date: string;

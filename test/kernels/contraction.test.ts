@@ -33,7 +33,7 @@ const tunings: Readonly<Record<string, ContractionTuning>> = {
 const few = ['tiled 16×16', 'direct 8×8', 'lanes 4×4', ...('subgroup 8×16' in tunings ? ['subgroup 8×16'] : [])];
 
 function forced(name: string): Partial<ScheduleOptions> {
-  const tuning = tunings[name]!;
+  const tuning = tunings[name];
   const deviceClass = tuning.form === 'tiled' ? ('gpu' as const) : ('cpu' as const);
   const target = { ...opened.target, class: deviceClass, unrollsLoops: name === 'direct 8×8' };
   return { target, contractAll: true, override: { contraction: tuning } };
@@ -43,7 +43,7 @@ function forced(name: string): Partial<ScheduleOptions> {
 async function hold(p: Program, form: string, contractions = 1): Promise<void> {
   const { worst, worstOutput, plan } = await compare(opened, p, feed(p), forced(form));
   const ran = plan.kernels.filter((kernel) => kernel.family === 'contraction');
-  expect(ran.map((kernel) => kernel.tuning.form)).toEqual(new Array(contractions).fill(tunings[form]!.form));
+  expect(ran.map((kernel) => kernel.tuning.form)).toEqual(new Array(contractions).fill(tunings[form].form));
   expect(worst, worstOutput).toBeLessThan(2e-6);
 }
 

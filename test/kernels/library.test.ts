@@ -107,7 +107,7 @@ describe('scalar functions', () => {
     xs.data.forEach((x, i) => {
       const wanted = want(x);
       if (wanted !== 0 && Math.abs(wanted) < smallestNormal) return;
-      const apart = Math.abs(have[i]! - wanted);
+      const apart = Math.abs(have[i] - wanted);
       const error = apart === 0 ? 0 : apart / (absolute + relative * Math.abs(wanted));
       if (!(error <= worst)) [worst, where] = [error, x];
     });

@@ -152,7 +152,7 @@ describe.each([4, 5])('%i storage buffers', (maxStorageBuffersPerShaderStage) =>
           inputs.map((x, n) =>
             over({ ...axes, k: 6 }, ({ i, j, k }) => ({
               store: [i, j],
-              value: product([at(x.name, i, k), at(inputs[(n + 3) % wide]!.name, k, j)]),
+              value: product([at(x.name, i, k), at(inputs[(n + 3) % wide].name, k, j)]),
             })),
           ),
         ),

@@ -67,7 +67,7 @@ async function hold(p: Program): Promise<void> {
       if (kernel.label.includes(',')) count('epilogue');
       if (kernel.wgsl.includes('_value += ')) count('adds to what is there');
       if (kernel.label.replace(/^\d+ /, '').split(', ').length < kernel.equations.length) count('addend');
-      if (kernel.equations[0]!.includes('where')) count('mask');
+      if (kernel.equations[0].includes('where')) count('mask');
     }
     for (const name of p.outputs) {
       const error = relativeError(values.get(name)!.data, want.get(name)!.data);

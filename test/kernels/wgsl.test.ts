@@ -569,8 +569,8 @@ describe('names', () => {
             [5, 5],
             [
               over({ [name]: 5, k: 5, sum: 5 }, (axes) => ({
-                store: [axes[name]!, axes.k!],
-                value: product([at(name, axes[name]!, axes.sum!), at(name, axes.sum!, axes.k!)]),
+                store: [axes[name], axes.k!],
+                value: product([at(name, axes[name], axes.sum!), at(name, axes.sum!, axes.k!)]),
               })),
             ],
           ),

@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { MachineError } from '../../compiler/command-line/errors.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
-import { MachineError } from '../../runtime/errors.ts';
 import { unpackSwiftShader } from '../../runtime/swiftshader.ts';
 import { testWithSwiftShader } from '../support/bundled.ts';
 import { testDevice } from '../support/device.ts';

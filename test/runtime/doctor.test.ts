@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { portableTarget, type Target } from '../../kernels/target.ts';
 import { examine, formatReport, registerDoctor } from '../../runtime/doctor.ts';
-import { kernelFamilies } from '../../runtime/kernelFamilies.ts';
+import { kernelFamilies } from '../../runtime/kernel-families.ts';
 import { type MachineFacts, remedies } from '../../runtime/remedies.ts';
 import { testWithSwiftShader } from '../support/bundled.ts';
 

@@ -1,10 +1,11 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { bytesText } from '../../compiler/command-line/amounts.ts';
+import { MachineError } from '../../compiler/command-line/errors.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
-import { MachineError } from '../../runtime/errors.ts';
-import type { ExecutableKernel, ExecutablePlan } from '../../runtime/executablePlan.ts';
+import type { ExecutableKernel, ExecutablePlan } from '../../runtime/executable-plan.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
 import { KernelError } from '../../runtime/pipelines.ts';
-import { bytesText, checkPlan } from '../../runtime/planChecks.ts';
+import { checkPlan } from '../../runtime/plan-checks.ts';
 import { testWithSwiftShader } from '../support/bundled.ts';
 import { testDevice } from '../support/device.ts';
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
-import { UserError } from '../../runtime/errors.ts';
+import { UserError } from '../../compiler/command-line/errors.ts';
 import { registerRun, runStructure } from '../../runtime/run.ts';
 import { readSafetensors, type StoredTensor, writeSafetensors } from '../../runtime/safetensors.ts';
 import { testDevice } from '../support/device.ts';

@@ -2,8 +2,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { UserError } from '../../runtime/errors.ts';
-import { floatToHalf, halfToFloat } from '../../runtime/halfFloat.ts';
+import { UserError } from '../../compiler/command-line/errors.ts';
+import { floatToHalf, halfToFloat } from '../../runtime/half-float.ts';
 import {
   parseSafetensors,
   readSafetensors,

@@ -1,8 +1,8 @@
 /** `mlbtcc` without a process: the same code as behind the command, its output and exit status as values. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { describeError } from '../../compiler/command-line/errors.ts';
 import { runMlbtcc } from '../../compiler/commands/program.ts';
-import { describeError } from '../../runtime/errors.ts';
 
 export interface CommandResult {
   readonly code: number;

@@ -18,13 +18,13 @@ import { indexInto, randomConstraint } from './random-program.ts';
 /** Bounded values lie in about -2 .. 2, positive ones in about 0.5 .. 4. */
 type Range = 'any' | 'bounded' | 'positive';
 
-const SQUASHING: readonly UnaryOperator[] = ['tanh', 'sigmoid', 'erf', 'sin', 'cos'];
-const SMOOTH: readonly UnaryOperator[] = ['exp', 'gelu', 'silu', 'negate'];
-const OF_POSITIVE: readonly UnaryOperator[] = ['log', 'sqrt', 'rsqrt'];
-const KINKED: readonly UnaryOperator[] = ['relu', 'abs', 'sign'];
-const COMPARISONS: readonly ComparisonOperator[] = ['<', '<=', '>', '>=', '==', '!='];
-const EXTREMES: readonly BinaryOperator[] = ['maximum', 'minimum'];
-const EXPONENTS = [2, 3, 0.5, -1, 1.5, 0, 1];
+const squashingFunctions: readonly UnaryOperator[] = ['tanh', 'sigmoid', 'erf', 'sin', 'cos'];
+const smoothFunctions: readonly UnaryOperator[] = ['exp', 'gelu', 'silu', 'negate'];
+const positiveFunctions: readonly UnaryOperator[] = ['log', 'sqrt', 'rsqrt'];
+const kinkedFunctions: readonly UnaryOperator[] = ['relu', 'abs', 'sign'];
+const comparisons: readonly ComparisonOperator[] = ['<', '<=', '>', '>=', '==', '!='];
+const extremes: readonly BinaryOperator[] = ['maximum', 'minimum'];
+const exponents = [2, 3, 0.5, -1, 1.5, 0, 1];
 
 export function randomExpression(scope: Scope, guards: Constraint[], wanted: Range, depth = 3): Expression {
   const { choices } = scope;
@@ -40,7 +40,7 @@ export function randomExpression(scope: Scope, guards: Constraint[], wanted: Ran
   }
   if (wanted === 'bounded') {
     if (depth <= 0 || choices.oneIn(2)) return leaf();
-    return unary(choices.pick(SQUASHING), go('any'));
+    return unary(choices.pick(squashingFunctions), go('any'));
   }
   if (depth <= 0) return randomLoad(scope, guards);
   const some = (): Expression[] => Array.from({ length: choices.between(2, 4) }, () => go('any'));
@@ -52,16 +52,16 @@ export function randomExpression(scope: Scope, guards: Constraint[], wanted: Ran
     () => sum(some()),
     () => product(some()),
     () => sum([randomLoad(scope, guards), product([constant(-1), randomLoad(scope, guards)])]),
-    () => unary(choices.pick(SQUASHING), go('any')),
-    () => unary(choices.pick(SMOOTH), go('bounded')),
-    () => unary(choices.pick(OF_POSITIVE), go('positive')),
-    () => unary(choices.pick(KINKED), leaf()),
-    () => binary(choices.pick(EXTREMES), leaf(), leaf()),
+    () => unary(choices.pick(squashingFunctions), go('any')),
+    () => unary(choices.pick(smoothFunctions), go('bounded')),
+    () => unary(choices.pick(positiveFunctions), go('positive')),
+    () => unary(choices.pick(kinkedFunctions), leaf()),
+    () => binary(choices.pick(extremes), leaf(), leaf()),
     () => binary('divide', go('any'), go('positive')),
-    () => binary('power', go('positive'), constant(choices.pick(EXPONENTS))),
+    () => binary('power', go('positive'), constant(choices.pick(exponents))),
     () => binary('power', go('positive'), go('bounded')),
     () => {
-      const operator = choices.pick(COMPARISONS);
+      const operator = choices.pick(comparisons);
       return select(
         { kind: 'compare', operator, left: leaf(), right: choices.pick([constant(0.1), leaf()]) },
         go('any'),

@@ -13,9 +13,9 @@ import { elementCount } from '../../compiler/ir/program.ts';
 import type { Choices } from './choices.ts';
 import { choicesFrom } from './choices.ts';
 
-const EXTENTS = [3, 2, 5, 1, 7, 9, 17, 4];
+const extents = [3, 2, 5, 1, 7, 9, 17, 4];
 /** Points of one sum at most. */
-const MOST_POINTS = 20_000;
+const mostPoints = 20_000;
 
 export function randomProduct(): fc.Arbitrary<Program> {
   return fc.uint8Array({ minLength: 40, maxLength: 200, size: 'max' }).map((tape) => build(choicesFrom(tape)));
@@ -59,8 +59,8 @@ function randomClasses(choices: Choices): Classes {
   const some = (name: string, count: number): number[] =>
     Array.from({ length: count }, (_, i) => {
       const points = elementCount(axes.map((axis) => axis.extent));
-      const extent = choices.pick(EXTENTS);
-      return axes.push({ name: `${name}${i}`, extent: points * extent > MOST_POINTS ? 1 : extent }) - 1;
+      const extent = choices.pick(extents);
+      return axes.push({ name: `${name}${i}`, extent: points * extent > mostPoints ? 1 : extent }) - 1;
     });
   const k = some('k', choices.pick([1, 2, 1, 3]));
   const m = some('m', choices.pick([1, 2, 0, 1]));
@@ -71,7 +71,7 @@ function randomClasses(choices: Choices): Classes {
 
 function shuffled<T>(items: readonly T[], choices: Choices): T[] {
   const rest = [...items];
-  return Array.from({ length: rest.length }, () => rest.splice(choices.below(rest.length), 1)[0]!);
+  return Array.from({ length: rest.length }, () => rest.splice(choices.below(rest.length), 1)[0]);
 }
 
 /** Axes dealt out to dimensions, several to one as digits, with strides and offsets; and the extents that hold them. */
@@ -86,8 +86,8 @@ function layOut(
   const pending = shuffled(members, choices);
   while (pending.length > 0) {
     const digits = pending.splice(0, pending.length > 1 && choices.oneIn(3) ? 2 : 1);
-    let index = digits.reduce<Affine>((all, axis) => add(scale(all, axes[axis]!.extent), axisIndex(axis)), affine(0));
-    let extent = elementCount(digits.map((axis) => axes[axis]!.extent));
+    let index = digits.reduce<Affine>((all, axis) => add(scale(all, axes[axis].extent), axisIndex(axis)), affine(0));
+    let extent = elementCount(digits.map((axis) => axes[axis].extent));
     if (choices.oneIn(6)) [index, extent] = [scale(index, 2), 2 * extent - 1];
     if (choices.oneIn(6)) [index, extent] = [add(index, affine(1)), extent + 2];
     if (reversible && choices.oneIn(8)) index = subtract(affine(extent - 1), index);
@@ -103,7 +103,7 @@ function randomStore(classes: Classes, choices: Choices): { store: readonly Affi
   // A diagonal: one more dimension with an axis that another has.
   if (members.length > 0 && choices.oneIn(5)) {
     const axis = choices.pick(members);
-    return { store: [...indices, axisIndex(axis)], shape: [...shape, classes.axes[axis]!.extent] };
+    return { store: [...indices, axisIndex(axis)], shape: [...shape, classes.axes[axis].extent] };
   }
   return { store: indices, shape };
 }
@@ -134,10 +134,10 @@ function mask(axes: readonly Axis[], choices: Choices): Constraint {
     { kind: 'nonnegative', affine: subtract(i, j) },
     { kind: 'nonnegative', affine: subtract(add(i, affine(2)), j) },
     { kind: 'nonnegative', affine: subtract(scale(i, 2), add(j, affine(1))) },
-    { kind: 'nonnegative', affine: subtract(affine(axes[a]!.extent), add(i, j)) },
+    { kind: 'nonnegative', affine: subtract(affine(axes[a].extent), add(i, j)) },
     { kind: 'nonzero', affine: subtract(i, j) },
     { kind: 'zero', affine: subtract(i, j) },
-    { kind: 'nonnegative', affine: subtract(affine(axes[a]!.extent >> 1), i) },
+    { kind: 'nonnegative', affine: subtract(affine(axes[a].extent >> 1), i) },
   ]);
 }
 
@@ -158,7 +158,7 @@ function operand(members: readonly number[], axes: readonly Axis[], tensors: Ten
           kind: 'domain',
           constraints: [
             mask(
-              members.map((axis) => axes[axis]!),
+              members.map((axis) => axes[axis]),
               choices,
             ),
           ].map((c) => onto(c, members)),
@@ -173,7 +173,7 @@ function operand(members: readonly number[], axes: readonly Axis[], tensors: Ten
       tensors.push(
         input(
           name,
-          members.map((a) => axes[a]!.extent),
+          members.map((a) => axes[a].extent),
         ),
       );
       const back = load(
@@ -193,7 +193,7 @@ function operand(members: readonly number[], axes: readonly Axis[], tensors: Ten
 
 /** A constraint over positions in `members` as one over the axes themselves. */
 function onto({ kind, affine: a }: Constraint, members: readonly number[]): Constraint {
-  const terms = a.terms.map(({ axis, coefficient }) => ({ axis: members[axis]!, coefficient }));
+  const terms = a.terms.map(({ axis, coefficient }) => ({ axis: members[axis], coefficient }));
   return { kind, affine: affine(a.constant, terms) };
 }
 
@@ -207,7 +207,7 @@ function pointwise(shape: readonly number[], other: string | undefined, tensors:
   tensors.push(
     input(
       name,
-      some.map((d) => shape[d]!),
+      some.map((d) => shape[d]),
     ),
   );
   const given = loadAxes(name, some);

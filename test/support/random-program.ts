@@ -38,9 +38,9 @@ export function randomProgram(options: RandomProgramOptions = {}): fc.Arbitrary<
 }
 
 /** Extents: 1, primes, and such as divide each other. */
-const EXTENTS = [3, 2, 1, 5, 4, 6];
+const extents = [3, 2, 1, 5, 4, 6];
 /** Points of an equation's axes at most. */
-const MOST_POINTS = 400;
+const mostPoints = 400;
 
 /** What an equation may read, and the axes that it reads with. */
 export interface Scope {
@@ -64,13 +64,13 @@ function buildCase(choices: Choices, most: number): RandomCase {
 
 function givenTensors(choices: Choices): readonly Tensor[] {
   const shape = (): number[] =>
-    Array.from({ length: choices.pick([1, 2, 3, 0]) }, () => choices.pick(EXTENTS.slice(0, 5)));
+    Array.from({ length: choices.pick([1, 2, 3, 0]) }, () => choices.pick(extents.slice(0, 5)));
   const floats = Array.from({ length: choices.between(2, 4) }, (_, i) =>
     i % 2 === 0 ? input(`x${i}`, shape()) : param(`W${i}`, shape()),
   );
-  const ids = choices.oneIn(2) ? [input('ids', [choices.pick(EXTENTS)], 'i32')] : [];
+  const ids = choices.oneIn(2) ? [input('ids', [choices.pick(extents)], 'i32')] : [];
   if (!choices.oneIn(4)) return [...floats, ...ids];
-  const viewShape = [choices.pick(EXTENTS), choices.pick(EXTENTS)];
+  const viewShape = [choices.pick(extents), choices.pick(extents)];
   const offset = choices.between(0, 3);
   const arena = input('arena', [offset + elementCount(viewShape) + choices.between(0, 2)]);
   const view: Tensor = { name: 'v', dtype: 'f32', shape: viewShape, source: { kind: 'view', base: 'arena', offset } };
@@ -78,7 +78,7 @@ function givenTensors(choices: Choices): readonly Tensor[] {
 }
 
 /** ids are below this, so that they index any dimension at least as long. */
-export const ID_BOUND = 2;
+export const idBound = 2;
 
 /** All floating elements are distinct magnitudes in 0.25 .. 1.25, signs mixed, in an order that looks like none. */
 function valuesOf(tensors: readonly Tensor[]): ReadonlyMap<string, NdArray> {
@@ -90,7 +90,7 @@ function valuesOf(tensors: readonly Tensor[]): ReadonlyMap<string, NdArray> {
   let position = 0;
   return new Map(
     tensors.map(({ name, shape, dtype }) => {
-      if (dtype === 'i32') return [name, integers(shape, 7, ID_BOUND)];
+      if (dtype === 'i32') return [name, integers(shape, 7, idBound)];
       const data = Float64Array.from({ length: elementCount(shape) }, () => {
         const rank = (position++ * stride) % total;
         return (0.25 + rank / total) * ((rank * 7 + (rank >> 2)) % 3 === 0 ? -1 : 1);
@@ -108,8 +108,8 @@ function randomAxes(choices: Choices): readonly Axis[] {
   const axes: Axis[] = [];
   const count = choices.pick([2, 3, 1, 4, 0]);
   for (let points = 1; axes.length < count; ) {
-    const extent = choices.pick(EXTENTS);
-    const fits = points * extent <= MOST_POINTS;
+    const extent = choices.pick(extents);
+    const fits = points * extent <= mostPoints;
     axes.push({ name: 'ijklm'[choices.oneIn(8) ? 0 : axes.length], extent: fits ? extent : 1 });
     if (fits) points *= extent;
   }
@@ -163,7 +163,7 @@ function randomStore(scope: Scope): readonly { readonly index: Index; readonly e
         if (ids === undefined || extent > ids.shape[0]) return { index: axisIndex(axis), extent };
         return {
           index: { kind: 'gather', tensor: ids.name, indices: [axisIndex(axis)] },
-          extent: ID_BOUND + choices.below(2),
+          extent: idBound + choices.below(2),
         };
       default:
         return { index: axisIndex(axis), extent };
@@ -232,7 +232,7 @@ export function indexInto(extent: number, scope: Scope, guards: Constraint[]): I
       }
     }
     const ids = idsOf(scope);
-    if (ids !== undefined && extent >= ID_BOUND && axes[a].extent <= ids.shape[0]) {
+    if (ids !== undefined && extent >= idBound && axes[a].extent <= ids.shape[0]) {
       options.push(() => ({ kind: 'gather', tensor: ids.name, indices: [i] }));
     }
   }

@@ -2,8 +2,8 @@
 export function relativeError(have: ArrayLike<number>, want: ArrayLike<number>): number {
   let [apart, size] = [0, 0];
   for (let i = 0; i < want.length; i++) {
-    apart += (have[i]! - want[i]!) ** 2;
-    size += want[i]! ** 2;
+    apart += (have[i] - want[i]) ** 2;
+    size += want[i] ** 2;
   }
   if (!Number.isFinite(apart)) return Number.POSITIVE_INFINITY;
   return size === 0 ? Math.sqrt(apart) : Math.sqrt(apart / size);

@@ -16,7 +16,7 @@ const x = ndarray(
 
 function bound(p: Program): number {
   const inputs = asF32(new Map([['x', x]]));
-  return roundingBounds(p, inputs, interpret(p, inputs, p.outputs)).get(p.outputs[0]!)!;
+  return roundingBounds(p, inputs, interpret(p, inputs, p.outputs)).get(p.outputs[0])!;
 }
 
 function rowSums(value: (x: Expression) => Expression): Program {

@@ -32,7 +32,7 @@ export async function runOnDevice(
     }
     executor.run();
     const read = await executor.download(...program.outputs);
-    const values = new Map([...read].map(([name, data]) => [name, ndarray(plan.tensors[name]!.shape, data)]));
+    const values = new Map([...read].map(([name, data]) => [name, ndarray(plan.tensors[name].shape, data)]));
     return { values, plan };
   } finally {
     executor.destroy();

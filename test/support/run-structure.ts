@@ -1,7 +1,7 @@
 /** `mlbtc run` without a process: tensors to a file, the command's own function on the shared device, the result read back. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openSource } from '../../compiler/commands/compileFile.ts';
+import { openSource } from '../../compiler/command-line/source.ts';
 import { interpret } from '../../compiler/ir/interpret.ts';
 import { type NdArray, ndarray } from '../../compiler/ir/ndarray.ts';
 import { elementCount, type Program } from '../../compiler/ir/program.ts';

@@ -1,7 +1,7 @@
 /** `mlbtcc explain`: the numbers that people come for, as data and as text. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { ExplainReport } from '../../../compiler/commands/explainReport.ts';
+import type { ExplainReport } from '../../../compiler/commands/explain-report.ts';
 import { mlbtcc, writeFiles } from '../../support/command-line.ts';
 import { inFolder } from '../../support/folder.ts';
 

@@ -8,7 +8,7 @@ import { verify } from '../../../compiler/ir/verify.ts';
 import { normals } from '../../support/random-values.ts';
 
 /** Sums in another order differ in the last bits, and cancellation makes that more. */
-const TOLERANCE = 1e-9;
+const tolerance = 1e-9;
 
 export function expectSameOutputs(before: Program, after: Program, inputs: ReadonlyMap<string, NdArray>): void {
   const problems = verify(after);
@@ -24,7 +24,7 @@ export function expectSameOutputs(before: Program, after: Program, inputs: Reado
     expect(other.shape).toEqual(shape);
     for (let i = 0; i < data.length; i++) {
       const [a, b] = [data[i], other.data[i]];
-      if (Object.is(a, b) || Math.abs(a - b) <= TOLERANCE * Math.max(1, Math.abs(a))) continue;
+      if (Object.is(a, b) || Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(a))) continue;
       // What is infinite or undefined may become another such thing, or be skipped.
       if (!Number.isFinite(a)) continue;
       throw new Error(`${name}[${i}] is ${b}, not ${a}\n${printProgram(before)}\nbecame\n${printProgram(after)}`);

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { AxisSet } from '../../../compiler/ir/contraction.ts';
 import { axesIn } from '../../../compiler/ir/contraction.ts';
 import type { Network } from '../../../compiler/passes/contraction-tree.ts';
-import { EXHAUSTIVE, leftToRight, orderNetwork } from '../../../compiler/passes/contraction-tree.ts';
+import { exhaustiveLimit, leftToRight, orderNetwork } from '../../../compiler/passes/contraction-tree.ts';
 import type { Choices } from '../../support/choices.ts';
 import { choicesFrom } from '../../support/choices.ts';
 
@@ -92,7 +92,7 @@ describe('contraction order', () => {
   });
 
   test('a chain of matrices beyond the exhaustive search is still joined along the chain', () => {
-    const count = EXHAUSTIVE + 4;
+    const count = exhaustiveLimit + 4;
     const operands = Array.from({ length: count }, (_, i) => (1n << BigInt(i)) | (1n << BigInt(i + 1)));
     const extents = Array.from({ length: count + 1 }, (_, i) => (i === count ? 1 : 16));
     const network: Network = { extents, operands, store: 1n | (1n << BigInt(count)), constraints: [] };

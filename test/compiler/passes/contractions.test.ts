@@ -8,7 +8,7 @@ import { loads } from '../../../compiler/ir/expression.ts';
 import { printProgram, printTensor } from '../../../compiler/ir/print.ts';
 import type { Load, Program } from '../../../compiler/ir/program.ts';
 import type { Cost } from '../../../compiler/passes/contraction-tree.ts';
-import { addCosts, compareCosts, FREE } from '../../../compiler/passes/contraction-tree.ts';
+import { addCosts, compareCosts, freeCost } from '../../../compiler/passes/contraction-tree.ts';
 import { tensorCost } from '../../../compiler/passes/equation-cost.ts';
 import { optimise, passes } from '../../../compiler/passes/pipeline.ts';
 import { expectSameOutputs, randomInputs } from './agree.ts';
@@ -94,5 +94,5 @@ function isSplitCore({ tensor, indices }: Load): boolean {
 }
 
 function costOf(program: Program): Cost {
-  return program.tensors.map(tensorCost).reduce(addCosts, FREE);
+  return program.tensors.map(tensorCost).reduce(addCosts, freeCost);
 }

@@ -11,8 +11,8 @@ import { elementCount } from '../../../compiler/ir/program.ts';
 import type { Choices } from '../../support/choices.ts';
 import { choicesFrom } from '../../support/choices.ts';
 
-const EXTENTS = [2, 3, 1, 4, 5];
-const MOST_POINTS = 3000;
+const extents = [2, 3, 1, 4, 5];
+const mostPoints = 3000;
 
 export function randomContraction(): fc.Arbitrary<Program> {
   return fc.uint8Array({ minLength: 30, maxLength: 160, size: 'max' }).map((tape) => build(choicesFrom(tape)));
@@ -39,8 +39,8 @@ function level(suffix: string, tensors: Tensor[], choices: Choices): Equation {
   const axes: Axis[] = [];
   const newAxis = (name: string): number => {
     const points = axes.reduce((all, axis) => all * axis.extent, 1);
-    const wanted = choices.pick(EXTENTS);
-    return axes.push({ name, extent: points * wanted > MOST_POINTS ? 1 : wanted }) - 1;
+    const wanted = choices.pick(extents);
+    return axes.push({ name, extent: points * wanted > mostPoints ? 1 : wanted }) - 1;
   };
   const rows = Array.from({ length: choices.between(1, 3) }, (_, i) => newAxis(`i${i}`));
   const columns = Array.from({ length: choices.between(1, 3) }, (_, i) => newAxis(`j${i}`));

@@ -32,7 +32,7 @@ interface Case {
 }
 
 /** A batch that makes forming W dear. */
-const ROWS = 12;
+const rowCount = 12;
 
 const cases: readonly Case[] = [
   { name: 'low rank', make: (n) => lowRank(16, 2, n), perRow: 2 * 16 * 2, denseElements: 256 },
@@ -56,7 +56,7 @@ const cases: readonly Case[] = [
     name: 'tensor train of four cores',
     make: (n) => tensorTrain(4, 2, 2, n),
     // The cores are joined in pairs first, once for all rows.
-    perRow: 256 + 128 / ROWS,
+    perRow: 256 + 128 / rowCount,
     denseElements: 256,
   },
   { name: 'butterfly', make: (n) => butterfly(4, n), perRow: 16 * 2 * 4, denseElements: 256 },
@@ -72,11 +72,11 @@ function computedElements(program: Program): readonly number[] {
 }
 
 describe.each(cases)('$name', ({ make, perRow, denseElements }) => {
-  const program = make(ROWS);
+  const program = make(rowCount);
   const optimised = optimise(program);
 
   test('costs what the best order costs', () => {
-    expect(multiplyAdds(optimised), printProgram(optimised)).toBe(ROWS * perRow);
+    expect(multiplyAdds(optimised), printProgram(optimised)).toBe(rowCount * perRow);
     expect(multiplyAdds(optimised)).toBeLessThanOrEqual(
       leftToRightMultiplyAdds(optimise(program, { disabled: new Set(['order']) })),
     );
@@ -86,7 +86,7 @@ describe.each(cases)('$name', ({ make, perRow, denseElements }) => {
     const both = optimise(backward(optimised));
     for (const [stage, found] of Object.entries({ forward: optimised, both })) {
       const largest = Math.max(...computedElements(found));
-      expect(largest / ROWS, `${stage}\n${printProgram(found)}`).toBeLessThan(denseElements / 2);
+      expect(largest / rowCount, `${stage}\n${printProgram(found)}`).toBeLessThan(denseElements / 2);
     }
     expect(both.tensors.some((tensor) => tensor.name === 'W')).toBe(false);
   });

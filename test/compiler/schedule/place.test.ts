@@ -32,7 +32,7 @@ function conflicts(p: Program, plan: Plan): string[] {
   const tensors = tensorMap(p);
   const writes: { kernel: number; name: string; buffer: string; from: number; to: number }[] = [];
   const rangeOf = (name: string) => {
-    const { buffer, offsetBytes, dtype, shape } = plan.tensors[name]!;
+    const { buffer, offsetBytes, dtype, shape } = plan.tensors[name];
     return { buffer, from: offsetBytes, to: offsetBytes + elementCount(shape) * (dtype === 'f16' ? 2 : 4) };
   };
   const madeAt = (name: string): number => {
@@ -93,7 +93,7 @@ test('temporaries are shared in a long chain', () => {
     tensors.push(computed(`t${n}`, [4096], [pointwise(axes, unary('sin', next))]));
   }
   const p = program(tensors, ['t20']);
-  const plan = schedule(p, { target: targets[0]! });
+  const plan = schedule(p, { target: targets[0] });
   expect(plan.kernels.length).toBe(20);
   expect(plan.buffers.filter((b) => b.role === 'temporary').length).toBe(2);
   expect(conflicts(p, plan)).toEqual([]);
@@ -128,7 +128,7 @@ async function holdRuns(p: Program, rounds = 3): Promise<Plan> {
 }
 
 const isInput = (plan: Plan, name: string): boolean =>
-  plan.tensors[name]!.buffer === plan.tensors[name.replace('next ', '')]!.buffer;
+  plan.tensors[name].buffer === plan.tensors[name.replace('next ', '')].buffer;
 
 describe('updates over several runs', () => {
   test('an optimiser step goes in place, in one kernel', async () => {
@@ -340,7 +340,7 @@ describe('arenas', () => {
     expect(plan.tensors.a!.buffer).toBe('arena');
     expect(plan.tensors.b).toMatchObject({ buffer: 'arena', offsetBytes: 512 });
     expect(plan.kernels.length).toBe(3);
-    expect(plan.kernels[1]!.bindings.map((b) => b.access)).toEqual(['read_write', 'read_write']);
+    expect(plan.kernels[1].bindings.map((b) => b.access)).toEqual(['read_write', 'read_write']);
   });
 
   test('given parts, parts used twice and odd offsets are copied', async () => {

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { UsageError, UserError } from '../../../compiler/command-line/errors.ts';
 import { iclHelp } from '../../../experiments/options/help.ts';
 import { checkTraining, iclTable } from '../../../experiments/options/icl.ts';
 import { resolveIcl } from '../../../experiments/options/parse.ts';
-import { UsageError, UserError } from '../../../runtime/errors.ts';
 
 const size = ['--n_dims=4', '--d_model=16', '--n_head=2'];
 const optionsOf = (...words: string[]) => resolveIcl(words).options;

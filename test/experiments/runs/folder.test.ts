@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { describeError } from '../../../compiler/command-line/errors.ts';
 import { resolveIcl } from '../../../experiments/options/parse.ts';
 import { createRunFolder, discardUnstarted } from '../../../experiments/runs/folder.ts';
-import { describeError } from '../../../runtime/errors.ts';
 import { inFolder } from '../../support/folder.ts';
 
 const words = ['--n_dims=3', '--d_model=8', '--n_head=2', '--token_mixing_struct=low_rank'];

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { curriculumStages, stageAt } from '../../../experiments/tasks/curriculum.ts';
-import { biasCorrections, rateMultiplier } from '../../../experiments/training/schedule.ts';
+import { biasCorrections, rateMultiplier } from '../../../experiments/training/learning-rate.ts';
 
 const { tables } = JSON.parse(readFileSync('test/golden/tables/case.json', 'utf8')) as {
   tables: {

@@ -3,7 +3,7 @@ import { drawNormal } from '../../../compiler/ir/philox.ts';
 import type { Program } from '../../../compiler/ir/program.ts';
 import { verify } from '../../../compiler/ir/verify.ts';
 import { dimsInput, drawnPrompts, type Pool, streams } from '../../../experiments/tasks/regression.ts';
-import { deviceRunners } from '../../../experiments/training/deviceRunner.ts';
+import { deviceRunners } from '../../../experiments/training/device-runner.ts';
 import { interpreterRunner, type MakeRunner } from '../../../experiments/training/runner.ts';
 import { testDevice } from '../../support/device.ts';
 

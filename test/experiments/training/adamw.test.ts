@@ -5,11 +5,11 @@ import { constant, product, sum } from '../../../compiler/ir/expression.ts';
 import { verify } from '../../../compiler/ir/verify.ts';
 import { optimise } from '../../../compiler/passes/pipeline.ts';
 import { blockElements, optimizerTables, packArena, unpackArena } from '../../../experiments/training/arena.ts';
-import { differentiateLoss } from '../../../experiments/training/compile.ts';
-import { deviceRunners } from '../../../experiments/training/deviceRunner.ts';
+import { deviceRunners } from '../../../experiments/training/device-runner.ts';
+import { differentiateLoss } from '../../../experiments/training/differentiate-loss.ts';
+import { biasCorrections } from '../../../experiments/training/learning-rate.ts';
 import { paramsOf } from '../../../experiments/training/mup.ts';
 import { interpreterRunner, type MakeRunner } from '../../../experiments/training/runner.ts';
-import { biasCorrections } from '../../../experiments/training/schedule.ts';
 import { assembleStep } from '../../../experiments/training/step.ts';
 import { testDevice } from '../../support/device.ts';
 

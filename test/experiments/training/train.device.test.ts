@@ -2,13 +2,13 @@ import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { DivergedError, InterruptedError } from '../../../compiler/command-line/errors.ts';
 import { resolveIcl } from '../../../experiments/options/parse.ts';
 import { checkpointSteps } from '../../../experiments/runs/checkpoint.ts';
 import { createRunFolder } from '../../../experiments/runs/folder.ts';
 import { readMetrics, type TrainRecord } from '../../../experiments/runs/metrics.ts';
 import { createProgress } from '../../../experiments/training/progress.ts';
 import { train } from '../../../experiments/training/train.ts';
-import { DivergedError, InterruptedError } from '../../../runtime/errors.ts';
 import { testDevice } from '../../support/device.ts';
 
 const opened = await testDevice();

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { verifyCase } from '../../../experiments/commands/verify.ts';
-import { deviceRunners } from '../../../experiments/training/deviceRunner.ts';
+import { deviceRunners } from '../../../experiments/training/device-runner.ts';
 import { testDevice } from '../../support/device.ts';
 import { checkCase, failures, goldenFolder } from './check.ts';
 

@@ -1,6 +1,6 @@
 /** The report of `explain` for people, after the manner of opt_einsum: costs, what they are beside dense, a line for each step. */
-import { bytesText } from '../../runtime/planChecks.ts';
-import type { ExplainReport } from './explainReport.ts';
+import { bytesText } from '../command-line/amounts.ts';
+import type { ExplainReport } from './explain-report.ts';
 
 export function explainText(report: ExplainReport): string {
   const sections = [

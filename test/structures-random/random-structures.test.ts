@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { leftToRightMultiplyAdds, multiplyAdds } from '../../compiler/analysis/cost.ts';
-import { openSource } from '../../compiler/commands/compileFile.ts';
+import { openSource } from '../../compiler/command-line/source.ts';
 import { compile, compileProgram } from '../../compiler/compile.ts';
 import { hashProgram } from '../../compiler/ir/hash.ts';
 import { interpret } from '../../compiler/ir/interpret.ts';

@@ -6,14 +6,14 @@
  */
 import { orderSteps } from '../analysis/cost.ts';
 import { type AnalysisReport, analyse } from '../analysis/report.ts';
-import { kernelTensors } from '../emit/kernelFiles.ts';
+import type { CompiledFile } from '../command-line/source.ts';
+import { kernelTensors } from '../emit/kernel-files.ts';
 import { originFinder, originText } from '../emit/origin.ts';
 import { printTensor } from '../ir/print.ts';
 import { elementCount } from '../ir/program.ts';
 import { planBytes, planMultiplyAdds } from '../schedule/plan.ts';
 import type { SizeValue } from '../semantics/model.ts';
-import type { CompiledFile } from './compileFile.ts';
-import type { UnboundTokens } from './unboundTokens.ts';
+import type { UnboundTokens } from './unbound-tokens.ts';
 
 export interface ExplainedTensor {
   readonly role: 'input' | 'param' | 'output';

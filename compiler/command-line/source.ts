@@ -1,10 +1,11 @@
 /** One file of the command line, compiled: what `build` and `explain` begin with, and in its parts `mlbtc run` and training. */
-import { DiagnosticsError } from '../../runtime/errors.ts';
+
 import { type CompiledProgram, type CompileOptions, compile } from '../compile.ts';
 import type { Resolve } from '../semantics/files.ts';
 import type { StructureInterface } from '../semantics/interface.ts';
 import type { Diagnostic, Source } from '../syntax/diagnostic.ts';
 import { renderDiagnostics } from '../syntax/render.ts';
+import { DiagnosticsError } from './errors.ts';
 import { sourceFiles } from './files.ts';
 import type { CommandIo } from './io.ts';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { hashProgram } from '../../../compiler/ir/hash.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
-import { inContextProgram, referenceParameters, scoreOf } from '../../../experiments/models/inContext.ts';
+import { inContextProgram, referenceParameters, scoreOf } from '../../../experiments/models/in-context.ts';
 import { mixers } from '../../../experiments/options/mixers.ts';
 import { zeroAtStart } from '../../../experiments/options/model.ts';
 import { optionsFromRecord, resolveIcl } from '../../../experiments/options/parse.ts';

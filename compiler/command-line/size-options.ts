@@ -6,7 +6,7 @@
  * no name in a file can have; so names are composed first.
  */
 import { Option } from 'commander';
-import { UsageError } from '../../runtime/errors.ts';
+import { UsageError } from './errors.ts';
 
 export type BoundSize = number | readonly number[];
 export type SizeBindings = Readonly<Record<string, BoundSize>>;

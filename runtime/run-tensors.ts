@@ -4,12 +4,13 @@
  *
  * The trap: a person who gets one name wrong needs the whole list to see what they meant, so every error here ends with it.
  */
+
+import { UserError } from '../compiler/command-line/errors.ts';
 import type { Dtype } from '../compiler/ir/program.ts';
 import { closest } from '../compiler/syntax/suggest.ts';
-import { UserError } from './errors.ts';
 import type { HostArray } from './executor.ts';
-import { floatsToHalves } from './halfFloat.ts';
-import { checkIndices, type IndexBound, positionIn } from './indexBounds.ts';
+import { floatsToHalves } from './half-float.ts';
+import { checkIndices, type IndexBound, positionIn } from './index-bounds.ts';
 import { type StoredDtype, type StoredTensor, toFloat64 } from './safetensors.ts';
 
 export interface ExpectedTensor {

@@ -2,10 +2,11 @@
  * i32 tensors as indices: which tensors a program reads positions from, how large those may be, and the check of real values
  * against that before anything is uploaded. A kernel reads outside its buffer otherwise, and WebGPU then gives anything at all.
  */
+
+import { UserError } from '../compiler/command-line/errors.ts';
 import { equationsOf } from '../compiler/ir/equation.ts';
 import { loads } from '../compiler/ir/expression.ts';
 import type { Index, Program } from '../compiler/ir/program.ts';
-import { UserError } from './errors.ts';
 
 export interface IndexBound {
   /** Values must lie in 0 .. extent - 1. */

@@ -5,7 +5,7 @@ import { at, atLeastZero, computed, gather, input, over, param, program } from '
 import { binary, constant, product, sum, unary } from '../../../compiler/ir/expression.ts';
 import { printProgram } from '../../../compiler/ir/print.ts';
 import type { Equation, Program, Tensor } from '../../../compiler/ir/program.ts';
-import { orderContractions } from '../../../compiler/passes/order.ts';
+import { orderContractions } from '../../../compiler/passes/contraction-order.ts';
 import { optimise } from '../../../compiler/passes/pipeline.ts';
 import { expectSameOutputs, randomInputs } from './agree.ts';
 

@@ -20,7 +20,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { atPath, UserError } from '../../runtime/errors.ts';
+import { atPath, UserError } from './errors.ts';
 
 export interface OutputFile {
   readonly name: string;

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { afterEach, expect, test, vi } from 'vitest';
-import { writeFileAtomically } from '../../runtime/atomicFile.ts';
+import { writeFileAtomically } from '../../../compiler/command-line/atomic-file.ts';
 import {
   DivergedError,
   describeError,
@@ -12,8 +12,8 @@ import {
   runCommand,
   UsageError,
   UserError,
-} from '../../runtime/errors.ts';
-import { inFolder } from '../support/folder.ts';
+} from '../../../compiler/command-line/errors.ts';
+import { inFolder } from '../../support/folder.ts';
 
 afterEach(() => {
   process.exitCode = undefined;

@@ -4,8 +4,8 @@ import { interpret } from '../../../compiler/ir/interpret.ts';
 import { printProgram } from '../../../compiler/ir/print.ts';
 import type { Program } from '../../../compiler/ir/program.ts';
 import { verify } from '../../../compiler/ir/verify.ts';
+import { withinBindings } from '../../../compiler/passes/bindable.ts';
 import { optimise } from '../../../compiler/passes/pipeline.ts';
-import { withinBindings } from '../../../compiler/schedule/bindings.ts';
 import { schedule } from '../../../compiler/schedule/schedule.ts';
 import { analyse } from '../../../compiler/semantics/analyse.ts';
 import { portableTarget } from '../../../kernels/target.ts';
@@ -42,7 +42,7 @@ describe.each([8, 5])('%d buffers a kernel', (maxStorageBuffersPerShaderStage) =
   const target = { ...portableTarget, limits: { ...portableTarget.limits, maxStorageBuffersPerShaderStage } };
   test.each(Object.entries(programs))('%s', (_, text) => {
     const program = optimise(programOf(text));
-    const narrow = withinBindings(program, target);
+    const narrow = withinBindings(program, target.limits.maxStorageBuffersPerShaderStage);
     expect(verify(narrow), printProgram(narrow)).toEqual([]);
     const given = program.tensors.filter(({ source }) => source.kind === 'input' || source.kind === 'param');
     const values = new Map(given.map(({ name, shape }, i) => [name, normals(shape, 3 + i)]));

@@ -7,10 +7,11 @@
  */
 
 import { freemem, totalmem } from 'node:os';
+import { bytesText } from '../compiler/command-line/amounts.ts';
+import { MachineError } from '../compiler/command-line/errors.ts';
 import { planBytes } from '../compiler/schedule/plan.ts';
 import type { TargetLimits } from '../kernels/target.ts';
-import { MachineError } from './errors.ts';
-import type { ExecutableKernel, ExecutablePlan } from './executablePlan.ts';
+import type { ExecutableKernel, ExecutablePlan } from './executable-plan.ts';
 
 /** Throws MachineError where the plan exceeds a limit of the device, and Error where the plan contradicts itself. */
 export function checkPlan(plan: ExecutablePlan, limits: TargetLimits, deviceClass: 'cpu' | 'gpu'): void {
@@ -34,14 +35,6 @@ export function checkPlan(plan: ExecutablePlan, limits: TargetLimits, deviceClas
     if (!sizeOf.has(buffer)) throw new Error(`tensor '${name}' lies in no buffer of the plan`);
     if (offsetBytes % 4 !== 0) throw new Error(`tensor '${name}' begins at byte ${offsetBytes}, no multiple of 4`);
   }
-}
-
-/** `1.5 GiB`, `12 KiB`. */
-export function bytesText(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
-  const value = bytes / 1024 ** power;
-  return `${value >= 100 || Number.isInteger(value) ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
 }
 
 function checkKernel(sizeOf: ReadonlyMap<string, number>, kernel: ExecutableKernel, limits: TargetLimits): void {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { portableTarget, type Target } from '../../kernels/target.ts';
-import { UsageError, UserError } from '../../runtime/errors.ts';
+import { UsageError, UserError } from '../command-line/errors.ts';
 
 const limit = z.number().int().positive();
 const fields = Object.fromEntries(Object.keys(portableTarget.limits).map((name) => [name, limit.optional()]));

@@ -12,7 +12,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
-import { cacheFolder } from './cacheFolder.ts';
+import { cacheFolder } from './cache-folder.ts';
 
 export const bundlePackage = '@sparticuz/chromium';
 const bundleVersion = '147.0.0';

@@ -8,11 +8,11 @@
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, realpathSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describeError } from '../../runtime/errors.ts';
 import type { Resolve } from '../semantics/files.ts';
 import { error } from '../syntax/codes.ts';
 import type { Diagnostic, Source } from '../syntax/diagnostic.ts';
 import { closest } from '../syntax/suggest.ts';
+import { describeError } from './errors.ts';
 
 /** Far more than anybody writes, far less than what would take minutes to look at. */
 const largestFileBytes = 16 * 2 ** 20;

@@ -1,11 +1,12 @@
 /**
- * The program of the in-context model for given options: `in_context.mlbtc` with a score in its place, analysed.
+ * The program of the in-context model for given options: `in-context.mlbtc` with a score in its place, analysed.
  * Every number of a model that is not in the `.mlbtc` files is bound here.
  */
-import { openSource } from '../../compiler/commands/compileFile.ts';
+
+import { UserError } from '../../compiler/command-line/errors.ts';
+import { openSource } from '../../compiler/command-line/source.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import type { Source } from '../../compiler/syntax/diagnostic.ts';
-import { UserError } from '../../runtime/errors.ts';
 import { modelPath, structurePath } from '../library.ts';
 import { type IclOptions, mixerSettings } from '../options/icl.ts';
 import { mixers, type ParameterNames, type SizeValue } from '../options/mixers.ts';
@@ -14,7 +15,7 @@ import { analyseSource } from './analyse.ts';
 import { fileSource, resolveFile, resolveScore } from './resolve.ts';
 import { type Score, scoreAdapter } from './score.ts';
 
-const modelName = 'in_context';
+const modelName = 'in-context';
 
 export interface InContextShape {
   readonly batch: number;

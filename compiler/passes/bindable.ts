@@ -9,7 +9,6 @@
  * The trap: an operand under a `select` may lie outside its tensor where the branch is not taken, so what is made of it is made
  * with the whole select around it.
  */
-import type { Target } from '../../kernels/target.ts';
 import { axisIndex, complement } from '../ir/affine.ts';
 import { dependencies, equationsOf, pointwise, readTensors } from '../ir/equation.ts';
 import { binary, constant, loadAxes, product, select, sum, unary } from '../ir/expression.ts';
@@ -18,8 +17,8 @@ import type { Constraint, Equation, Expression, Program, Tensor } from '../ir/pr
 /** Of the buffers of a kernel that makes one part: its own and the part before it. */
 const ownBuffers = 2;
 
-export function withinBindings(program: Program, target: Target): Program {
-  const allowed = target.limits.maxStorageBuffersPerShaderStage;
+/** `allowed`: storage buffers that a kernel may bind. */
+export function withinBindings(program: Program, allowed: number): Program {
   if (!program.tensors.some((tensor) => isTooWide(tensor, allowed))) return program;
   const taken = new Set(program.tensors.map(({ name }) => name));
   const tensors = program.tensors.flatMap((tensor) =>

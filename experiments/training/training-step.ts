@@ -5,7 +5,7 @@
 import { input } from '../../compiler/ir/build.ts';
 import type { Program, Tensor } from '../../compiler/ir/program.ts';
 import { optimise } from '../../compiler/passes/pipeline.ts';
-import { differentiateLoss } from './compile.ts';
+import { differentiateLoss } from './differentiate-loss.ts';
 import { paramsOf } from './mup.ts';
 import { assembleStep, gradientArena, type StepProgram } from './step.ts';
 
