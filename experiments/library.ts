@@ -2,7 +2,7 @@
  * Where the library lies: structures, models and presets, beside this file both in the sources and in `dist/`.
  * The trap: paths are found from this module's own place, never from the folder one happens to stand in.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -20,8 +20,11 @@ export function readText(path: string): string {
   return readFileSync(path, 'utf8');
 }
 
-export function presetNames(): readonly string[] {
-  return readdirSync(join(experimentsFolder, 'presets'))
+/** Presets of one kind of training: `icl`, `lm`, `series`. */
+export function presetNames(task: string): readonly string[] {
+  const folder = join(experimentsFolder, 'presets', task);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
     .filter((file) => file.endsWith('.yaml'))
     .map((file) => file.replace(/\.yaml$/, ''))
     .sort();

@@ -1,5 +1,6 @@
 /** `mlbtc plot RUN`: draws a run's plots again, from its folder alone. */
 import type { Command } from 'commander';
+import { iclOptions } from '../options/icl.ts';
 import { complete, readLayer } from '../options/parse.ts';
 import { plotFiles, plotRun } from '../plots/run.ts';
 import { runFolder } from '../runs/folder.ts';
@@ -11,7 +12,7 @@ export function registerPlot(program: Command): void {
     .argument('<run>', 'folder of the run')
     .action(async (path: string) => {
       const folder = runFolder(path);
-      const options = complete(readLayer(folder.configPath).values);
+      const options = complete(iclOptions, readLayer(iclOptions, folder.configPath).values);
       await plotRun(folder, { options });
       process.stdout.write(
         plotFiles(folder)

@@ -2,9 +2,9 @@
 import type { Command } from 'commander';
 import { UsageError } from '../../compiler/command-line/errors.ts';
 import { openDevice } from '../../runtime/device.ts';
-import { iclHelp } from '../options/help.ts';
-import { checkTraining } from '../options/icl.ts';
-import { type ResolvedIcl, resolveIcl } from '../options/parse.ts';
+import { optionsHelp } from '../options/help.ts';
+import { checkTraining, iclOptions, type ResolvedIcl, resolveIcl } from '../options/icl.ts';
+
 import { plotFiles } from '../plots/run.ts';
 import { createRunFolder, discardUnstarted, type RunFolder, scoreName } from '../runs/folder.ts';
 import type { EvaluationRecord } from '../runs/metrics.ts';
@@ -33,7 +33,7 @@ export function registerTrain(program: Command): void {
 
 export async function trainIcl(words: readonly string[]): Promise<void> {
   if (words.includes('--help') || words.includes('-h')) {
-    process.stdout.write(iclHelp());
+    process.stdout.write(optionsHelp(iclOptions));
     return;
   }
   const resolved = resolveIcl(words);

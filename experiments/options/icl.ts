@@ -6,18 +6,10 @@
  * is understood, and be refused with a reason (`refusals`), never be ignored in silence.
  */
 import { UsageError } from '../../compiler/command-line/errors.ts';
-import { laterMixers, type MixerSettings, mixers } from './mixers.ts';
-import {
-  choice,
-  flag,
-  integer,
-  integerList,
-  type OptionValues,
-  optionalChoice,
-  optionalInteger,
-  real,
-  text,
-} from './table.ts';
+import { type Resolved, resolveOptions } from './parse.ts';
+import type { OptionSet } from './set.ts';
+import { choice, flag, integer, type OptionValues, optionalInteger, real, text } from './table.ts';
+import { checkModel, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -27,34 +19,7 @@ export const iclGroups = {
     d_model: integer(undefined, 'width of the transformer', positive),
     n_head: integer(undefined, 'attention heads', positive),
     n_layer: integer(6, 'blocks', positive),
-    token_mixing_struct: optionalChoice(
-      [...Object.keys(mixers), ...laterMixers],
-      'the score of the attention; --structure puts a file of yours in its place',
-    ),
-    mlr_rank_list: integerList(
-      'ranks of bilinear_MLR, one a level, that add up to d_model / n_head; ignored by the others',
-    ),
-    d_head: optionalInteger('size of a head; d_model / n_head is the only value', positive),
-    d_qk_head: optionalInteger('size of a query and key head of low_rank (default d_model / n_head)', positive),
-    bias: flag(false, 'biases in linear maps and normalisations (the reference cannot train with them)'),
-    dropout: real(0, 'dropout; only 0 for now', { min: 0, max: 1 }),
-    split_qkv: flag(true, 'own matrices for queries, keys and values; only True trains'),
-    do_qk_ln: flag(true, 'layer-normalise queries and keys'),
-    manual_disable_flash_att: flag(true, 'accepted; says nothing here'),
-    link_function: choice(['softmax', 'identity'], 'softmax', 'what turns logits into weights'),
-    mha_SP_attn_logits_scaling: flag(false, 'low_rank: logits over √d in place of 8 / d'),
-    mlr_divide_by_num_levels: flag(false, 'bilinear_MLR: logits over the number of levels'),
-    mlr_block_divide_by_num_levels: flag(false, 'accepted; bilinear_MLR refuses True, as the reference does'),
-    bilinear_mlr_muP_attn_logits_scaling: flag(false, 'bilinear_MLR: a level by 8 / (r·2^l) in place of 1 / √(r·2^l)'),
-    btt_tt_dim: integer(2, 'cores of the Block Tensor-Train; 2 is the only value', positive),
-    btt_tt_rank: integer(1, 'rank of bilinear_BTT', positive),
-    bilinear_btt_muP_attn_logits_scaling: flag(false, 'bilinear_BTT: logits over d_model in place of its root'),
-    causal: flag(true, 'bilinear_BTT: a token sees only those before it (not an option of the reference)'),
-    bilinearBTT_use_extra_LN_on_X: flag(
-      false,
-      'bilinear_BTT: layer-normalise its input (not an option of the reference)',
-    ),
-    structure: text('a .mlbtc file with a score of your own, in the place of token_mixing_struct'),
+    ...scoreRows,
   },
   Optimizer: {
     opt_name: choice(['AdamW'], 'AdamW', 'the optimizer'),
@@ -136,59 +101,30 @@ export const iclTable = {
 } as const;
 
 export type IclOptions = OptionValues<typeof iclTable>;
-export type IclOptionName = keyof typeof iclTable;
 
-/** Short names of our own for options that one types often. */
-export const iclAliases: Readonly<Record<string, IclOptionName>> = {
-  steps: 'training_train_steps',
-  lr: 'training_learning_rate',
-  batch_size: 'training_batch_size',
+export const iclOptions: OptionSet<typeof iclTable> = {
+  name: 'icl',
+  groups: iclGroups,
+  table: iclTable,
+  aliases: { steps: 'training_train_steps', lr: 'training_learning_rate', batch_size: 'training_batch_size' },
+  intro: [
+    'Trains a transformer to do linear regression in context: it reads x1 y1 x2 y2 … and predicts each y from those before it.',
+    'The weights of its attention come from a built-in score or from a structure of yours. Everything runs on the GPU, or on a',
+    'software device where there is none; `mlbtc doctor` tells which.',
+    '',
+    'Examples',
+    '  mlbtc train icl --preset tiny                            a small model, two minutes on two cores',
+    '  mlbtc train icl --preset tiny --token-mixing-struct low_rank --steps 500',
+    '  mlbtc train icl --preset tiny --structure mine.mlbtc -s rank=4',
+    '  mlbtc train icl --config runs/icl/config.yaml            the same run again',
+  ],
 };
 
-/** What the mixer table sees of the options: the model's shape and flags, none of the training. */
-export function mixerSettings(options: IclOptions): MixerSettings {
-  return {
-    dModel: options.d_model,
-    heads: options.n_head,
-    headSize: options.d_qk_head ?? options.d_head ?? options.d_model / options.n_head,
-    ranks: options.mlr_rank_list,
-    bias: options.bias,
-    splitQkv: options.split_qkv,
-    qkNorm: options.do_qk_ln,
-    identityLink: options.link_function === 'identity',
-    causal: options.causal,
-    lowRankSpScaling: options.mha_SP_attn_logits_scaling,
-    divideByLevels: options.mlr_divide_by_num_levels,
-    blockDivideByLevels: options.mlr_block_divide_by_num_levels,
-    bilinearMlrMupScaling: options.bilinear_mlr_muP_attn_logits_scaling,
-    bttRank: options.btt_tt_rank,
-    bttMupScaling: options.bilinear_btt_muP_attn_logits_scaling,
-    bttExtraNorm: options.bilinearBTT_use_extra_LN_on_X,
-  };
-}
+export type ResolvedIcl = Resolved<IclOptions>;
 
-/** Refuses what no model can be built from; the checks hold for training and for `verify` alike. Throws UsageError. */
-export function checkModel(options: IclOptions): void {
-  const { d_model, n_head, d_head, btt_tt_dim } = options;
-  if (d_model % n_head !== 0)
-    throw new UsageError(`--d_model ${d_model} does not split into --n_head ${n_head} equal heads`);
-  if (d_head !== null && d_head * n_head !== d_model) {
-    throw new UsageError(`--d_head ${d_head} times --n_head ${n_head} is ${d_head * n_head}, not --d_model ${d_model}`);
-  }
-  if (btt_tt_dim !== 2) throw new UsageError(`--btt_tt_dim ${btt_tt_dim}: only 2 cores are defined`);
-  const { structure, token_mixing_struct: mixer } = options;
-  if (structure !== null) return;
-  if (mixer === null) {
-    throw new UsageError('nothing says what the score is: give --token_mixing_struct or --structure FILE.mlbtc');
-  }
-  const entry = mixers[mixer];
-  if (entry === undefined) {
-    throw new UsageError(
-      `--token_mixing_struct ${mixer} cannot be trained yet; for now: ${Object.keys(mixers).join(', ')}, or --structure FILE.mlbtc`,
-    );
-  }
-  const problem = entry.problem(mixerSettings(options));
-  if (problem !== undefined) throw new UsageError(`--token_mixing_struct ${mixer}: ${problem}`);
+/** Reads the words after `mlbtc train icl`. Throws UsageError for the command line's mistakes, UserError for a file's. */
+export function resolveIcl(words: readonly string[]): ResolvedIcl {
+  return resolveOptions(iclOptions, words);
 }
 
 /** Refuses options of a training run that cannot be honoured. Throws UsageError. */

@@ -93,6 +93,7 @@ const bilinearMlr: Mixer = {
     ),
   problem: (s) => {
     if (s.ranks === null) return 'give --mlr_rank_list, for example 16|8|4|4';
+    if (s.ranks.includes(0)) return `--mlr_rank_list ${s.ranks.join('|')} has a level of rank 0, which scores nothing`;
     const headSize = s.dModel / s.heads;
     const total = s.ranks.reduce((sum, rank) => sum + rank, 0);
     const finest = 2 ** (s.ranks.length - 1);

@@ -1,6 +1,6 @@
 /**
- * From the words after `mlbtc train icl` to a full set of options: defaults, then a preset, then a run's config, then the
- * command line, each overriding the one before.
+ * From the words after `mlbtc train NAME` to a full set of options: defaults, then a preset, then a run's config, then the
+ * command line, each overriding the one before. Which options there are is the set's business (`set.ts`).
  *
  * The trap: `-` and `_` are equal in names, and a name may itself begin with `no` — so `--no-x` is tried only when no option
  * is called that.
@@ -12,12 +12,12 @@ import { UsageError, UserError } from '../../compiler/command-line/errors.ts';
 import { readBytes } from '../../compiler/command-line/files.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
 import { experimentsFolder, presetNames } from '../library.ts';
-import { type IclOptions, iclAliases, iclTable } from './icl.ts';
 import type { SizeValue } from './mixers.ts';
-import { type OptionRow, readWord, showValue } from './table.ts';
+import type { OptionSet } from './set.ts';
+import { type OptionRow, type OptionTable, type OptionValues, readWord, showValue } from './table.ts';
 
-export interface ResolvedIcl {
-  readonly options: IclOptions;
+export interface Resolved<Options> {
+  readonly options: Options;
   /** Sizes of the score given by `-s`. */
   readonly sizes: Readonly<Record<string, SizeValue>>;
   /** What a person should hear about, such as ignored options. */
@@ -33,23 +33,32 @@ interface Layer {
 
 /** Words of the command line that are not options of the table. */
 const specialOptions = ['preset', 'config', 's', 'size', 'help'];
-const rows: Readonly<Record<string, OptionRow<unknown>>> = iclTable;
-const canonicalNames = new Map(
-  [...Object.keys(iclTable).map((name) => [name, name]), ...Object.entries(iclAliases)].map(([from, to]) => [
-    normal(from),
-    to,
-  ]),
-);
+
+/** An option set as parsing sees it: canonical names by every spelling that is understood. */
+interface Names {
+  readonly set: OptionSet<OptionTable>;
+  readonly rows: Readonly<Record<string, OptionRow<unknown>>>;
+  readonly canonical: ReadonlyMap<string, string>;
+}
+
+function namesOf(set: OptionSet<OptionTable>): Names {
+  const spelled = [...Object.keys(set.table).map((name) => [name, name]), ...Object.entries(set.aliases)];
+  return { set, rows: set.table, canonical: new Map(spelled.map(([from, to]) => [normal(from), to])) };
+}
 
 function normal(name: string): string {
   return name.replaceAll('-', '_').toLowerCase();
 }
 
-/** Reads the words after `mlbtc train icl`. Throws UsageError for the command line's mistakes, UserError for a file's. */
-export function resolveIcl(words: readonly string[]): ResolvedIcl {
-  const commandLine = readWords(words);
-  const preset = commandLine.preset === undefined ? emptyLayer : readPreset(commandLine.preset);
-  const config = commandLine.config === undefined ? emptyLayer : readConfig(commandLine.config);
+/** Reads the words after `mlbtc train NAME`. Throws UsageError for the command line's mistakes, UserError for a file's. */
+export function resolveOptions<Table extends OptionTable>(
+  set: OptionSet<Table>,
+  words: readonly string[],
+): Resolved<OptionValues<Table>> {
+  const names = namesOf(set);
+  const commandLine = readWords(names, words);
+  const preset = commandLine.preset === undefined ? emptyLayer : readPreset(names, commandLine.preset);
+  const config = commandLine.config === undefined ? emptyLayer : readConfig(names, commandLine.config);
   const given: Record<string, unknown> = {};
   for (const layer of [preset, config, commandLine]) {
     // A score replaces a score, whichever way either is named.
@@ -57,8 +66,8 @@ export function resolveIcl(words: readonly string[]): ResolvedIcl {
     if (layer.values.token_mixing_struct && !layer.values.structure) given.structure = null;
     Object.assign(given, layer.values);
   }
-  const options = complete(given);
-  const ignored = Object.keys(commandLine.values).filter((name) => /^wandb_(?!log)/.test(name));
+  const options = complete(set, given);
+  const ignored = Object.keys(commandLine.values).filter((name) => name in (set.groups.Ignored ?? {}));
   const notes = ignored.length > 0 ? [`note: ${ignored.map((name) => `--${name}`).join(', ')} ignored`] : [];
   return {
     options,
@@ -69,39 +78,46 @@ export function resolveIcl(words: readonly string[]): ResolvedIcl {
 }
 
 /** All options from those given, the others at their defaults. Throws UsageError for those that must be given. */
-export function complete(given: Readonly<Record<string, unknown>>): IclOptions {
+export function complete<Table extends OptionTable>(
+  set: OptionSet<Table>,
+  given: Readonly<Record<string, unknown>>,
+): OptionValues<Table> {
   const values: Record<string, unknown> = {};
   const missing: string[] = [];
-  for (const [name, row] of Object.entries(rows)) {
+  for (const [name, row] of Object.entries(set.table)) {
     const value = given[name] === undefined ? row.fallback : given[name];
     if (value === undefined) missing.push(`--${name}`);
     values[name] = value;
   }
   if (missing.length > 0) {
     throw new UsageError(
-      `missing: ${missing.join(', ')}; or start from a preset: --preset ${presetNames().join(' | ')}`,
+      `missing: ${missing.join(', ')}; or start from a preset: --preset ${presetNames(set.name).join(' | ')}`,
     );
   }
-  return values as unknown as IclOptions;
+  return values as OptionValues<Table>;
 }
 
 /**
  * Options from a record of values under their names, such as a golden case's `config`; what the table does not know is left
  * out. Throws UserError for a value that an option does not admit.
  */
-export function optionsFromRecord(record: Readonly<Record<string, unknown>>, origin: string): IclOptions {
+export function optionsFromRecord<Table extends OptionTable>(
+  set: OptionSet<Table>,
+  record: Readonly<Record<string, unknown>>,
+  origin: string,
+): OptionValues<Table> {
   const given: Record<string, unknown> = {};
-  for (const [name, row] of Object.entries(rows)) {
+  for (const [name, row] of Object.entries(set.table)) {
     const value = record[name];
     if (value === undefined) continue;
     const native = typeof value === 'string' ? readWord(row.kind, value) : value;
     given[name] = validated(
-      name,
+      row,
       native,
       (problem) => new UserError(`${origin}: ${name}: ${showValue(value)} ${problem}`),
     );
   }
-  return complete(given);
+  return complete(set, given);
 }
 
 const emptyLayer: Layer = { values: {}, sizes: {} };
@@ -111,7 +127,7 @@ interface CommandLine extends Layer {
   readonly config: string | undefined;
 }
 
-function readWords(words: readonly string[]): CommandLine {
+function readWords(names: Names, words: readonly string[]): CommandLine {
   const values: Record<string, unknown> = {};
   const sizes: Record<string, SizeValue> = {};
   const special: Record<string, string> = {};
@@ -130,10 +146,7 @@ function readWords(words: readonly string[]): CommandLine {
     if (match === null) {
       throw new UsageError(`'${word}' is not an option; options are written --name VALUE or --name=VALUE`);
     }
-    const { name, value } = readOption(match[1], match[2], () => {
-      const next = words[at + 1];
-      return next;
-    });
+    const { name, value } = readOption(names, match[1], match[2], words[at + 1]);
     if (value.took) at += 1;
     if (specialOptions.includes(name)) special[name] = String(value.value);
     else values[name] = value.value;
@@ -147,19 +160,26 @@ interface Taken {
   readonly took: boolean;
 }
 
-function readOption(written: string, attached: string | undefined, next: () => string | undefined) {
+function readOption(
+  { set, rows, canonical }: Names,
+  written: string,
+  attached: string | undefined,
+  next: string | undefined,
+) {
   const key = normal(written);
-  if (specialOptions.includes(key)) return { name: key, value: takeWord(written, attached, next()) };
-  const name = canonicalNames.get(key);
-  if (name !== undefined) return { name, value: takeValue(name, written, attached, next()) };
-  const positiveName = key.startsWith('no_') ? canonicalNames.get(key.slice(3)) : undefined;
+  if (specialOptions.includes(key)) return { name: key, value: takeWord(written, attached, next) };
+  const name = canonical.get(key);
+  if (name !== undefined) return { name, value: takeValue(rows[name], written, attached, next) };
+  const positiveName = key.startsWith('no_') ? canonical.get(key.slice(3)) : undefined;
   if (positiveName !== undefined && rows[positiveName].kind === 'boolean') {
     if (attached !== undefined) throw new UsageError(`--${written} takes no value`);
     return { name: positiveName, value: { value: false, took: false } };
   }
-  const near = closest(key, [...canonicalNames.keys(), 'preset', 'config']);
+  const near = closest(key, [...canonical.keys(), 'preset', 'config']);
   const help =
-    near === undefined ? '`mlbtc train icl --help` lists them' : `did you mean --${canonicalNames.get(near) ?? near}?`;
+    near === undefined
+      ? `\`mlbtc train ${set.name} --help\` lists them`
+      : `did you mean --${canonical.get(near) ?? near}?`;
   throw new UsageError(`unknown option --${written}; ${help}`);
 }
 
@@ -169,19 +189,22 @@ function takeWord(written: string, attached: string | undefined, next: string | 
   return { value: next, took: true };
 }
 
-function takeValue(name: string, written: string, attached: string | undefined, next: string | undefined): Taken {
-  const row = rows[name];
+function takeValue(
+  row: OptionRow<unknown>,
+  written: string,
+  attached: string | undefined,
+  next: string | undefined,
+): Taken {
   if (row.kind === 'boolean' && attached === undefined) {
     const took = next !== undefined && /^(true|false)$/i.test(next);
     return { value: took ? readWord('boolean', next) : true, took };
   }
   const { value, took } = takeWord(written, attached, next);
   const read = readWord(row.kind, String(value));
-  return { value: validated(name, read, (problem) => new UsageError(`--${written} ${value}: ${problem}`)), took };
+  return { value: validated(row, read, (problem) => new UsageError(`--${written} ${value}: ${problem}`)), took };
 }
 
-function validated(name: string, value: unknown, fail: (problem: string) => Error): unknown {
-  const row = rows[name];
+function validated(row: OptionRow<unknown>, value: unknown, fail: (problem: string) => Error): unknown {
   const result = row.schema.safeParse(value);
   if (result.success) return result.data;
   const near = typeof value === 'string' && row.choices ? closest(value, row.choices) : undefined;
@@ -200,17 +223,17 @@ export function readSize(word: string): Record<string, SizeValue> {
   return { [match[1]]: list === null ? Number(match[2]) : parts.map(Number) };
 }
 
-function readPreset(name: string): Layer {
-  const names = presetNames();
-  if (!names.includes(name)) {
-    const near = closest(name, names);
-    throw new UsageError(`no preset '${name}'; ${near ? `did you mean ${near}?` : `there are: ${names.join(', ')}`}`);
+function readPreset(names: Names, name: string): Layer {
+  const known = presetNames(names.set.name);
+  if (!known.includes(name)) {
+    const near = closest(name, known);
+    throw new UsageError(`no preset '${name}'; ${near ? `did you mean ${near}?` : `there are: ${known.join(', ')}`}`);
   }
-  return readLayer(join(experimentsFolder, 'presets', `${name}.yaml`));
+  return layerOf(names, join(experimentsFolder, 'presets', names.set.name, `${name}.yaml`));
 }
 
-function readConfig(path: string): Layer {
-  const layer = readLayer(path);
+function readConfig(names: Names, path: string): Layer {
+  const layer = layerOf(names, path);
   // The folder of the run that is repeated is not the folder of the new one.
   const { out_dir: _, ...values } = layer.values;
   return { ...layer, values };
@@ -228,7 +251,11 @@ function readText(path: string): string {
 }
 
 /** A preset or a config: a YAML map of options under their names, and `sizes`. Throws UserError where it is none. */
-export function readLayer(path: string): Layer {
+export function readLayer(set: OptionSet<OptionTable>, path: string): Layer {
+  return layerOf(namesOf(set), path);
+}
+
+function layerOf({ rows, canonical }: Names, path: string): Layer {
   let content: unknown;
   try {
     content = parseYaml(readText(path));
@@ -248,17 +275,17 @@ export function readLayer(path: string): Layer {
       sizes = result.data;
       continue;
     }
-    const name = canonicalNames.get(normal(written));
+    const name = canonical.get(normal(written));
     if (name === undefined) {
-      const near = closest(normal(written), canonicalNames.keys());
+      const near = closest(normal(written), canonical.keys());
       throw new UserError(
-        `${path}: unknown option '${written}'${near ? `; did you mean ${canonicalNames.get(near)}?` : ''}`,
+        `${path}: unknown option '${written}'${near ? `; did you mean ${canonical.get(near)}?` : ''}`,
       );
     }
     const row = rows[name];
     const native = typeof value === 'string' ? readWord(row.kind, value) : value;
     values[name] = validated(
-      name,
+      row,
       native,
       (problem) => new UserError(`${path}: ${written}: ${showValue(value)} ${problem}`),
     );

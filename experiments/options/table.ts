@@ -29,6 +29,8 @@ interface Limits {
   readonly max?: number;
   /** Smallest value that is not allowed: `above: 0` for a positive number. */
   readonly above?: number;
+  /** A number that the reference writes for `none`. */
+  readonly none?: number;
 }
 
 function numberSchema(base: z.ZodNumber, { min, max, above }: Limits): z.ZodNumber {
@@ -48,7 +50,9 @@ export function integer(fallback: number | undefined, help: string, limits: Limi
 
 /** A whole number or `none`. */
 export function optionalInteger(help: string, limits: Limits = {}): OptionRow<number | null> {
-  return { kind: 'integer', schema: numberSchema(wholeNumber, limits).nullable(), fallback: null, help };
+  const none = (value: unknown) => (limits.none !== undefined && value === limits.none ? null : value);
+  const schema = z.preprocess(none, numberSchema(wholeNumber, limits).nullable()) as z.ZodType<number | null>;
+  return { kind: 'integer', schema, fallback: null, help };
 }
 
 export function real(fallback: number, help: string, limits: Limits = {}): OptionRow<number> {
@@ -63,12 +67,33 @@ export function text(help: string): OptionRow<string | null> {
   return { kind: 'text', schema: z.string('must be a text').nullable(), fallback: null, help };
 }
 
-export function integerList(help: string): OptionRow<readonly number[] | null> {
-  const schema = z
-    .array(numberSchema(wholeNumber, { min: 1 }), 'must be a list such as 16|8|4|4')
+/** Ranks and sizes, `16|8|4|4`; a 0 is for the score to judge. `none`: a word for no list. */
+export function integerList(
+  help: string,
+  { fallback = null, none }: { readonly fallback?: readonly number[] | null; readonly none?: string } = {},
+): OptionRow<readonly number[] | null> {
+  const list = z
+    .array(numberSchema(wholeNumber, { min: 0 }), 'must be a list such as 16|8|4|4')
     .min(1)
     .nullable();
-  return { kind: 'list', schema, fallback: null, help };
+  const schema = z.preprocess((value) => (isWord(value, none) ? null : value), list) as z.ZodType<
+    readonly number[] | null
+  >;
+  return { kind: 'list', schema, fallback, help };
+}
+
+function isWord(value: unknown, word: string | undefined): boolean {
+  return word !== undefined && (value === word || (Array.isArray(value) && value.length === 1 && value[0] === word));
+}
+
+/** A list of words out of a few, `MHA|SWA|MHA`. */
+export function wordList(
+  words: readonly string[],
+  fallback: readonly string[],
+  help: string,
+): OptionRow<readonly string[]> {
+  const word = z.enum(words as readonly [string, ...string[]], `must be a list of ${words.join(' and ')}`);
+  return { kind: 'list', schema: z.array(word).min(1), fallback, help };
 }
 
 export function choice<const T extends string>(choices: readonly T[], fallback: T, help: string): OptionRow<T> {

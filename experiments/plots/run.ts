@@ -1,7 +1,7 @@
 /** The plots of a run from its folder alone: `plots/loss.*` and `plots/error-by-point.*`. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ResolvedIcl } from '../options/parse.ts';
+import type { ResolvedIcl } from '../options/icl.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
 import { type EvaluationRecord, readMetrics } from '../runs/metrics.ts';
 import { contextChart, lossChart } from './charts.ts';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 import { UserError } from '../../compiler/command-line/errors.ts';
-import type { ResolvedIcl } from '../options/parse.ts';
+import type { ResolvedIcl } from '../options/icl.ts';
 
 export interface RunFolder {
   readonly path: string;

@@ -9,9 +9,8 @@
 import { DivergedError, InterruptedError } from '../../compiler/command-line/errors.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { scoreOf } from '../models/in-context.ts';
-import type { IclOptions } from '../options/icl.ts';
+import type { IclOptions, ResolvedIcl } from '../options/icl.ts';
 import { zeroAtStart } from '../options/model.ts';
-import type { ResolvedIcl } from '../options/parse.ts';
 import { plotRun } from '../plots/run.ts';
 import { writeCheckpoint } from '../runs/checkpoint.ts';
 import type { RunFolder } from '../runs/folder.ts';

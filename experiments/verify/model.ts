@@ -9,9 +9,10 @@
 import { UserError } from '../../compiler/command-line/errors.ts';
 import type { StoredTensor } from '../../runtime/safetensors.ts';
 import { inContextProgram, referenceParameters, scoreOf } from '../models/in-context.ts';
-import { checkModel } from '../options/icl.ts';
+import { iclOptions } from '../options/icl.ts';
 import type { ParameterMapping } from '../options/model.ts';
 import { optionsFromRecord } from '../options/parse.ts';
+import { checkModel } from '../options/transformer.ts';
 import { type Arena, optimizerTables, packArena, unpackArena } from '../training/arena.ts';
 import { biasCorrections } from '../training/learning-rate.ts';
 import type { MakeRunner, Runner } from '../training/runner.ts';
@@ -29,7 +30,7 @@ export async function verifyModel(golden: ModelCase, tensors: Tensors, makeRunne
   if (config.kind !== 'icl') {
     throw new UserError(`${id}: models of kind '${String(config.kind)}' are not there yet; for now icl and matrices`);
   }
-  const options = optionsFromRecord(config, id);
+  const options = optionsFromRecord(iclOptions, config, id);
   checkModel(options);
   const [xs, ys] = [floats(tensors, 'xs'), floats(tensors, 'ys')];
   const [batch, points] = xs.shape;

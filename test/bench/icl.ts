@@ -10,7 +10,7 @@ import type { Plan } from '../../compiler/schedule/plan.ts';
 import { planMultiplyAdds } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
 import { inContextProgram, scoreOf } from '../../experiments/models/in-context.ts';
-import { resolveIcl } from '../../experiments/options/parse.ts';
+import { resolveIcl } from '../../experiments/options/icl.ts';
 import { dimsInput, drawnPrompts, streams } from '../../experiments/tasks/regression.ts';
 import { optimizerSettings } from '../../experiments/training/stage.ts';
 import { trainingStep } from '../../experiments/training/training-step.ts';

@@ -5,9 +5,10 @@ import { describe, expect, test } from 'vitest';
 import { hashProgram } from '../../../compiler/ir/hash.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
 import { inContextProgram, referenceParameters, scoreOf } from '../../../experiments/models/in-context.ts';
+import { iclOptions, resolveIcl } from '../../../experiments/options/icl.ts';
 import { mixers } from '../../../experiments/options/mixers.ts';
 import { zeroAtStart } from '../../../experiments/options/model.ts';
-import { optionsFromRecord, resolveIcl } from '../../../experiments/options/parse.ts';
+import { optionsFromRecord } from '../../../experiments/options/parse.ts';
 import { initialValue, paramsOf, rateFactor } from '../../../experiments/training/mup.ts';
 
 interface GoldenModel {
@@ -26,7 +27,7 @@ describe('muP of the golden tables', () => {
   test('has cases', () => expect(supported.length).toBeGreaterThan(2));
 
   test.each(supported.map((model) => [String(model.config.token_mixing_struct), model] as const))('%s', (_, golden) => {
-    const options = optionsFromRecord(golden.config, 'tables');
+    const options = optionsFromRecord(iclOptions, golden.config, 'tables');
     const model = inContextProgram(options, scoreOf(options, {}), { batch: 2, points: 3 });
     const params = new Map(paramsOf(model).map((param) => [param.name, param]));
     const total = [...params.values()].reduce((sum, { shape }) => sum + elementCount(shape), 0);

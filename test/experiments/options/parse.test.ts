@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { UsageError, UserError } from '../../../compiler/command-line/errors.ts';
-import { iclHelp } from '../../../experiments/options/help.ts';
-import { checkTraining, iclTable } from '../../../experiments/options/icl.ts';
-import { resolveIcl } from '../../../experiments/options/parse.ts';
+import { optionsHelp } from '../../../experiments/options/help.ts';
+import { checkTraining, iclOptions, iclTable, resolveIcl } from '../../../experiments/options/icl.ts';
 
 const size = ['--n_dims=4', '--d_model=16', '--n_head=2'];
 const optionsOf = (...words: string[]) => resolveIcl(words).options;
@@ -158,14 +157,14 @@ describe('mistakes', () => {
 });
 
 test('help names every option of the table', () => {
-  const help = iclHelp();
+  const help = optionsHelp(iclOptions);
   for (const name of Object.keys(iclTable)) expect(help).toContain(`--${name}`);
 });
 
 test('every preset resolves to options that can be trained', async () => {
   const { presetNames } = await import('../../../experiments/library.ts');
-  expect(presetNames()).toContain('tiny');
-  for (const name of presetNames()) expect(() => checkTraining(optionsOf(`--preset=${name}`))).not.toThrow();
+  expect(presetNames('icl')).toContain('tiny');
+  for (const name of presetNames('icl')) expect(() => checkTraining(optionsOf(`--preset=${name}`))).not.toThrow();
 });
 
 test('a config that is a folder, or has no end', () => {

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { describeError } from '../../../compiler/command-line/errors.ts';
-import { resolveIcl } from '../../../experiments/options/parse.ts';
+import { resolveIcl } from '../../../experiments/options/icl.ts';
 import { createRunFolder, discardUnstarted } from '../../../experiments/runs/folder.ts';
 import { inFolder } from '../../support/folder.ts';
 

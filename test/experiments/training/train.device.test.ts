@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { DivergedError, InterruptedError } from '../../../compiler/command-line/errors.ts';
-import { resolveIcl } from '../../../experiments/options/parse.ts';
+import { resolveIcl } from '../../../experiments/options/icl.ts';
 import { checkpointSteps } from '../../../experiments/runs/checkpoint.ts';
 import { createRunFolder } from '../../../experiments/runs/folder.ts';
 import { readMetrics, type TrainRecord } from '../../../experiments/runs/metrics.ts';

@@ -1,0 +1,16 @@
+/** The options of one kind of training, `mlbtc train NAME`: its table in groups, its short names, what its help begins with. */
+import type { OptionTable } from './table.ts';
+
+export type TaskName = 'icl' | 'lm' | 'series';
+
+export interface OptionSet<Table extends OptionTable> {
+  readonly name: TaskName;
+  /** As help shows them; what stands in a group `Ignored` is read and has no effect. */
+  readonly groups: Readonly<Record<string, OptionTable>>;
+  /** All groups together. */
+  readonly table: Table;
+  /** Short names of our own for options that one types often. */
+  readonly aliases: Readonly<Record<string, keyof Table & string>>;
+  /** What the training does, then `Examples` to copy. */
+  readonly intro: readonly string[];
+}

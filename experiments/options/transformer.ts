@@ -1,0 +1,119 @@
+/**
+ * The options that the three models share, those of the reference's `GPTConfig`: the attention's score and its flags. What they
+ * mean to a score is in `mixers.ts`.
+ */
+import { UsageError } from '../../compiler/command-line/errors.ts';
+import { laterMixers, type MixerSettings, mixers } from './mixers.ts';
+import {
+  choice,
+  flag,
+  integer,
+  integerList,
+  type OptionValues,
+  optionalChoice,
+  optionalInteger,
+  real,
+  text,
+  wordList,
+} from './table.ts';
+
+const positive = { min: 1 };
+const headSize = { min: 1, none: -1 };
+
+export const scoreRows = {
+  token_mixing_struct: optionalChoice(
+    [...Object.keys(mixers), ...laterMixers],
+    'the score of the attention; --structure puts a file of yours in its place',
+  ),
+  mlr_rank_list: integerList(
+    'ranks of multi_level_low_rank and bilinear_MLR, one a level, that add up to d_model / n_head; ignored by the others',
+  ),
+  d_head: optionalInteger('size of a head; d_model / n_head is the only value (-1: that)', headSize),
+  d_qk_head: optionalInteger('size of a query and key head of low_rank (default and -1: d_model / n_head)', headSize),
+  bias: flag(false, 'biases in linear maps and normalisations (the reference cannot train with them)'),
+  dropout: real(0, 'dropout; only 0 for now', { min: 0, max: 1 }),
+  split_qkv: flag(true, 'own matrices for queries, keys and values; only True trains'),
+  do_qk_ln: flag(true, 'layer-normalise queries and keys'),
+  manual_disable_flash_att: flag(true, 'accepted; says nothing here'),
+  link_function: choice(['softmax', 'identity'], 'softmax', 'what turns logits into weights'),
+  mha_SP_attn_logits_scaling: flag(false, 'low_rank: logits over √d in place of 8 / d'),
+  mlr_divide_by_num_levels: flag(false, 'bilinear_MLR: logits over the number of levels'),
+  mlr_block_divide_by_num_levels: flag(false, 'accepted; bilinear_MLR refuses True, as the reference does'),
+  bilinear_mlr_muP_attn_logits_scaling: flag(false, 'bilinear_MLR: a level by 8 / (r·2^l) in place of 1 / √(r·2^l)'),
+  mlr_block_size_list: integerList(
+    'multi_level_low_rank: block sizes, one a level (default: the tokens over 1, 2, 4, …)',
+    { none: 'default' },
+  ),
+  sliding_block_size: integer(1024, 'sliding windows: tokens before its own that a token sees', { min: 0 }),
+  use_swa_with_for_loop: flag(false, 'accepted; says nothing here'),
+  gswa_rank_list: integerList('low_rank_with_gswa: ranks of the global and the sliding part', { fallback: [32, 32] }),
+  sequential_GSWA_layer_list: wordList(
+    ['MHA', 'SWA'],
+    ['MHA', 'SWA', 'SWA', 'MHA', 'SWA', 'SWA'],
+    'low_rank_with_sequential_gswa: each layer low_rank (MHA) or with a sliding window (SWA)',
+  ),
+  btt_tt_dim: integer(2, 'cores of the Block Tensor-Train; 2 is the only value', positive),
+  btt_tt_rank: integer(1, 'rank of bilinear_BTT', positive),
+  bilinear_btt_muP_attn_logits_scaling: flag(false, 'bilinear_BTT: logits over d_model in place of its root'),
+  causal: flag(true, 'bilinear_BTT: a token sees only those before it (not an option of the reference)'),
+  bilinearBTT_use_extra_LN_on_X: flag(
+    false,
+    'bilinear_BTT: layer-normalise its input (not an option of the reference)',
+  ),
+  structure: text('a .mlbtc file with a score of your own, in the place of token_mixing_struct'),
+} as const;
+
+export type ScoreOptions = OptionValues<typeof scoreRows>;
+
+/** What a model is built from, whichever of the three it is. */
+export interface ModelOptions extends ScoreOptions {
+  readonly d_model: number;
+  readonly n_head: number;
+  readonly n_layer: number;
+}
+
+/** What the mixer table sees of the options: the model's shape and flags, none of the training. */
+export function mixerSettings(options: ModelOptions): MixerSettings {
+  return {
+    dModel: options.d_model,
+    heads: options.n_head,
+    headSize: options.d_qk_head ?? options.d_head ?? options.d_model / options.n_head,
+    ranks: options.mlr_rank_list,
+    bias: options.bias,
+    splitQkv: options.split_qkv,
+    qkNorm: options.do_qk_ln,
+    identityLink: options.link_function === 'identity',
+    causal: options.causal,
+    lowRankSpScaling: options.mha_SP_attn_logits_scaling,
+    divideByLevels: options.mlr_divide_by_num_levels,
+    blockDivideByLevels: options.mlr_block_divide_by_num_levels,
+    bilinearMlrMupScaling: options.bilinear_mlr_muP_attn_logits_scaling,
+    bttRank: options.btt_tt_rank,
+    bttMupScaling: options.bilinear_btt_muP_attn_logits_scaling,
+    bttExtraNorm: options.bilinearBTT_use_extra_LN_on_X,
+  };
+}
+
+/** Refuses what no model can be built from; the checks hold for training and for `verify` alike. Throws UsageError. */
+export function checkModel(options: ModelOptions): void {
+  const { d_model, n_head, d_head, btt_tt_dim } = options;
+  if (d_model % n_head !== 0)
+    throw new UsageError(`--d_model ${d_model} does not split into --n_head ${n_head} equal heads`);
+  if (d_head !== null && d_head * n_head !== d_model) {
+    throw new UsageError(`--d_head ${d_head} times --n_head ${n_head} is ${d_head * n_head}, not --d_model ${d_model}`);
+  }
+  if (btt_tt_dim !== 2) throw new UsageError(`--btt_tt_dim ${btt_tt_dim}: only 2 cores are defined`);
+  const { structure, token_mixing_struct: mixer } = options;
+  if (structure !== null) return;
+  if (mixer === null) {
+    throw new UsageError('nothing says what the score is: give --token_mixing_struct or --structure FILE.mlbtc');
+  }
+  const entry = mixers[mixer];
+  if (entry === undefined) {
+    throw new UsageError(
+      `--token_mixing_struct ${mixer} cannot be trained yet; for now: ${Object.keys(mixers).join(', ')}, or --structure FILE.mlbtc`,
+    );
+  }
+  const problem = entry.problem(mixerSettings(options));
+  if (problem !== undefined) throw new UsageError(`--token_mixing_struct ${mixer}: ${problem}`);
+}
