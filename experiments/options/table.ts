@@ -59,6 +59,11 @@ export function real(fallback: number, help: string, limits: Limits = {}): Optio
   return { kind: 'number', schema: numberSchema(realNumber, limits), fallback, help };
 }
 
+/** A number or `none`. */
+export function optionalReal(help: string, limits: Limits = {}): OptionRow<number | null> {
+  return { kind: 'number', schema: numberSchema(realNumber, limits).nullable(), fallback: null, help };
+}
+
 export function flag(fallback: boolean, help: string): OptionRow<boolean> {
   return { kind: 'boolean', schema: z.boolean('must be True or False'), fallback, help };
 }

@@ -1,0 +1,151 @@
+/**
+ * Every option of `mlbtc train lm`: those of the reference's `train.py` under the same names, with the defaults of its
+ * `train_struct_gpt2.py` (train.py's own cannot train: a fused qkv has no muP rule), then ours.
+ *
+ * The trap: in the reference `n_head = -1` means d_model / d_head, so a head's size is what stands and the number of heads what
+ * follows; giving n_head turns that round.
+ */
+import { UsageError } from '../../compiler/command-line/errors.ts';
+import { type Resolved, resolveOptions } from './parse.ts';
+import type { OptionSet } from './set.ts';
+import { choice, flag, integer, type OptionValues, optionalInteger, optionalReal, real, text } from './table.ts';
+import { checkModel, type ModelOptions, scoreRows } from './transformer.ts';
+
+const positive = { min: 1 };
+const unit = { min: 0, max: 1 };
+
+export const lmGroups = {
+  Model: {
+    d_model: integer(768, 'width of the transformer', positive),
+    n_head: optionalInteger('attention heads (default and -1: d_model / d_head)', { min: 1, none: -1 }),
+    n_layer: integer(6, 'blocks', positive),
+    block_size: integer(256, 'tokens in context', positive),
+    vocab_size: optionalInteger('different tokens (default: as the data say)', positive),
+    ...scoreRows,
+    token_mixing_struct: { ...scoreRows.token_mixing_struct, fallback: 'low_rank' as string | null },
+  },
+  Optimizer: {
+    opt_name: choice(['AdamW'], 'AdamW', 'the optimizer'),
+    init_lr: real(3e-3, 'peak learning rate, before muP scales it for each param', { min: 0 }),
+    warmup_iters: integer(2000, 'steps of linear warm-up', { min: 0 }),
+    decay_lr: flag(false, 'cosine decay after warm-up, from init_lr to min_lr at lr_decay_iters'),
+    lr_decay_iters: optionalInteger('step at which the decay ends (default: max_iters)', positive),
+    min_lr: optionalReal('rate at the end of the decay (default: init_lr / 10)', { min: 0 }),
+    weight_decay: real(0, 'decay of matrices, decoupled', { min: 0 }),
+    beta1: real(0.9, 'memory of the first moment', unit),
+    beta2: real(0.95, 'memory of the second moment', unit),
+    grad_clip: real(1, 'largest norm of all gradients together, 0 for none', { min: 0 }),
+  },
+  Training: {
+    batch_size: integer(64, 'sequences at a time on the device', positive),
+    gradient_accumulation_steps: integer(8, 'times batch_size sequences a step', positive),
+    max_iters: integer(100_000, 'steps', positive),
+    eval_interval: integer(200, 'steps between evaluations', positive),
+    eval_iters: integer(200, 'batches an evaluation takes of each split', positive),
+    eval_only: flag(false, 'evaluate the model as it starts, and end'),
+    log_interval: integer(100, 'steps between lines of metrics.jsonl', positive),
+    always_save_checkpoint: flag(
+      false,
+      'write a checkpoint at every evaluation, not only where the validation loss is the best',
+    ),
+    init_from: choice(['scratch', 'resume'], 'scratch', 'where the params come from; only scratch for now'),
+    debug: flag(false, 'show stack traces'),
+    seed: integer(1337, 'of params and batches (fixed in the reference)', { min: 0, max: 2 ** 31 - 1 }),
+    out_dir: text('folder of the run (default: a new one below runs/)'),
+    device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
+    allow_noncausal: flag(false, 'train a score that sees later tokens, which then reads the answers (ours)'),
+  },
+  Data: {
+    data: text('folder that `mlbtc data prepare` made (default: the text that comes with the package)'),
+    data_dir: text("the reference's name for data"),
+    dataset: text('name of a folder below data/, where neither data nor data_dir is given'),
+    sample_tokens: integer(200, 'length of the sample that a run ends with, 0 for none (ours)', { min: 0 }),
+  },
+  Ignored: {
+    wandb_log: flag(false, 'accepted and ignored'),
+    wandb_entity: text('accepted and ignored'),
+    wandb_project: text('accepted and ignored'),
+    wandb_run_name: text('accepted and ignored'),
+    data_dtype: text('accepted and ignored: the data say it'),
+    backend: text('accepted and ignored'),
+    dtype: text('accepted and ignored: everything is f32 for now'),
+    compile: flag(false, 'accepted and ignored: it is always compiled'),
+  },
+} as const;
+
+export const lmTable = {
+  ...lmGroups.Model,
+  ...lmGroups.Optimizer,
+  ...lmGroups.Training,
+  ...lmGroups.Data,
+  ...lmGroups.Ignored,
+} as const;
+
+/** As given; `resolveLm` settles what follows from the others. */
+type LmWords = OptionValues<typeof lmTable>;
+
+/** With everything settled that follows from other options; the vocabulary is the data's where it is none. */
+export type LmOptions = Omit<LmWords, 'n_head' | 'lr_decay_iters' | 'min_lr'> &
+  ModelOptions & { readonly lr_decay_iters: number; readonly min_lr: number };
+
+export const lmOptions: OptionSet<typeof lmTable> = {
+  name: 'lm',
+  groups: lmGroups,
+  table: lmTable,
+  aliases: { steps: 'max_iters', lr: 'init_lr', learning_rate: 'init_lr', n_embd: 'd_model' },
+  intro: [
+    'Trains a transformer as a language model: it reads a text token by token and predicts each from those before it. Without',
+    '--data it is the English text that comes with the package, character by character; `mlbtc data prepare` makes a data set of',
+    'your own text. The weights of the attention come from a built-in score or from a structure of yours.',
+    '',
+    'Examples',
+    '  mlbtc train lm --preset tiny                             a small character model, minutes on two cores',
+    '  mlbtc train lm --preset tiny --token-mixing-struct low_rank',
+    '  mlbtc data prepare mytexts/ --out data/mine --tokenizer chars96',
+    '  mlbtc train lm --preset train_struct_gpt2 --data data/mine --d_model=512 --block_size=1024 --batch_size=4',
+    '  mlbtc train lm --config runs/lm/config.yaml              the same run again',
+  ],
+};
+
+export type ResolvedLm = Resolved<LmOptions>;
+
+/** Reads the words after `mlbtc train lm`. Throws UsageError for the command line's mistakes, UserError for a file's. */
+export function resolveLm(words: readonly string[]): ResolvedLm {
+  const resolved = resolveOptions(lmOptions, words);
+  return { ...resolved, options: settle(resolved.options) };
+}
+
+const standardHead = 64;
+
+/** The options that follow from others. Throws UsageError where they contradict each other. */
+export function settle(options: LmWords): LmOptions {
+  const { d_model: width, n_head: heads, d_head: headSize } = options;
+  if (heads === null && width % (headSize ?? standardHead) !== 0) {
+    throw new UsageError(
+      `--d_model ${width} does not split into heads of --d_head ${headSize ?? standardHead}; give --n_head or another --d_head`,
+    );
+  }
+  return {
+    ...options,
+    n_head: heads ?? width / (headSize ?? standardHead),
+    lr_decay_iters: options.lr_decay_iters ?? options.max_iters,
+    min_lr: options.min_lr ?? options.init_lr / 10,
+  };
+}
+
+/** Refuses options of a training run that cannot be honoured. Throws UsageError. */
+export function checkLm(options: LmOptions): void {
+  checkModel(options);
+  if (options.init_from !== 'scratch') throw new UsageError('--init_from resume: resuming a run is not there yet');
+  if (options.dropout !== 0) throw new UsageError(`--dropout ${options.dropout} is not there yet; only 0`);
+  if (!options.split_qkv) {
+    throw new UsageError(
+      '--split_qkv=False cannot train: a fused qkv matrix has no muP rule, in the reference neither',
+    );
+  }
+  if (options.beta1 >= 1 || options.beta2 >= 1) throw new UsageError('--beta1 and --beta2 must be below 1');
+  const named = (['data', 'data_dir', 'dataset'] as const).filter((name) => options[name] !== null);
+  if (named.includes('data') && named.includes('data_dir') && options.data !== options.data_dir) {
+    throw new UsageError(`--data ${options.data} and --data_dir ${options.data_dir} name two folders; give one`);
+  }
+}
