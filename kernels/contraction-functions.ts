@@ -66,7 +66,7 @@ function decode(
       names.set(axis, whole);
       return;
     }
-    const name = w.emitter.fresh(w.s.equation.axes[axis].name);
+    const name = w.emitter.named(w.s.equation.axes[axis].name);
     lines.push(`let ${name} = ${coordinate(whole, extents, d)};`);
     names.set(axis, name);
   });
@@ -187,7 +187,7 @@ function pointwise(
     if (d < 0 || shape[d] === 1) return '0';
     const known = place.coordinates.get(d);
     if (known !== undefined) return known;
-    const name = emitter.fresh(equation.axes[wanted].name);
+    const name = emitter.named(equation.axes[wanted].name);
     place.lines.push(`let ${name} = ${coordinate(place.element, shape, d)};`);
     place.coordinates.set(d, name);
     return name;

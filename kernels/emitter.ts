@@ -8,16 +8,9 @@
  */
 import type { Dtype } from '../compiler/ir/program.ts';
 import type { KernelBinding, Layouts, TensorLayout } from './kernel.ts';
-import { libraryCode, libraryNames } from './library.ts';
+import { libraryCode } from './library.ts';
+import { type NameSuffix, Names } from './names.ts';
 import type { Target } from './target.ts';
-import { identifier, Names } from './wgsl.ts';
-
-/** What the families' own code calls its functions and variables: a user's tensor of that name is called otherwise. */
-const ownNames = [
-  ...['main', 'group', 'lane', 'invocation', 'zero', 'partial', 'row_sum', 'row_max', 'row_min'],
-  ...['left_operand', 'left_quad', 'right_operand', 'right_quad', 'finish', 'slab_a', 'slab_b'],
-  ...libraryNames,
-];
 
 /** WGSL of a buffer's elements; two f16 share a word. */
 const elementTypes: Readonly<Record<Dtype, string>> = { f32: 'f32', i32: 'i32', f16: 'u32' };
@@ -41,18 +34,21 @@ export class Emitter {
     /** Canonical names make equal kernels equal text: the key under which pipelines are shared. */
     private readonly canonical: boolean,
     private readonly target: Target,
-  ) {
-    for (const name of ownNames) this.names.fresh(name);
+  ) {}
+
+  /** A new identifier for a variable of the compiler's own. */
+  fresh(word: string): string {
+    return this.names.ours(this.canonical ? 'v' : word);
   }
 
-  /** A new WGSL identifier. */
-  fresh(name: string): string {
-    return this.names.fresh(this.canonical ? 'v' : shortName(name));
+  /** A new identifier for what the user calls so. */
+  named(name: string, suffix: NameSuffix | '' = ''): string {
+    return this.canonical ? this.names.ours('v') : this.names.theirs(shortName(name), suffix);
   }
 
   /** A new identifier for a tensor's element: the tensor's own name, unless its buffer has it. */
   value(tensor: string, stored: boolean): string {
-    return this.fresh(stored || this.slots.has(this.layouts(tensor).slot) ? `${tensor}_value` : tensor);
+    return this.named(tensor, stored || this.slots.has(this.layouts(tensor).slot) ? 'value' : '');
   }
 
   layout(tensor: string): TensorLayout {
@@ -82,7 +78,7 @@ export class Emitter {
     const layout = this.layouts(tensor);
     let slot = this.slots.get(layout.slot);
     if (!slot) {
-      slot = { name: this.fresh(tensor), dtype: layout.dtype, tensors: [], written: false };
+      slot = { name: this.named(tensor), dtype: layout.dtype, tensors: [], written: false };
       this.slots.set(layout.slot, slot);
     }
     if (!slot.tensors.includes(tensor)) slot.tensors.push(tensor);
@@ -126,8 +122,8 @@ export class Emitter {
   }
 }
 
-/** The last two members of a name are enough in a kernel: `h.3.attn.q` is `attn_q`, whichever layer it is for. */
+/** The last two members of a name are enough in a kernel: `h.3.attn.q` is `attn.q`, whichever layer it is for. */
 function shortName(name: string): string {
-  const parts = name.split(/[.]/).filter((part) => !/^\d+$/.test(part));
-  return identifier(parts.slice(-2).join('_'));
+  const parts = name.split('.').filter((part) => !/^\d+$/.test(part));
+  return parts.slice(-2).join('.');
 }

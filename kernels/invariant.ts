@@ -6,6 +6,7 @@
  */
 import { axesOf, children } from '../compiler/ir/expression.ts';
 import type { Expression } from '../compiler/ir/program.ts';
+import type { Emitter } from './emitter.ts';
 import { expressionText } from './scalar.ts';
 import type { Scope } from './scope.ts';
 
@@ -34,7 +35,7 @@ export function hoistInvariants(
     }
     if (!costs(e, scope)) return;
     const text = expressionText(e, outside);
-    const name = invariants.get(text) ?? scope.emitter.fresh(e.kind === 'load' ? `${e.tensor}_of_row` : 'of_row');
+    const name = invariants.get(text) ?? nameOf(e, scope.emitter);
     if (!invariants.has(text)) lines.push(`let ${name} = ${text};`);
     invariants.set(text, name);
     known.set(e, name);
@@ -49,6 +50,10 @@ function withoutSign(e: Expression): Expression | undefined {
   if (e.kind !== 'product') return undefined;
   const parts = e.factors.filter((factor) => factor.kind !== 'constant');
   return parts.length === 1 ? parts[0] : undefined;
+}
+
+function nameOf(e: Expression, emitter: Emitter): string {
+  return e.kind === 'load' ? emitter.named(e.tensor, 'of_row') : emitter.fresh('of_row');
 }
 
 /** Whether there is anything to save: a load from memory, or arithmetic. */

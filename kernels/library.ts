@@ -204,11 +204,6 @@ fn normal_f32(seed: i32, stream: u32, element: i32, step: i32) -> f32 {
   },
 ];
 
-/** Every identifier that the library's code declares at module scope. */
-export const libraryNames: readonly string[] = functions.flatMap((f) =>
-  [...f.code.matchAll(/\bfn (\w+)/g)].map((match) => match[1]),
-);
-
 const byName = new Map(functions.map((f) => [f.name, f]));
 
 /** The code of the functions named and of all they call, each once, callees first. */

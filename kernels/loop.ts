@@ -79,7 +79,7 @@ function nameCoordinates(
     if (extent === 1) return '0';
     const index = equation?.store[d];
     const axis = index?.kind === 'affine' ? asAxis(index) : undefined;
-    const name = emitter.fresh(axis === undefined ? `o${d}` : equation!.axes[axis].name);
+    const name = emitter.named(axis === undefined ? `o${d}` : equation!.axes[axis].name);
     lines.push(`let ${name} = ${coordinate(id, shape, d)};`);
     return name;
   });

@@ -41,7 +41,7 @@ export function isBound({ equation, names }: Nest, axis: number): boolean {
 export function bindAxis(nest: Nest, axis: number, value: string): void {
   if (/^\w+$/.test(value)) nest.names.set(axis, value);
   else {
-    const name = nest.scope.emitter.fresh(nest.equation.axes[axis].name);
+    const name = nest.scope.emitter.named(nest.equation.axes[axis].name);
     nest.steps.push({ kind: 'let', name, value });
     nest.names.set(axis, name);
   }
@@ -50,7 +50,7 @@ export function bindAxis(nest: Nest, axis: number, value: string): void {
 /** Loops over an axis, unless it is bound already. */
 export function loopOver(nest: Nest, axis: number): void {
   if (isBound(nest, axis)) return;
-  const name = nest.scope.emitter.fresh(nest.equation.axes[axis].name);
+  const name = nest.scope.emitter.named(nest.equation.axes[axis].name);
   nest.steps.push({ kind: 'for', name, ...loopBounds(nest, axis) });
   nest.names.set(axis, name);
   settle(nest);

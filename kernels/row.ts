@@ -131,7 +131,7 @@ function rowHead(
   const rowNames = rows.map((extent, d) => {
     if (extent === 1) return '0';
     if (isSingle) return row;
-    const name = emitter.fresh(first.equation.axes[first.rowAxes[d]].name);
+    const name = emitter.named(first.equation.axes[first.rowAxes[d]].name);
     lines.push(`let ${name} = ${coordinate(row, rows, d)};`);
     return name;
   });
@@ -189,7 +189,7 @@ function openLoop({ inner, nest }: RowPoints, code: RowCode, tighten: boolean): 
   if (inner.length === 1) {
     const [axis] = inner as [number];
     const bounds = tighten ? loopBounds(nest, axis) : { from: '0', to: emitter.bound(axes[axis].extent) };
-    const name = emitter.fresh(axes[axis].name);
+    const name = emitter.named(axes[axis].name);
     const from = tuning.lanes === 1 ? bounds.from : bounds.from === '0' ? lane : `${bounds.from} + ${lane}`;
     open = `for (var ${name} = ${from}; ${name} < ${bounds.to}; ${step(name)}) {`;
     nest.names.set(axis, name);
@@ -198,7 +198,7 @@ function openLoop({ inner, nest }: RowPoints, code: RowCode, tighten: boolean): 
     const point = emitter.fresh('point');
     open = `for (var ${point} = ${lane}; ${point} < ${emitter.bound(elementCount(extents))}; ${step(point)}) {`;
     inner.forEach((axis, d) => {
-      const name = emitter.fresh(axes[axis].name);
+      const name = emitter.named(axes[axis].name);
       lets.push(`let ${name} = ${coordinate(point, extents, d)};`);
       nest.names.set(axis, name);
     });

@@ -1,4 +1,4 @@
-/** Small tools for writing WGSL as text: indentation, parentheses, identifiers from a user's names, number literals. */
+/** Small tools for writing WGSL as text: indentation, parentheses, number literals. */
 
 /**
  * Template for WGSL: takes the common indentation off, and indents a value of several lines as its placeholder is.
@@ -47,46 +47,6 @@ export function atom(text: string): Piece {
 /** The text, in parentheses where it binds less strongly than `least`. */
 export function paren(piece: Piece, least: Precedence): string {
   return strength[piece.precedence] >= strength[least] ? piece.text : `(${piece.text})`;
-}
-
-const reserved = new Set(
-  `alias array atomic bool break case const const_assert continue continuing default diagnostic discard else enable f16 f32 false
-  fn for global i32 if let loop mat2x2 mat3x3 mat4x4 override ptr requires return struct switch true u32 var vec2 vec3 vec4 while
-  abs all any asm await bf16 binding builtin cast class common component compile cos cross delete demote discard distance do dot
-  else enum exp explicit export extends extern final finally fixed float from get group goto half handle highp impl implements
-  import in inline inout input instanceof int interface layout lowp macro main match max mediump meta min mod module mut mutable
-  namespace new nil null of operator out output package packed partial pass patch pixelfragment point precision precise private
-  protected pub public readonly ref register require resource restrict return self set shared sign signed sin smooth static
-  std step sqrt storage super target template texture this throw trait try type typedef typename typeof union unless uniform
-  unsigned use using varying virtual void volatile where with workgroup writeonly yield bitcast clamp exp fract inverseSqrt
-  log pow round select sign storageBarrier subgroupShuffleXor unpack2x16float workgroupBarrier`
-    .split(/\s+/)
-    .filter(Boolean),
-);
-
-/** A WGSL identifier that reads like the user's name; distinct names may give the same one (see `Names`). */
-export function identifier(name: string): string {
-  const plain = name
-    .normalize('NFC')
-    .replaceAll(/[^\p{L}\p{N}_]+/gu, '_')
-    .replace(/^(?=\d)/, 'n')
-    .replace(/^_+/, '')
-    .replaceAll(/_+/g, '_');
-  const safe = plain === '' ? 'v' : plain;
-  return reserved.has(safe) ? `${safe}_` : safe;
-}
-
-/** Hands out identifiers, each once. */
-export class Names {
-  private readonly taken = new Set<string>();
-
-  fresh(name: string): string {
-    const base = identifier(name);
-    let candidate = base;
-    for (let i = 2; this.taken.has(candidate); i++) candidate = `${base}_${i}`;
-    this.taken.add(candidate);
-    return candidate;
-  }
 }
 
 /** The f32 literal nearest to `value`; values beyond f32 are clamped to its largest. */
