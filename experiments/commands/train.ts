@@ -8,8 +8,9 @@ import { checkTraining, iclOptions, type ResolvedIcl, resolveIcl } from '../opti
 import { plotFiles } from '../plots/run.ts';
 import { createRunFolder, discardUnstarted, type RunFolder, scoreName } from '../runs/folder.ts';
 import type { EvaluationRecord } from '../runs/metrics.ts';
+import { iclTask } from '../training/icl-task.ts';
+import { train } from '../training/loop.ts';
 import { createProgress, durationText, short } from '../training/progress.ts';
-import { train } from '../training/train.ts';
 
 const interruptedStatus = 130;
 
@@ -48,7 +49,7 @@ export async function trainIcl(words: readonly string[]): Promise<void> {
   try {
     folder = createRunFolder(resolved);
     progress.say(`${describe(resolved)} on ${opened.name}`);
-    const result = await train(resolved, { opened, folder, progress, interrupted: interruption.asked });
+    const result = await train(iclTask(resolved, opened), { folder, progress, interrupted: interruption.asked });
     for (const line of summary(result.evaluation)) progress.say(line);
     progress.say(`done in ${durationText((performance.now() - startMs) / 1000)}; the run is in ${folder.path}`);
     for (const file of plotFiles(folder)) progress.say(`  ${file}`);

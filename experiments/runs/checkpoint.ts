@@ -30,8 +30,23 @@ export function checkpointPath(folder: string, step: number): string {
   return join(folder, `step-${String(step).padStart(8, '0')}.safetensors`);
 }
 
+/** The one with the best evaluation; it is kept beside those of the last steps. */
+export function bestCheckpointPath(folder: string): string {
+  return join(folder, 'best.safetensors');
+}
+
 /** Writes a checkpoint, then removes those that are neither recent nor at a multiple of `keepEverySteps`. */
 export function writeCheckpoint(folder: string, arena: Arena, state: TrainingState, keepEverySteps: number): string {
+  const path = checkpointPath(folder, state.step);
+  saveCheckpoint(path, arena, state);
+  const recent = checkpointSteps(folder).slice(-recentlyKept);
+  for (const step of checkpointSteps(folder)) {
+    if (!recent.includes(step) && step % keepEverySteps !== 0) rmSync(checkpointPath(folder, step), { force: true });
+  }
+  return path;
+}
+
+export function saveCheckpoint(path: string, arena: Arena, state: TrainingState): void {
   const tensors = new Map<string, StoredTensor>();
   for (const [prefix, key] of arenas) {
     for (const { param, offset, elements } of arena.slots) {
@@ -39,13 +54,7 @@ export function writeCheckpoint(folder: string, arena: Arena, state: TrainingSta
       tensors.set(`${prefix}.${param.name}`, { dtype: 'F32', shape: param.shape, data });
     }
   }
-  const path = checkpointPath(folder, state.step);
   writeSafetensors(path, tensors, { format: 'mlbtc-checkpoint-1', step: String(state.step) });
-  const recent = checkpointSteps(folder).slice(-recentlyKept);
-  for (const step of checkpointSteps(folder)) {
-    if (!recent.includes(step) && step % keepEverySteps !== 0) rmSync(checkpointPath(folder, step), { force: true });
-  }
-  return path;
 }
 
 /** Steps of the checkpoints in a folder, ascending. */

@@ -49,9 +49,3 @@ function adaptiveIncrements({ nDims, trainSteps, dimsStart, intervalSteps, warmu
   const dims = Math.max(1, Math.ceil((nDims - dimsStart) / updates));
   return { dims, points: 2 * dims };
 }
-
-export function stageAt(stages: readonly Stage[], step: number): Stage {
-  let found = stages[0];
-  for (const stage of stages) if (stage.step <= step) found = stage;
-  return found;
-}

@@ -12,7 +12,7 @@ import { schedule } from '../../compiler/schedule/schedule.ts';
 import { inContextProgram, scoreOf } from '../../experiments/models/in-context.ts';
 import { resolveIcl } from '../../experiments/options/icl.ts';
 import { dimsInput, drawnPrompts, streams } from '../../experiments/tasks/regression.ts';
-import { optimizerSettings } from '../../experiments/training/stage.ts';
+import { optimizerSettings } from '../../experiments/training/icl-task.ts';
 import { trainingStep } from '../../experiments/training/training-step.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { curriculumStages, stageAt } from '../../../experiments/tasks/curriculum.ts';
+import { curriculumStages } from '../../../experiments/tasks/curriculum.ts';
 import { biasCorrections, rateMultiplier } from '../../../experiments/training/learning-rate.ts';
+import { phaseAt } from '../../../experiments/training/task.ts';
 
 const { tables } = JSON.parse(readFileSync('test/golden/tables/case.json', 'utf8')) as {
   tables: {
@@ -49,7 +50,7 @@ describe('curriculum', () => {
   ])('every step of n_dims %i, %i steps, interval %i', (nDims, trainSteps, intervalSteps, warmupRatio, dimsStart) => {
     const stages = curriculumStages({ ...settings, nDims, trainSteps, intervalSteps, warmupRatio, dimsStart });
     const ours = Array.from({ length: trainSteps }, (_, step) => {
-      const { dims, points } = stageAt(stages, step);
+      const { dims, points } = phaseAt(stages, step);
       return `${dims} ${points}`;
     });
     expect(ours).toEqual(oracle(nDims, trainSteps, intervalSteps, warmupRatio, dimsStart));

@@ -7,8 +7,9 @@ import { resolveIcl } from '../../../experiments/options/icl.ts';
 import { checkpointSteps } from '../../../experiments/runs/checkpoint.ts';
 import { createRunFolder } from '../../../experiments/runs/folder.ts';
 import { readMetrics, type TrainRecord } from '../../../experiments/runs/metrics.ts';
+import { iclTask } from '../../../experiments/training/icl-task.ts';
+import { train } from '../../../experiments/training/loop.ts';
 import { createProgress } from '../../../experiments/training/progress.ts';
-import { train } from '../../../experiments/training/train.ts';
 import { testDevice } from '../../support/device.ts';
 
 const opened = await testDevice();
@@ -20,7 +21,7 @@ async function run(words: readonly string[], interrupted: () => boolean = () => 
   const resolved = resolveIcl([...words, `--out_dir=${join(parent, `run${runs}`)}`]);
   const folder = createRunFolder(resolved);
   const progress = createProgress({ write: () => undefined });
-  const ended = await train(resolved, { opened, folder, progress, interrupted }).then(
+  const ended = await train(iclTask(resolved, opened), { folder, progress, interrupted }).then(
     (result) => ({ result, error: undefined }),
     (error: unknown) => ({ result: undefined, error }),
   );

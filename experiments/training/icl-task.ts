@@ -1,0 +1,252 @@
+/**
+ * In-context regression as the loop's task: a compiled step for each number of points, stages of the curriculum, held-out prompts
+ * with their baselines.
+ *
+ * The trap: how many coordinates are in use is an input of the step, so stages that differ in it alone share one.
+ */
+import type { OpenedDevice } from '../../runtime/device.ts';
+import { inContextProgram, scoreOf } from '../models/in-context.ts';
+import type { Score } from '../models/score.ts';
+import type { IclOptions, ResolvedIcl } from '../options/icl.ts';
+import { zeroAtStart } from '../options/model.ts';
+import { plotRun } from '../plots/run.ts';
+import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
+import type { BaselineErrors } from '../tasks/baselines.ts';
+import { curriculumStages, type Stage } from '../tasks/curriculum.ts';
+import { heldOutBaselines } from '../tasks/held-out.ts';
+import { feedPrompts, poolSizes, promptNumbers } from '../tasks/pools.ts';
+import { dimsInput, drawnPrompts, streams } from '../tasks/regression.ts';
+import { optimizerTables } from './arena.ts';
+import { deviceRunner } from './device-runner.ts';
+import { firstNonFinite } from './inspect.ts';
+import { lazyRunner, uploadWhereRead } from './lazy-runner.ts';
+import { biasCorrections, rateMultiplier } from './learning-rate.ts';
+import { initialValue } from './mup.ts';
+import { makeState, type SharedState } from './state.ts';
+import type { CompiledTask, Task } from './task.ts';
+import { evaluationStep, inspectionStep, type OptimizerSettings, trainingStep } from './training-step.ts';
+
+/** A stage with the baselines of its held-out prompts. */
+export interface IclPhase extends Stage {
+  readonly baselines: BaselineErrors;
+}
+
+export interface CompiledIcl extends CompiledTask<IclPhase> {
+  /** Mean squared error at each point over all held-out prompts with so many dims. */
+  evaluate(dims: number): Promise<{ readonly pointwise: readonly number[]; readonly prompts: number }>;
+}
+
+/** Steps of a `--test_run`. */
+const testRunSteps = 100;
+/** The next stage is compiled so many steps before it is due, or half an interval where that is less. */
+const compileAheadSteps = 200;
+/** Of the last point's error, from line to line. */
+const smoothing = 0.9;
+
+export function iclTask(resolved: ResolvedIcl, opened: OpenedDevice): Task<IclPhase, CompiledIcl> {
+  const { options } = resolved;
+  const score = scoreOf(options, resolved.sizes);
+  let smoothPoint: number | undefined;
+  return {
+    steps: options.test_run ? testRunSteps : options.training_train_steps,
+    logEverySteps: options.wandb_log_every_steps,
+    evaluateEverySteps: options.evaluation_interval,
+    saveEverySteps: options.training_save_every_steps,
+    keepEverySteps: options.training_keep_every_steps,
+    saveAtEvaluation: 'never',
+    phases: stagesOf(options).map((stage) => withBaselines(options, stage)),
+    compileAheadSteps: Math.min(compileAheadSteps, options.training_curriculum_dims_interval / 2),
+    sameShape: (a, b) => a.points === b.points,
+    compile: ({ points }, state) => compileStep(options, score, opened, points, state),
+    initialValue: (param) => initialValue(param, options.seed, zeroAtStart),
+    begun: ({ step, dims, points, baselines }) => ({
+      kind: 'stage',
+      step,
+      dims,
+      points,
+      baselines: asRecord(baselines),
+    }),
+    record: (facts, { dims, points }, found) => ({
+      kind: 'train',
+      ...facts,
+      pointwise: Array.from(found.get('pointwise') as ArrayLike<number>),
+      dims,
+      points,
+      lr: options.training_learning_rate * multiplierAt(options, facts.step - 1),
+    }),
+    shown: (record, { points, baselines }) => {
+      const { step, loss, stepsPerSecond, pointwise } = record as TrainRecord;
+      const point = pointwise[points - 1];
+      smoothPoint = smoothPoint === undefined ? point : smoothing * smoothPoint + (1 - smoothing) * point;
+      const steps = options.test_run ? testRunSteps : options.training_train_steps;
+      return {
+        step,
+        steps,
+        loss,
+        lastPoint: smoothPoint,
+        leastSquares: baselines['least squares'][points - 1],
+        stepsPerSecond,
+      };
+    },
+    evaluate: async (compiled, { dims, points, baselines }, step): Promise<EvaluationRecord> => {
+      const { pointwise, prompts } = await compiled.evaluate(dims);
+      const loss = pointwise.reduce((sum, value) => sum + value, 0) / points;
+      return {
+        kind: 'evaluation',
+        step,
+        loss,
+        pointwise: [...pointwise],
+        dims,
+        points,
+        prompts,
+        baselines: asRecord(baselines),
+      };
+    },
+    plot: (folder) => plotRun(folder, resolved),
+    remedy: 'a lower --training_learning_rate or a longer --warmup may help',
+  };
+}
+
+function asRecord(baselines: BaselineErrors): Record<string, number[]> {
+  return Object.fromEntries(Object.entries(baselines).map(([name, errors]) => [name, [...errors]]));
+}
+
+/** The baselines are worked out when they are first asked for: a curriculum may have many stages. */
+function withBaselines(options: IclOptions, stage: Stage): IclPhase {
+  let known: BaselineErrors | undefined;
+  return {
+    ...stage,
+    get baselines() {
+      known ??= stageBaselines(options, stage);
+      return known;
+    },
+  };
+}
+
+export function stagesOf(options: IclOptions): readonly Stage[] {
+  const { n_dims: nDims } = options;
+  if (options.test_run) return [{ step: 0, dims: nDims, points: 2 * nDims }];
+  const increments = options.training_curriculum_adaptive_inc
+    ? undefined
+    : {
+        dims: options.training_curriculum_dims_inc as number,
+        points: options.training_curriculum_points_inc as number,
+      };
+  const stages = curriculumStages({
+    nDims,
+    trainSteps: options.training_train_steps,
+    dimsStart: options.training_curriculum_dims_start,
+    pointsStart: options.training_curriculum_points_start,
+    intervalSteps: options.training_curriculum_dims_interval,
+    increments,
+    warmupRatio: options.training_curriculum_warmup_ratio,
+  });
+  // A first step beyond the end would not fit the positions (the reference stops there); it is clamped like the others.
+  const clamp = ({ step, dims, points }: Stage) => ({
+    step,
+    dims: Math.min(dims, nDims),
+    points: Math.min(points, 2 * nDims),
+  });
+  return stages.map(clamp).filter((stage, i, all) => i === 0 || !sameSize(stage, all[i - 1]));
+}
+
+function sameSize(a: Stage, b: Stage): boolean {
+  return a.dims === b.dims && a.points === b.points;
+}
+
+export function optimizerSettings(options: IclOptions): OptimizerSettings {
+  const { beta1, beta2, weight_decay: weightDecay, grad_clip: gradClip } = options;
+  return { beta1, beta2, weightDecay, gradClip };
+}
+
+/** Compiles the step for a number of points. */
+async function compileStep(
+  options: IclOptions,
+  score: Score,
+  opened: OpenedDevice,
+  points: number,
+  state: SharedState | undefined,
+): Promise<{ readonly compiled: CompiledIcl; readonly state: SharedState }> {
+  const batch = options.training_batch_size;
+  const shape = { batch, points, nDims: options.n_dims };
+  const model = inContextProgram(options, score, { batch, points });
+  const sizes = poolSizes(options);
+  const pool = { examples: sizes.examples !== null, tasks: sizes.tasks !== null };
+  const trainingPrompts = drawnPrompts(shape, streams.train, pool);
+  const step = trainingStep(model, trainingPrompts, optimizerSettings(options));
+  const shared = state ?? (await makeState(opened, step.arena));
+  const runner = await deviceRunner(opened, step.program, shared.buffers);
+  const seed = new Int32Array([options.seed]);
+  const tables = optimizerTables(step.arena, options.training_learning_rate, options.weight_decay, step.untouched);
+  runner.upload('rate', tables.rate);
+  if (options.weight_decay > 0) runner.upload('decay', tables.decay);
+  runner.upload('seed', seed);
+  const batches = options.evaluation_samples_multiplier;
+  const evaluator = lazyRunner(async () => {
+    const prompts = options.evaluation_reuse_training_seeds ? trainingPrompts : drawnPrompts(shape, streams.evaluate);
+    const made = await deviceRunner(opened, evaluationStep(model, prompts).program, shared.buffers);
+    made.upload('seed', seed);
+    return made;
+  });
+  const feed = (at: number) => {
+    const { first, rootSecond } = biasCorrections(at + 1, options.beta1, options.beta2);
+    runner.upload('hyper', new Float32Array([multiplierAt(options, at), first, rootSecond]));
+    feedPrompts(runner.upload, options, at);
+  };
+  const compiled: CompiledIcl = {
+    arena: step.arena,
+    enter: ({ dims }) => runner.upload('dims', dimsInput(dims)),
+    run: (at) => {
+      feed(at);
+      runner.run();
+    },
+    runAndRead: (at) => {
+      feed(at);
+      return runner.executor.runAndRead('loss', 'pointwise', 'diverged');
+    },
+    pace: () => runner.executor.pace(),
+    evaluate: async (dims) => {
+      const evaluating = await evaluator.get();
+      const { executor } = evaluating;
+      const upload = uploadWhereRead(evaluating);
+      upload('dims', dimsInput(dims));
+      const sums = new Float64Array(points);
+      const read: Promise<void>[] = [];
+      for (let batchNumber = 0; batchNumber < batches; batchNumber += 1) {
+        feedPrompts(upload, options, batchNumber);
+        const reading = executor.runAndRead('pointwise').then((found) => {
+          for (const [p, value] of (found.get('pointwise') as Float32Array).entries()) sums[p] += value;
+        });
+        read.push(reading);
+        await executor.pace();
+      }
+      await Promise.all(read);
+      return { pointwise: Array.from(sums, (sum) => sum / batches), prompts: batches * batch };
+    },
+    firstNonFinite: (at, { dims }) =>
+      firstNonFinite(opened, inspectionStep(model, trainingPrompts), shared, (upload) => {
+        upload('seed', seed);
+        upload('dims', dimsInput(dims));
+        feedPrompts(upload, options, at);
+      }),
+    destroy: () => {
+      runner.destroy();
+      evaluator.destroy();
+    },
+  };
+  return { compiled, state: shared };
+}
+
+function multiplierAt(options: IclOptions, step: number): number {
+  const { warmup, training_train_steps: decaySteps, min_lr_ratio: floor } = options;
+  return rateMultiplier(step + 1, { warmup, decaySteps, floor });
+}
+
+/** Baselines of a stage's held-out prompts. */
+export function stageBaselines(options: IclOptions, { dims, points }: Stage): BaselineErrors {
+  const shape = { batch: options.training_batch_size, points, nDims: options.n_dims, dims };
+  const { seed, evaluation_samples_multiplier: batches, evaluation_reuse_training_seeds: isReused } = options;
+  return isReused
+    ? heldOutBaselines(shape, streams.train, seed, batches, (step) => promptNumbers(options, step))
+    : heldOutBaselines(shape, streams.evaluate, seed, batches);
+}

@@ -1,0 +1,65 @@
+/** Reads what a task logs of the steps that were asked for, when it is there; writes metrics and tells the progress. */
+import type { RunFolder } from '../runs/folder.ts';
+import { appendMetrics } from '../runs/metrics.ts';
+import type { Progress } from './progress.ts';
+import type { CompiledTask, Phase, Reading, Task } from './task.ts';
+
+/** The loop's own signal: the state froze at this step, counted from 0. */
+export class DivergedAt extends Error {
+  readonly step: number;
+  constructor(step: number) {
+    super(`diverged at step ${step}`);
+    this.step = step;
+  }
+}
+
+export interface Log<P> {
+  /** `reading` is of a step that was just queued. */
+  ask(reading: Promise<Reading>, phase: P, step: number): void;
+  /** Throws what a reading has found wrong. */
+  check(): void;
+  finish(): Promise<void>;
+}
+
+export function createLog<P extends Phase, C extends CompiledTask<P>>(
+  task: Task<P, C>,
+  { folder, progress }: { readonly folder: RunFolder; readonly progress: Progress },
+): Log<P> {
+  const startMs = performance.now();
+  let lastStep = 0;
+  let lastMs = startMs;
+  let failure: unknown;
+  let pending = Promise.resolve();
+
+  const take = (phase: P, step: number, found: Reading) => {
+    const diverged = (found.get('diverged') as ArrayLike<number>)[0];
+    if (diverged !== 0) throw new DivergedAt(diverged - 1);
+    const nowMs = performance.now();
+    const stepsPerSecond = (1000 * (step + 1 - lastStep)) / Math.max(1e-3, nowMs - lastMs);
+    [lastStep, lastMs] = [step + 1, nowMs];
+    const loss = (found.get('loss') as ArrayLike<number>)[0];
+    const facts = { step: step + 1, loss, stepsPerSecond, timeS: (nowMs - startMs) / 1000 };
+    const record = task.record(facts, phase, found);
+    appendMetrics(folder.metricsPath, record);
+    progress.update(task.shown(record, phase));
+  };
+
+  return {
+    ask: (reading, phase, step) => {
+      pending = pending
+        .then(() => reading)
+        .then((found) => take(phase, step, found))
+        .catch((error) => {
+          failure ??= error;
+        });
+      reading.catch(() => undefined);
+    },
+    check: () => {
+      if (failure !== undefined) throw failure;
+    },
+    finish: async () => {
+      await pending;
+      if (failure !== undefined) throw failure;
+    },
+  };
+}

@@ -1,0 +1,39 @@
+/**
+ * The state of a run on the device: params, both moments, and since when it has diverged. It outlives every compiled step, which
+ * use its buffers, so that going on to another shape moves no data.
+ *
+ * The trap: its buffers belong to an executor of their own that runs no kernel.
+ */
+import type { OpenedDevice } from '../../runtime/device.ts';
+import { createExecutor, type Executor } from '../../runtime/executor.ts';
+import type { Arena } from './arena.ts';
+
+export interface SharedState {
+  readonly executor: Executor;
+  /** By tensor name. */
+  readonly buffers: ReadonlyMap<string, GPUBuffer>;
+}
+
+/** States with an element for each of the arena, and scalars. */
+const arenaStates = ['params', 'm', 'v'] as const;
+const scalarStates = ['diverged'] as const;
+
+/** Buffers for the state, all zero; `more` are further tensors as large as the arena, such as a sum of gradients. */
+export async function makeState(
+  opened: OpenedDevice,
+  { elements }: Arena,
+  more: readonly string[] = [],
+): Promise<SharedState> {
+  const shapes: (readonly [string, readonly number[]])[] = [
+    ...[...arenaStates, ...more].map((name) => [name, [elements]] as const),
+    ...scalarStates.map((name) => [name, []] as const),
+  ];
+  const executor = await createExecutor(opened, {
+    buffers: shapes.map(([name, shape]) => ({ id: name, sizeBytes: 4 * (shape[0] ?? 1) })),
+    kernels: [],
+    tensors: Object.fromEntries(
+      shapes.map(([name, shape]) => [name, { buffer: name, offsetBytes: 0, dtype: 'f32' as const, shape }]),
+    ),
+  });
+  return { executor, buffers: executor.buffers };
+}
