@@ -173,7 +173,7 @@ async function compileStep(
   const sizes = poolSizes(options);
   const pool = { examples: sizes.examples !== null, tasks: sizes.tasks !== null };
   const trainingPrompts = drawnPrompts(shape, streams.train, pool);
-  const step = trainingStep(model, trainingPrompts, optimizerSettings(options));
+  const step = trainingStep(model, trainingPrompts, optimizerSettings(options), ['loss', 'pointwise']);
   const shared = state ?? (await makeState(opened, step.arena));
   const runner = await deviceRunner(opened, step.program, shared.buffers);
   const seed = new Int32Array([options.seed]);
@@ -184,7 +184,7 @@ async function compileStep(
   const batches = options.evaluation_samples_multiplier;
   const evaluator = lazyRunner(async () => {
     const prompts = options.evaluation_reuse_training_seeds ? trainingPrompts : drawnPrompts(shape, streams.evaluate);
-    const made = await deviceRunner(opened, evaluationStep(model, prompts).program, shared.buffers);
+    const made = await deviceRunner(opened, evaluationStep(model, prompts, ['pointwise']).program, shared.buffers);
     made.upload('seed', seed);
     return made;
   });

@@ -7,7 +7,7 @@ import type { Program, Tensor } from '../../compiler/ir/program.ts';
 import { optimise } from '../../compiler/passes/pipeline.ts';
 import { differentiateLoss } from './differentiate-loss.ts';
 import { paramsOf } from './mup.ts';
-import { assembleStep, gradientArena, type StepProgram } from './step.ts';
+import { accumulationStep, assembleStep, gradientArena, type StepProgram, updateStep } from './step.ts';
 
 /** AdamW's ε everywhere (oracle, "muP, optimizer, schedule"). */
 export const epsilon = 1e-20;
@@ -19,37 +19,55 @@ export interface OptimizerSettings {
   readonly gradClip: number;
 }
 
-/** One step of training on a batch that the step draws itself; outputs: loss, pointwise. */
-export function trainingStep(model: Program, batch: readonly Tensor[], optimizer: OptimizerSettings): StepProgram {
-  const { beta1, beta2, weightDecay, gradClip } = optimizer;
+function adamwSettings(
+  { beta1, beta2, weightDecay, gradClip }: OptimizerSettings,
+  onlyWhileFinite: string | undefined,
+) {
+  return { beta1, beta2, epsilon, gradClip, hasDecay: weightDecay > 0, onlyWhileFinite };
+}
+
+/** One step of training on a batch that the step draws itself. */
+export function trainingStep(
+  model: Program,
+  batch: readonly Tensor[],
+  optimizer: OptimizerSettings,
+  outputs: readonly string[],
+): StepProgram {
   const hasStep = batch.some(({ name }) => name === 'step');
   return assembleStep(differentiateLoss(optimise(model)), paramsOf(model), {
     batch: hasStep ? batch : [input('step', [], 'i32'), ...batch],
-    optimizer: { beta1, beta2, epsilon, gradClip, hasDecay: weightDecay > 0, onlyWhileFinite: 'loss' },
-    outputs: ['loss', 'pointwise'],
+    optimizer: adamwSettings(optimizer, 'loss'),
+    outputs,
   });
 }
 
+/** A step over several batches, one after the other: what each adds, and the update at the end; output of that: loss. */
+export function accumulatedStep(
+  model: Program,
+  batch: readonly Tensor[],
+  optimizer: OptimizerSettings,
+  batches: number,
+): { readonly accumulate: StepProgram; readonly update: Program } {
+  const accumulate = accumulationStep(differentiateLoss(optimise(model)), paramsOf(model), batch);
+  return { accumulate, update: updateStep(accumulate.arena, batches, adamwSettings(optimizer, 'loss')) };
+}
+
 /** The same step on a batch that is given, with what `verify` wants to see; outputs: pred, loss, all gradients. */
-export function verifiedStep(model: Program, { beta1, beta2, weightDecay, gradClip }: OptimizerSettings): StepProgram {
+export function verifiedStep(model: Program, optimizer: OptimizerSettings): StepProgram {
   return assembleStep(differentiateLoss(optimise(model)), paramsOf(model), {
     batch: [],
-    optimizer: { beta1, beta2, epsilon, gradClip, hasDecay: weightDecay > 0, onlyWhileFinite: undefined },
+    optimizer: adamwSettings(optimizer, undefined),
     outputs: ['pred', 'loss', gradientArena],
   });
 }
 
-/** Forward only, on drawn prompts; outputs: pointwise. */
-export function evaluationStep(model: Program, batch: readonly Tensor[]): StepProgram {
-  return assembleStep(
-    { program: optimise({ ...model, outputs: ['pointwise'] }), gradientOf: new Map() },
-    paramsOf(model),
-    {
-      batch,
-      optimizer: undefined,
-      outputs: ['pointwise'],
-    },
-  );
+/** Forward only, on a batch that is drawn or given. */
+export function evaluationStep(model: Program, batch: readonly Tensor[], outputs: readonly string[]): StepProgram {
+  return assembleStep({ program: optimise({ ...model, outputs }), gradientOf: new Map() }, paramsOf(model), {
+    batch,
+    optimizer: undefined,
+    outputs,
+  });
 }
 
 /** Forward only with every tensor of the model as an output, not optimised: to find where numbers stop being finite. */

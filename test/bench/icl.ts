@@ -38,7 +38,7 @@ async function bench(opened: OpenedDevice, size: (typeof sizes)[number], setting
   const begun = performance.now();
   const model = inContextProgram(options, scoreOf(options, {}), shape);
   const prompts = drawnPrompts({ ...shape, nDims: size.nDims }, streams.train, { examples: false, tasks: false });
-  const { program } = trainingStep(model, prompts, optimizerSettings(options));
+  const { program } = trainingStep(model, prompts, optimizerSettings(options), ['loss', 'pointwise']);
   const plan = schedule(program, { target: opened.target });
   const compileMs = performance.now() - begun;
   const executor = await createExecutor(opened, plan);

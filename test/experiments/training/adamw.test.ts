@@ -10,7 +10,7 @@ import { differentiateLoss } from '../../../experiments/training/differentiate-l
 import { biasCorrections } from '../../../experiments/training/learning-rate.ts';
 import { paramsOf } from '../../../experiments/training/mup.ts';
 import { interpreterRunner, type MakeRunner } from '../../../experiments/training/runner.ts';
-import { assembleStep } from '../../../experiments/training/step.ts';
+import { accumulationStep, assembleStep, sumStates, updateStep } from '../../../experiments/training/step.ts';
 import { testDevice } from '../../support/device.ts';
 
 /** loss = Σ_ij (W[i, j] − 2)² / 3 + Σ_k (b[k] + k)⁴, and a param `c` that plays no part. */
@@ -139,4 +139,53 @@ describe('AdamW as equations', () => {
     expect(result.get('diverged')?.[0]).toBe(7);
     runner.destroy();
   });
+
+  test.each([['interpreter'], ['device']] as const)(
+    '%s: a step over several batches is one over all of them',
+    async (where) => {
+      const make = where === 'device' ? deviceRunners(opened) : interpreterRunner;
+      const square = over({ i: 70 }, ({ i }) => {
+        const off = sum([at('W', i), product([constant(-1), at('x')])]);
+        return { store: [], value: product([off, off]) };
+      });
+      const shifted = program([input('x', []), param('W', [70]), computed('loss', [], [square])], ['loss']);
+      const optimizer = { beta1, beta2, epsilon, gradClip: 20, hasDecay: false, onlyWhileFinite: undefined };
+      const differentiated = differentiateLoss(optimise(shifted));
+      const whole = assembleStep(differentiated, paramsOf(shifted), { batch: [], optimizer, outputs: ['loss'] });
+      const part = accumulationStep(differentiated, paramsOf(shifted), []);
+      const update = updateStep(part.arena, 3, { ...optimizer, onlyWhileFinite: 'loss' });
+      expect([verify(part.program), verify(update)]).toEqual([[], []]);
+      const [once, adding, updating] = await Promise.all([make(whole.program), make(part.program), make(update)]);
+      const hyper = new Float32Array([1, 10, 4]);
+      const rate = new Float32Array(part.arena.blocks).fill(0.01);
+      let params = packArena(part.arena, () => Array.from({ length: 70 }, (_, i) => Math.sin(i)));
+      once.upload('params', params);
+      for (const runner of [once, updating]) {
+        runner.upload('rate', rate);
+        runner.upload('hyper', hyper);
+      }
+      for (let step = 0; step < 2; step += 1) {
+        for (const [i, x] of [1, 2, 6].entries()) {
+          adding.upload('params', params);
+          adding.upload('x', new Float32Array([x]));
+          adding.upload('kept', new Float32Array([i === 0 ? 0 : 1]));
+          adding.run();
+        }
+        const sums = await adding.download(...Object.values(sumStates));
+        for (const [name, data] of sums) updating.upload(name, Float32Array.from(data));
+        updating.upload('params', params);
+        updating.run();
+        // The gradient of the mean over 1, 2, 6 is that at their mean; the losses differ by 70 times their variance.
+        once.upload('x', new Float32Array([3]));
+        once.run();
+        const [result, wanted] = [await updating.download('params', 'loss'), await once.download('params', 'loss')];
+        expect(result.get('loss')?.[0]).toBeCloseTo((wanted.get('loss')?.[0] ?? 0) + (70 * 14) / 3, 2);
+        for (const [i, value] of Array.from(result.get('params') ?? []).entries()) {
+          expect(value).toBeCloseTo(wanted.get('params')?.[i] ?? Number.NaN, 5);
+        }
+        params = Float32Array.from(result.get('params') ?? []);
+      }
+      for (const runner of [once, adding, updating]) runner.destroy();
+    },
+  );
 });
