@@ -6,7 +6,7 @@
  */
 import { decide, equalAffine } from '../compiler/ir/affine.ts';
 import { axesOf } from '../compiler/ir/expression.ts';
-import type { Affine, Constraint, Equation, Expression } from '../compiler/ir/program.ts';
+import type { Affine, Constraint, Equation, Expression, Load } from '../compiler/ir/program.ts';
 import { affineText, constraintText, elementText } from './address.ts';
 import { inside } from './contraction-block.ts';
 import type { ContractionShape, ContractionSizes } from './contraction-shape.ts';
@@ -192,15 +192,16 @@ function pointwise(
     place.coordinates.set(d, name);
     return name;
   };
+  const isSame = (l: Load): boolean => {
+    const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
+    return flat !== undefined && equalAffine(flat, identity);
+  };
   const scope: Scope = {
     emitter,
     axis,
     axes: equation.axes,
-    held: (l) => {
-      const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
-      const isSame = flat !== undefined && equalAffine(flat, identity);
-      return held.get(l.tensor) ?? (isSame ? elementText(l.tensor, place.element, emitter) : undefined);
-    },
+    held: (l) => held.get(l.tensor) ?? (isSame(l) ? elementText(l.tensor, place.element, emitter) : undefined),
+    heldInteger: (l) => (isSame(l) ? `${emitter.reads(l.tensor)}[${place.element}]` : undefined),
   };
   const guards = guardsOf(equation).map((c) => constraintText(c, scope));
   const text = assign(expressionText(flattenLoads(equation, (t) => emitter.layout(t)).value, scope));

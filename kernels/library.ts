@@ -3,6 +3,8 @@
  * Each is held to its bound on every device by `test/kernels/library.test.ts`. Polynomials are those of the Cephes single
  * precision library, the error function is its Taylor series below 1 and Abramowitz & Stegun 7.1.26 above.
  */
+import { integerFunctions } from './integer-library.ts';
+
 export interface LibraryFunction {
   readonly name: string;
   readonly needs: readonly string[];
@@ -10,6 +12,7 @@ export interface LibraryFunction {
 }
 
 const functions: readonly LibraryFunction[] = [
+  ...integerFunctions,
   {
     name: 'log_f32',
     needs: [],
@@ -164,7 +167,7 @@ fn sincos_f32(x: f32) -> vec2<f32> {
   {
     name: 'philox',
     needs: [],
-    code: `fn multiply_wide(a: u32, b: u32) -> vec2<u32> { // (high, low)
+    code: `fn multiply_words(a: u32, b: u32) -> vec2<u32> { // (high, low)
   let a0 = a & 0xffffu; let a1 = a >> 16u; let b0 = b & 0xffffu; let b1 = b >> 16u;
   let low = a0 * b0;
   let middle = a1 * b0 + (low >> 16u);
@@ -176,8 +179,8 @@ fn philox(seed: u32, stream: u32, element: u32, step: u32) -> vec2<u32> {
   var counter = vec4<u32>(element, step, 0u, 0u);
   var key = vec2<u32>(seed, stream);
   for (var i = 0; i < 10; i++) {
-    let p = multiply_wide(0xD2511F53u, counter.x);
-    let q = multiply_wide(0xCD9E8D57u, counter.z);
+    let p = multiply_words(0xD2511F53u, counter.x);
+    let q = multiply_words(0xCD9E8D57u, counter.z);
     counter = vec4<u32>(q.x ^ counter.y ^ key.x, q.y, p.x ^ counter.w ^ key.y, p.y);
     key += vec2<u32>(0x9E3779B9u, 0xBB67AE85u);
   }

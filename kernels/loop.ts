@@ -10,7 +10,7 @@
  */
 import { asAxis, equalAffine } from '../compiler/ir/affine.ts';
 import { affinesOfIndex } from '../compiler/ir/expression.ts';
-import type { Equation, Load } from '../compiler/ir/program.ts';
+import type { Equation, Expression, Load } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import { gatherText } from './address.ts';
 import { collapseLoop, plainStore } from './collapse.ts';
@@ -26,6 +26,7 @@ import { solveIndex } from './solve.ts';
 import { multiplyAddsOf } from './statements.ts';
 import type { Target } from './target.ts';
 import { wgsl } from './wgsl.ts';
+import { isWhole } from './whole.ts';
 
 /** 64 threads a workgroup: two subgroups of NVIDIA, sixteen of SwiftShader; measured no slower than 128 or 256 on either. */
 const loopWorkgroupSize = 64;
@@ -94,10 +95,14 @@ function statementLines({ tensor, equations, stored }: Statement, element: Eleme
   const single = first && others.length === 0 ? singleExpression(first, isInteger, element) : undefined;
   if (single !== undefined) lines.push(`let ${name} = ${single};`);
   else {
-    const total = isInteger ? emitter.fresh('total') : name;
-    lines.push(`var ${total} = 0.0;`);
-    for (const equation of equations) lines.push(equationText(equation, total, element));
-    if (isInteger) lines.push(`let ${name} = i32(${total});`);
+    // Sums of integers stay integers; the other reducers go through f32, as what holds reals does.
+    const inIntegers =
+      isInteger && equations.every((e) => e.reducer === 'sum' && isWhole(e.value, { emitter, axes: e.axes }));
+    const total = isInteger && !inIntegers ? emitter.fresh('total') : name;
+    lines.push(`var ${total} = ${inIntegers ? '0' : '0.0'};`);
+    const text = inIntegers ? integerText : expressionText;
+    for (const equation of equations) lines.push(equationText(equation, total, text, element));
+    if (total !== name) lines.push(`let ${name} = i32(${total});`);
   }
   held.set(tensor, name);
   if (stored) lines.push(`${emitter.writes(tensor)}[${id}] = ${name};`);
@@ -115,7 +120,12 @@ function singleExpression(equation: Equation, isInteger: boolean, element: Eleme
 }
 
 /** Any equation: adds what its points store at the element to the variable `total`. */
-function equationText(equation: Equation, total: string, element: Element): string {
+function equationText(
+  equation: Equation,
+  total: string,
+  text: (e: Expression, scope: Scope) => string,
+  element: Element,
+): string {
   const { emitter, shape, coordinates } = element;
   const names = new Map<number, string>();
   const scope = scopeOf(equation, names, element);
@@ -132,7 +142,7 @@ function equationText(equation: Equation, total: string, element: Element): stri
   settle(nest);
   for (const axis of equation.axes.keys()) loopOver(nest, axis);
   settle(nest);
-  const value = expressionText(equation.value, scope);
+  const value = text(equation.value, scope);
   return nestText(nest, threadReduction(equation.reducer, value, total, emitter));
 }
 

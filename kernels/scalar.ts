@@ -4,13 +4,13 @@
  * The trap: `select` evaluates both of its branches, so the offset of a load that lies inside its tensor only in the
  * branch taken is clamped.
  */
-import { product } from '../compiler/ir/expression.ts';
+import { product, sum } from '../compiler/ir/expression.ts';
 import type { Condition, Expression } from '../compiler/ir/program.ts';
 import { affineText, constraintText, loadText } from './address.ts';
 import type { Emitter } from './emitter.ts';
 import type { Scope } from './scope.ts';
 import { atom, f32Literal, type Piece, paren } from './wgsl.ts';
-import { wholeNumber } from './whole.ts';
+import { isWhole, realOfWhole, wholeComparison, wholeNumber } from './whole.ts';
 
 /** Unary operators that are a call, ours or WGSL's own. */
 const unaryCalls: Partial<Record<string, { call: string; library?: string }>> = {
@@ -57,6 +57,8 @@ export function integerText(e: Expression, scope: Scope): string {
 function pieceOf(e: Expression, scope: Scope): Piece {
   const known = scope.known?.get(e);
   if (known !== undefined) return atom(known);
+  const whole = keepsWhole(e) ? realOfWhole(e, scope) : undefined;
+  if (whole !== undefined) return atom(whole);
   switch (e.kind) {
     case 'constant':
       return e.value < 0 ? { text: f32Literal(e.value), precedence: 'unary' } : atom(f32Literal(e.value));
@@ -65,7 +67,7 @@ function pieceOf(e: Expression, scope: Scope): Piece {
     case 'load':
       return atom(loadText(e, scope));
     case 'sum':
-      return { text: sumText(e.terms, scope), precedence: 'sum' };
+      return { text: sumText(wholeTogether(e.terms, scope), scope), precedence: 'sum' };
     case 'product':
       return { text: productText(e.factors, scope), precedence: 'product' };
     case 'unary':
@@ -87,11 +89,29 @@ function pieceOf(e: Expression, scope: Scope): Piece {
   }
 }
 
-function conditionText(condition: Condition, scope: Scope): string {
+/**
+ * Where the parts may round apart and not the whole: a difference may be small where they are not. A choice, an extreme and a
+ * product lose nothing by parts that are rounded before.
+ */
+function keepsWhole(e: Expression): boolean {
+  return e.kind === 'sum' || (e.kind === 'binary' && (e.operator === 'quotient' || e.operator === 'remainder'));
+}
+
+/** In a sum that holds reals too, the whole terms as one. */
+function wholeTogether(terms: readonly Expression[], scope: Scope): readonly Expression[] {
+  const whole = terms.filter((term) => term.kind !== 'constant' && isWhole(term, scope));
+  if (whole.length < 2 || whole.length === terms.length) return terms;
+  const [first] = whole;
+  return terms.flatMap((term) => (term === first ? [sum(whole)] : whole.includes(term) ? [] : [term]));
+}
+
+export function conditionText(condition: Condition, scope: Scope): string {
   if (condition.kind === 'domain') {
     if (condition.constraints.length === 0) return 'true';
     return condition.constraints.map((c) => constraintText(c, scope)).join(' && ');
   }
+  const whole = wholeComparison(condition, scope);
+  if (whole !== undefined) return whole;
   const { operator, left, right } = condition;
   return `${paren(pieceOf(left, scope), 'sum')} ${operator} ${paren(pieceOf(right, scope), 'sum')}`;
 }
@@ -154,6 +174,9 @@ function binaryPiece(e: Extract<Expression, { kind: 'binary' }>, scope: Scope): 
       return atom(`${e.operator === 'minimum' ? 'min' : 'max'}(${left.text}, ${expressionText(e.right, scope)})`);
     case 'power':
       return powerPiece(left, e.right, scope);
+    case 'quotient':
+    case 'remainder':
+      throw new Error(`a ${e.operator} of what may not be whole`);
     default:
       return e.operator satisfies never;
   }

@@ -152,6 +152,8 @@ function print(expression: Expression, names: readonly string[]): Printed {
           return { text: `${at(left, atomLevel)}^${at(right, atomLevel)}`, binding: powerLevel };
         case 'minimum':
         case 'maximum':
+        case 'quotient':
+        case 'remainder':
           return { text: `${operator}(${print(left, names).text}, ${print(right, names).text})`, binding: atomLevel };
         default:
           return operator satisfies never;

@@ -128,8 +128,11 @@ export type UnaryOperator =
   | 'sin'
   | 'cos';
 
-/** `maximum(a, b)` gives its gradient to a in a tie. */
-export type BinaryOperator = 'divide' | 'power' | 'minimum' | 'maximum';
+/**
+ * `maximum(a, b)` gives its gradient to a in a tie. `quotient` and `remainder` are of whole numbers: rounded down, and never
+ * negative.
+ */
+export type BinaryOperator = 'divide' | 'power' | 'minimum' | 'maximum' | 'quotient' | 'remainder';
 
 export type ComparisonOperator = '<' | '<=' | '>' | '>=' | '==' | '!=';
 

@@ -27,6 +27,8 @@ export const binaryFunctions: Readonly<Record<BinaryOperator, (a: number, b: num
   power: (a, b) => a ** b,
   minimum: Math.min,
   maximum: Math.max,
+  quotient: (a, b) => Math.floor(a / b),
+  remainder: (a, b) => a - Math.abs(b) * Math.floor(a / Math.abs(b)),
 };
 
 export const comparisons: Readonly<Record<ComparisonOperator, (a: number, b: number) => boolean>> = {

@@ -89,6 +89,9 @@ export const binaryDerivatives: Readonly<
     left: (a, b) => ({ factor: one, guard: { kind: 'compare', operator: '>=', left: a, right: b } }),
     right: (a, b) => ({ factor: one, guard: { kind: 'compare', operator: '<', left: a, right: b } }),
   },
+  // Whole numbers have no slope.
+  quotient: { left: () => undefined, right: () => undefined },
+  remainder: { left: () => undefined, right: () => undefined },
 };
 
 /** b a^(b-1), which is 0 for b = 0 even at a = 0. Constant exponents give the plain form that one would write. */
