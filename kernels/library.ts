@@ -14,6 +14,15 @@ export interface LibraryFunction {
 const functions: readonly LibraryFunction[] = [
   ...integerFunctions,
   {
+    name: 'infinity_f32',
+    needs: [],
+    code: `// +∞, which WGSL has no constant for.
+fn infinity_f32() -> f32 {
+  var bits = 0x7f800000u;
+  return bitcast<f32>(bits);
+}`,
+  },
+  {
     name: 'log_f32',
     needs: [],
     code: `fn log_f32(x: f32) -> f32 {

@@ -2,13 +2,14 @@
  * The reducers of an equation, sum, max, min and logsumexp, as code around a loop: by a thread alone, and by the lanes
  * of a row, who then tell each other. Sums of one order, so that they have the same bits every run.
  *
- * The trap: a reduction over nothing (its domain empty) is 0 whatever the reducer, so an empty max must be told from a
- * small one: by a flag, or by a start below every finite f32. The logsumexp is shifted by the largest value met so far.
+ * The trap: a reduction over nothing (its domain empty) is 0 whatever the reducer, and a row of nothing but -∞ is -∞. So what
+ * is present is counted, never read off a value: by a flag, or by the sum of a logsumexp, to which its peak gives 1. That
+ * sum is shifted by the largest value met so far; two infinities of one sign are equal, their difference is not 0.
  */
 import type { Reducer } from '../compiler/ir/program.ts';
 import type { Emitter } from './emitter.ts';
 import type { NestBody } from './nest.ts';
-import { f32Literal, wgsl } from './wgsl.ts';
+import { wgsl } from './wgsl.ts';
 
 /** A thread that takes in `value` at each point and adds the result to the variable `target`. */
 export function threadReduction(reducer: Reducer, value: string, target: string, emitter: Emitter): NestBody {
@@ -39,10 +40,10 @@ export function threadReduction(reducer: Reducer, value: string, target: string,
             ${total} = ${total} * exp(${peak} - ${next}) + 1.0;
             ${peak} = ${next};
           } else {
-            ${total} += exp(${next} - ${peak});
+            ${total} += ${fromPeak(next, peak)};
           }
         `,
-        after: `if (${total} > 0.0) { ${target} += ${peak} + log_f32(${total}); }`,
+        after: `if (${total} != 0.0) { ${target} += ${peak} + log_f32(${total}); }`,
       };
     }
     default:
@@ -56,15 +57,25 @@ export type LaneOperator = 'sum' | 'max' | 'min';
 /** WGSL of the reduction of a variable over the lanes of a row. */
 export type AcrossLanes = (operator: LaneOperator, variable: string) => string;
 
-/** Empty lanes of a max hold this: below any finite f32. */
-const lowest = -3.4028234663852886e38;
+/** e^(value - peak), value being no larger. */
+function fromPeak(value: string, peak: string): string {
+  return `select(exp(${value} - ${peak}), 1.0, ${value} == ${peak})`;
+}
 
-/** Lanes that each take in `value` at their points; all of them then know `result`. Without `across` each is alone. */
+/** What a lane takes in at a point of a row, and who shares the row. */
+export interface LaneValue {
+  readonly value: string;
+  /** Without it a lane is alone. */
+  readonly across: AcrossLanes | undefined;
+  /** Whether the row may have no point: its domain says so. */
+  readonly mayBeEmpty: boolean;
+}
+
+/** Lanes that each take in a value at their points; all of them then know `result`. */
 export function laneReduction(
   reducer: Reducer,
-  value: string,
+  { value, across, mayBeEmpty }: LaneValue,
   result: string,
-  across: AcrossLanes | undefined,
   emitter: Emitter,
 ): NestBody {
   const combined: AcrossLanes = (operator, variable) => across?.(operator, variable) ?? variable;
@@ -79,36 +90,44 @@ export function laneReduction(
     }
     case 'max':
     case 'min': {
+      emitter.use('infinity_f32');
       const best = emitter.fresh('best');
-      const none = f32Literal(reducer === 'max' ? lowest : -lowest);
-      const told = across ? `${best} = ${across(reducer, best)};\n` : '';
+      const none = reducer === 'max' ? '-infinity_f32()' : 'infinity_f32()';
+      const keep = `${best} = ${reducer}(${best}, ${value});`;
+      if (!mayBeEmpty)
+        return { before: `var ${best} = ${none};`, inner: keep, after: `let ${result} = ${combined(reducer, best)};` };
+      const found = emitter.fresh('found');
       return {
-        before: `var ${best} = ${none};`,
-        inner: `${best} = ${reducer}(${best}, ${value});`,
-        after: `${told}let ${result} = select(${best}, 0.0, ${best} == ${none});`,
+        before: `var ${best} = ${none};\nvar ${found} = 0.0;`,
+        inner: `${keep}\n${found} = 1.0;`,
+        after: wgsl`
+          ${best} = ${combined(reducer, best)};
+          let ${result} = select(0.0, ${best}, ${combined('max', found)} > 0.0);
+        `,
       };
     }
     case 'logsumexp': {
-      emitter.use('log_f32');
+      for (const name of ['log_f32', 'infinity_f32']) emitter.use(name);
       const [peak, total] = [emitter.fresh('peak'), emitter.fresh('total')];
       const [next, all] = [emitter.fresh('value'), emitter.fresh('row_peak')];
-      const atAll = across ? `${total} *= select(0.0, exp(${peak} - ${all}), ${total} > 0.0);` : '';
+      const atAll = across ? `${total} *= ${fromPeak(peak, all)};` : '';
+      const logged = `${all} + log_f32(${total})`;
       return {
-        before: `var ${peak} = ${f32Literal(lowest)};\nvar ${total} = 0.0;`,
+        before: `var ${peak} = -infinity_f32();\nvar ${total} = 0.0;`,
         inner: wgsl`
           let ${next} = ${value};
           if (${next} > ${peak}) {
             ${total} = select(${total} * exp(${peak} - ${next}), 0.0, ${total} == 0.0) + 1.0;
             ${peak} = ${next};
           } else {
-            ${total} += exp(${next} - ${peak});
+            ${total} += ${fromPeak(next, peak)};
           }
         `,
         after: wgsl`
           let ${all} = ${combined('max', peak)};
           ${atAll}
           ${across ? `${total} = ${across('sum', total)};` : ''}
-          let ${result} = select(0.0, ${all} + log_f32(${total}), ${total} > 0.0);
+          let ${result} = ${mayBeEmpty ? `select(${logged}, 0.0, ${total} == 0.0)` : logged};
         `,
       };
     }

@@ -224,6 +224,7 @@ function emitReduce(points: RowPoints, code: RowCode): void {
   const { emitter, lines, lane, live, tuning } = code;
   const { tensor, stored, equation } = points.statement;
   const result = emitter.value(tensor, stored);
+  const mayBeEmpty = points.nest.pending.size > 0;
   const { open, lets, guards } = openLoop(points, code, true);
   const value = valueInLoop(points, code);
   const across: AcrossLanes = (operator, variable) => {
@@ -234,13 +235,8 @@ function emitReduce(points: RowPoints, code: RowCode): void {
   else {
     // Without a loop every lane has the row's one value already.
     const isShared = tuning.lanes > 1 && open !== '';
-    const { before, inner, after } = laneReduction(
-      equation.reducer,
-      value,
-      result,
-      isShared ? across : undefined,
-      emitter,
-    );
+    const taken = { value, across: isShared ? across : undefined, mayBeEmpty };
+    const { before, inner, after } = laneReduction(equation.reducer, taken, result, emitter);
     const text = [...lets, guarded(guards, inner)].join('\n');
     lines.push(before, open === '' ? text : `${open}\n${indent(text)}\n}`, after);
   }

@@ -64,7 +64,7 @@ function lowerDefinition(tensor: TensorEntity, definition: Definition, context: 
   const { env } = bind(b, root, reportUnplaced(placement, definition, context));
 
   const gathered: Gathered = { plain: [], terms: [], common: [] };
-  const sole = tensor.definitions.length === 1;
+  const sole = tensor.definitions.length === 1 && storesApart(definition, context);
   lowerTop(b, item.value, env, { negative: false, sole }, gathered);
   if (definition.broken || placement.unplaced.length > 0) return [];
 
@@ -121,7 +121,7 @@ function reportUnplaced(
 
 interface Position {
   readonly negative: boolean;
-  /** Whether the tensor is this expression and nothing else, so that any reducer may be its equation's. */
+  /** Whether each element is this expression at one point and nothing else, so that any reducer may be its equation's. */
   readonly sole: boolean;
 }
 
@@ -222,7 +222,7 @@ function checkOnce(b: Builder, tensor: TensorEntity, definition: Definition, dom
   const { report } = b.context;
   const extents = leftAxes.map((axis) => axisExtent(axis, b.context));
   if (extents.includes(undefined)) return;
-  const free = undetermined(store as readonly Affine[], extents as number[]);
+  const free = undetermined(store as readonly Affine[], extents);
   if (free.length === 0) return;
   // The axes a second time: another point that stores to the same element.
   const n = b.slots.length;
@@ -254,9 +254,15 @@ function checkOnce(b: Builder, tensor: TensorEntity, definition: Definition, dom
   }
 }
 
+/** Whether no two points of the left's axes store to one element, as far as the store map alone tells. */
+function storesApart({ leftAxes, store, broken }: Definition, context: LoweringContext): boolean {
+  const extents = leftAxes.map((axis) => axisExtent(axis, context));
+  return !broken && undetermined(store as readonly Affine[], extents).length === 0;
+}
+
 /** Axes whose index the stored place does not tell at once: not alone in a position, nor digits of one. */
-function undetermined(store: readonly Affine[], extents: readonly number[]): readonly number[] {
-  const free = new Set(extents.map((_, axis) => axis).filter((axis) => extents[axis] > 1));
+function undetermined(store: readonly Affine[], extents: readonly (number | undefined)[]): readonly number[] {
+  const free = new Set(extents.map((_, axis) => axis).filter((axis) => extents[axis] !== 1));
   for (let more = true; more; ) {
     more = false;
     for (const index of store) {
@@ -266,7 +272,7 @@ function undetermined(store: readonly Affine[], extents: readonly number[]): rea
       let reach = 0;
       const digits = sorted.every(({ axis, coefficient }) => {
         const fits = Math.abs(coefficient) > reach;
-        reach += Math.abs(coefficient) * (extents[axis] - 1);
+        reach += Math.abs(coefficient) * ((extents[axis] ?? Number.POSITIVE_INFINITY) - 1);
         return fits;
       });
       if (!digits) continue;

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { add, affine, scale, subtract } from '../../compiler/ir/affine.ts';
 import { at, atLeastZero, computed, input, over, program } from '../../compiler/ir/build.ts';
 import { binary, constant, negate, product, sum, unary } from '../../compiler/ir/expression.ts';
+import { interpret } from '../../compiler/ir/interpret.ts';
 import { ndarray } from '../../compiler/ir/ndarray.ts';
 import type { Program, Reducer } from '../../compiler/ir/program.ts';
 import type { ScheduleOptions } from '../../compiler/schedule/schedule.ts';
@@ -206,6 +207,64 @@ test('logsumexp keeps large and small values', async () => {
     });
   }
 });
+
+/** Of row t the first 5 - t are present; the rest is 5, as `whole` shows. */
+test.each(['max', 'min', 'logsumexp'] as const)(
+  '%s of nothing but -inf, of the lowest number, of nothing',
+  async (reducer) => {
+    const [none, lowest] = [Number.NEGATIVE_INFINITY, -3.4028234663852886e38];
+    const rows = [
+      [none, none, none, none, none],
+      [lowest, lowest, lowest, lowest, lowest],
+      [7, none, none, 5, 5],
+      [none, none, 5, 5, 5],
+      [-none, 5, 5, 5, 5],
+      [5, 5, 5, 5, 5],
+    ];
+    const axes = { b: 6, u: 5 };
+    const p = program(
+      [
+        input('x', [6, 5]),
+        computed(
+          'y',
+          [6],
+          [
+            over(axes, ({ b, u }) => ({
+              store: [b],
+              reducer,
+              domain: [atLeastZero(subtract(affine(4), add(b, u)))],
+              value: at('x', b, u),
+            })),
+          ],
+        ),
+        computed('whole', [6], [over(axes, ({ b, u }) => ({ store: [b], reducer, value: at('x', b, u) }))]),
+      ],
+      ['y', 'whole'],
+    );
+    const inputs = new Map([['x', ndarray([6, 5], Float64Array.from(rows.flat()))]]);
+    const want = interpret(p, inputs);
+    expect([...want.get('y')!.data].map(Math.fround)).toEqual([
+      none,
+      lowest,
+      reducer === 'min' ? none : 7,
+      none,
+      -none,
+      0,
+    ]);
+    for (const tuning of Object.values(tunings)) {
+      const { values } = await runOnDevice(opened, p, inputs, forced(tuning));
+      for (const name of p.outputs)
+        values.get(name)!.data.forEach((value, row) => {
+          const right = Math.fround(want.get(name)!.data[row]);
+          if (value !== right)
+            expect(Math.abs(value / right - 1), `${name}[${row}] is ${value}, not ${right}`).toBeLessThan(1e-6);
+        });
+    }
+    // The same without rows: a thread an element.
+    const { values } = await runOnDevice(opened, p, inputs, { fuse: false });
+    expect([...values.get('y')!.data].map(Math.fround)).toEqual([...want.get('y')!.data].map(Math.fround));
+  },
+);
 
 test('a map over one long row is not left to one workgroup', async () => {
   const p = program(

@@ -240,6 +240,18 @@ describe('where', () => {
     ]);
   });
 
+  test.each([
+    ['max', 3],
+    ['min', 1],
+    ['logsumexp', Math.log(Math.exp(2) + Math.exp(1) + Math.exp(3))],
+  ] as const)('%s stored twice to one element by += is added, not merged', (name, m) => {
+    const x = [2, 1, 3];
+    close(y(`axis i, k: 2, n: 3 input x[n] y[i + k] += ${name}[n](x[n])`, { x }), [m, 2 * m, m]);
+    close(y(`axis i, k: 2, n: 3 input x[n] y[i + k] = ${name}[n](x[n]) where k == 0`, { x }), [m, m, 0]);
+    // Digits of one number meet nowhere.
+    close(y(`axis i, k: 2, n: 3 input x[n] y[(i k)] += ${name}[n](x[n])`, { x }), [m, m, m, m]);
+  });
+
   test('a count that no axis varies is a number; over two axes it is a product', () => {
     expect(y(`${x5} y = mean[u](x[u] where u < 2 and u != 0)`, { x: xs })).toBe(1);
     expect(y(`${x5} y = mean[t, u](x[t] * x[u] where u < t)`, { x: xs })).toBe((3 * 1 + 4 * 4 + 1 * 8 + 5 * 9) / 10);
