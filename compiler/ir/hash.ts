@@ -93,7 +93,8 @@ function tensorKey({ name, dtype, shape, source }: Tensor): string {
       return head;
     case 'param': {
       const { init, fixed } = source;
-      const drawn = init.kind === 'constant' ? `constant ${init.value}` : `normal ${init.std} ${init.fanIn ?? ''}`;
+      const value = init.kind === 'constant' ? init.value : init.std;
+      const drawn = `${init.kind} ${value} ${init.fanIn ?? ''}`;
       return `${head} ${drawn} ${fixed}`;
     }
     case 'computed':

@@ -46,8 +46,8 @@ export function printTensor(tensor: Tensor): string {
 }
 
 function printInit(init: Init): string {
-  if (init.kind === 'constant') return `constant(${printNumber(init.value)})`;
   const fanIn = init.fanIn === undefined ? '' : `, fan_in = ${init.fanIn}`;
+  if (init.kind === 'constant') return `constant(${printNumber(init.value)}${fanIn})`;
   return `normal(std = ${printNumber(init.std)}${fanIn})`;
 }
 

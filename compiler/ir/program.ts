@@ -63,7 +63,8 @@ export type TensorSource =
 export type Init =
   /** Independent normals of mean 0. `fanIn` is set where the user gave one; it also fixes muP's learning rate. */
   | { readonly kind: 'normal'; readonly std: number; readonly fanIn?: number }
-  | { readonly kind: 'constant'; readonly value: number };
+  /** With a `fanIn` a matrix that starts at zero, without one a norm's weight or a bias. */
+  | { readonly kind: 'constant'; readonly value: number; readonly fanIn?: number };
 
 export interface Axis {
   /** The user's name, for people; only the position counts. */

@@ -13,23 +13,26 @@ import type { Diagnostic, Source, Span } from '../syntax/diagnostic.ts';
 import type { LoweringContext } from './builder.ts';
 import { builtinNames } from './calls.ts';
 import { inOrder } from './definition-order.ts';
-import { type Files, type Module, type Resolve, readFiles } from './files.ts';
+import { type Files, type Resolve, readFiles, type VisibleStructure } from './files.ts';
 import { checkFunctions } from './functions.ts';
-import { declaredNames, forceInstance, makeInstance } from './instances.ts';
+import { forceInstance, makeInstance } from './instances.ts';
 import { interfaceOf, outputsOf, type StructureInterface } from './interface.ts';
-import { lowerInit, lowerTensor } from './lower.ts';
+import { lowerInit, lowerTensor, realNumber } from './lower.ts';
 import type { GivenShape, SizeValue, StructureInstance, TensorEntity } from './model.ts';
 import type { ElaborationContext } from './references.ts';
 import { createReport, diagnosticLimit, LimitError, type Report } from './report.ts';
 import { tensorShape } from './shapes.ts';
+import { bindByName, mainStructure } from './slots.ts';
 import { usageOf } from './usage.ts';
 
 export interface AnalyseOptions {
   readonly source: Source;
   /** The structure to take; without it the last of the file. */
   readonly structure?: string;
-  /** Values of sizes by name, as `-s` gives them. */
+  /** Values of sizes and consts by name, as `-s` gives them; `up.rank` is that of what fills the slot `up`. */
   readonly sizes: Readonly<Record<string, SizeValue>>;
+  /** Files whose main structure fills a slot, by the slot's name, as `--slot` gives them. */
+  readonly slots?: Readonly<Record<string, Source>>;
   /** Shapes of inputs by name. They settle sizes that are not bound; every extent is checked against them. */
   readonly inputShapes?: Readonly<Record<string, readonly number[]>>;
   /** Finds what an import names: a path relative to `fromFile`, or a bare name of the library. */
@@ -55,7 +58,8 @@ export function analyse(options: AnalyseOptions): Analysis {
   const sources: Source[] = [];
   const report = createReport(() => sources);
   const found = guarded(report, { file: options.source.file, start: 0, end: 0 }, () => {
-    const files = readFiles(options.source, options.resolve, report, sources);
+    const fillers = Object.values(options.slots ?? {});
+    const files = readFiles(options.source, fillers, options.resolve, report, sources);
     checkFunctions(files.main, builtinNames, report);
     const structure = chooseStructure(options, files, report);
     return structure && analyseStructure(structure, files, options, report);
@@ -119,23 +123,28 @@ interface Found {
 }
 
 function analyseStructure(structure: Structure, files: Files, options: AnalyseOptions, report: Report): Found {
-  const main = analyseOne(structure, files.main, options, report);
+  const main = analyseOne(structure, files, options, report);
   if (options.unbound === 'postpone' && options.structure === undefined) {
     // `check` is for the whole file: the other structures with their defaults.
     const plain: AnalyseOptions = { source: options.source, sizes: {}, resolve: options.resolve, unbound: 'postpone' };
     const postponed = report.postponed;
     for (const other of files.main.file.structures) {
       if (other === structure || files.main.structures.get(other.name.text)?.structure !== other) continue;
-      analyseOne(other, files.main, plain, report);
+      analyseOne(other, files, plain, report);
     }
     report.postponed = postponed;
   }
   return main;
 }
 
-function analyseOne(structure: Structure, module: Module, options: AnalyseOptions, report: Report): Found {
+function analyseOne(
+  structure: Structure,
+  { main: module, others: fillers }: Files,
+  options: AnalyseOptions,
+  report: Report,
+): Found {
   for (const size of usageOf(structure).unused) {
-    report.warning('W0201', size.span, `nothing uses the size \`${size.text}\``, 'remove it');
+    report.warning('W0201', size.span, `nothing uses the ${size.kind} \`${size.text}\``, 'remove it');
   }
   const before = report.diagnostics.length;
   const { sizes, inputShapes, unbound } = options;
@@ -147,14 +156,20 @@ function analyseOne(structure: Structure, module: Module, options: AnalyseOption
     lifted: new Map(),
     labels: new Map(),
     force: (entity) => forceInstance(entity, context),
+    realNumber: (e, scope) => realNumber(e, scope, context),
   };
+  const slots: Record<string, VisibleStructure | undefined> = {};
+  for (const [i, name] of Object.keys(options.slots ?? {}).entries()) {
+    const filler = fillers[i];
+    slots[name] = filler && mainStructure(filler, context, { file: filler.source.file, start: 0, end: 0 });
+  }
   const instance = makeInstance(
     {
       prefix: '',
       structure,
       module,
       parent: undefined,
-      overrides: overridesOf(sizes, structure, report),
+      ...bindByName({ values: sizes, slots }, structure, undefined, context),
       inputShape: (name) => givenShape(inputShapes, name),
       inputBinding: () => undefined,
     },
@@ -179,31 +194,6 @@ function analyseOne(structure: Structure, module: Module, options: AnalyseOption
   const program = ordered && { tensors: ordered, outputs: face.outputs.map((output) => output.name), updates: [] };
   if (context.checkBroken) hideConsequences(report, before);
   return { program, interface: face };
-}
-
-function overridesOf(
-  sizes: AnalyseOptions['sizes'],
-  structure: Structure,
-  report: Report,
-): StructureInstance['overrides'] {
-  const known = declaredNames(structure).sizes;
-  const overrides = new Map<string, { value: SizeValue | undefined; span: Span }>();
-  for (const [name, value] of Object.entries(sizes)) {
-    const { span } = structure.name;
-    if (!known.has(name)) {
-      const near = report.suggest(name, known);
-      const listed = [...known].map((n) => `\`${n}\``).join(', ');
-      const message = `\`${structure.name.text}\` has no size \`${name}\`, which is bound to ${JSON.stringify(value)}`;
-      report.error('E0301', span, message, near ?? (listed === '' ? 'it has no sizes' : `it has ${listed}`));
-      continue;
-    }
-    const wrong = (typeof value === 'number' ? [value] : value).find((n) => !Number.isInteger(n) || n < 0);
-    if (wrong !== undefined) {
-      report.error('E0308', span, `the size \`${name}\` cannot be ${wrong}: sizes are whole numbers from 0`);
-      overrides.set(name, { value: undefined, span });
-    } else overrides.set(name, { value, span });
-  }
-  return overrides;
 }
 
 function givenShape(shapes: AnalyseOptions['inputShapes'], name: string): GivenShape | undefined {
@@ -270,6 +260,9 @@ const followsFromSyntax: ReadonlySet<string> = new Set([
   'E0204',
   'E0205',
   'E0207',
+  'E0208',
+  'E0209',
+  'E0210',
   'E0301',
   'E0402',
   'E0403',

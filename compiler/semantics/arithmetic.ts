@@ -156,10 +156,14 @@ function evaluateName(e: Expression & { kind: 'name' }, context: IndexContext): 
       return asIndex(sizeValue(entity, context));
     case 'axis':
       return axisValue(entity, e.span, context);
+    case 'const':
     case 'tensor':
-    case 'instance':
-      report.error('E0313', e.span, `\`${name.text}\` is ${kindName(entity)}, and cannot stand in ${what}`);
+    case 'instance': {
+      const help =
+        entity.kind === 'const' ? 'a const is real and stands in values; for a whole number write `size`' : undefined;
+      report.error('E0313', e.span, `\`${name.text}\` is ${kindName(entity)}, and cannot stand in ${what}`, help);
       return undefined;
+    }
     case 'postponed':
       report.postponed = true;
       return undefined;

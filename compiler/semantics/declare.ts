@@ -5,10 +5,11 @@
  * different scopes may share a name, since outside its level a level's tensor has a member. The trap: a declaration may
  * stand before the axes that it names, so that these are looked for afterwards.
  */
-import type { Item } from '../syntax/ast.ts';
+import type { Item, SlotItem } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import {
   type AxisEntity,
+  type ConstEntity,
   type Entity,
   type InstanceEntity,
   kindName,
@@ -41,6 +42,15 @@ export function declareItem(item: Item, scope: Scope, context: ElaborationContex
           if (declare(size, scope, context)) instance.sizes.push(size);
         });
       }
+      return;
+    case 'const': {
+      const { text, span } = item.name;
+      const entity: ConstEntity = { kind: 'const', name: text, span, scope, item, state: 'fresh', value: undefined };
+      if (declare(entity, scope, context)) instance.consts.push(entity);
+      return;
+    }
+    case 'slot':
+      declareSlot(item, scope, context);
       return;
     case 'axis':
       for (const { names, extent } of item.groups) {
@@ -101,6 +111,24 @@ export function declareItem(item: Item, scope: Scope, context: ElaborationContex
     default:
       return;
   }
+}
+
+/** Slots share the names of the structures that the file can see. */
+function declareSlot(item: SlotItem, scope: Scope, { report }: ElaborationContext): void {
+  const { instance, path } = scope;
+  const { text, span } = item.name;
+  if (path.length > 0) {
+    report.error('E0110', span, `the slot \`${text}\` stands in a level`, 'move it out: a slot is one for all levels');
+    return;
+  }
+  const known = instance.slots.get(text);
+  const isStructure = instance.module.structures.has(text);
+  if (isStructure || (known !== undefined && !known.postponed)) {
+    const what = isStructure ? 'a structure' : 'a slot';
+    report.error('E0404', span, `\`${text}\` is already ${what}`, 'slots and structures share one set of names');
+    return;
+  }
+  instance.slots.set(text, { item, scope, postponed: false });
 }
 
 export function newSize(name: string, span: Span, scope: Scope, role: SizeEntity['role']): SizeEntity {

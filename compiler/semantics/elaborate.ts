@@ -11,12 +11,14 @@
 import type { EquationItem, IfItem, Item, LevelItem, Reference, SizeItem } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import { evaluateNumber } from './arithmetic.ts';
+import { constValue } from './consts.ts';
 import { declare, declareItem, newSize, newTensor, registerMember, resolveDeclarations } from './declare.ts';
 import { kindName, lookUp, type Scope, type SizeEntity, type StructureInstance, type TensorEntity } from './model.ts';
 import { reportUnknown } from './names.ts';
 import { type ElaborationContext, memberValue } from './references.ts';
 import { evaluateCondition } from './size-conditions.ts';
 import { sizeContext, sizeValue } from './sizes.ts';
+import { signatureOf } from './slots.ts';
 import { usageOf } from './usage.ts';
 import { referencesIn } from './walk.ts';
 
@@ -48,6 +50,7 @@ function elaborateScope(scope: Scope, items: readonly Item[], context: Elaborati
   const flat = flatten(scope, items, context);
   resolveDeclarations(scope, context, true);
   for (const item of flat) if (item.kind === 'check') runCheck(item, scope, context);
+  for (const item of flat) if (item.kind === 'slot') signatureOf(item, scope, context);
   for (const item of flat) {
     if (item.kind === 'equation') attach(item, scope, context);
     else if (item.kind === 'output') {
@@ -126,6 +129,8 @@ function postponeNames(item: IfItem, scope: Scope): void {
       if (inner.kind === 'size') for (const b of inner.bindings) for (const n of b.names) put(n.text, n.span);
       if (inner.kind === 'axis') for (const g of inner.groups) for (const n of g.names) put(n.text, n.span);
       if (inner.kind === 'input' || inner.kind === 'param') put(inner.name.text, inner.name.span);
+      if (inner.kind === 'const') put(inner.name.text, inner.name.span);
+      if (inner.kind === 'slot') scope.instance.slots.set(inner.name.text, { item: inner, scope, postponed: true });
       if (inner.kind === 'use') put(inner.alias.text, inner.alias.span);
       if (inner.kind === 'equation') {
         if (inner.target.members.length === 0) put(inner.target.name.text, inner.target.span);
@@ -300,4 +305,5 @@ export function checkValues(instance: StructureInstance, context: ElaborationCon
     const given = size.expression !== undefined || instance.overrides.has(size.name);
     if (given || size.state !== 'fresh') sizeValue(size, context);
   }
+  for (const entity of instance.consts) constValue(entity, context);
 }

@@ -1,13 +1,13 @@
 /**
  * Files: the first stage. Reads the main file and all that it imports, and says which structures and functions each can
- * see.
+ * see, and what fills their slots.
  *
  * A file sees its own and those of the files it imports, not those that these import in turn. The same file reached on
  * two ways is one file. The trap: imports may be circular or a chain of any length, so they are walked with a stack of
  * our own.
  */
-import type { FunctionItem, Identifier, ImportItem, SourceFile, Structure } from '../syntax/ast.ts';
-import type { Diagnostic, Source } from '../syntax/diagnostic.ts';
+import type { FunctionItem, Identifier, Item, SourceFile, Structure } from '../syntax/ast.ts';
+import type { Diagnostic, Source, Span } from '../syntax/diagnostic.ts';
 import { parse } from '../syntax/parser.ts';
 import { preludeFunctions } from './prelude.ts';
 import type { Report } from './report.ts';
@@ -17,6 +17,8 @@ export interface Module {
   readonly file: SourceFile;
   readonly structures: Map<string, VisibleStructure>;
   readonly functions: Map<string, VisibleFunction>;
+  /** Files that fill slots by default, by the path that stands there. */
+  readonly fillers: Map<string, Module>;
 }
 
 export interface VisibleStructure {
@@ -34,22 +36,39 @@ export type Resolve = (path: string, fromFile: string) => Source | undefined;
 
 export interface Files {
   readonly main: Module;
+  /** Those that were asked for besides, in order. */
+  readonly others: readonly Module[];
   readonly sources: readonly Source[];
   readonly syntaxErrors: boolean;
 }
 
+/** An `import`, or the file that fills a slot by default: read alike, but only an import brings names. */
+interface Needed {
+  readonly path: string;
+  readonly pathSpan: Span;
+  readonly isImport: boolean;
+}
+
 interface Imported {
-  readonly item: ImportItem;
+  readonly item: Needed;
   readonly module: Module;
 }
 
 interface Visit {
   readonly module: Module;
+  readonly needed: readonly Needed[];
   readonly imported: Imported[];
   next: number;
 }
 
-export function readFiles(source: Source, resolve: Resolve, report: Report, sources: Source[]): Files {
+/** `others`: what fills slots from the command line. */
+export function readFiles(
+  source: Source,
+  others: readonly Source[],
+  resolve: Resolve,
+  report: Report,
+  sources: Source[],
+): Files {
   const modules = new Map<string, Module>();
   const open = new Set<string>();
   let syntaxErrors = false;
@@ -61,28 +80,36 @@ export function readFiles(source: Source, resolve: Resolve, report: Report, sour
     sources.push(text);
     report.diagnostics.push(...(parsed.diagnostics as Diagnostic[]));
     syntaxErrors ||= parsed.diagnostics.some((d) => d.severity === 'error');
-    const module: Module = { source: text, file: parsed.file, structures: new Map(), functions: new Map() };
+    const module: Module = {
+      source: text,
+      file: parsed.file,
+      structures: new Map(),
+      functions: new Map(),
+      fillers: new Map(),
+    };
     modules.set(text.file, module);
     return module;
   };
 
-  const main = load(source);
-  const stack: Visit[] = [{ module: main, imported: [], next: 0 }];
   const done = new Set<Module>();
-  open.add(main.source.file);
-  while (stack.length > 0) {
-    const visit = stack[stack.length - 1];
-    const { module } = visit;
-    if (visit.next === module.file.imports.length) {
-      collect(module, visit.imported, report);
+  const stack: Visit[] = [];
+  const enter = (module: Module): void => {
+    if (done.has(module)) return;
+    open.add(module.source.file);
+    stack.push({ module, needed: neededBy(module.file), imported: [], next: 0 });
+  };
+  const step = (visit: Visit): void => {
+    const { module, needed, imported } = visit;
+    if (visit.next === needed.length) {
+      collect(module, imported, report);
       open.delete(module.source.file);
       done.add(module);
       stack.pop();
-      continue;
+      return;
     }
-    const item = module.file.imports[visit.next++];
+    const item = needed[visit.next++];
     const found = find(item, module, resolve, report);
-    if (found === undefined) continue;
+    if (found === undefined) return;
     if (open.has(found.file)) {
       const through = stack.slice(stack.findIndex((v) => v.module.source.file === found.file)).map((v) => v.module);
       const ring = [...through, module].map((m) => m.source.file);
@@ -91,26 +118,47 @@ export function readFiles(source: Source, resolve: Resolve, report: Report, sour
           ? `\`${item.path}\` is this file itself`
           : `\`${item.path}\` imports this file: ${[...new Set(ring), found.file].join(' → ')}`;
       report.error('E0202', item.pathSpan, message, 'move what both files need into a third');
-      continue;
+      return;
     }
     const next = load(found);
-    visit.imported.push({ item, module: next });
-    if (!done.has(next)) {
-      open.add(next.source.file);
-      stack.push({ module: next, imported: [], next: 0 });
-    }
-  }
-  return { main, sources, syntaxErrors };
+    if (item.isImport) imported.push({ item, module: next });
+    else module.fillers.set(item.path, next);
+    enter(next);
+  };
+  const readAll = (text: Source): Module => {
+    const module = load(text);
+    enter(module);
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) step(top);
+    return module;
+  };
+  const main = readAll(source);
+  const fillers = others.map(readAll);
+  return { main, others: fillers, sources, syntaxErrors };
 }
 
-function find(item: ImportItem, module: Module, resolve: Resolve, report: Report): Source | undefined {
+function neededBy(file: SourceFile): readonly Needed[] {
+  const imports = file.imports.map(({ path, pathSpan }) => ({ path, pathSpan, isImport: true }));
+  const fillers: Needed[] = [];
+  const visit = (items: readonly Item[]): void => {
+    for (const item of items) {
+      if (item.kind === 'if') visit([...item.then, ...(item.otherwise ?? [])]);
+      if (item.kind !== 'slot' || item.fallback?.kind !== 'file') continue;
+      fillers.push({ path: item.fallback.path, pathSpan: item.fallback.span, isImport: false });
+    }
+  };
+  for (const { items } of file.structures) visit(items);
+  return [...imports, ...fillers];
+}
+
+function find(item: Needed, module: Module, resolve: Resolve, report: Report): Source | undefined {
   const found = resolve(item.path, module.source.file);
   if (found === undefined) {
     const library = !item.path.includes('/') && !item.path.endsWith('.mlbtc');
     const message = library ? `the library has no \`${item.path}\`` : `there is no file \`${item.path}\``;
     const relative = `paths are relative to ${module.source.file}`;
     const named = /[\p{L}\p{N}]/u.test(item.path) ? item.path : 'other';
-    const help = library ? `for a file beside this one write \`import "${named}.mlbtc"\`` : relative;
+    const written = `${item.isImport ? 'import ' : ''}"${named}.mlbtc"`;
+    const help = library ? `for a file beside this one write \`${written}\`` : relative;
     report.error('E0201', item.pathSpan, message, help);
   }
   return found;
@@ -142,7 +190,7 @@ function collect(module: Module, imported: readonly Imported[], report: Report):
     name: string,
     value: T,
     what: string,
-    item: ImportItem,
+    item: Needed,
   ): void {
     const known = map.get(name);
     if (known === undefined) map.set(name, value);
@@ -169,4 +217,5 @@ const emptyModule: Module = {
   file: { ...emptySource, imports: [], functions: [], structures: [], items: [], comments: [] },
   structures: new Map(),
   functions: new Map(),
+  fillers: new Map(),
 };

@@ -1,23 +1,46 @@
 /**
- * `use Other(D = D, x = z) as m`: a structure inside a structure.
+ * `use Other(D = D, x = z) as m`: a structure inside a structure, by its name or as what fills a slot.
  *
  * The instance is a whole `StructureInstance` under the prefix `m.`; its inputs are other names for the tensors bound
  * to them, and the shapes of those settle the sizes that are not bound. The trap is the order: an instance needs shapes
  * of tensors that may lie in other instances, so instances are made when somebody first asks, and a circle of them is a
  * mistake.
  */
-import type { Item, Structure, UseItem } from '../syntax/ast.ts';
+import type { Expression, Structure, UseItem } from '../syntax/ast.ts';
+import type { Span } from '../syntax/diagnostic.ts';
 import { evaluateIndex } from './arithmetic.ts';
+import { type Declared, declaredNames } from './declared-names.ts';
 import { checkValues, elaborate } from './elaborate.ts';
-import type { Module } from './files.ts';
-import type { GivenShape, InstanceEntity, Scope, SizeValue, StructureInstance, TensorEntity } from './model.ts';
+import type { Module, VisibleStructure } from './files.ts';
+import type {
+  Filling,
+  GivenByName,
+  GivenShape,
+  InstanceEntity,
+  Scope,
+  SizeValue,
+  SlotEntity,
+  StructureInstance,
+  TensorEntity,
+} from './model.ts';
 import { actual, lookUp } from './model.ts';
+import { reportUnknown } from './names.ts';
 import type { ElaborationContext } from './references.ts';
 import { resolveTensor } from './references.ts';
 import { LimitError } from './report.ts';
 import { count, rankOf, tensorShape } from './shapes.ts';
 import { axisExtent, sizeContext } from './sizes.ts';
-import { usageOf } from './usage.ts';
+import {
+  bindByName,
+  checkSlotInput,
+  exposeOutputs,
+  fillingNamed,
+  fillingOf,
+  reportUnfilled,
+  shapeForInput,
+  tensorForInput,
+} from './slots.ts';
+import { referencesIn } from './walk.ts';
 
 const depthLimit = 64;
 
@@ -28,8 +51,11 @@ export interface InstanceParts {
   readonly parent: StructureInstance | undefined;
   readonly overrides: StructureInstance['overrides'];
   readonly inputShape: (name: string) => GivenShape | undefined;
-  readonly inputBinding: (name: string) => TensorEntity | undefined;
+  readonly inputBinding: (name: string, instance: StructureInstance) => TensorEntity | undefined;
+  readonly fillings: StructureInstance['fillings'];
 }
+
+type OverrideEntry = { readonly value: SizeValue | undefined; readonly span: Span };
 
 /** Unrolls a structure for its sizes, and then every instance in it. */
 export function makeInstance(parts: InstanceParts, context: ElaborationContext): StructureInstance {
@@ -45,6 +71,9 @@ export function makeInstance(parts: InstanceParts, context: ElaborationContext):
     tensors: [],
     axes: [],
     sizes: [],
+    consts: [],
+    slots: new Map(),
+    exposed: undefined,
     instances: [],
     outputs: [],
     postponed: false,
@@ -52,7 +81,7 @@ export function makeInstance(parts: InstanceParts, context: ElaborationContext):
   instance.root = { parent: undefined, instance, path: [], names };
   elaborate(instance, context);
   for (const tensor of instance.tensors) {
-    if (tensor.role === 'input') tensor.alias = parts.inputBinding(tensor.localName);
+    if (tensor.role === 'input') tensor.alias = parts.inputBinding(tensor.localName, instance);
   }
   checkValues(instance, context);
   for (const axis of instance.axes) axisExtent(axis, context);
@@ -110,62 +139,113 @@ function instantiate(
   scope: Scope,
   context: ElaborationContext,
 ): StructureInstance | undefined {
-  const { report } = context;
   const outer = scope.instance;
-  const name = item.structure.text;
-  const visible = outer.module.structures.get(name);
-  if (visible === undefined) {
-    const near = report.suggest(name, outer.module.structures.keys());
-    const help = near ?? 'bring its file in with `import "…"`';
-    report.error('E0204', item.structure.span, `there is no structure \`${name}\` here`, help);
+  const slot = outer.slots.get(item.structure.text);
+  const filling = slot === undefined ? structureNamed(item, outer, context) : filledBy(item, slot, outer, context);
+  if (filling === undefined || filling.visible === undefined || filling.visible === 'default') return undefined;
+  const { visible } = filling;
+  if (closesCircle(visible.structure, item, outer, context)) return undefined;
+  const bindings = uniqueBindings(item, context);
+  return slot === undefined
+    ? useStructure(entity, visible, bindings, context)
+    : useSlot(entity, slot, { visible, given: filling.given }, bindings, context);
+}
+
+function structureNamed(
+  { structure: { text, span } }: UseItem,
+  outer: StructureInstance,
+  { report }: ElaborationContext,
+): Filling | undefined {
+  const visible = outer.module.structures.get(text);
+  if (visible !== undefined) return { visible, given: { values: {}, slots: {} } };
+  const near = report.suggest(text, [...outer.module.structures.keys(), ...outer.slots.keys()]);
+  const help = near ?? 'bring its file in with `import "…"`';
+  report.error('E0204', span, `there is no structure \`${text}\` here`, help);
+  return undefined;
+}
+
+function filledBy(
+  item: UseItem,
+  slot: SlotEntity,
+  outer: StructureInstance,
+  context: ElaborationContext,
+): Filling | undefined {
+  if (slot.postponed) {
+    context.report.postponed = true;
     return undefined;
   }
+  const filling = fillingOf(slot, outer, context);
+  if (filling === 'nothing') reportUnfilled(item, outer, context);
+  return filling === 'nothing' ? undefined : filling;
+}
+
+/** Whether a structure would use itself, which is reported. Throws LimitError where structures use each other too deeply. */
+function closesCircle(
+  structure: Structure,
+  item: UseItem,
+  outer: StructureInstance,
+  { report }: ElaborationContext,
+): boolean {
+  const name = structure.name.text;
   for (let around: StructureInstance | undefined = outer; around !== undefined; around = around.parent) {
-    if (around.structure !== visible.structure) continue;
+    if (around.structure !== structure) continue;
     const way =
       around === outer ? `\`${name}\` uses itself` : `\`${name}\` uses itself through \`${outer.structure.name.text}\``;
     report.error('E0206', item.structure.span, way);
-    return undefined;
+    return true;
   }
   if (outer.depth >= depthLimit) {
     throw new LimitError(item.span, `structures use each other more than ${depthLimit} deep`);
   }
+  return false;
+}
 
+type Binding = UseItem['bindings'][number];
+
+function uniqueBindings(item: UseItem, { report }: ElaborationContext): readonly Binding[] {
+  const seen = new Set<string>();
+  return item.bindings.filter(({ name }) => {
+    const isFirst = !seen.has(name.text);
+    if (!isFirst) report.error('E0404', name.span, `\`${name.text}\` is bound twice`);
+    seen.add(name.text);
+    return isFirst;
+  });
+}
+
+function useStructure(
+  entity: InstanceEntity,
+  visible: VisibleStructure,
+  bindings: readonly Binding[],
+  context: ElaborationContext,
+): StructureInstance {
+  const { report } = context;
+  const { item, scope } = entity;
+  const name = visible.structure.name.text;
   const declared = declaredNames(visible.structure);
-  const overrides = new Map<string, { value: SizeValue | undefined; span: typeof item.span }>();
-  const inputs = new Map<string, { tensor: TensorEntity | undefined; span: typeof item.span; text: string }>();
-  for (const { name: bound, value, span } of item.bindings) {
-    if (overrides.has(bound.text) || inputs.has(bound.text)) {
-      report.error('E0404', bound.span, `\`${bound.text}\` is bound twice`);
+  const values = new Map<string, OverrideEntry>();
+  const fillings = new Map<string, Filling>();
+  const inputs = new Map<string, { tensor: TensorEntity | undefined; span: Span; text: string }>();
+  for (const binding of bindings) {
+    const bound = binding.name.text;
+    const { value } = binding;
+    if (declared.inputs.has(bound)) {
+      const tensor = boundTensor(binding, scope, context);
+      inputs.set(bound, { tensor, span: value.span, text: report.textOf(value.span) });
       continue;
     }
-    if (declared.inputs.has(bound.text)) {
-      if (value.kind !== 'name') {
-        const help = 'define it as a tensor first, and bind its bare name';
-        report.error('E0207', value.span, `the input \`${bound.text}\` takes the bare name of a tensor`, help);
-        inputs.set(bound.text, { tensor: undefined, span, text: '' });
-        continue;
-      }
-      const tensor = resolveTensor(value.reference, scope, context);
-      inputs.set(bound.text, { tensor: tensor && actual(tensor), span: value.span, text: report.textOf(value.span) });
-    } else if (declared.sizes.has(bound.text)) {
-      const given = evaluateIndex(value, sizeContext(scope, context));
-      const list = given?.kind === 'list' ? given.values : given?.constant;
-      overrides.set(bound.text, { value: list, span });
-    } else {
-      const near = report.suggest(bound.text, [...declared.sizes, ...declared.inputs]);
-      const all = [...declared.sizes, ...declared.inputs].map((n) => `\`${n}\``).join(', ');
-      const message = `\`${name}\` has no size or input \`${bound.text}\``;
-      report.error('E0207', bound.span, message, near ?? `it has ${all}`);
-    }
+    if (bindValue(binding, declared, { values, fillings }, scope, context)) continue;
+    const all = [...declared.sizes, ...declared.consts, ...declared.inputs.keys(), ...declared.slots];
+    const near = report.suggest(bound, all);
+    const message = `\`${name}\` has no size or input \`${bound}\``;
+    report.error('E0207', binding.name.span, message, near ?? `it has ${all.map((n) => `\`${n}\``).join(', ')}`);
   }
   const instance = makeInstance(
     {
       prefix: `${entity.name}.`,
-      structure: visible.structure,
-      module: visible.module,
-      parent: outer,
-      overrides,
+      ...visible,
+      parent: scope.instance,
+      overrides: values,
+      fillings,
       inputBinding: (input) => inputs.get(input)?.tensor,
       inputShape: (input) => {
         const bound = inputs.get(input);
@@ -183,33 +263,131 @@ function instantiate(
   return instance;
 }
 
-interface Declared {
-  readonly sizes: ReadonlySet<string>;
-  readonly inputs: ReadonlySet<string>;
-}
-
-const declaredCache = new WeakMap<Structure, Declared>();
-
-/** What a structure declares outside its levels, whatever its `if`s say. */
-export function declaredNames(structure: Structure): Declared {
-  const known = declaredCache.get(structure);
-  if (known !== undefined) return known;
-  const sizes = new Set<string>();
-  const inputs = new Set<string>();
-  const visit = (items: readonly Item[]): void => {
-    for (const item of items) {
-      if (item.kind === 'size') for (const binding of item.bindings) for (const n of binding.names) sizes.add(n.text);
-      if (item.kind === 'input') inputs.add(item.name.text);
-      if (item.kind === 'if') visit([...item.then, ...(item.otherwise ?? [])]);
+/**
+ * Inputs are bound under the names of the slot's signature and given to those of the structure in order; of the sizes the
+ * structure takes those that it declares.
+ */
+function useSlot(
+  entity: InstanceEntity,
+  slot: SlotEntity,
+  { visible, given }: { readonly visible: VisibleStructure; readonly given: GivenByName },
+  bindings: readonly Binding[],
+  context: ElaborationContext,
+): StructureInstance {
+  const { report } = context;
+  const { scope, item } = entity;
+  const slotName = slot.item.name.text;
+  const declared = declaredNames(visible.structure);
+  const values = new Map<string, OverrideEntry>();
+  const fillings = new Map<string, Filling>();
+  const tensors = new Map<string, TensorEntity | undefined>();
+  for (const binding of bindings) {
+    const input = slot.item.inputs.find(({ name }) => name.text === binding.name.text);
+    if (input === undefined) {
+      if (!bindValue(binding, declared, { values, fillings }, scope, context))
+        checkNames(binding.value, scope, context);
+      continue;
     }
+    const tensor = boundTensor(binding, scope, context);
+    const { span } = binding.value;
+    tensors.set(input.name.text, checkSlotInput({ declared: input, tensor, span }, slot, context));
+  }
+  for (const { name } of slot.item.inputs) {
+    if (tensors.has(name.text)) continue;
+    const help = `bind it: \`${name.text} = …\``;
+    report.error('E0207', item.span, `the input \`${name.text}\` of the slot \`${slotName}\` is not bound`, help);
+  }
+  const named = bindByName(given, visible.structure, slotName, context);
+  const names = [...declared.inputs.keys()];
+  const signatureOfInput = (name: string) => {
+    const position = names.indexOf(name);
+    const signature = slot.item.inputs[position];
+    const tensor = signature && tensors.get(signature.name.text);
+    const rank = declared.inputs.get(name)?.axes?.length ?? 0;
+    return signature === undefined || tensor === undefined ? undefined : { declared: signature, tensor, rank, name };
   };
-  visit(structure.items);
-  for (const name of usageOf(structure).implicit.keys()) sizes.add(name);
-  const declared = { sizes, inputs };
-  declaredCache.set(structure, declared);
-  return declared;
+  const made = makeInstance(
+    {
+      prefix: `${entity.name}.`,
+      ...visible,
+      parent: scope.instance,
+      // The command line has the last word.
+      overrides: new Map([...values, ...named.overrides]),
+      fillings: new Map([...fillings, ...named.fillings]),
+      inputShape: (name) => {
+        const found = signatureOfInput(name);
+        return found && shapeForInput(found.tensor, found, slot, context);
+      },
+      inputBinding: (name, instance) => {
+        const found = signatureOfInput(name);
+        return found && tensorForInput(found.tensor, found, slot, instance);
+      },
+    },
+    context,
+  );
+  checkInputCount(made, slot, context);
+  made.exposed = exposeOutputs(made, slot, tensors, context);
+  return made;
 }
 
+function checkInputCount(instance: StructureInstance, { item }: SlotEntity, { report }: ElaborationContext): void {
+  const inputs = instance.tensors.filter(({ role }) => role === 'input');
+  const wanted = item.inputs.length;
+  if (inputs.length === wanted || instance.postponed) return;
+  const { name } = instance.structure;
+  const gives = `which gives it ${wanted === 1 ? '1 input' : `${wanted} inputs`}`;
+  const names = inputs.map((tensor) => `\`${tensor.localName}\``).join(', ');
+  const has = inputs.length === 0 ? 'and has none' : `and has ${inputs.length}: ${names}`;
+  const message = `\`${name.text}\` fills the slot \`${item.name.text}\`, ${gives}, ${has}`;
+  const { span } = inputs[wanted] ?? name;
+  report.error('E0208', span, message, `the slot is \`${report.textOf(item.span)}\``);
+}
+
+/** The tensor that a binding names; an input takes nothing else. */
+function boundTensor({ name, value }: Binding, scope: Scope, context: ElaborationContext): TensorEntity | undefined {
+  if (value.kind === 'name') {
+    const tensor = resolveTensor(value.reference, scope, context);
+    return tensor && actual(tensor);
+  }
+  const help = 'define it as a tensor first, and bind its bare name';
+  context.report.error('E0207', value.span, `the input \`${name.text}\` takes the bare name of a tensor`, help);
+  return undefined;
+}
+
+/** Binds a size, a const or a slot; false where the structure declares none of the name. */
+function bindValue(
+  { name: { text }, value, span }: Binding,
+  declared: Declared,
+  into: { readonly values: Map<string, OverrideEntry>; readonly fillings: Map<string, Filling> },
+  scope: Scope,
+  context: ElaborationContext,
+): boolean {
+  if (declared.sizes.has(text)) {
+    const given = evaluateIndex(value, sizeContext(scope, context));
+    into.values.set(text, { value: given?.kind === 'list' ? given.values : given?.constant, span });
+    return true;
+  }
+  if (declared.consts.has(text)) {
+    into.values.set(text, { value: context.realNumber(value, scope), span });
+    return true;
+  }
+  if (!declared.slots.has(text)) return false;
+  if (value.kind !== 'name' || value.reference.members.length > 0) {
+    const message = `the slot \`${text}\` takes the name of a structure`;
+    context.report.error('E0207', value.span, message, 'import its file, and write its bare name');
+    return true;
+  }
+  const filling = fillingNamed(value.reference.name, scope.instance, context);
+  if (filling !== undefined && filling !== 'nothing') into.fillings.set(text, filling);
+  return true;
+}
+
+/** What is given to a size that the structure does not have is dropped; its names are looked at nevertheless. */
+function checkNames(value: Expression, scope: Scope, { report }: ElaborationContext): void {
+  for (const { name } of referencesIn(value)) {
+    if (lookUp(scope, name.text) === undefined) reportUnknown(name, { scope, frame: undefined, report });
+  }
+}
 /**
  * Every extent of a given shape is that of the declaration; where one is not, what follows is held to the declaration.
  */

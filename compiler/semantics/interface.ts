@@ -112,7 +112,7 @@ function paramsOf(instance: StructureInstance, context: LoweringContext): readon
       axes: axesOf(tensor.axes, context),
       shape: tensorShape(tensor, context),
       init,
-      fanIn: init?.kind === 'normal' ? init.fanIn : undefined,
+      fanIn: init?.fanIn,
       fixed: declaration.fixed,
     });
   }

@@ -27,6 +27,7 @@ import {
   placeholder,
   present,
 } from './builder.ts';
+import { constValue } from './consts.ts';
 import { factorsOf } from './einstein.ts';
 import { lowerCall } from './lower-call.ts';
 import { constraintOf, splitWhere } from './lower-condition.ts';
@@ -177,6 +178,10 @@ function lowerName(b: Builder, e: Syntax & { kind: 'name' }, env: Env): Lowered 
         `the size \`${name.text}\` is a list, and not a value`,
         `read one entry: \`${name.text}[0]\``,
       );
+    }
+    case 'const': {
+      const value = constValue(entity, b.context);
+      return value === undefined ? placeholder : number(b, value, e.span);
     }
     case 'axis':
       return axisNumber(b, entity, e.span, env);

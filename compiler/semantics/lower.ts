@@ -14,7 +14,7 @@
 import { affine, isConstant, range } from '../ir/affine.ts';
 import { constant, negate, sum } from '../ir/expression.ts';
 import type { Affine, Constraint, Equation, Expression, Init, Reducer } from '../ir/program.ts';
-import type { ParamItem, Expression as Syntax } from '../syntax/ast.ts';
+import type { Identifier, ParamItem, Expression as Syntax } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import {
   type Builder,
@@ -287,26 +287,15 @@ function undetermined(store: readonly Affine[], extents: readonly (number | unde
 export function lowerInit(tensor: TensorEntity, item: ParamItem, context: LoweringContext): Init | undefined {
   const { report } = context;
   const { init } = item;
-  const real = (e: Syntax): number | undefined => {
-    const placement = placeSums(e, new Set(), tensor.scope);
-    const b = newBuilder(tensor.name, placement, tensor.scope, context);
-    const errors = report.diagnostics.length;
-    const { env } = bind(
-      b,
-      rootEnv(tensor.scope, new Map()),
-      placement.unplaced.map(({ axis }) => axis),
-    );
-    const { value } = lowerValue(b, e, env);
-    if (report.diagnostics.length > errors || !isSaid(value)) return undefined;
-    if (value.kind === 'constant') return value.value;
-    report.error('E0605', e.span, `\`${report.textOf(e.span)}\` is not a number: only sizes may stand here`);
-    return undefined;
-  };
+  const real = (e: Syntax): number | undefined => realNumber(e, tensor.scope, context);
   switch (init.kind) {
     case 'ones':
       return { kind: 'constant', value: 1 };
-    case 'zeros':
-      return { kind: 'constant', value: 0 };
+    case 'zeros': {
+      if (init.fanIn === undefined) return { kind: 'constant', value: 0 };
+      const fanIn = fanInOf(init.fanIn, tensor, item, context);
+      return fanIn === undefined ? undefined : { kind: 'constant', value: 0, fanIn };
+    }
     case 'constant': {
       const value = real(init.value);
       return value === undefined ? undefined : { kind: 'constant', value };
@@ -324,29 +313,59 @@ export function lowerInit(tensor: TensorEntity, item: ParamItem, context: Loweri
       return std === undefined ? undefined : { kind: 'normal', std };
     }
     case 'normal-fan-in': {
-      const names = item.axes?.map((axis) => axis.text) ?? [];
-      let fanIn = 1;
-      const seen = new Set<string>();
-      for (const name of init.axes) {
-        const position = names.indexOf(name.text);
-        if (position < 0 || seen.has(name.text)) {
-          const near = report.suggest(name.text, names);
-          const message =
-            position < 0
-              ? `\`${name.text}\` is not an axis of \`${item.name.text}\`, which has ${names.join(', ') || 'none'}`
-              : `the axis \`${name.text}\` stands twice in \`fan_in\``;
-          report.error('E0605', name.span, message, near);
-          return undefined;
-        }
-        seen.add(name.text);
-        const axis = tensor.axes[position];
-        const extent = axis && axisExtent(axis, context);
-        if (extent === undefined) return undefined;
-        fanIn *= extent;
-      }
-      return { kind: 'normal', std: 1 / Math.sqrt(fanIn), fanIn };
+      const fanIn = fanInOf(init.axes, tensor, item, context);
+      return fanIn === undefined ? undefined : { kind: 'normal', std: 1 / Math.sqrt(fanIn), fanIn };
     }
     default:
       return init satisfies never;
   }
+}
+
+/** The product of the extents of the axes that `fan_in` names. */
+function fanInOf(
+  axes: readonly Identifier[],
+  tensor: TensorEntity,
+  item: ParamItem,
+  context: LoweringContext,
+): number | undefined {
+  const { report } = context;
+  const names = item.axes?.map((axis) => axis.text) ?? [];
+  let fanIn = 1;
+  const seen = new Set<string>();
+  for (const name of axes) {
+    const position = names.indexOf(name.text);
+    if (position < 0 || seen.has(name.text)) {
+      const near = report.suggest(name.text, names);
+      const message =
+        position < 0
+          ? `\`${name.text}\` is not an axis of \`${item.name.text}\`, which has ${names.join(', ') || 'none'}`
+          : `the axis \`${name.text}\` stands twice in \`fan_in\``;
+      report.error('E0605', name.span, message, near);
+      return undefined;
+    }
+    seen.add(name.text);
+    const axis = tensor.axes[position];
+    const extent = axis && axisExtent(axis, context);
+    if (extent === undefined) return undefined;
+    fanIn *= extent;
+  }
+  return fanIn;
+}
+
+/** An expression of numbers, sizes and consts: all arithmetic in it is real. */
+export function realNumber(e: Syntax, scope: Scope, context: LoweringContext): number | undefined {
+  const { report } = context;
+  const placement = placeSums(e, new Set(), scope);
+  const b = newBuilder('', placement, scope, context);
+  const errors = report.diagnostics.length;
+  const { env } = bind(
+    b,
+    rootEnv(scope, new Map()),
+    placement.unplaced.map(({ axis }) => axis),
+  );
+  const { value } = lowerValue(b, e, env);
+  if (report.diagnostics.length > errors || !isSaid(value)) return undefined;
+  if (value.kind === 'constant') return value.value;
+  report.error('E0605', e.span, `\`${report.textOf(e.span)}\` is not a number: only sizes and consts may stand here`);
+  return undefined;
 }

@@ -11,21 +11,23 @@
  */
 import type { Affine, Equation, Init } from '../ir/program.ts';
 import type {
+  ConstItem,
   EquationItem,
   Expression,
   InputItem,
   ParamItem,
   Reference,
+  SlotItem,
   Structure,
   SyntaxDtype,
   UseItem,
 } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
-import type { Module } from './files.ts';
+import type { Module, VisibleStructure } from './files.ts';
 
 export type SizeValue = number | readonly number[];
 
-export type Entity = SizeEntity | AxisEntity | TensorEntity | InstanceEntity | PostponedEntity;
+export type Entity = SizeEntity | ConstEntity | AxisEntity | TensorEntity | InstanceEntity | PostponedEntity;
 
 export interface SizeEntity {
   readonly kind: 'size';
@@ -41,6 +43,16 @@ export interface SizeEntity {
   value: SizeValue | undefined;
   /** Whether nothing gives it a value: it then counts as 1, is postponed or refused. */
   unbound: boolean;
+}
+
+export interface ConstEntity {
+  readonly kind: 'const';
+  readonly name: string;
+  readonly span: Span;
+  readonly scope: Scope;
+  readonly item: ConstItem;
+  state: 'fresh' | 'busy' | 'done';
+  value: number | undefined;
 }
 
 export interface AxisEntity {
@@ -104,6 +116,27 @@ export interface InstanceEntity {
   instance: StructureInstance | undefined;
 }
 
+/** A `slot` of a structure; it lives among the structures' names, not among those of sizes, axes and tensors. */
+export interface SlotEntity {
+  readonly item: SlotItem;
+  readonly scope: Scope;
+  /** An `if` that cannot be decided yet may declare it. */
+  readonly postponed: boolean;
+}
+
+/** What a caller puts into a slot, with the sizes and slots of it that the command line binds. */
+export interface Filling {
+  /** `default`: only sizes are given, for the slot's own default. Undefined where the structure has been found wanting. */
+  readonly visible: VisibleStructure | 'default' | undefined;
+  readonly given: GivenByName;
+}
+
+/** Values of sizes and consts, and what fills slots, by name: `rank`, and of the structure that fills a slot `up.rank`. */
+export interface GivenByName {
+  readonly values: Readonly<Record<string, SizeValue>>;
+  readonly slots: Readonly<Record<string, VisibleStructure | undefined>>;
+}
+
 /** A name that an `if` may declare whose condition cannot be decided yet. */
 export interface PostponedEntity {
   readonly kind: 'postponed';
@@ -132,11 +165,17 @@ export interface StructureInstance {
   readonly module: Module;
   readonly parent: StructureInstance | undefined;
   readonly depth: number;
-  /** Values of sizes given by `-s` or by `use`; `undefined` where the given value cannot be said. */
+  /** Values of sizes and consts given by `-s` or by `use`; `undefined` where the given value cannot be said. */
   readonly overrides: ReadonlyMap<string, { readonly value: SizeValue | undefined; readonly span: Span }>;
   /** The shape that the caller gives an input, and where to complain about it. */
   readonly inputShape: (name: string) => GivenShape | undefined;
-  readonly inputBinding: (name: string) => TensorEntity | undefined;
+  readonly fillings: ReadonlyMap<string, Filling>;
+  readonly slots: Map<string, SlotEntity>;
+  /**
+   * Of what fills a slot: its outputs under the names of the slot's signature, by which alone they are known outside; undefined
+   * where one does not fit.
+   */
+  exposed: ReadonlyMap<string, TensorEntity | undefined> | undefined;
   root: Scope;
   /** Members by full local name: `U.0`, `m.0`. */
   readonly members: Map<string, TensorEntity | InstanceEntity>;
@@ -147,6 +186,7 @@ export interface StructureInstance {
   readonly tensors: TensorEntity[];
   readonly axes: AxisEntity[];
   readonly sizes: SizeEntity[];
+  readonly consts: ConstEntity[];
   readonly instances: InstanceEntity[];
   readonly outputs: OutputRecord[];
   /** Whether an `if` could not be decided, or a level not be unrolled. */
@@ -177,6 +217,8 @@ export function kindName(entity: Entity): string {
   switch (entity.kind) {
     case 'size':
       return entity.role === 'level' ? 'the variable of a level' : 'a size';
+    case 'const':
+      return 'a const';
     case 'axis':
       return 'an axis';
     case 'tensor':

@@ -5,7 +5,7 @@
  * Inside its level a tensor has its bare name, and a name written with a member of its own gets none added. The trap:
  * after a dot a name may be a tensor of the instance or a size that counts; the instance is asked first.
  */
-import type { Member, Reference } from '../syntax/ast.ts';
+import type { Expression, Member, Reference } from '../syntax/ast.ts';
 import { evaluateNumber } from './arithmetic.ts';
 import {
   type Entity,
@@ -22,6 +22,8 @@ import { type SizeContext, sizeContext, sizeValue } from './sizes.ts';
 
 export interface ReferenceContext extends SizeContext {
   readonly force: (entity: InstanceEntity) => StructureInstance | undefined;
+  /** The value of an expression of numbers, sizes and consts; anything else in it is reported. */
+  readonly realNumber: (e: Expression, scope: Scope) => number | undefined;
 }
 
 export interface ElaborationContext extends ReferenceContext {
@@ -78,6 +80,7 @@ function resolveMembers(
     const first = members[0];
     const inner = context.force(entity);
     if (inner === undefined) return undefined;
+    if (inner.exposed !== undefined) return resolveExposed(inner, inner.exposed, members, reference, context);
     if (first.kind === 'name' && isNamed(inner, first.name.text))
       return descend(inner, members, reference, scope, context);
     if (first.kind === 'name' && lookUp(scope, first.name.text)?.kind !== 'size') {
@@ -97,7 +100,9 @@ function resolveMembers(
     if (rest.length === 0) return found;
     if (found.kind === 'instance') {
       const inner = context.force(found);
-      return inner === undefined ? undefined : descend(inner, rest, reference, scope, context);
+      if (inner === undefined) return undefined;
+      if (inner.exposed !== undefined) return resolveExposed(inner, inner.exposed, rest, reference, context);
+      return descend(inner, rest, reference, scope, context);
     }
   }
   if (instance.openFamilies.has(base)) {
@@ -124,6 +129,22 @@ function resolveMembers(
 
 function isNamed(instance: StructureInstance, name: string): boolean {
   return instance.root.names.has(name) || instance.families.has(name) || instance.openFamilies.has(name);
+}
+
+/** In what fills a slot only the outputs of the signature have names. */
+function resolveExposed(
+  instance: StructureInstance,
+  exposed: ReadonlyMap<string, TensorEntity | undefined>,
+  members: readonly Member[],
+  reference: Reference,
+  { report }: ReferenceContext,
+): TensorEntity | undefined {
+  const [first] = members;
+  const name = first.kind === 'name' && members.length === 1 ? first.name.text : undefined;
+  if (instance.postponed || (name !== undefined && exposed.has(name))) return exposed.get(name ?? '');
+  const message = `\`${report.textOf(reference.span)}\` is no output of the slot`;
+  report.error('E0403', members.at(-1)?.span ?? reference.span, message, `there are ${listed([...exposed.keys()])}`);
+  return undefined;
 }
 
 /** Goes on inside an instance: the first member is a name there. */

@@ -107,7 +107,8 @@ function bound(size: SizeEntity, context: SizeContext): SizeValue | undefined | 
     if (position < 0) continue;
     const given = instance.inputShape(tensor.localName);
     // In an instance every input is bound, or that is the mistake to tell.
-    if (given === undefined && instance.parent !== undefined) return undefined;
+    const fits = given?.shape.length === tensor.axes.length;
+    if (!fits && instance.parent !== undefined) return undefined;
     if (given === undefined || given.shape.length !== tensor.axes.length) continue;
     if (given.shape[position] === undefined) context.report.postponed = true;
     return given.shape[position];

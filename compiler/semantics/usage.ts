@@ -1,6 +1,6 @@
 /**
- * Where names stand in a structure, by looking at its text alone: which sizes are declared implicitly, and which are
- * never used.
+ * Where names stand in a structure, by looking at its text alone: which sizes are declared implicitly, and which sizes
+ * and consts are never used.
  *
  * "A name that only ever appears as an axis size is implicitly declared": it must stand alone as the extent of some
  * axis, and nowhere but in extents. Both branches of an `if` and the items of a level without iterations count, so that
@@ -12,18 +12,22 @@ import { childrenOf, referencesIn } from './walk.ts';
 export interface Usage {
   /** First place of each implicitly declared size, in the order of the text. */
   readonly implicit: ReadonlyMap<string, Identifier>;
-  /** Sizes that are declared and never used; of a `split` neither. */
-  readonly unused: readonly Identifier[];
+  /** Sizes and consts that are declared and never used; of a `split` neither. */
+  readonly unused: readonly UnusedName[];
   /** Names that are used as lists: `ranks[l]`, `len(ranks)`. */
   readonly lists: ReadonlySet<string>;
   /** Every name that some item declares, whether or not it comes to be. */
   readonly declared: ReadonlySet<string>;
 }
 
+export interface UnusedName extends Identifier {
+  readonly kind: 'size' | 'const';
+}
+
 interface Seen {
   readonly declared: Set<string>;
   /** The names of each binding: `split` gives two, and one cannot be left out. */
-  readonly sizes: (readonly Identifier[])[];
+  readonly bindings: (readonly UnusedName[])[];
   readonly used: Set<string>;
   readonly elsewhere: Set<string>;
   readonly alone: Map<string, Identifier>;
@@ -37,7 +41,7 @@ export function usageOf(structure: Structure): Usage {
   if (before !== undefined) return before;
   const seen: Seen = {
     declared: new Set(),
-    sizes: [],
+    bindings: [],
     used: new Set(),
     elsewhere: new Set(),
     alone: new Map(),
@@ -45,7 +49,7 @@ export function usageOf(structure: Structure): Usage {
   };
   visitItems(structure.items, seen);
   const implicit = new Map([...seen.alone].filter(([name]) => !seen.declared.has(name) && !seen.elsewhere.has(name)));
-  const unused = seen.sizes.filter((names) => names.every((name) => !seen.used.has(name.text))).flat();
+  const unused = seen.bindings.filter((names) => names.every((name) => !seen.used.has(name.text))).flat();
   const usage = { implicit, unused, lists: seen.lists, declared: seen.declared };
   known.set(structure, usage);
   return usage;
@@ -71,7 +75,7 @@ function visitItems(items: readonly Item[], seen: Seen): void {
       case 'size':
         for (const { names, value } of item.bindings) {
           names.forEach(declare);
-          seen.sizes.push(names);
+          seen.bindings.push(names.map((name) => ({ ...name, kind: 'size' })));
           use(value);
         }
         break;
@@ -94,6 +98,13 @@ function visitItems(items: readonly Item[], seen: Seen): void {
         declare(item.name);
         if (item.init.kind === 'normal-std') use(item.init.std);
         if (item.init.kind === 'constant') use(item.init.value);
+        break;
+      case 'const':
+        declare(item.name);
+        seen.bindings.push([{ ...item.name, kind: 'const' }]);
+        use(item.value);
+        break;
+      case 'slot':
         break;
       case 'level':
         declare(item.variable);

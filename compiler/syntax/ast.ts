@@ -69,6 +69,8 @@ export type Item =
   | IfItem
   | EquationItem
   | UseItem
+  | SlotItem
+  | ConstItem
   | OutputItem;
 
 export interface SizeItem {
@@ -131,7 +133,8 @@ export type InitClause =
   | { readonly kind: 'normal-std'; readonly std: Expression; readonly span: Span }
   | { readonly kind: 'normal-fan-in'; readonly axes: readonly Identifier[]; readonly span: Span }
   | { readonly kind: 'ones'; readonly span: Span }
-  | { readonly kind: 'zeros'; readonly span: Span }
+  /** `fanIn`: the axes of `zeros(fan_in = …)`. */
+  | { readonly kind: 'zeros'; readonly fanIn: readonly Identifier[] | undefined; readonly span: Span }
   | { readonly kind: 'constant'; readonly value: Expression; readonly span: Span };
 
 export interface LevelItem {
@@ -167,6 +170,46 @@ export interface UseItem {
   readonly structure: Identifier;
   readonly bindings: readonly { readonly name: Identifier; readonly value: Expression; readonly span: Span }[];
   readonly alias: Identifier;
+  readonly span: Span;
+}
+
+/**
+ * `slot Up(w[n, t, i]) -> z[n, t, f], r[n, t, i] else w = "dense"`: the signature of a structure that the caller chooses, and
+ * what fills it where nobody does: a file, or a structure or slot by its name.
+ */
+export interface SlotItem {
+  readonly kind: 'slot';
+  readonly name: Identifier;
+  readonly inputs: readonly SlotTensor[];
+  readonly outputs: readonly SlotOutput[];
+  readonly fallback: SlotFallback | undefined;
+  readonly doc: string | undefined;
+  readonly span: Span;
+}
+
+export interface SlotTensor {
+  readonly name: Identifier;
+  /** Undefined for a scalar. */
+  readonly axes: readonly Identifier[] | undefined;
+  readonly dtype: SyntaxDtype;
+  readonly span: Span;
+}
+
+export interface SlotOutput extends SlotTensor {
+  /** The input that it is where the structure has no such output. */
+  readonly otherwise: Identifier | undefined;
+}
+
+export type SlotFallback =
+  | { readonly kind: 'file'; readonly path: string; readonly span: Span }
+  | { readonly kind: 'structure'; readonly name: Identifier; readonly span: Span };
+
+/** `const gamma = 0.9`: a real number by name. */
+export interface ConstItem {
+  readonly kind: 'const';
+  readonly name: Identifier;
+  readonly value: Expression;
+  readonly doc: string | undefined;
   readonly span: Span;
 }
 

@@ -42,6 +42,9 @@ export const codes = {
   E0205: 'structure without output',
   E0206: 'structure uses itself',
   E0207: 'binding of use',
+  E0208: 'structure does not fit its slot',
+  E0209: 'slot without a structure',
+  E0210: 'unknown slot filled',
   // Sizes
   E0301: 'unknown size bound',
   E0302: 'size without a value',

@@ -14,7 +14,7 @@ export const depthLimit = 64;
 
 /** These begin an item, so every parenthesis and bracket that is still open there has been forgotten. */
 const itemStarts: ReadonlySet<TokenType> = new Set([
-  ...[T.Size, T.Check, T.Axis, T.Input, T.Param, T.Level, T.Use, T.Output, T.Fn, T.Import],
+  ...[T.Size, T.Check, T.Axis, T.Input, T.Param, T.Const, T.Level, T.Slot, T.Use, T.Output, T.Fn, T.Import],
 ]);
 
 interface Open {

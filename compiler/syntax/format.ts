@@ -14,8 +14,11 @@ import type {
   InitClause,
   Item,
   Reference,
+  SlotItem,
+  SlotTensor,
   SourceFile,
   Structure,
+  SyntaxDtype,
 } from './ast.ts';
 import type { Diagnostic, Source } from './diagnostic.ts';
 import { type Line, layout } from './layout.ts';
@@ -155,10 +158,7 @@ function printItem(pen: Pen, item: Item, indent: number, withDocs: boolean): voi
       pen.put('input');
       pen.put(item.name.text, ' ');
       if (item.axes !== undefined) axisNames(pen, item.axes);
-      if (item.dtype !== 'f32') {
-        pen.put(':');
-        pen.put(item.dtype, ' ');
-      }
+      dtypeClause(pen, item.dtype);
       return;
     case 'param':
       pen.put('param');
@@ -191,6 +191,15 @@ function printItem(pen: Pen, item: Item, indent: number, withDocs: boolean): voi
       pen.mayBreak(afterEqual);
       expression(pen, item.value, ' ');
       return;
+    case 'const':
+      pen.put('const');
+      pen.put(item.name.text, ' ');
+      pen.put('=', ' ');
+      expression(pen, item.value, ' ');
+      return;
+    case 'slot':
+      slotItem(pen, item);
+      return;
     case 'use':
       pen.put('use');
       pen.put(item.structure.text, ' ');
@@ -216,6 +225,39 @@ function printItem(pen: Pen, item: Item, indent: number, withDocs: boolean): voi
   }
 }
 
+function slotItem(pen: Pen, { name, inputs, outputs, fallback }: SlotItem): void {
+  pen.put('slot');
+  pen.put(name.text, ' ');
+  pen.put('(');
+  commas(pen, inputs, (input, gap) => slotTensor(pen, input, gap));
+  pen.put(')');
+  pen.mayBreak();
+  pen.put('->', ' ');
+  outputs.forEach((output, i) => {
+    if (i > 0) comma(pen);
+    slotTensor(pen, output, ' ');
+    if (output.otherwise === undefined) return;
+    pen.put('else', ' ');
+    pen.put(output.otherwise.text, ' ');
+  });
+  if (fallback === undefined) return;
+  pen.mayBreak();
+  pen.put('=', ' ');
+  pen.put(fallback.kind === 'file' ? `"${fallback.path}"` : fallback.name.text, ' ');
+}
+
+function slotTensor(pen: Pen, { name, axes, dtype }: SlotTensor, gap: string): void {
+  pen.put(name.text, gap);
+  if (axes !== undefined) axisNames(pen, axes);
+  dtypeClause(pen, dtype);
+}
+
+function dtypeClause(pen: Pen, dtype: SyntaxDtype): void {
+  if (dtype === 'f32') return;
+  pen.put(':');
+  pen.put(dtype, ' ');
+}
+
 function ifItem(pen: Pen, item: IfItem, indent: number, withDocs: boolean, gap: string): void {
   pen.put('if', gap);
   expression(pen, item.condition, ' ');
@@ -230,8 +272,14 @@ function ifItem(pen: Pen, item: IfItem, indent: number, withDocs: boolean, gap: 
 function initClause(pen: Pen, init: InitClause): void {
   switch (init.kind) {
     case 'ones':
+      pen.put('ones', ' ');
+      return;
     case 'zeros':
-      pen.put(init.kind, ' ');
+      pen.put('zeros', ' ');
+      if (init.fanIn === undefined) return;
+      pen.put('(');
+      fanIn(pen, init.fanIn);
+      pen.put(')');
       return;
     case 'constant':
       pen.put('constant', ' ');
@@ -241,16 +289,24 @@ function initClause(pen: Pen, init: InitClause): void {
     case 'normal-fan-in':
       pen.put('normal', ' ');
       pen.put('(');
-      pen.put(init.kind === 'normal-std' ? 'std' : 'fan_in');
-      pen.put('=', ' ');
-      if (init.kind === 'normal-std') expression(pen, init.std, ' ');
-      else if (init.axes.length === 1) pen.put(init.axes[0].text, ' ');
-      else axisGroup(pen, init.axes, ' ');
+      if (init.kind === 'normal-fan-in') fanIn(pen, init.axes);
+      else {
+        pen.put('std');
+        pen.put('=', ' ');
+        expression(pen, init.std, ' ');
+      }
       pen.put(')');
       return;
     default:
       init satisfies never;
   }
+}
+
+function fanIn(pen: Pen, axes: readonly Identifier[]): void {
+  pen.put('fan_in');
+  pen.put('=', ' ');
+  if (axes.length === 1) pen.put(axes[0].text, ' ');
+  else axisGroup(pen, axes, ' ');
 }
 
 function comma(pen: Pen): void {

@@ -158,6 +158,8 @@ class Grammar extends ItemGrammar {
         { ALT: () => this.SUBRULE(this.paramItem, { ARGS }) },
         { ALT: () => this.SUBRULE(this.levelItem) },
         { ALT: () => this.SUBRULE(this.ifItem) },
+        { ALT: () => this.SUBRULE(this.slotItem, { ARGS }) },
+        { ALT: () => this.SUBRULE(this.constItem, { ARGS }) },
         { ALT: () => this.SUBRULE(this.useItem) },
         { ALT: () => this.SUBRULE(this.outputItem, { ARGS }) },
         { ALT: () => this.SUBRULE(this.misplaced, { ARGS }) },

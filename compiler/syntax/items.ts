@@ -1,5 +1,5 @@
 /**
- * The grammar of the items that hold no items: sizes, checks, axes, inputs, params, equations, instances, outputs.
+ * The grammar of the items that hold no items: sizes, consts, checks, axes, inputs, params, equations, slots, instances, outputs.
  *
  * Every item but the equation begins with a reserved word. The trap is the equation: it begins with a name, and so does every
  * misspelt item and every operand whose operator is missing, so what a name without `=` was meant to be is guessed here.
@@ -9,6 +9,7 @@ import type {
   AxisGroup,
   AxisItem,
   CheckItem,
+  ConstItem,
   EquationItem,
   Expression,
   Identifier,
@@ -19,6 +20,10 @@ import type {
   Reference,
   SizeBinding,
   SizeItem,
+  SlotFallback,
+  SlotItem,
+  SlotOutput,
+  SlotTensor,
   SyntaxDtype,
   UseItem,
 } from './ast.ts';
@@ -126,8 +131,15 @@ export abstract class ItemGrammar extends ExpressionGrammar {
     const start = this.CONSUME(T.Input);
     const name = this.SUBRULE(this.identifier, { ARGS: ['the name of an input'] });
     const axes = this.OPTION(() => this.SUBRULE(this.axisNames));
+    const dtype = this.SUBRULE(this.dtype);
+    this.ACTION(() => this.oneAnItem('input'));
+    return { kind: 'input', name, axes, dtype, doc, span: this.spanFrom(start) };
+  });
+
+  /** `: i32`, or nothing. */
+  protected readonly dtype = this.RULE('dtype', (): SyntaxDtype => {
     let dtype: SyntaxDtype = 'f32';
-    this.OPTION2(() => {
+    this.OPTION(() => {
       this.CONSUME(T.Colon);
       const type = this.CONSUME(T.Name, { ERR_MSG: '`f32`, `f16` or `i32`' });
       this.ACTION(() => {
@@ -137,8 +149,7 @@ export abstract class ItemGrammar extends ExpressionGrammar {
         this.report('E0112', this.tokenSpan(type), `\`${type.image}\` is not an element type`, help);
       });
     });
-    this.ACTION(() => this.oneAnItem('input'));
-    return { kind: 'input', name, axes, dtype, doc, span: this.spanFrom(start) };
+    return dtype;
   });
 
   protected readonly paramItem = this.RULE('paramItem', (doc: Doc): ParamItem => {
@@ -159,7 +170,7 @@ export abstract class ItemGrammar extends ExpressionGrammar {
     return { kind: 'param', name, axes, init, fixed: fixed === true, doc, span: this.spanFrom(start) };
   });
 
-  private oneAnItem(word: 'input' | 'param'): void {
+  private oneAnItem(word: 'input' | 'param' | 'const'): void {
     if (!this.is(T.Comma)) return;
     this.SKIP_TOKEN();
     const next = this.LA(1);
@@ -194,10 +205,23 @@ export abstract class ItemGrammar extends ExpressionGrammar {
           },
         },
         {
+          GATE: () => start.image === 'zeros' && this.is(T.LeftParen),
+          ALT: (): InitClause => {
+            this.CONSUME3(T.LeftParen);
+            const word = this.CONSUME2(T.Name, { ERR_MSG: '`fan_in`' });
+            this.ACTION(() => this.expectWord(start, word, ['fan_in']));
+            this.CONSUME(T.Equal);
+            const fanIn = this.SUBRULE(this.fanInAxes);
+            this.CONSUME3(T.RightParen);
+            return { kind: 'zeros', fanIn, span: this.spanFrom(start) };
+          },
+        },
+        {
           ALT: (): InitClause =>
             this.ACTION(() => {
               const span = this.tokenSpan(start);
-              if (start.image === 'ones' || start.image === 'zeros') return { kind: start.image, span };
+              if (start.image === 'ones') return { kind: 'ones', span };
+              if (start.image === 'zeros') return { kind: 'zeros', fanIn: undefined, span };
               if (start.image === 'normal') this.failExpecting('`(std = …)` or `(fan_in = …)`');
               if (start.image === 'constant') this.failExpecting('`(` and the value');
               const meant = closest(start.image, ['normal', 'ones', 'zeros', 'constant']);
@@ -214,12 +238,7 @@ export abstract class ItemGrammar extends ExpressionGrammar {
 
   protected readonly normalArgument = this.RULE('normalArgument', (start: IToken): InitClause => {
     const word = this.CONSUME(T.Name, { ERR_MSG: '`std` or `fan_in`' });
-    this.ACTION(() => {
-      if (word.image === 'std' || word.image === 'fan_in') return;
-      const meant = closest(word.image, ['std', 'fan_in']);
-      const help = meant === undefined ? 'write `std = …` or `fan_in = …`' : `did you mean \`${meant}\`?`;
-      this.fail('E0111', this.tokenSpan(word), `\`normal\` has no \`${word.image}\``, help);
-    });
+    this.ACTION(() => this.expectWord(start, word, ['std', 'fan_in']));
     this.CONSUME(T.Equal);
     return this.OR({
       MAX_LOOKAHEAD: 1,
@@ -234,27 +253,56 @@ export abstract class ItemGrammar extends ExpressionGrammar {
           },
         },
         {
-          GATE: () => word.image === 'fan_in' && this.is(T.LeftParen),
+          GATE: () => word.image === 'fan_in',
           ALT: (): InitClause => {
+            const axes = this.SUBRULE(this.fanInAxes);
+            return { kind: 'normal-fan-in', axes, span: this.spanFrom(start) };
+          },
+        },
+      ],
+    });
+  });
+
+  /** `i`, or `(γ σ)`. */
+  protected readonly fanInAxes = this.RULE('fanInAxes', (): Identifier[] => {
+    const axes: Identifier[] = [];
+    this.OR({
+      ERR_MSG: 'the name of an axis',
+      DEF: [
+        {
+          ALT: () => {
             this.CONSUME(T.LeftParen);
-            const axes: Identifier[] = [];
             this.AT_LEAST_ONE({
               DEF: () => axes.push(this.SUBRULE(this.identifier, { ARGS: ['the name of an axis'] })),
               ERR_MSG: 'the name of an axis',
             });
             this.CONSUME(T.RightParen, { ERR_MSG: 'the name of an axis, or `)`' });
-            return { kind: 'normal-fan-in', axes, span: this.spanFrom(start) };
           },
         },
         {
-          GATE: () => word.image === 'fan_in' && !this.is(T.LeftParen),
-          ALT: (): InitClause => {
-            const axis = this.SUBRULE2(this.identifier, { ARGS: ['the name of an axis'] });
-            return { kind: 'normal-fan-in', axes: [axis], span: this.spanFrom(start) };
-          },
+          GATE: () => !this.is(T.LeftParen),
+          ALT: () => axes.push(this.SUBRULE2(this.identifier, { ARGS: ['the name of an axis'] })),
         },
       ],
     });
+    return axes;
+  });
+
+  private expectWord(start: IToken, word: IToken, known: readonly string[]): void {
+    if (known.includes(word.image)) return;
+    const meant = closest(word.image, known);
+    const forms = known.map((name) => `\`${name} = …\``).join(' or ');
+    const help = meant === undefined ? `write ${forms}` : `did you mean \`${meant}\`?`;
+    this.fail('E0111', this.tokenSpan(word), `\`${start.image}\` has no \`${word.image}\``, help);
+  }
+
+  protected readonly constItem = this.RULE('constItem', (doc: Doc): ConstItem => {
+    const start = this.CONSUME(T.Const);
+    const name = this.SUBRULE(this.identifier, { ARGS: ['the name of a const'] });
+    this.CONSUME(T.Equal, { ERR_MSG: '`=` and a number' });
+    const value = this.SUBRULE(this.expression, { ARGS: [false] });
+    this.ACTION(() => this.oneAnItem('const'));
+    return { kind: 'const', name, value, doc, span: this.spanFrom(start) };
   });
 
   protected readonly equation = this.RULE('equation', (doc: Doc): EquationItem => {
@@ -296,9 +344,71 @@ export abstract class ItemGrammar extends ExpressionGrammar {
     this.failExpecting('`=` or `+=`', help);
   }
 
+  protected readonly slotItem = this.RULE('slotItem', (doc: Doc): SlotItem => {
+    const start = this.CONSUME(T.Slot);
+    const name = this.SUBRULE(this.identifier, { ARGS: ['the name of a slot'] });
+    const inputs: SlotTensor[] = [];
+    const outputs: SlotOutput[] = [];
+    this.CONSUME(T.LeftParen, { ERR_MSG: '`(` and the inputs, as in `(x[n, i])`' });
+    this.MANY_SEP({
+      SEP: T.Comma,
+      DEF: () => inputs.push(this.SUBRULE(this.slotTensor, { ARGS: ['the name of an input'] })),
+    });
+    this.CONSUME(T.RightParen, { ERR_MSG: '`,` or `)`' });
+    this.CONSUME(T.Arrow, { ERR_MSG: '`->` and the outputs' });
+    this.AT_LEAST_ONE_SEP2({
+      SEP: T.Comma,
+      DEF: () => outputs.push(this.SUBRULE(this.slotOutput)),
+      ERR_MSG: 'the name of an output',
+    });
+    const fallback = this.OPTION(() => {
+      this.CONSUME(T.Equal);
+      return this.SUBRULE(this.slotFallback);
+    });
+    return { kind: 'slot', name, inputs, outputs, fallback, doc, span: this.spanFrom(start) };
+  });
+
+  protected readonly slotTensor = this.RULE('slotTensor', (expected: string): SlotTensor => {
+    const name = this.SUBRULE(this.identifier, { ARGS: [expected] });
+    const axes = this.OPTION(() => this.SUBRULE(this.axisNames));
+    const dtype = this.SUBRULE(this.dtype);
+    return this.ACTION(() => ({ name, axes, dtype, span: this.spanFrom(name.span.start) }));
+  });
+
+  protected readonly slotOutput = this.RULE('slotOutput', (): SlotOutput => {
+    const tensor = this.SUBRULE(this.slotTensor, { ARGS: ['the name of an output'] });
+    const otherwise = this.OPTION(() => {
+      this.CONSUME(T.Else);
+      return this.SUBRULE(this.identifier, { ARGS: ['the name of an input'] });
+    });
+    return { ...tensor, otherwise };
+  });
+
+  protected readonly slotFallback = this.RULE(
+    'slotFallback',
+    (): SlotFallback =>
+      this.OR({
+        ERR_MSG: 'a file in double quotes, or the name of a structure',
+        DEF: [
+          {
+            ALT: (): SlotFallback => {
+              const path = this.CONSUME(T.StringLiteral);
+              return { kind: 'file', path: unquoted(path), span: this.tokenSpan(path) };
+            },
+          },
+          {
+            ALT: (): SlotFallback => {
+              const name = this.CONSUME(T.Name);
+              return { kind: 'structure', name: this.identifierOf(name), span: this.tokenSpan(name) };
+            },
+          },
+        ],
+      }),
+  );
+
   protected readonly useItem = this.RULE('useItem', (): UseItem => {
     const start = this.CONSUME(T.Use);
-    const structure = this.SUBRULE(this.identifier, { ARGS: ['the name of a structure'] });
+    const structure = this.SUBRULE(this.identifier, { ARGS: ['the name of a structure or slot'] });
     const bindings: UseItem['bindings'][number][] = [];
     this.CONSUME(T.LeftParen, { ERR_MSG: '`(` and what its sizes and inputs are, as in `(D = D, x = x)`' });
     this.MANY_SEP({

@@ -25,7 +25,8 @@ import { itemWords, meantWord } from './vocabulary.ts';
 export const mistakeLimit = 100;
 
 const itemStarts: ReadonlySet<TokenType> = new Set([
-  ...[T.Size, T.Check, T.Axis, T.Input, T.Param, T.Level, T.If, T.Use, T.Output, T.Fn, T.Import, T.Structure],
+  ...[T.Size, T.Check, T.Axis, T.Input, T.Param, T.Const, T.Level, T.If, T.Slot, T.Use, T.Output, T.Fn],
+  ...[T.Import, T.Structure],
 ]);
 const topStarts: ReadonlySet<TokenType> = new Set([T.Structure, T.Fn, T.Import]);
 /** After a reserved word, these say that it was meant as a name: `size check = 3`. */

@@ -71,6 +71,7 @@ export const RightBrace = punctuation('RightBrace', '}');
 export const Comma = punctuation('Comma', ',');
 export const Colon = punctuation('Colon', ':');
 export const Tilde = punctuation('Tilde', '~');
+export const Arrow = punctuation('Arrow', '->');
 export const PlusEqual = punctuation('PlusEqual', '+=');
 export const EqualEqual = punctuation('EqualEqual', '==', BinaryOperator);
 export const Equal = punctuation('Equal', '=');
@@ -99,6 +100,8 @@ export const Param = reserved('param');
 export const Fixed = reserved('fixed');
 export const Level = reserved('level');
 export const In = reserved('in');
+export const Slot = reserved('slot');
+export const Const = reserved('const');
 export const Use = reserved('use');
 export const As = reserved('as');
 export const Import = reserved('import');
@@ -111,7 +114,28 @@ export const Else = reserved('else');
 
 /** Longer words before their beginnings (`input` before `in`), as the lexer takes the first that fits. */
 const keywords: readonly TokenType[] = [
-  ...[Structure, Size, Check, Axis, Input, Import, Param, Fixed, Level, In, Use, As, Fn, Output, Where, And, If, Else],
+  ...[
+    Structure,
+    Size,
+    Check,
+    Axis,
+    Input,
+    Import,
+    Param,
+    Fixed,
+    Level,
+    In,
+    Slot,
+    Const,
+    Use,
+    As,
+    Fn,
+    Output,
+    Where,
+    And,
+    If,
+    Else,
+  ],
 ];
 export const reservedWords: readonly string[] = keywords.map((type) => String(type.PATTERN));
 
@@ -263,7 +287,7 @@ const lexerOrder: readonly TokenType[] = [
   DotDot,
   Dot,
   ...[LeftParen, RightParen, LeftBracket, RightBracket, LeftBrace, RightBrace, Comma, Colon, Tilde],
-  ...[PlusEqual, EqualEqual, LessEqual, GreaterEqual, NotEqual],
+  ...[Arrow, PlusEqual, EqualEqual, LessEqual, GreaterEqual, NotEqual],
   ...[Equal, Plus, Minus, Star, Slash, Percent, Caret, Less, Greater],
 ];
 

@@ -4,7 +4,7 @@
 import { closest } from './suggest.ts';
 
 export const itemWords: readonly string[] = [
-  ...['size', 'check', 'axis', 'input', 'param', 'level', 'if', 'use', 'output'],
+  ...['size', 'check', 'axis', 'input', 'param', 'const', 'level', 'if', 'slot', 'use', 'output'],
 ];
 export const topWords: readonly string[] = ['structure', 'fn', 'import'];
 
@@ -12,6 +12,8 @@ export const topWords: readonly string[] = ['structure', 'fn', 'import'];
 const foreignWords: ReadonlyMap<string, string> = new Map([
   ['parameter', 'param'],
   ['weight', 'param'],
+  ['constant', 'const'],
+  ['let', 'const'],
   ['return', 'output'],
   ['for', 'level'],
   ['loop', 'level'],

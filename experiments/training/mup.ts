@@ -32,12 +32,12 @@ export function paramsOf(program: Program): readonly Param[] {
 }
 
 export function rateFactor({ init }: Param): number {
-  return init.kind === 'normal' && init.fanIn !== undefined ? baseWidth / init.fanIn : 1;
+  return init.fanIn === undefined ? 1 : baseWidth / init.fanIn;
 }
 
 /** Weight decay is for matrices and higher; what starts at a constant is a norm's weight or a bias. */
 export function decays({ init, shape }: Param): boolean {
-  return init.kind === 'normal' && shape.length >= 2;
+  return (init.kind === 'normal' || init.fanIn !== undefined) && shape.length >= 2;
 }
 
 /** The param's name without its instances and levels: `attn.0.of.Wq.1` is `Wq`, `attn_out.3` is `attn_out`. */

@@ -13,6 +13,12 @@ export const examples: Readonly<Record<string, readonly [text: string, place: st
   E0205: ['y = 1', '1:11'],
   E0206: ['use S() as s output s.y', '2:5'],
   E0207: ['structure A { input x output x } structure S { use A() as a output a.x }', '1:48'],
+  E0208: [
+    'structure A { y = 1 output y } structure S { input x slot P(x) -> z = A use P(x = x) as p output p.z }',
+    '1:11',
+  ],
+  E0209: ['input x slot P(x) -> z use P(x = x) as p output p.z', '2:28'],
+  E0210: ['y = 1 output y', '1:11', { sizes: { 'up.D': 2 } }],
   E0301: ['y = 1 output y', '1:11', { sizes: { D: 2 } }],
   E0302: ['size D y = D output y', '2:6'],
   E0303: ['size a = a y = a output y', '2:6'],

@@ -9,6 +9,8 @@ import type {
   Item,
   Member,
   Reference,
+  SlotFallback,
+  SlotTensor,
   SourceFile,
   Structure,
 } from '../../../compiler/syntax/ast.ts';
@@ -142,11 +144,35 @@ export function expression(depth: number): fc.Arbitrary<Expression> {
 }
 
 const init: fc.Arbitrary<InitClause> = fc.oneof(
-  fc.constantFrom<InitClause>({ kind: 'ones', span }, { kind: 'zeros', span }),
+  fc.constantFrom<InitClause>({ kind: 'ones', span }, { kind: 'zeros', fanIn: undefined, span }),
+  axes.map((names): InitClause => ({ kind: 'zeros', fanIn: names, span })),
   expression(1).map((std): InitClause => ({ kind: 'normal-std', std, span })),
   expression(1).map((value): InitClause => ({ kind: 'constant', value, span })),
   axes.map((names): InitClause => ({ kind: 'normal-fan-in', axes: names, span })),
 );
+
+const dtype = fc.constantFrom('f32' as const, 'f16' as const, 'i32' as const);
+const slotTensor: fc.Arbitrary<SlotTensor> = fc
+  .record({ name: identifier, axes: fc.option(axes, { nil: undefined }), dtype })
+  .map((r) => ({ ...r, span }));
+const slotFallback: fc.Arbitrary<SlotFallback> = fc.oneof(
+  plainText.map((path): SlotFallback => ({ kind: 'file', path, span })),
+  identifier.map((name): SlotFallback => ({ kind: 'structure', name, span })),
+);
+const slot: fc.Arbitrary<Item> = fc
+  .record({
+    name: identifier,
+    inputs: fc.array(slotTensor, { maxLength: 2 }),
+    outputs: fc.array(
+      fc
+        .tuple(slotTensor, fc.option(identifier, { nil: undefined }))
+        .map(([tensor, otherwise]) => ({ ...tensor, otherwise })),
+      { minLength: 1, maxLength: 2 },
+    ),
+    fallback: fc.option(slotFallback, { nil: undefined }),
+    doc,
+  })
+  .map((r): Item => ({ kind: 'slot', ...r, span }));
 
 function item(depth: number): fc.Arbitrary<Item> {
   const value = expression(3);
@@ -172,13 +198,15 @@ function item(depth: number): fc.Arbitrary<Item> {
       .record({
         name: identifier,
         axes: optionalAxes,
-        dtype: fc.constantFrom('f32' as const, 'f16' as const, 'i32' as const),
+        dtype,
         doc,
       })
       .map((r): Item => ({ kind: 'input', ...r, span })),
     fc
       .record({ name: identifier, axes: optionalAxes, init, fixed: fc.boolean(), doc })
       .map((r): Item => ({ kind: 'param', ...r, span })),
+    fc.record({ name: identifier, value, doc }).map((r): Item => ({ kind: 'const', ...r, span })),
+    slot,
     fc
       .record({
         target: reference(2),

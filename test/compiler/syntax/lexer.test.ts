@@ -22,7 +22,7 @@ describe('tokens', () => {
 
   test('the reserved words are those of the language page, and only whole words', () => {
     expect([...reservedWords].sort()).toEqual(
-      'structure size check axis input param fixed level in use as import fn output where and if else'
+      'structure size check axis input param const fixed level in slot use as import fn output where and if else'
         .split(' ')
         .sort(),
     );
