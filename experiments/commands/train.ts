@@ -7,7 +7,7 @@ import { checkTraining, iclOptions, type ResolvedIcl, resolveIcl } from '../opti
 
 import { plotFiles } from '../plots/run.ts';
 import { createRunFolder, discardUnstarted, type RunFolder, scoreName } from '../runs/folder.ts';
-import type { EvaluationRecord } from '../runs/metrics.ts';
+import type { IclEvaluationRecord } from '../runs/metrics.ts';
 import { iclTask } from '../training/icl-task.ts';
 import { train } from '../training/loop.ts';
 import { createProgress, durationText, short } from '../training/progress.ts';
@@ -72,7 +72,7 @@ function describe(resolved: ResolvedIcl): string {
 }
 
 /** The last point's error beside those of the baselines, which is what a run is judged by. */
-function summary({ pointwise, baselines, prompts, points }: EvaluationRecord): readonly string[] {
+function summary({ pointwise, baselines, prompts, points }: IclEvaluationRecord): readonly string[] {
   const last = points - 1;
   const others = Object.entries(baselines).map(([name, errors]) => `${name} ${short(errors[last])}`);
   return [

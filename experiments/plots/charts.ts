@@ -6,7 +6,13 @@
  * axis and clipped, so that the line is seen to fall out of the picture and not to end in the middle of it.
  */
 import type { TopLevelSpec } from 'vega-lite';
-import type { EvaluationRecord, MetricsRecord, StageRecord, TrainRecord } from '../runs/metrics.ts';
+import {
+  type IclEvaluationRecord,
+  isIclEvaluation,
+  isIclTrain,
+  type MetricsRecord,
+  type StageRecord,
+} from '../runs/metrics.ts';
 import { baselineNames } from '../tasks/baselines.ts';
 
 /** Line colours and dashes by series; the model's own are the strong ones. */
@@ -38,8 +44,8 @@ const farBelow = 1e-30;
 const mostPoints = 1200;
 
 export function lossChart(records: readonly MetricsRecord[], { title, subtitle }: ChartTitle): TopLevelSpec {
-  const train = records.filter((record): record is TrainRecord => record.kind === 'train');
-  const evaluations = records.filter((record): record is EvaluationRecord => record.kind === 'evaluation');
+  const train = records.filter(isIclTrain);
+  const evaluations = records.filter(isIclEvaluation);
   const stages = records.filter((record): record is StageRecord => record.kind === 'stage');
   const lastStep = Math.max(1, ...records.map(({ step }) => step));
   const losses = train.map(({ step, loss }) => ({ x: step, y: loss }));
@@ -62,7 +68,7 @@ export function lossChart(records: readonly MetricsRecord[], { title, subtitle }
   return chart(points, axes, { title, subtitle }, { xMin: 0, xMax: lastStep });
 }
 
-export function contextChart(evaluation: EvaluationRecord, { title, subtitle }: ChartTitle): TopLevelSpec {
+export function contextChart(evaluation: IclEvaluationRecord, { title, subtitle }: ChartTitle): TopLevelSpec {
   const curve = (values: readonly number[]) => values.map((y, p) => ({ x: p, y }));
   const points: ChartPoint[] = [
     ...named('held-out prompts', curve(evaluation.pointwise)),

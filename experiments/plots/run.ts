@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ResolvedIcl } from '../options/icl.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
-import { type EvaluationRecord, readMetrics } from '../runs/metrics.ts';
+import { isIclEvaluation, readMetrics } from '../runs/metrics.ts';
 import { contextChart, lossChart } from './charts.ts';
 import { renderChart } from './render.ts';
 
@@ -20,7 +20,7 @@ export async function plotRun(folder: RunFolder, resolved: Pick<ResolvedIcl, 'op
   const shape = `${options.n_dims} dimensions, d_model ${options.d_model}, ${options.n_layer} layers, ${options.n_head} heads`;
   const title = `Linear regression in context: ${scoreName(resolved)} scores`;
   await renderChart(lossChart(records, { title, subtitle: shape }), folder.plotsPath, 'loss');
-  const evaluation = records.filter((record): record is EvaluationRecord => record.kind === 'evaluation').at(-1);
+  const evaluation = records.filter(isIclEvaluation).at(-1);
   if (evaluation !== undefined) {
     const subtitle = `${shape}; after step ${evaluation.step}, ${evaluation.prompts} held-out prompts`;
     await renderChart(contextChart(evaluation, { title, subtitle }), folder.plotsPath, 'error-by-point');

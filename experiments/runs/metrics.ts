@@ -10,7 +10,18 @@ import { UserError } from '../../compiler/command-line/errors.ts';
 const numbers = z.array(z.number());
 const baselines = z.record(z.string(), numbers);
 
-const stageSchema = z.object({
+/** What a line of a training step says, whatever is trained. */
+const stepFacts = {
+  kind: z.literal('train'),
+  /** Steps done. */
+  step: z.number(),
+  loss: z.number(),
+  lr: z.number(),
+  stepsPerSecond: z.number(),
+  timeS: z.number(),
+};
+
+const iclStage = z.object({
   kind: z.literal('stage'),
   step: z.number(),
   dims: z.number(),
@@ -18,18 +29,8 @@ const stageSchema = z.object({
   /** Mean squared error of each baseline at each point. */
   baselines,
 });
-const trainSchema = z.object({
-  kind: z.literal('train'),
-  step: z.number(),
-  loss: z.number(),
-  pointwise: numbers,
-  dims: z.number(),
-  points: z.number(),
-  lr: z.number(),
-  stepsPerSecond: z.number(),
-  timeS: z.number(),
-});
-const evaluationSchema = z.object({
+const iclTrain = z.object({ ...stepFacts, pointwise: numbers, dims: z.number(), points: z.number() });
+const iclEvaluation = z.object({
   kind: z.literal('evaluation'),
   step: z.number(),
   loss: z.number(),
@@ -39,12 +40,45 @@ const evaluationSchema = z.object({
   prompts: z.number(),
   baselines,
 });
-const recordSchema = z.discriminatedUnion('kind', [stageSchema, trainSchema, evaluationSchema]);
 
-export type StageRecord = z.infer<typeof stageSchema>;
-export type TrainRecord = z.infer<typeof trainSchema>;
-export type EvaluationRecord = z.infer<typeof evaluationSchema>;
+/** Losses of a language model are in nats a token. */
+const lmTrain = z.object({
+  ...stepFacts,
+  /** Tokens that the model has seen. */
+  tokens: z.number(),
+  tokensPerSecond: z.number(),
+  /** Of the model: six a multiply-add of the forward pass and token; null where it is not known. */
+  flopsPerSecond: z.number().nullable(),
+});
+const lmEvaluation = z.object({
+  kind: z.literal('evaluation'),
+  step: z.number(),
+  /** Of held-out text. */
+  loss: z.number(),
+  trainLoss: z.number(),
+  perplexity: z.number(),
+  /** null where the tokens of the held-out text were never counted in characters. */
+  bitsPerCharacter: z.number().nullable(),
+  /** Of each split that the losses are means over. */
+  tokens: z.number(),
+});
+const recordSchema = z.union([iclStage, iclTrain, iclEvaluation, lmTrain, lmEvaluation]);
+
+export type StageRecord = z.infer<typeof iclStage>;
+export type IclTrainRecord = z.infer<typeof iclTrain>;
+export type IclEvaluationRecord = z.infer<typeof iclEvaluation>;
+export type LmTrainRecord = z.infer<typeof lmTrain>;
+export type LmEvaluationRecord = z.infer<typeof lmEvaluation>;
+export type TrainRecord = IclTrainRecord | LmTrainRecord;
+export type EvaluationRecord = IclEvaluationRecord | LmEvaluationRecord;
 export type MetricsRecord = z.infer<typeof recordSchema>;
+
+export const isIclTrain = (record: MetricsRecord): record is IclTrainRecord =>
+  'pointwise' in record && record.kind === 'train';
+export const isIclEvaluation = (record: MetricsRecord): record is IclEvaluationRecord =>
+  'pointwise' in record && record.kind === 'evaluation';
+export const isLmTrain = (record: MetricsRecord): record is LmTrainRecord => 'tokensPerSecond' in record;
+export const isLmEvaluation = (record: MetricsRecord): record is LmEvaluationRecord => 'trainLoss' in record;
 
 export function appendMetrics(path: string, record: MetricsRecord): void {
   appendFileSync(path, `${JSON.stringify(record)}\n`);

@@ -10,7 +10,7 @@ import type { Score } from '../models/score.ts';
 import type { IclOptions, ResolvedIcl } from '../options/icl.ts';
 import { zeroAtStart } from '../options/model.ts';
 import { plotRun } from '../plots/run.ts';
-import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
+import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
 import type { BaselineErrors } from '../tasks/baselines.ts';
 import { curriculumStages, type Stage } from '../tasks/curriculum.ts';
 import { heldOutBaselines } from '../tasks/held-out.ts';
@@ -22,6 +22,7 @@ import { firstNonFinite } from './inspect.ts';
 import { lazyRunner, uploadWhereRead } from './lazy-runner.ts';
 import { biasCorrections, rateMultiplier } from './learning-rate.ts';
 import { initialValue } from './mup.ts';
+import { short } from './progress.ts';
 import { makeState, type SharedState } from './state.ts';
 import type { CompiledTask, Task } from './task.ts';
 import { evaluationStep, inspectionStep, type OptimizerSettings, trainingStep } from './training-step.ts';
@@ -43,7 +44,10 @@ const compileAheadSteps = 200;
 /** Of the last point's error, from line to line. */
 const smoothing = 0.9;
 
-export function iclTask(resolved: ResolvedIcl, opened: OpenedDevice): Task<IclPhase, CompiledIcl> {
+export function iclTask(
+  resolved: ResolvedIcl,
+  opened: OpenedDevice,
+): Task<IclPhase, CompiledIcl, IclTrainRecord, IclEvaluationRecord> {
   const { options } = resolved;
   const score = scoreOf(options, resolved.sizes);
   let smoothPoint: number | undefined;
@@ -75,20 +79,14 @@ export function iclTask(resolved: ResolvedIcl, opened: OpenedDevice): Task<IclPh
       lr: options.training_learning_rate * multiplierAt(options, facts.step - 1),
     }),
     shown: (record, { points, baselines }) => {
-      const { step, loss, stepsPerSecond, pointwise } = record as TrainRecord;
+      const { step, loss, stepsPerSecond, pointwise } = record;
       const point = pointwise[points - 1];
       smoothPoint = smoothPoint === undefined ? point : smoothing * smoothPoint + (1 - smoothing) * point;
       const steps = options.test_run ? testRunSteps : options.training_train_steps;
-      return {
-        step,
-        steps,
-        loss,
-        lastPoint: smoothPoint,
-        leastSquares: baselines['least squares'][points - 1],
-        stepsPerSecond,
-      };
+      const detail = `last point ${short(smoothPoint)} (least squares ${short(baselines['least squares'][points - 1])})`;
+      return { step, steps, loss, detail, stepsPerSecond };
     },
-    evaluate: async (compiled, { dims, points, baselines }, step): Promise<EvaluationRecord> => {
+    evaluate: async (compiled, { dims, points, baselines }, step): Promise<IclEvaluationRecord> => {
       const { pointwise, prompts } = await compiled.evaluate(dims);
       const loss = pointwise.reduce((sum, value) => sum + value, 0) / points;
       return {

@@ -1,6 +1,6 @@
 /** Reads what a task logs of the steps that were asked for, when it is there; writes metrics and tells the progress. */
 import type { RunFolder } from '../runs/folder.ts';
-import { appendMetrics } from '../runs/metrics.ts';
+import { appendMetrics, type EvaluationRecord, type TrainRecord } from '../runs/metrics.ts';
 import type { Progress } from './progress.ts';
 import type { CompiledTask, Phase, Reading, Task } from './task.ts';
 
@@ -21,8 +21,8 @@ export interface Log<P> {
   finish(): Promise<void>;
 }
 
-export function createLog<P extends Phase, C extends CompiledTask<P>>(
-  task: Task<P, C>,
+export function createLog<P extends Phase, C extends CompiledTask<P>, R extends TrainRecord>(
+  task: Pick<Task<P, C, R, EvaluationRecord>, 'record' | 'shown'>,
   { folder, progress }: { readonly folder: RunFolder; readonly progress: Progress },
 ): Log<P> {
   const startMs = performance.now();

@@ -8,7 +8,7 @@
 import { DivergedError, InterruptedError } from '../../compiler/command-line/errors.ts';
 import { bestCheckpointPath, saveCheckpoint, writeCheckpoint } from '../runs/checkpoint.ts';
 import type { RunFolder } from '../runs/folder.ts';
-import { appendMetrics, type EvaluationRecord } from '../runs/metrics.ts';
+import { appendMetrics, type EvaluationRecord, type TrainRecord } from '../runs/metrics.ts';
 import { packArena } from './arena.ts';
 import { createLog, DivergedAt } from './log.ts';
 import type { Progress } from './progress.ts';
@@ -22,19 +22,21 @@ export interface TrainingIo {
   readonly interrupted: () => boolean;
 }
 
-export interface TrainingResult {
+export interface TrainingResult<E extends EvaluationRecord> {
   readonly steps: number;
-  readonly evaluation: EvaluationRecord;
+  readonly evaluation: E;
 }
 
 /** Plots are drawn at evaluations, but no more often than this. */
 const plotEveryMs = 30_000;
 
 /** Trains to the end. Throws InterruptedError after a checkpoint, DivergedError naming step and tensor. */
-export async function train<P extends Phase, C extends CompiledTask<P>>(
-  task: Task<P, C>,
-  { folder, progress, interrupted }: TrainingIo,
-): Promise<TrainingResult> {
+export async function train<
+  P extends Phase,
+  C extends CompiledTask<P>,
+  R extends TrainRecord,
+  E extends EvaluationRecord,
+>(task: Task<P, C, R, E>, { folder, progress, interrupted }: TrainingIo): Promise<TrainingResult<E>> {
   const { steps, phases } = task;
   let phase = phases[0];
   const { compiled: first, state } = await task.compile(phase, undefined);
@@ -59,7 +61,7 @@ export async function train<P extends Phase, C extends CompiledTask<P>>(
   };
   const save = async (done: number) =>
     writeCheckpoint(folder.checkpointsPath, compiled.arena, await takeState(done), task.keepEverySteps);
-  const evaluate = async (done: number): Promise<EvaluationRecord> => {
+  const evaluate = async (done: number): Promise<E> => {
     const record = await task.evaluate(compiled, phase, done);
     appendMetrics(folder.metricsPath, record);
     const { saveAtEvaluation: saves } = task;
@@ -134,7 +136,7 @@ export async function train<P extends Phase, C extends CompiledTask<P>>(
 
 /** Starts compiling the next shape shortly before it is due. */
 function prepareNext<P extends Phase, C extends CompiledTask<P>>(
-  task: Task<P, C>,
+  task: Pick<Task<P, C, TrainRecord, EvaluationRecord>, 'phases' | 'sameShape' | 'compile' | 'compileAheadSteps'>,
   step: number,
   current: P,
   state: SharedState,

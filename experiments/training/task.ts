@@ -45,7 +45,7 @@ export interface StepFacts {
   readonly timeS: number;
 }
 
-export interface Task<P extends Phase = Phase, C extends CompiledTask<P> = CompiledTask<P>> {
+export interface Task<P extends Phase, C extends CompiledTask<P>, R extends TrainRecord, E extends EvaluationRecord> {
   readonly steps: number;
   readonly logEverySteps: number;
   readonly evaluateEverySteps: number;
@@ -68,9 +68,9 @@ export interface Task<P extends Phase = Phase, C extends CompiledTask<P> = Compi
   readonly initialValue: (param: Param) => Float32Array;
   /** What metrics say where a phase begins. */
   readonly begun: (phase: P) => StageRecord | undefined;
-  readonly record: (facts: StepFacts, phase: P, found: Reading) => TrainRecord;
-  readonly shown: (record: TrainRecord, phase: P) => ProgressState;
-  readonly evaluate: (compiled: C, phase: P, done: number) => Promise<EvaluationRecord>;
+  readonly record: (facts: StepFacts, phase: P, found: Reading) => R;
+  readonly shown: (record: R, phase: P) => ProgressState;
+  readonly evaluate: (compiled: C, phase: P, done: number) => Promise<E>;
   readonly plot: (folder: RunFolder) => Promise<void>;
   /** What may help where training diverges. */
   readonly remedy: string;

@@ -7,7 +7,7 @@ import {
   short,
 } from '../../../experiments/training/progress.ts';
 
-const state = { step: 300, steps: 1200, loss: 0.41234, lastPoint: 0.2, leastSquares: 1e-17, stepsPerSecond: 30 };
+const state = { step: 300, steps: 1200, loss: 0.41234, detail: 'last point 0.2 (least squares 0)', stepsPerSecond: 30 };
 
 describe('progress', () => {
   test('a line says everything that a person asks', () => {

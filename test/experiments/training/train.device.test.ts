@@ -6,7 +6,7 @@ import { DivergedError, InterruptedError } from '../../../compiler/command-line/
 import { resolveIcl } from '../../../experiments/options/icl.ts';
 import { checkpointSteps } from '../../../experiments/runs/checkpoint.ts';
 import { createRunFolder } from '../../../experiments/runs/folder.ts';
-import { readMetrics, type TrainRecord } from '../../../experiments/runs/metrics.ts';
+import { isIclTrain, readMetrics } from '../../../experiments/runs/metrics.ts';
 import { iclTask } from '../../../experiments/training/icl-task.ts';
 import { train } from '../../../experiments/training/loop.ts';
 import { createProgress } from '../../../experiments/training/progress.ts';
@@ -30,7 +30,7 @@ async function run(words: readonly string[], interrupted: () => boolean = () => 
 
 function losses(metricsPath: string): number[] {
   return readMetrics(metricsPath)
-    .filter((record): record is TrainRecord => record.kind === 'train')
+    .filter(isIclTrain)
     .map(({ loss }) => loss);
 }
 
@@ -49,7 +49,7 @@ describe('a run', () => {
     const { folder, result, error } = await first;
     expect(error).toBeUndefined();
     const records = readMetrics(folder.metricsPath);
-    const train = records.filter((record): record is TrainRecord => record.kind === 'train');
+    const train = records.filter(isIclTrain);
     expect(train.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(train.map(({ dims, points }) => `${dims} ${points}`)).toEqual([
       ...new Array(4).fill('2 6'),
@@ -123,7 +123,7 @@ describe('a run', () => {
       const words = [...small, ...pools, '--lr=0', '--steps=2', '--evaluation_interval=2'];
       const { error, folder, result } = await run([...words, '--evaluation_reuse_training_seeds']);
       expect(error).toBeUndefined();
-      const steps = readMetrics(folder.metricsPath).filter((record): record is TrainRecord => record.kind === 'train');
+      const steps = readMetrics(folder.metricsPath).filter(isIclTrain);
       const { pointwise = [], baselines = {} } = result?.evaluation ?? {};
       expect(pointwise).toHaveLength(6);
       for (const [p, value] of pointwise.entries()) {
