@@ -1,7 +1,13 @@
 /**
- * WGSL functions that kernels call: what WGSL lacks, or leaves to the device with an error too large to promise anything.
- * Each is held to its bound on every device by `test/kernels/library.test.ts`. Polynomials are those of the Cephes single
- * precision library, the error function is its Taylor series below 1 and Abramowitz & Stegun 7.1.26 above.
+ * WGSL functions that kernels call: what WGSL lacks, or leaves to the device: an error too large to promise anything, or
+ * the right to treat NaN, infinities and what lies outside a function's domain as it likes. `compiler/ir/scalar.ts` says
+ * what is right; each is held to it, and to its bound, on every device by `test/kernels/library.test.ts`. Polynomials are
+ * those of the Cephes single precision library, the error function is its Taylor series below 1 and Abramowitz & Stegun
+ * 7.1.26 above.
+ *
+ * Two traps. NaN is told by its bits and made by bits, since a comparison with it may be folded away and it has no
+ * literal. And nothing here branches or returns early: SwiftShader takes functions into their callers, and each branch
+ * of one inside a loop doubles what comes out (twelve `log` took 16 s to compile, without branches 0.2 s).
  */
 import { integerFunctions } from './integer-library.ts';
 
@@ -14,6 +20,11 @@ export interface LibraryFunction {
 const functions: readonly LibraryFunction[] = [
   ...integerFunctions,
   {
+    name: 'is_nan_f32',
+    needs: [],
+    code: `fn is_nan_f32(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }`,
+  },
+  {
     name: 'infinity_f32',
     needs: [],
     code: `// +∞, which WGSL has no constant for.
@@ -23,18 +34,62 @@ fn infinity_f32() -> f32 {
 }`,
   },
   {
-    name: 'log_f32',
+    name: 'nan_f32',
     needs: [],
-    code: `fn log_f32(x: f32) -> f32 {
-  let bits = bitcast<i32>(x);
-  if (x <= 0.0 || bits >= 0x7f800000 || bits < 0x00800000) { return log(x); }
+    code: `fn nan_f32() -> f32 {
+  var bits = 0x7fc00000u;
+  return bitcast<f32>(bits);
+}`,
+  },
+  {
+    name: 'with_sign_f32',
+    needs: [],
+    code: `// |x| with the sign of y.
+fn with_sign_f32(x: f32, y: f32) -> f32 {
+  return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) | (bitcast<u32>(y) & 0x80000000u));
+}`,
+  },
+  {
+    name: 'max_f32',
+    needs: ['is_nan_f32'],
+    code: `fn max_f32(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, is_nan_f32(b)), a, is_nan_f32(a)); }`,
+  },
+  {
+    name: 'min_f32',
+    needs: ['is_nan_f32'],
+    code: `fn min_f32(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, is_nan_f32(b)), a, is_nan_f32(a)); }`,
+  },
+  {
+    name: 'relu_f32',
+    needs: ['is_nan_f32'],
+    code: `fn relu_f32(x: f32) -> f32 { return select(max(x, 0.0), x, is_nan_f32(x)); }`,
+  },
+  {
+    name: 'sign_f32',
+    needs: ['is_nan_f32'],
+    code: `fn sign_f32(x: f32) -> f32 { return select(sign(x), x, is_nan_f32(x)); }`,
+  },
+  {
+    name: 'exp_f32',
+    needs: ['is_nan_f32'],
+    code: `fn exp_f32(x: f32) -> f32 { return select(exp(x), x, is_nan_f32(x)); }`,
+  },
+  {
+    name: 'log_f32',
+    needs: ['infinity_f32', 'nan_f32'],
+    code: `// A subnormal number is its bits as a whole number, times 2^-149.
+fn log_f32(x: f32) -> f32 {
+  let given = bitcast<i32>(x);
+  let is_subnormal = given < 0x00800000;
+  let bits = select(given, bitcast<i32>(f32(given)), is_subnormal);
   let shifted = bits - 0x3f3504f3;
-  let exponent = f32(shifted >> 23u);
+  let exponent = f32((shifted >> 23u) - select(0, 149, is_subnormal));
   let mantissa = bitcast<f32>(bits - ((shifted >> 23u) << 23u));
   let f = (mantissa - 1.0) / (mantissa + 1.0);
   let z = f * f;
   let series = 2.0 * f * (1.0 + z * (0.33333333 + z * (0.2 + z * (0.14285715 + z * 0.11111111))));
-  return exponent * 0.69314718 + series;
+  let finite = select(exponent * 0.69314718 + series, x, given >= 0x7f800000); // or ∞ or NaN as they are
+  return select(finite, select(nan_f32(), -infinity_f32(), (given & 0x7fffffff) == 0), given <= 0);
 }`,
   },
   {
@@ -44,51 +99,54 @@ fn infinity_f32() -> f32 {
 fn erfc_tail_f32(x: f32) -> f32 {
   let t = 1.0 / (1.0 + 0.3275911 * x);
   let q = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  return q * exp(-min(x * x, 80.0));
+  return q * exp(-x * x);
+}`,
+  },
+  {
+    name: 'erf_series_f32',
+    needs: [],
+    code: `// erf(x) for |x| < 1.
+fn erf_series_f32(x: f32) -> f32 {
+  let z = x * x;
+  var p = -1.4807192e-08;
+  p = p * z + 1.6365845e-07;
+  p = p * z - 1.6462115e-06;
+  p = p * z + 1.4925651e-05;
+  p = p * z - 1.2055333e-04;
+  p = p * z + 8.5483270e-04;
+  p = p * z - 5.2239776e-03;
+  p = p * z + 2.6866171e-02;
+  p = p * z - 1.1283792e-01;
+  p = p * z + 3.7612639e-01;
+  return x * (1.1283792 - z * p);
 }`,
   },
   {
     name: 'erf_f32',
-    needs: ['erfc_tail_f32'],
+    needs: ['erfc_tail_f32', 'erf_series_f32', 'with_sign_f32'],
     code: `fn erf_f32(x: f32) -> f32 {
   let a = abs(x);
-  if (a < 1.0) {
-    let z = x * x;
-    var p = -1.4807192e-08;
-    p = p * z + 1.6365845e-07;
-    p = p * z - 1.6462115e-06;
-    p = p * z + 1.4925651e-05;
-    p = p * z - 1.2055333e-04;
-    p = p * z + 8.5483270e-04;
-    p = p * z - 5.2239776e-03;
-    p = p * z + 2.6866171e-02;
-    p = p * z - 1.1283792e-01;
-    p = p * z + 3.7612639e-01;
-    p = 1.1283792 - z * p;
-    return x * p;
-  }
-  return sign(x) * (1.0 - erfc_tail_f32(a));
+  return select(with_sign_f32(1.0 - erfc_tail_f32(a), x), erf_series_f32(x), a < 1.0);
 }`,
   },
   {
     name: 'tanh_f32',
-    needs: [],
+    needs: ['is_nan_f32', 'with_sign_f32'],
     code: `fn tanh_f32(x: f32) -> f32 {
   let a = abs(x);
-  if (a < 0.625) {
-    let z = x * x;
-    let p = (((-5.70498872745e-3 * z + 2.06390887954e-2) * z - 5.37397155531e-2) * z + 1.33314422036e-1) * z;
-    return x + x * z * (p - 3.33332819422e-1);
-  }
+  let z = x * x;
+  let p = (((-5.70498872745e-3 * z + 2.06390887954e-2) * z - 5.37397155531e-2) * z + 1.33314422036e-1) * z;
+  let near = x + x * z * (p - 3.33332819422e-1);
   let e = exp(-2.0 * min(a, 20.0));
-  return sign(x) * (1.0 - e) / (1.0 + e);
+  let far = with_sign_f32((1.0 - e) / (1.0 + e), x);
+  return select(select(far, near, a < 0.625), x, is_nan_f32(x));
 }`,
   },
   {
     name: 'sigmoid_f32',
-    needs: [],
+    needs: ['exp_f32'],
     code: `fn sigmoid_f32(x: f32) -> f32 {
-  let e = exp(-min(abs(x), 80.0));
+  let e = exp_f32(-abs(x));
   return select(e, 1.0, x >= 0.0) / (1.0 + e);
 }`,
   },
@@ -99,13 +157,13 @@ fn erfc_tail_f32(x: f32) -> f32 {
   },
   {
     name: 'gelu_f32',
-    needs: ['erf_f32', 'erfc_tail_f32'],
+    needs: ['erf_series_f32', 'erfc_tail_f32'],
     code: `// Far to the left 1 + erf cancels, so the tail is taken as it is.
 fn gelu_f32(x: f32) -> f32 {
   let a = abs(x) * 0.70710678;
-  if (a < 1.0) { return 0.5 * x * (1.0 + erf_f32(x * 0.70710678)); }
-  let tail = 0.5 * x * erfc_tail_f32(a);
-  return select(tail, x - tail, x > 0.0);
+  let tail = 0.5 * erfc_tail_f32(a);
+  let near = 0.5 * (1.0 + erf_series_f32(x * 0.70710678));
+  return x * select(select(tail, 1.0 - tail, x > 0.0), near, a < 1.0);
 }`,
   },
   {
@@ -118,24 +176,27 @@ fn sincos_f32(x: f32) -> vec2<f32> {
   let z = r * r;
   let s = r + r * z * ((-1.9515295891e-4 * z + 8.3321608736e-3) * z - 1.6666654611e-1);
   let c = 1.0 - 0.5 * z + z * z * ((2.443315711809948e-5 * z - 1.388731625493765e-3) * z + 4.166664568298827e-2);
-  switch (i32(quadrant) & 3) {
-    case 0: { return vec2<f32>(s, c); }
-    case 1: { return vec2<f32>(c, -s); }
-    case 2: { return vec2<f32>(-s, -c); }
-    default: { return vec2<f32>(-c, s); }
-  }
+  let q = bitcast<u32>(i32(quadrant));
+  let turned = select(vec2<f32>(s, c), vec2<f32>(c, s), (q & 1u) != 0u);
+  let signs = vec2<u32>(q & 2u, (q + 1u) & 2u) << vec2<u32>(30u);
+  return bitcast<vec2<f32>>(bitcast<vec2<u32>>(turned) ^ signs);
 }`,
   },
   {
     name: 'power_f32',
-    needs: [],
-    code: `fn power_f32(base: f32, exponent: f32) -> f32 {
-  if (exponent == 0.0) { return 1.0; }
-  if (base == 0.0) { return select(1.0 / base, 0.0, exponent > 0.0); }
-  let magnitude = pow(abs(base), exponent);
-  if (base > 0.0) { return magnitude; }
-  let odd = fract(abs(exponent) * 0.5) == 0.5;
-  return select(magnitude, -magnitude, odd);
+    needs: ['is_nan_f32', 'infinity_f32', 'nan_f32'],
+    code: `// base ^ exponent; anything to the power of 0 is 1, a negative base has whole exponents only.
+fn power_f32(base: f32, exponent: f32) -> f32 {
+  let largest = 3.4028234663852886e+38;
+  let size = abs(base);
+  let is_limit = size == 0.0 || size > largest || abs(exponent) > largest;
+  let limit = select(0.0, infinity_f32(), (size > 1.0) == (exponent > 0.0));
+  let magnitude = select(pow(size, exponent), limit, is_limit);
+  let is_odd = fract(abs(exponent) * 0.5) == 0.5;
+  let signed = select(magnitude, -magnitude, is_odd && bitcast<i32>(base) < 0);
+  let is_root = floor(exponent) != exponent && base < 0.0;
+  let is_none = is_root || (size == 1.0 && abs(exponent) > largest) || is_nan_f32(base) || is_nan_f32(exponent);
+  return select(select(signed, nan_f32(), is_none), 1.0, exponent == 0.0);
 }`,
   },
   {

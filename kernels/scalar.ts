@@ -5,27 +5,28 @@
  * branch taken is clamped.
  */
 import { product, sum } from '../compiler/ir/expression.ts';
-import type { Condition, Expression } from '../compiler/ir/program.ts';
+import type { Condition, Expression, UnaryOperator } from '../compiler/ir/program.ts';
 import { affineText, constraintText, loadText } from './address.ts';
 import type { Emitter } from './emitter.ts';
 import type { Scope } from './scope.ts';
 import { atom, f32Literal, type Piece, paren } from './wgsl.ts';
 import { isWhole, realOfWhole, wholeComparison, wholeNumber } from './whole.ts';
 
-/** Unary operators that are a call, ours or WGSL's own. */
-const unaryCalls: Partial<Record<string, { call: string; library?: string }>> = {
-  exp: { call: 'exp' },
-  log: { call: 'log_f32', library: 'log_f32' },
-  sqrt: { call: 'sqrt' },
-  rsqrt: { call: 'inverseSqrt' },
-  abs: { call: 'abs' },
-  sign: { call: 'sign' },
-  tanh: { call: 'tanh_f32', library: 'tanh_f32' },
-  erf: { call: 'erf_f32', library: 'erf_f32' },
-  sigmoid: { call: 'sigmoid_f32', library: 'sigmoid_f32' },
-  gelu: { call: 'gelu_f32', library: 'gelu_f32' },
-  silu: { call: 'silu_f32', library: 'silu_f32' },
-};
+/** Unary operators that are a call of the library's function. */
+const libraryFunctions = {
+  exp: 'exp_f32',
+  log: 'log_f32',
+  sign: 'sign_f32',
+  tanh: 'tanh_f32',
+  erf: 'erf_f32',
+  sigmoid: 'sigmoid_f32',
+  relu: 'relu_f32',
+  gelu: 'gelu_f32',
+  silu: 'silu_f32',
+} as const;
+
+/** And those that WGSL's own does right on every device. */
+const ownFunctions = { sqrt: 'sqrt', rsqrt: 'inverseSqrt', abs: 'abs' } as const;
 
 /** By exponent: functions, so that a long base is written once. */
 const integerPowers: readonly (string | undefined)[] = [
@@ -61,7 +62,7 @@ function pieceOf(e: Expression, scope: Scope): Piece {
   if (whole !== undefined) return atom(whole);
   switch (e.kind) {
     case 'constant':
-      return e.value < 0 ? { text: f32Literal(e.value), precedence: 'unary' } : atom(f32Literal(e.value));
+      return constantPiece(e.value, scope);
     case 'index':
       return atom(`f32(${affineText(e.affine, scope)})`);
     case 'load':
@@ -105,6 +106,15 @@ function wholeTogether(terms: readonly Expression[], scope: Scope): readonly Exp
   return terms.flatMap((term) => (term === first ? [sum(whole)] : whole.includes(term) ? [] : [term]));
 }
 
+function constantPiece(value: number, { emitter }: Scope): Piece {
+  if (Number.isNaN(value)) return atom(`${libraryCall('nan_f32', emitter)}()`);
+  if (Math.abs(value) !== Number.POSITIVE_INFINITY)
+    return { text: f32Literal(value), precedence: value < 0 ? 'unary' : 'atom' };
+  const call = `${libraryCall('infinity_f32', emitter)}()`;
+  return value < 0 ? { text: `-${call}`, precedence: 'unary' } : atom(call);
+}
+
+/** The trap: NaN is unequal to everything, but WGSL's `!=` may be false of it, so unequal is written as not equal. */
 export function conditionText(condition: Condition, scope: Scope): string {
   if (condition.kind === 'domain') {
     if (condition.constraints.length === 0) return 'true';
@@ -113,7 +123,8 @@ export function conditionText(condition: Condition, scope: Scope): string {
   const whole = wholeComparison(condition, scope);
   if (whole !== undefined) return whole;
   const { operator, left, right } = condition;
-  return `${paren(pieceOf(left, scope), 'sum')} ${operator} ${paren(pieceOf(right, scope), 'sum')}`;
+  const [a, b] = [left, right].map((side) => paren(pieceOf(side, scope), 'sum'));
+  return operator === '!=' ? `!(${a} == ${b})` : `${a} ${operator} ${b}`;
 }
 
 function sumText(terms: readonly Expression[], scope: Scope): string {
@@ -143,24 +154,21 @@ function productText(factors: readonly Expression[], scope: Scope): string {
   return times(factors).join(' * ');
 }
 
-function unaryPiece(operator: string, operand: Expression, scope: Scope): Piece {
-  const known = unaryCalls[operator];
-  if (known) {
-    if (known.library) scope.emitter.use(known.library);
-    return atom(`${known.call}(${expressionText(operand, scope)})`);
-  }
+function unaryPiece(operator: UnaryOperator, operand: Expression, scope: Scope): Piece {
   switch (operator) {
     case 'negate':
       return { text: `-${paren(pieceOf(operand, scope), 'atom')}`, precedence: 'unary' };
-    case 'relu':
-      return atom(`max(${expressionText(operand, scope)}, 0.0)`);
     case 'sin':
     case 'cos': {
       const call = libraryCall('sincos_f32', scope.emitter);
       return atom(`${call}(${expressionText(operand, scope)}).${operator === 'sin' ? 'x' : 'y'}`);
     }
+    case 'sqrt':
+    case 'rsqrt':
+    case 'abs':
+      return atom(`${ownFunctions[operator]}(${expressionText(operand, scope)})`);
     default:
-      throw new Error(`no WGSL for ${operator}`);
+      return atom(`${libraryCall(libraryFunctions[operator], scope.emitter)}(${expressionText(operand, scope)})`);
   }
 }
 
@@ -170,8 +178,10 @@ function binaryPiece(e: Extract<Expression, { kind: 'binary' }>, scope: Scope): 
     case 'divide':
       return { text: `${paren(left, 'product')} / ${paren(pieceOf(e.right, scope), 'unary')}`, precedence: 'product' };
     case 'minimum':
-    case 'maximum':
-      return atom(`${e.operator === 'minimum' ? 'min' : 'max'}(${left.text}, ${expressionText(e.right, scope)})`);
+    case 'maximum': {
+      const call = libraryCall(e.operator === 'minimum' ? 'min_f32' : 'max_f32', scope.emitter);
+      return atom(`${call}(${left.text}, ${expressionText(e.right, scope)})`);
+    }
     case 'power':
       return powerPiece(left, e.right, scope);
     case 'quotient':

@@ -24,7 +24,7 @@ export const unaryFunctions: Readonly<Record<UnaryOperator, (x: number) => numbe
 
 export const binaryFunctions: Readonly<Record<BinaryOperator, (a: number, b: number) => number>> = {
   divide: (a, b) => a / b,
-  power: (a, b) => a ** b,
+  power,
   minimum: Math.min,
   maximum: Math.max,
   quotient: (a, b) => Math.floor(a / b),
@@ -39,6 +39,11 @@ export const comparisons: Readonly<Record<ComparisonOperator, (a: number, b: num
   '==': (a, b) => a === b,
   '!=': (a, b) => a !== b,
 };
+
+/** A negative base has whole powers only, −∞ too: `x ^ 0.5` is the root of x. */
+function power(a: number, b: number): number {
+  return a < 0 && Math.floor(b) !== b ? Number.NaN : a ** b;
+}
 
 export function sigmoid(x: number): number {
   if (x >= 0) return 1 / (1 + Math.exp(-x));

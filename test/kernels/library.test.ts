@@ -5,11 +5,12 @@
 import { describe, expect, test } from 'vitest';
 import { affine } from '../../compiler/ir/affine.ts';
 import { at, computed, input, over, program } from '../../compiler/ir/build.ts';
-import { binary, constant, load, unary } from '../../compiler/ir/expression.ts';
+import { binary, constant, load, select, sum, unary } from '../../compiler/ir/expression.ts';
+import { interpret } from '../../compiler/ir/interpret.ts';
 import { ndarray } from '../../compiler/ir/ndarray.ts';
 import { drawNormal, drawUniform } from '../../compiler/ir/philox.ts';
 import type { Expression } from '../../compiler/ir/program.ts';
-import { binaryFunctions, unaryFunctions } from '../../compiler/ir/scalar.ts';
+import { binaryFunctions, comparisons, unaryFunctions } from '../../compiler/ir/scalar.ts';
 import { testDevice } from '../support/device.ts';
 import { runOnDevice } from '../support/run-on-device.ts';
 
@@ -112,6 +113,86 @@ describe('scalar functions', () => {
       if (!(error <= worst)) [worst, where] = [error, x];
     });
     expect(worst, `of the bound, at ${where}`).toBeLessThanOrEqual(1);
+  });
+});
+
+/** Ordinary numbers and all that is not: zeros, infinities, NaN, the smallest normal and the largest numbers. */
+const table = [0, -0, Infinity, -Infinity, Number.NaN, smallestNormal, -smallestNormal, largest, -largest].concat([
+  1, -1, 0.5, -0.5, 2, -2, 3, -3, 1.5, -5, 87, -87, 89, -104, 1e-10, -1e10,
+]);
+
+/** What f32 makes of an exact value: beyond its range an infinity, below its normal numbers what it likes. */
+function agrees(have: number, want: number): boolean {
+  if (Number.isNaN(want)) return Number.isNaN(have);
+  const rounded = Math.fround(want);
+  if (Math.abs(rounded) < smallestNormal) return Math.abs(have) < 4 * smallestNormal;
+  // At the very top an error of the last digits overflows.
+  if (Math.abs(rounded) > 0.9999 * largest) return have * Math.sign(rounded) > 0.9999 * largest;
+  return have === rounded || Math.abs(have - rounded) <= 1e-4 * Math.abs(rounded) + 1e-6;
+}
+
+describe('at the ends of f32, and beyond the domain', () => {
+  async function hold(of: (a: Expression, b: Expression) => Expression, pairs: readonly (readonly [number, number])[]) {
+    const { length } = pairs;
+    const value = over({ i: length }, ({ i }) => ({ store: [i], value: of(at('a', i), at('b', i)) }));
+    const p = program([input('a', [length]), input('b', [length]), computed('y', [length], [value])], ['y']);
+    const inputs = new Map(
+      ['a', 'b'].map((name, k) => [
+        name,
+        ndarray(
+          [length],
+          Float32Array.from(pairs, (x) => x[k]),
+        ),
+      ]),
+    );
+    const want = interpret(p, inputs, ['y']).get('y')!.data;
+    const have = (await runOnDevice(opened, p, inputs)).values.get('y')!.data;
+    const wrong = pairs.flatMap(([a, b], i) =>
+      agrees(have[i], want[i]) ? [] : [`(${a}, ${b}): ${have[i]}, not ${want[i]}`],
+    );
+    expect(wrong).toEqual([]);
+  }
+  const alone = table.map((x) => [x, 0] as const);
+  const pairs = table.flatMap((a) => table.map((b) => [a, b] as const));
+
+  test.each(Object.keys(unaryFunctions) as (keyof typeof unaryFunctions)[])('%s', async (operator) => {
+    // The reduction of sin and cos ends at 8192.
+    const points =
+      operator === 'sin' || operator === 'cos'
+        ? alone.filter(([x]) => !(Math.abs(x) > 8192 && Math.abs(x) < Infinity))
+        : alone;
+    await hold((a) => unary(operator, a), points);
+  });
+
+  test.each([0.5, -0.5, 1.5, -1, 2, 3, -3, 8, 11, 0])('x ^ %d', async (exponent) => {
+    // The sign of a zero's reciprocal root is that of the zero, as WGSL has it.
+    const points = exponent === -0.5 ? alone.filter(([x]) => !Object.is(x, -0)) : alone;
+    await hold((a) => binary('power', a, constant(exponent)), points);
+  });
+
+  test.each(['divide', 'power', 'minimum', 'maximum'] as const)('%s', async (operator) => {
+    // WGSL promises nothing of a quotient whose divisor is beyond 2^126.
+    const promised = operator === 'divide' ? pairs.filter(([, b]) => !(Math.abs(b) > 2 ** 126)) : pairs;
+    await hold((a, b) => binary(operator, a, b), promised);
+  });
+
+  test.each(Object.keys(comparisons) as (keyof typeof comparisons)[])('a %s b', async (operator) => {
+    await hold((left, right) => select({ kind: 'compare', operator, left, right }, constant(1), constant(2)), pairs);
+  });
+
+  test.each([Infinity, -Infinity, Number.NaN])('the constant %d', async (value) => {
+    await hold((a) => sum([a, constant(value)]), alone);
+  });
+
+  test('log of subnormal numbers, where the device keeps them', async () => {
+    await hold(
+      (a) => unary('log', a),
+      [
+        [2 ** -127, 0],
+        [2 ** -149, 0],
+        [3 * 2 ** -140, 0],
+      ],
+    );
   });
 });
 

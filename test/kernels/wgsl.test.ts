@@ -122,22 +122,34 @@ describe('kernels in full', () => {
       @group(0) @binding(0) var<storage, read> S: array<f32>;
       @group(0) @binding(1) var<storage, read_write> A: array<f32>;
 
+      fn is_nan_f32(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
+
+      fn exp_f32(x: f32) -> f32 { return select(exp(x), x, is_nan_f32(x)); }
+
       // +∞, which WGSL has no constant for.
       fn infinity_f32() -> f32 {
         var bits = 0x7f800000u;
         return bitcast<f32>(bits);
       }
 
+      fn nan_f32() -> f32 {
+        var bits = 0x7fc00000u;
+        return bitcast<f32>(bits);
+      }
+
+      // A subnormal number is its bits as a whole number, times 2^-149.
       fn log_f32(x: f32) -> f32 {
-        let bits = bitcast<i32>(x);
-        if (x <= 0.0 || bits >= 0x7f800000 || bits < 0x00800000) { return log(x); }
+        let given = bitcast<i32>(x);
+        let is_subnormal = given < 0x00800000;
+        let bits = select(given, bitcast<i32>(f32(given)), is_subnormal);
         let shifted = bits - 0x3f3504f3;
-        let exponent = f32(shifted >> 23u);
+        let exponent = f32((shifted >> 23u) - select(0, 149, is_subnormal));
         let mantissa = bitcast<f32>(bits - ((shifted >> 23u) << 23u));
         let f = (mantissa - 1.0) / (mantissa + 1.0);
         let z = f * f;
         let series = 2.0 * f * (1.0 + z * (0.33333333 + z * (0.2 + z * (0.14285715 + z * 0.11111111))));
-        return exponent * 0.69314718 + series;
+        let finite = select(exponent * 0.69314718 + series, x, given >= 0x7f800000); // or ∞ or NaN as they are
+        return select(finite, select(nan_f32(), -infinity_f32(), (given & 0x7fffffff) == 0), given <= 0);
       }
 
       @compute @workgroup_size(32)
@@ -163,7 +175,7 @@ describe('kernels in full', () => {
         for (var u_2 = 0; u_2 < 8; u_2++) {
           var A_value = 0.0;
           if (t >= u_2) {
-            A_value = exp(S[h * 64 + t * 8 + u_2] - S_lse_);
+            A_value = exp_f32(S[h * 64 + t * 8 + u_2] - S_lse_);
           }
           if (live) {
             A[h * 64 + t * 8 + u_2] = A_value;
@@ -374,6 +386,10 @@ describe('kernels in full', () => {
       @group(0) @binding(2) var<storage, read> bias_: array<f32>;
       @group(0) @binding(3) var<storage, read_write> z: array<f32>;
 
+      fn is_nan_f32(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
+
+      fn relu_f32(x: f32) -> f32 { return select(max(x, 0.0), x, is_nan_f32(x)); }
+
       fn left_operand(batch: i32, m: i32, k: i32) -> f32 {
         return x[m * 6 + k];
       }
@@ -395,7 +411,7 @@ describe('kernels in full', () => {
         var y = sum * 0.5;
         let i = element % 17;
         y += bias_[i];
-        let z_value = max(y, 0.0);
+        let z_value = relu_f32(y);
         z[element] = z_value;
       }
 
