@@ -7,11 +7,12 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
+import { makeFolder } from '../compiler/command-line/folders.ts';
 import { cacheFolder } from './cache-folder.ts';
 
 export const bundlePackage = '@sparticuz/chromium';
@@ -62,7 +63,7 @@ function archivePath(archive: string): string | undefined {
 function unpackInto(folder: string, wanted: BundledFiles): void {
   const own = `${folder}.${process.pid}.${randomBytes(4).toString('hex')}`;
   try {
-    mkdirSync(own, { recursive: true });
+    makeFolder(own);
     writeFiles(own, wanted);
     if (existsSync(folder) && !isWhole(folder, wanted)) renameSync(folder, `${own}.damaged`);
     renameSync(own, folder);

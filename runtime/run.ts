@@ -8,6 +8,7 @@
  */
 import type { Command } from 'commander';
 import { UserError } from '../compiler/command-line/errors.ts';
+import { refuseOverwriting } from '../compiler/command-line/output-place.ts';
 import { type SizeBindings, sizeOption } from '../compiler/command-line/size-options.ts';
 import { diagnosticsError, openSource } from '../compiler/command-line/source.ts';
 import { type CompiledProgram, compileProgram } from '../compiler/compile.ts';
@@ -74,6 +75,7 @@ interface RunFlags {
 /** The device is opened only once everything that can be wrong before has been looked at. */
 export async function runStructure(options: RunOptions, open: () => Promise<OpenedDevice>): Promise<void> {
   const { file, structure, sizes, vjp } = options;
+  refuseOverwriting(options.out, [options.in, file]);
   const { source, resolve } = openSource(file);
   const { tensors: given } = readSafetensors(options.in);
   const analysis = analyse({
@@ -85,6 +87,10 @@ export async function runStructure(options: RunOptions, open: () => Promise<Open
     ...(structure === undefined ? {} : { structure }),
   });
   const { program, diagnostics, sources } = analysis;
+  refuseOverwriting(
+    options.out,
+    sources.map((imported) => imported.file),
+  );
   refuseMissingInputs(options.in, given, analysis.interface);
   if (program === undefined) throw diagnosticsError(causes(diagnostics), sources);
   const expected = expectedTensors(program, vjp);

@@ -6,9 +6,10 @@
  * the file's own size; offsets must cover the data exactly, so that a duplicate name or an overlap cannot pass.
  */
 
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { fstatSync, readSync } from 'node:fs';
 import { writeFileAtomically } from '../compiler/command-line/atomic-file.ts';
 import { UserError } from '../compiler/command-line/errors.ts';
+import { readSome, withInput } from '../compiler/command-line/input-file.ts';
 import { halvesToFloats } from './half-float.ts';
 
 /** Each dtype with the array that holds its elements; binary16 and bfloat16 are kept as their bits. */
@@ -54,6 +55,8 @@ export interface SafetensorsFile {
 
 const maxHeaderBytes = 100_000_000;
 const alignmentBytes = 8;
+/** Of the header's length, which a file begins with. */
+const lengthBytes = 8;
 
 interface HeaderEntry {
   readonly name: string;
@@ -65,14 +68,11 @@ interface HeaderEntry {
 
 /** Reads a file tensor by tensor. Throws UserError where the file is not a whole, well-formed safetensors file. */
 export function readSafetensors(path: string): SafetensorsFile {
-  const file = openSync(path, 'r');
-  try {
+  return withInput(path, (file) => {
     const status = fstatSync(file);
-    if (status.isDirectory()) throw new UserError(`${path}: is a folder, a safetensors file was expected`);
+    if (!status.isFile()) return parseSafetensors(readStream(path, file), path);
     return readFrom(path, status.size, (target, offset) => readFully(path, file, target, offset));
-  } finally {
-    closeSync(file);
-  }
+  });
 }
 
 /** The same from bytes in memory; `origin` names them in errors. */
@@ -120,22 +120,19 @@ function readFrom(
   fileBytes: number,
   read: (target: Uint8Array, offset: number) => void,
 ): SafetensorsFile {
-  if (fileBytes < 8) throw malformed(origin, `${fileBytes} bytes are too few to hold the 8-byte header length`);
-  const lengthBytes = Buffer.alloc(8);
-  read(lengthBytes, 0);
-  const headerBytes = lengthBytes.readBigUInt64LE(0);
-  if (headerBytes > BigInt(maxHeaderBytes)) {
-    throw malformed(origin, `the header would be ${headerBytes} bytes, more than the format's ${maxHeaderBytes}`);
-  }
-  const dataStart = 8 + Number(headerBytes);
+  if (fileBytes < lengthBytes) throw tooShort(origin, fileBytes);
+  const length = Buffer.alloc(lengthBytes);
+  read(length, 0);
+  const headerBytes = headerLength(origin, length);
+  const dataStart = lengthBytes + headerBytes;
   if (dataStart > fileBytes) {
     throw malformed(
       origin,
-      `the header would be ${headerBytes} bytes, but the file has ${fileBytes - 8} after its length`,
+      `the header would be ${headerBytes} bytes, but the file has ${fileBytes - lengthBytes} after its length`,
     );
   }
-  const header = Buffer.alloc(Number(headerBytes));
-  read(header, 8);
+  const header = Buffer.alloc(headerBytes);
+  read(header, lengthBytes);
   const { entries, metadata } = parseHeader(origin, header);
   checkCoverage(origin, entries, fileBytes - dataStart);
 
@@ -146,6 +143,41 @@ function readFrom(
     tensors.set(name, { dtype, shape, data });
   }
   return { tensors, metadata };
+}
+
+function headerLength(origin: string, bytes: Buffer): number {
+  const length = bytes.readBigUInt64LE(0);
+  if (length > BigInt(maxHeaderBytes)) {
+    throw malformed(origin, `the header would be ${length} bytes, more than the format's ${maxHeaderBytes}`);
+  }
+  return Number(length);
+}
+
+/** What a pipe or a device gives, as far as its header says that there are tensors, and a byte more if there is one. */
+function readStream(path: string, file: number): Uint8Array {
+  const length = readUpTo(file, lengthBytes);
+  if (length.length < lengthBytes) throw tooShort(path, length.length);
+  const headerBytes = headerLength(path, length);
+  const header = readUpTo(file, headerBytes);
+  const start = [length, header];
+  if (header.length < headerBytes) return Buffer.concat(start);
+  const { entries } = parseHeader(path, header);
+  const dataBytes = Math.max(0, ...entries.map(({ end }) => end));
+  return Buffer.concat([...start, readUpTo(file, dataBytes + 1)]);
+}
+
+/** In pieces, so that memory is taken for what is there and not for what a header promises. */
+function readUpTo(file: number, most: number): Buffer {
+  const largestPieceBytes = 2 ** 20;
+  const pieces: Buffer[] = [];
+  for (let left = most; left > 0; ) {
+    const piece = Buffer.alloc(Math.min(left, largestPieceBytes));
+    const count = readSome(file, piece);
+    if (count === 0) break;
+    pieces.push(piece.subarray(0, count));
+    left -= count;
+  }
+  return Buffer.concat(pieces);
 }
 
 function parseHeader(origin: string, bytes: Buffer): { entries: HeaderEntry[]; metadata: Record<string, string> } {
@@ -262,6 +294,10 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 function isSizeList(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);
+}
+
+function tooShort(origin: string, bytes: number): UserError {
+  return malformed(origin, `${bytes} bytes are too few to hold the 8-byte header length`);
 }
 
 function malformed(origin: string, problem: string): UserError {

@@ -83,13 +83,24 @@ export function describeError(error: unknown): { readonly message: string; reado
     return { message: '', exitCode: (error as Error & { exitCode: number }).exitCode === 0 ? 0 : 2 };
   }
   const systemMessage = describeSystemError(error);
-  if (systemMessage !== undefined) return { message: `error: ${systemMessage}`, exitCode: code === 'ENOSPC' ? 3 : 1 };
+  if (systemMessage !== undefined)
+    return { message: `error: ${systemMessage}`, exitCode: hasCode(error, 'ENOSPC', 'EDQUOT') ? 3 : 1 };
   return { message: `internal error: ${error.message}\n  run again with --debug for the stack`, exitCode: 1 };
 }
 
-/** The error with the path that its user knows, in place of that of a temporary file beside it. */
+/** The error with the path that its user knows, in place of that of a temporary file beside it, or of none. */
 export function atPath(error: unknown, path: string): unknown {
-  return error instanceof Error && 'path' in error ? Object.assign(error, { path }) : error;
+  return error instanceof Error && 'syscall' in error ? Object.assign(error, { path }) : error;
+}
+
+/** What the system would say, where we see it coming. */
+export function systemError(code: string, syscall: string, path: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(code), { code, syscall, path });
+}
+
+/** Whether something thrown is one of these system errors. */
+export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 const systemReasons: Readonly<Record<string, string>> = {
@@ -103,6 +114,13 @@ const systemReasons: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
   EMFILE: 'too many open files',
   ENAMETOOLONG: 'the name is too long',
+  ELOOP: 'its links lead round in a circle',
+  ENXIO: 'nothing is there that could be opened',
+  EPIPE: 'who reads it has gone away',
+  EIO: 'the device does not answer',
+  EBUSY: 'is in use',
+  EFBIG: 'the file would be larger than is allowed',
+  EDQUOT: 'no space left in the quota',
 };
 
 function describeSystemError(error: NodeJS.ErrnoException): string | undefined {

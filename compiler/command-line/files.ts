@@ -5,7 +5,7 @@
  * The trap: one file reached on two ways (`a.mlbtc`, `./a.mlbtc`, a link) must get one name, or a cycle would not be seen and a
  * structure be there twice. And what cannot be read is a diagnostic like any other, so that several files get several answers.
  */
-import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Resolve } from '../semantics/files.ts';
@@ -13,9 +13,7 @@ import { error } from '../syntax/codes.ts';
 import type { Diagnostic, Source } from '../syntax/diagnostic.ts';
 import { closest } from '../syntax/suggest.ts';
 import { describeError } from './errors.ts';
-
-/** Far more than anybody writes, far less than what would take minutes to look at. */
-const largestFileBytes = 16 * 2 ** 20;
+import { readBytes } from './input-file.ts';
 
 export const libraryFolder = fileURLToPath(new URL('../../experiments/structures/', import.meta.url));
 
@@ -75,30 +73,6 @@ export function libraryNames(library: string = libraryFolder): readonly string[]
 function displayName(path: string): string {
   const fromHere = relative(process.cwd(), path);
   return fromHere.startsWith('..') || isAbsolute(fromHere) ? path : fromHere;
-}
-
-/** In pieces and not by its size: a pipe has none, and /dev/zero no end. Throws system errors with the path, or an Error. */
-export function readBytes(path: string): Uint8Array {
-  const file = openSync(path, 'r');
-  try {
-    if (fstatSync(file).isDirectory()) throw systemError('EISDIR', path);
-    const pieces: Buffer[] = [];
-    let total = 0;
-    for (;;) {
-      const piece = Buffer.alloc(2 ** 16);
-      const count = readSync(file, piece);
-      if (count === 0) return Buffer.concat(pieces);
-      pieces.push(piece.subarray(0, count));
-      total += count;
-      if (total > largestFileBytes) throw new Error(`is larger than ${largestFileBytes / 2 ** 20} MiB`);
-    }
-  } finally {
-    closeSync(file);
-  }
-}
-
-function systemError(code: string, path: string): NodeJS.ErrnoException {
-  return Object.assign(new Error(code), { code, syscall: 'read', path });
 }
 
 function unreadable(path: string, problem: unknown): Diagnostic {

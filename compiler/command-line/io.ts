@@ -1,5 +1,5 @@
 /** What a command may touch of its process: output, standard input, exit status. Tests give their own, so that none is spawned. */
-import { readFileSync } from 'node:fs';
+import { readStdin } from './input-file.ts';
 
 export interface CommandIo {
   readonly out: (text: string) => void;
@@ -13,7 +13,7 @@ export function processIo(): CommandIo {
   return {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
-    readStdin: () => readFileSync(0),
+    readStdin,
     exitCode: 0,
   };
 }

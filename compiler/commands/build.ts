@@ -5,6 +5,7 @@ import { checkPlan } from '../../runtime/plan-checks.ts';
 import { MachineError, UsageError } from '../command-line/errors.ts';
 import type { CommandIo } from '../command-line/io.ts';
 import { manifestName, type OutputFile, writeFolder } from '../command-line/output-folder.ts';
+import { refuseOverwritingIn } from '../command-line/output-place.ts';
 import { type SizeBindings, sizeOption } from '../command-line/size-options.ts';
 import { type CompiledFile, compileFile } from '../command-line/source.ts';
 import { planDot } from '../emit/dot.ts';
@@ -73,6 +74,11 @@ export function registerBuild(program: Command, io: CommandIo): void {
         io,
       );
       const files = outputFiles(compiled, emit, chosen);
+      refuseOverwritingIn(
+        out,
+        files.map(({ name }) => name),
+        compiled.sources.map((source) => source.file),
+      );
       writeFolder(out, files);
       warnOfLimits(compiled, chosen, io);
       const kernels = compiled.plan.kernels.length;

@@ -2,11 +2,12 @@
  * `mlbtcc fmt`: files in the one layout, in place. What cannot be read is not touched.
  *
  * The trap: a file is written only if it changes, and as a whole or not at all, so that an editor or a build beside it never
- * sees half of it; a link stays a link, and permissions stay.
+ * sees half of it; and a pipe has no place where its text could be put back.
  */
-import { chmodSync, realpathSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { writeFileAtomically } from '../command-line/atomic-file.ts';
+import { UserError } from '../command-line/errors.ts';
 import { decode, sourceFiles } from '../command-line/files.ts';
 import type { CommandIo } from '../command-line/io.ts';
 import { formatSource } from '../syntax/format.ts';
@@ -49,10 +50,7 @@ function formatOne(file: string, checkOnly: boolean, io: CommandIo): void {
     io.out(`${source.file}\n`);
     io.exitCode = 1;
   } else if (isStdin) io.out(text);
-  else if (text !== source.text) {
-    const target = realpathSync(file);
-    const { mode } = statSync(target);
-    writeFileAtomically(target, [text]);
-    chmodSync(target, mode);
-  }
+  else if (!statSync(file).isFile()) {
+    throw new UserError(`${file}: is no regular file that could be laid out in place; \`mlbtcc fmt -\` is a filter`);
+  } else if (text !== source.text) writeFileAtomically(file, [text]);
 }

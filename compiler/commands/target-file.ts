@@ -2,10 +2,10 @@
  * `--target`: `gpu` and `cpu` keep to the limits that every WebGPU has and differ in the kernels' forms; a file describes one
  * device, as `mlbtc doctor --json` prints it. Limits that a file leaves out are WebGPU's own.
  */
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { portableTarget, type Target } from '../../kernels/target.ts';
 import { UsageError, UserError } from '../command-line/errors.ts';
+import { readText } from '../command-line/input-file.ts';
 
 const limit = z.number().int().positive();
 const fields = Object.fromEntries(Object.keys(portableTarget.limits).map((name) => [name, limit.optional()]));
@@ -39,7 +39,7 @@ export function readTarget(wanted: string | undefined): Target {
 }
 
 function readJson(path: string): unknown {
-  const text = readFileSync(path, 'utf8');
+  const text = readText(path);
   try {
     return JSON.parse(text);
   } catch (problem) {

@@ -1,11 +1,12 @@
 /** `mlbtc verify CASE_DIR --out FILE`: a golden case through the compiled step on the device; the checker judges the result. */
 import type { Command } from 'commander';
 import { UserError } from '../../compiler/command-line/errors.ts';
+import { refuseOverwriting } from '../../compiler/command-line/output-place.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { type StoredTensor, writeSafetensors } from '../../runtime/safetensors.ts';
 import { deviceRunners } from '../training/device-runner.ts';
 import type { MakeRunner } from '../training/runner.ts';
-import { readCase, readCaseTensors } from '../verify/case.ts';
+import { caseFiles, readCase, readCaseTensors } from '../verify/case.ts';
 import { verifyMatrix } from '../verify/matrix.ts';
 import { verifyModel } from '../verify/model.ts';
 
@@ -17,6 +18,7 @@ export function registerVerify(program: Command): void {
     .requiredOption('--out <file>', 'safetensors file for the result')
     .option('--device <name>', 'adapter to use, as `mlbtc doctor` names it')
     .action(async (folder: string, options: { out: string; device?: string }) => {
+      refuseOverwriting(options.out, caseFiles(folder));
       const opened = await openDevice(options.device === undefined ? {} : { name: options.device });
       try {
         const result = await verifyCase(folder, deviceRunners(opened));

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { UsageError, UserError } from '../../compiler/command-line/errors.ts';
-import { readBytes } from '../../compiler/command-line/files.ts';
+import { readText } from '../../compiler/command-line/input-file.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
 import { experimentsFolder, presetNames } from '../library.ts';
 import type { SizeValue } from './mixers.ts';
@@ -240,15 +240,6 @@ function readConfig(names: Names, path: string): Layer {
 }
 
 const sizesSchema = z.record(z.string(), z.union([z.int().min(0), z.array(z.int().min(0))]));
-
-/** Throws system errors, and UserError where the file has no reasonable end. */
-function readText(path: string): string {
-  try {
-    return new TextDecoder().decode(readBytes(path));
-  } catch (error) {
-    throw (error as NodeJS.ErrnoException).syscall ? error : new UserError(`${path}: ${(error as Error).message}`);
-  }
-}
 
 /** A preset or a config: a YAML map of options under their names, and `sizes`. Throws UserError where it is none. */
 export function readLayer(set: OptionSet<OptionTable>, path: string): Layer {

@@ -3,11 +3,12 @@
  *
  * The trap: a folder that already holds a run is never written over; a new run gets a new folder.
  */
-import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 import { UserError } from '../../compiler/command-line/errors.ts';
+import { makeFolder } from '../../compiler/command-line/folders.ts';
 import type { ResolvedIcl } from '../options/icl.ts';
 
 export interface RunFolder {
@@ -36,7 +37,7 @@ export function createRunFolder(resolved: ResolvedIcl): RunFolder {
   if (existsSync(folder.metricsPath) || existsSync(folder.configPath)) {
     throw new UserError(`${wanted} already holds a run; choose another --out_dir`);
   }
-  for (const path of [folder.path, folder.checkpointsPath, folder.plotsPath]) mkdirSync(path, { recursive: true });
+  for (const path of [folder.path, folder.checkpointsPath, folder.plotsPath]) makeFolder(path);
   const config = { ...options, mlr_rank_list: options.mlr_rank_list?.join('|') ?? null, out_dir: wanted };
   const header = '# Every option of this run; `mlbtc train icl --config THIS_FILE` repeats it.\n';
   writeFileAtomically(folder.configPath, [header, stringify({ ...config, sizes })]);

@@ -2,10 +2,10 @@
  * Golden cases on disk: `case.json` says what a case is, `tensors.safetensors` holds its tensors (oracle, "Files of a case").
  * Only what is needed to compute is read from either; expected values stay for the checker.
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../../compiler/command-line/errors.ts';
+import { readText } from '../../compiler/command-line/input-file.ts';
 import { readSafetensors, type StoredTensor } from '../../runtime/safetensors.ts';
 
 const optimizerSchema = z.object({
@@ -40,14 +40,22 @@ export type ModelCase = z.infer<typeof modelSchema>;
 export type MatrixCase = z.infer<typeof matrixSchema>;
 export type GoldenCase = z.infer<typeof caseSchema>;
 
+const descriptionName = 'case.json';
+const tensorsName = 'tensors.safetensors';
+
+/** The files that a case is read from. */
+export function caseFiles(folder: string): readonly string[] {
+  return [descriptionName, tensorsName].map((name) => join(folder, name));
+}
+
 /** Throws UserError where the folder holds no case. */
 export function readCase(folder: string): GoldenCase {
-  const path = join(folder, 'case.json');
+  const path = join(folder, descriptionName);
   let content: unknown;
   try {
-    content = JSON.parse(readFileSync(path, 'utf8'));
+    content = JSON.parse(readText(path));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).syscall !== undefined) throw error;
+    if (!(error instanceof SyntaxError)) throw error;
     throw new UserError(`${path}: not JSON`);
   }
   const result = caseSchema.safeParse(content);
@@ -57,7 +65,7 @@ export function readCase(folder: string): GoldenCase {
 }
 
 export function readCaseTensors(folder: string): ReadonlyMap<string, StoredTensor> {
-  return readSafetensors(join(folder, 'tensors.safetensors')).tensors;
+  return readSafetensors(join(folder, tensorsName)).tensors;
 }
 
 /** A float tensor of a case. Throws UserError where it is missing. */

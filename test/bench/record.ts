@@ -4,9 +4,8 @@
  *
  * The trap: a number without its device and command is no measurement, so nothing is written before that line.
  */
-import { mkdirSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 
 export interface RecordHeader {
@@ -37,6 +36,5 @@ export function recordHeader(device: string): RecordHeader {
 
 /** Writes header and results; makes the folder where it is missing. */
 export function writeRecord(path: string, header: RecordHeader, results: readonly object[]): void {
-  mkdirSync(dirname(path), { recursive: true });
   writeFileAtomically(path, [[header, ...results].map((line) => `${JSON.stringify(line)}\n`).join('')]);
 }

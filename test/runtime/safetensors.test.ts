@@ -1,3 +1,4 @@
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -152,4 +153,30 @@ test('any dtype as numbers', () => {
   expect([...toFloat64(every.get('half') as StoredTensor)]).toEqual([1, -65504]);
   expect([...toFloat64(every.get('long') as StoredTensor)]).toEqual([-1, 2 ** 62]);
   expect([...toFloat64({ dtype: 'BF16', shape: [2], data: Uint16Array.of(0x3f80, 0xc049) })]).toEqual([1, -3.140625]);
+});
+
+describe.skipIf(process.platform !== 'linux')('what is no file on a disk', () => {
+  const [source, fifo] = [join(folder, 'source'), join(folder, 'fifo')];
+  const readFrom = (bytes: Uint8Array) => {
+    rmSync(fifo, { force: true });
+    execFileSync('mkfifo', [fifo]);
+    writeFileSync(source, bytes);
+    spawn('sh', ['-c', 'cat "$0" > "$1"', source, fifo]);
+    return readSafetensors(fifo);
+  };
+
+  test('a pipe gives what a file would', () => {
+    expect(readFrom(serializeSafetensors(every)).tensors).toEqual(every);
+  });
+
+  test('one that is cut short, that goes on or that gives nothing', () => {
+    const whole = serializeSafetensors(every);
+    expect(() => readFrom(whole.subarray(0, whole.length - 1))).toThrow('the file is cut short');
+    expect(() => readFrom(Buffer.concat([whole, Buffer.of(0)]))).toThrow('1 bytes after the last tensor');
+    expect(() => readFrom(new Uint8Array())).toThrow('0 bytes are too few');
+  });
+
+  test('one without an end', () => {
+    expect(() => readSafetensors('/dev/zero')).toThrow('the header is not JSON');
+  });
 });

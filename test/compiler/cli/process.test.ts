@@ -107,6 +107,14 @@ bad.mlbtc:1:22: error E0401: \`y\` is not known here
       expect(existsSync(join(folder, 'none'))).toBe(false);
       const [[name, { shape, data }]] = readSafetensors(join(folder, 'out')).tensors;
       expect([name, shape, [...data]]).toEqual(['m.y', [2, 16], new Array(32).fill(16)]);
+      const piped = 'cat in | $MLBTC run good.mlbtc --in /dev/stdin --out /dev/stdout | cmp - out && echo same';
+      expect(await shell(folder, piped)).toEqual({ code: 0, out: 'same\n', err: '' });
+      const ontoItself =
+        'ln in hard; ln -s in link; cp in kept; for o in ./in hard link good.mlbtc; do ' +
+        '$MLBTC run good.mlbtc --in in --out $o; echo $?; done; cmp in kept && $MLBTCC check good.mlbtc';
+      const refused = await shell(folder, ontoItself);
+      expect([refused.code, refused.out]).toEqual([0, '2\n2\n2\n2\n']);
+      expect(refused.err).toContain('error: hard is the same file as in, which is read: writing it would destroy');
     });
   });
 });
