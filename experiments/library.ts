@@ -12,8 +12,10 @@ export function structurePath(name: string): string {
   return join(experimentsFolder, 'structures', `${name}.mlbtc`);
 }
 
+export const modelFolder = join(experimentsFolder, 'models');
+
 export function modelPath(name: string): string {
-  return join(experimentsFolder, 'models', `${name}.mlbtc`);
+  return join(modelFolder, `${name}.mlbtc`);
 }
 
 export function readText(path: string): string {

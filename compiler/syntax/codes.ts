@@ -84,6 +84,9 @@ export const codes = {
   E0604: 'not a finite number',
   E0605: 'initialisation',
   E0606: 'condition on unrelated sums',
+  // What a structure is used for
+  E0801: 'score looks ahead',
+
   // Limits
   E0901: 'too large for the compiler',
 

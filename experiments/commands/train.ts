@@ -2,13 +2,15 @@
 import type { Command } from 'commander';
 import { UsageError } from '../../compiler/command-line/errors.ts';
 import { openDevice } from '../../runtime/device.ts';
+import { checkCausal } from '../models/causal.ts';
+import { scoreOf } from '../models/in-context.ts';
 import { optionsHelp } from '../options/help.ts';
 import { checkTraining, iclOptions, type ResolvedIcl, resolveIcl } from '../options/icl.ts';
 
 import { plotFiles } from '../plots/run.ts';
 import { createRunFolder, discardUnstarted, type RunFolder, scoreName } from '../runs/folder.ts';
 import type { IclEvaluationRecord } from '../runs/metrics.ts';
-import { iclTask } from '../training/icl-task.ts';
+import { iclTask, stagesOf } from '../training/icl-task.ts';
 import { train } from '../training/loop.ts';
 import { createProgress, durationText, short } from '../training/progress.ts';
 
@@ -40,8 +42,10 @@ export async function trainIcl(words: readonly string[]): Promise<void> {
   const resolved = resolveIcl(words);
   const { options, notes } = resolved;
   checkTraining(options);
+  const points = stagesOf(options).map((stage) => stage.points);
+  const warning = checkCausal(options, scoreOf(options, resolved.sizes), points);
   const progress = createProgress(process.stdout);
-  for (const note of notes) progress.say(note);
+  for (const note of [...notes, ...(warning === undefined ? [] : [warning])]) progress.say(note);
   const interruption = watchInterruption();
   const startMs = performance.now();
   const opened = await openDevice(options.device === null ? {} : { name: options.device });

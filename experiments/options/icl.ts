@@ -83,6 +83,7 @@ export const iclGroups = {
     seed: integer(0, 'of params and prompts (ours)', { min: 0, max: 2 ** 31 - 1 }),
     out_dir: text('folder of the run (default: a new one below runs/)'),
     device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
+    allow_noncausal: flag(false, 'train a score that sees later tokens, which then reads the answers (ours)'),
   },
   Ignored: {
     wandb_project: text('accepted and ignored'),

@@ -1,0 +1,92 @@
+/**
+ * Refuses to train a model that sees the future: in a task that asks for each next token, a score that sees it reads the answer, and
+ * the loss falls below everything that could be learned.
+ *
+ *   A[b, h, t, u] = softmax[u](S[b, h, t, u])     →     mine.mlbtc:9:19: … `where u <= t`, or --allow_noncausal
+ *
+ * Decided from the model's whole program, so that whatever a score does is seen: its weights, its values, its own normalisations.
+ * Domains that do not decide it are put to the test (compiler/analysis/probe.ts).
+ *
+ * The trap: a score may be causal for some numbers of tokens alone, so it is asked for each that the training will have.
+ */
+import { type Clocks, causality, type Lookahead } from '../../compiler/analysis/causality.ts';
+import { canProbe, probeCausality } from '../../compiler/analysis/probe.ts';
+import { DiagnosticsError } from '../../compiler/command-line/errors.ts';
+import { equationsOf } from '../../compiler/ir/equation.ts';
+import type { Program } from '../../compiler/ir/program.ts';
+import type { Source, Span } from '../../compiler/syntax/diagnostic.ts';
+import { renderDiagnostic } from '../../compiler/syntax/render.ts';
+import { modelFolder } from '../library.ts';
+import type { IclOptions } from '../options/icl.ts';
+import { inContextProgram } from './in-context.ts';
+import { fileSource } from './resolve.ts';
+import { adapterFile, type Score } from './score.ts';
+
+/** Tokens x₁ y₁ x₂ y₂ …: point p is read at 2p and 2p + 1, and its y is predicted at 2p. */
+const inContextClocks: Clocks = {
+  inputs: [
+    { tensor: 'xs', dimension: 1, stride: 2 },
+    { tensor: 'ys', dimension: 1, stride: 2, offset: 1 },
+  ],
+  outputs: [{ tensor: 'pred', dimension: 1, stride: 2 }],
+};
+
+/** For each number of points that the training will have; see `refuseLookahead`. The reference's own `--causal=False` is let be. */
+export function checkCausal(options: IclOptions, score: Score, points: readonly number[]): string | undefined {
+  if (options.structure === null && !options.causal) return undefined;
+  for (const some of new Set(points)) {
+    const program = inContextProgram(options, score, { batch: 1, points: some });
+    const note = refuseLookahead(program, inContextClocks, score.source, options.allow_noncausal);
+    if (note !== undefined) return note;
+  }
+  return undefined;
+}
+
+/**
+ * Throws DiagnosticsError where the model looks ahead, naming the equation of the score's that does; where that is allowed, returns
+ * a note in its place. Undefined where there is nothing to say.
+ */
+export function refuseLookahead(
+  program: Program,
+  clocks: Clocks,
+  score: Source,
+  isAllowed: boolean,
+): string | undefined {
+  const found = lookahead(program, clocks);
+  if (found === undefined) return undefined;
+  if (isAllowed) {
+    return `the score of ${score.file} sees later tokens (--allow_noncausal): the loss may be read off the answers`;
+  }
+  throw new DiagnosticsError(explain(program, score, found));
+}
+
+/**
+ * What the program sees too early, with an equation that is not one of the models' own where there is one; undefined where the
+ * program is causal, by its domains or as far as a probe could see.
+ */
+export function lookahead(program: Program, clocks: Clocks): Lookahead | undefined {
+  const found = causality(program, clocks, ({ span }) => span !== undefined && isScores(span));
+  if (found.kind === 'causal') return undefined;
+  return canProbe(program) && probeCausality(program, clocks) === undefined ? undefined : found;
+}
+
+function explain(program: Program, score: Source, { equation, at, sees }: Lookahead): string {
+  const own = program.tensors.flatMap(equationsOf).findLast(({ span }) => span?.file === score.file)?.span;
+  const blamed = equation?.span !== undefined && isScores(equation.span) ? equation.span : undefined;
+  const span = blamed ?? own ?? { file: score.file, start: 0, end: 0 };
+  return renderDiagnostic(
+    {
+      code: 'E0801',
+      severity: 'error',
+      span,
+      message: `the score looks ahead: token ${at} sees token ${sees}, which a model that predicts each next token must not`,
+      help: 'keep what comes later out with `where u <= t` (t the token, u those it sees), or insist with --allow_noncausal',
+    },
+    [span.file === score.file ? score : (fileSource(span.file) ?? score)],
+  );
+}
+
+/** Whether the place is in a file of the user's or of the library, not in one of the models' or in the adapter between them. */
+function isScores({ file }: Span): boolean {
+  return file !== adapterFile && !file.startsWith(modelFolder);
+}
