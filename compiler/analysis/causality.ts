@@ -15,6 +15,7 @@ import { findPoint } from '../ir/feasible.ts';
 import type { Affine, Constraint, Equation, Program } from '../ir/program.ts';
 import { type PositionAxis, type Reach, reachOf } from './reach.ts';
 import { isEmpty } from './relation.ts';
+import { supportsOf } from './support.ts';
 
 /** An axis along which time runs: its index i is at the time `stride · i + offset`. */
 export interface Clock extends PositionAxis {
@@ -54,8 +55,9 @@ export function causality(
 ): Causality {
   let unknown: Causality | undefined;
   const certain: Lookahead[] = [];
+  const supports = supportsOf(program);
   for (const input of inputs) {
-    const reach = reachOf(program, input);
+    const reach = reachOf(program, input, supports);
     for (const output of outputs) {
       for (const piece of reach.get(output.tensor) ?? []) {
         const later = laterThan(piece, input, output);

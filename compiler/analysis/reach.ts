@@ -49,8 +49,8 @@ const mostPieces = 64;
 export function reachOf(
   program: Program,
   { tensor: source, dimension }: PositionAxis,
+  supports: Supports = supportsOf(program),
 ): ReadonlyMap<string, readonly Reach[]> {
-  const supports = supportsOf(program);
   const found = new Map<string, readonly Reach[]>();
   for (const tensor of program.tensors) {
     const pieces = tensor.name === source ? [identity(tensor, dimension)] : reachOfTensor(tensor, found, supports);

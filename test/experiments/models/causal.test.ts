@@ -22,7 +22,7 @@ function checked(...words: string[]): string | undefined {
 function withScore(body: string, ...words: string[]): string | undefined {
   const path = join(folder, 'mine.mlbtc');
   const text = `structure Mine {
-  size D = 16, H = 2
+  size D = 16, H = 2, T
   axis b: B, t, u: T, i: D, h: H, r: D / H
   input x[b, t, i]
   param Q[h, r, i] ~ normal(fan_in = i)
