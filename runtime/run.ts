@@ -10,6 +10,7 @@ import type { Command } from 'commander';
 import { UserError } from '../compiler/command-line/errors.ts';
 import { refuseOverwriting } from '../compiler/command-line/output-place.ts';
 import { type SizeBindings, sizeOption } from '../compiler/command-line/size-options.ts';
+import { type SlotBindings, slotOption } from '../compiler/command-line/slot-options.ts';
 import { diagnosticsError, openSource } from '../compiler/command-line/source.ts';
 import { type CompiledProgram, compileProgram } from '../compiler/compile.ts';
 import type { Program } from '../compiler/ir/program.ts';
@@ -27,6 +28,7 @@ export interface RunOptions {
   readonly file: string;
   readonly structure?: string;
   readonly sizes: SizeBindings;
+  readonly slots?: SlotBindings;
   readonly in: string;
   readonly out: string;
   readonly vjp: boolean;
@@ -50,15 +52,16 @@ export function registerRun(program: Command): void {
     .argument('<file>', 'the structure, a .mlbtc file')
     .option('--structure <name>', 'one of the structures of the file (default: the last)')
     .addOption(sizeOption())
+    .addOption(slotOption())
     .requiredOption('--in <file>', 'inputs and params, a .safetensors file')
     .requiredOption('--out <file>', 'where the outputs go')
     .option('--vjp', 'gradients too: the file also holds cot.NAME of each output, the result also grad.NAME')
     .option('--device <name>', 'auto, gpu, cpu, lavapipe, swiftshader or a part of a device’s name')
     .addHelpText('after', help)
-    .action(async (file: string, { structure, size, in: input, out, vjp, device }: RunFlags): Promise<void> => {
+    .action(async (file: string, { structure, size, slot, in: input, out, vjp, device }: RunFlags): Promise<void> => {
       const opened = () => openDevice(device === undefined ? {} : { name: device });
       const sizes = size ?? {};
-      const chosen = structure === undefined ? {} : { structure };
+      const chosen = { slots: slot ?? {}, ...(structure === undefined ? {} : { structure }) };
       await runStructure({ file, sizes, in: input, out, vjp: vjp ?? false, ...chosen }, opened);
     });
 }
@@ -66,6 +69,7 @@ export function registerRun(program: Command): void {
 interface RunFlags {
   readonly structure?: string;
   readonly size?: SizeBindings;
+  readonly slot?: SlotBindings;
   readonly in: string;
   readonly out: string;
   readonly vjp?: boolean;
@@ -76,11 +80,10 @@ interface RunFlags {
 export async function runStructure(options: RunOptions, open: () => Promise<OpenedDevice>): Promise<void> {
   const { file, structure, sizes, vjp } = options;
   refuseOverwriting(options.out, [options.in, file]);
-  const { source, resolve } = openSource(file);
+  const opened = openSource(file, options.slots);
   const { tensors: given } = readSafetensors(options.in);
   const analysis = analyse({
-    source,
-    resolve,
+    ...opened,
     sizes,
     inputShapes: Object.fromEntries([...given].map(([name, { shape }]) => [name, shape])),
     unbound: 'refuse',
@@ -97,10 +100,10 @@ export async function runStructure(options: RunOptions, open: () => Promise<Open
   const cotangentNames = new Set(program.outputs.map((name) => `cot.${name}`));
   const arrays = matchTensors(options.in, given, expected, indexBounds(program), cotangentNames);
 
-  const opened = await open();
-  const compiled = compileProgram(program, { target: opened.target, gradients: vjp });
+  const device = await open();
+  const compiled = compileProgram(program, { target: device.target, gradients: vjp });
   refuseTakenNames(compiled);
-  const executor = await createExecutor(opened, compiled.plan);
+  const executor = await createExecutor(device, compiled.plan);
   try {
     for (const [name, data] of arrays) if (Object.hasOwn(compiled.plan.tensors, name)) executor.upload(name, data);
     executor.run();

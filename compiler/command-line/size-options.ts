@@ -1,8 +1,9 @@
 /**
- * `-s D=256 -s ranks=[4,2,2]`: sizes as they are bound on a command line, here and in `mlbtc`.
+ * `-s D=256 -s ranks=[4,2,2] -s gamma=0.5 -s up.rank=2`: sizes and consts as they are bound on a command line, here and in
+ * `mlbtc`; with a dot, those of what fills a slot.
  *
- * What is written wrong is a mistake of the command line and shows the text; whether the structure has such a size, and whether
- * the value suits it, is the analysis's question. The trap: some shells and file systems hand over `é` as two characters, which
+ * What is written wrong is a mistake of the command line and shows the text; whether the structure has such a size or const, and
+ * whether the value suits it, is the analysis's question. The trap: some shells and file systems hand over `é` as two characters, which
  * no name in a file can have; so names are composed first.
  */
 import { Option } from 'commander';
@@ -11,12 +12,13 @@ import { UsageError } from './errors.ts';
 export type BoundSize = number | readonly number[];
 export type SizeBindings = Readonly<Record<string, BoundSize>>;
 
-const namePattern = /^\p{L}[\p{L}\p{Nd}_]*$/u;
+const namePattern = /^\p{L}[\p{L}\p{Nd}_]*(\.\p{L}[\p{L}\p{Nd}_]*)*$/u;
+const numberPattern = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
 const largestSize = 2 ** 31 - 1;
 
 /** The option as commander takes it: repeatable, several bindings may share one by commas. */
 export function sizeOption(): Option {
-  return new Option('-s, --size <name=value>', 'bind a size; repeatable: -s D=256 -s ranks=[4,2,2]').argParser(
+  return new Option('-s, --size <name=value>', 'bind a size or const; repeatable: -s D=256 -s ranks=[4,2,2]').argParser(
     (text: string, previous: SizeBindings | undefined) => addBindings(previous ?? {}, text),
   );
 }
@@ -26,7 +28,7 @@ export function addBindings(known: SizeBindings, text: string): SizeBindings {
   const result: Record<string, BoundSize> = { ...known };
   for (const part of splitOutsideBrackets(text)) {
     const [name, value] = parseBinding(part, text);
-    if (Object.hasOwn(result, name)) throw new UsageError(`-s ${shown(text)}: the size ${name} is bound twice`);
+    if (Object.hasOwn(result, name)) throw new UsageError(`-s ${shown(text)}: ${name} is bound twice`);
     result[name] = value;
   }
   return result;
@@ -48,9 +50,9 @@ function parseBinding(part: string, whole: string): [string, BoundSize] {
 }
 
 function parseSize(text: string, fail: (problem: string) => UsageError): number {
-  if (!/^\d+$/.test(text)) throw fail(`${shown(text)} is neither a non-negative integer nor a list of them`);
+  if (!numberPattern.test(text)) throw fail(`${shown(text)} is neither a number nor a list of whole numbers`);
   const value = Number(text);
-  if (value > largestSize) throw fail(`${text} is larger than ${largestSize}`);
+  if (Number.isInteger(value) && value > largestSize) throw fail(`${text} is larger than ${largestSize}`);
   return value;
 }
 

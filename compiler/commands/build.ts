@@ -7,7 +7,8 @@ import type { CommandIo } from '../command-line/io.ts';
 import { manifestName, type OutputFile, writeFolder } from '../command-line/output-folder.ts';
 import { refuseOverwritingIn } from '../command-line/output-place.ts';
 import { type SizeBindings, sizeOption } from '../command-line/size-options.ts';
-import { type CompiledFile, compileFile } from '../command-line/source.ts';
+import { type SlotBindings, slotOption } from '../command-line/slot-options.ts';
+import { type CompiledFile, compileFile, openSource } from '../command-line/source.ts';
 import { planDot } from '../emit/dot.ts';
 import { jsonText } from '../emit/json.ts';
 import { kernelFiles } from '../emit/kernel-files.ts';
@@ -40,6 +41,7 @@ type Emit = (typeof emits)[number];
 interface Options {
   readonly structure?: string;
   readonly size?: SizeBindings;
+  readonly slot?: SlotBindings;
   readonly grad?: boolean;
   readonly emit: ReadonlySet<Emit>;
   readonly out: string;
@@ -54,12 +56,13 @@ export function registerBuild(program: Command, io: CommandIo): void {
     .argument('<file>', 'the structure')
     .option('--structure <name>', 'one of the structures of the file (default: the last)')
     .addOption(sizeOption())
+    .addOption(slotOption())
     .option('--grad', 'with the gradients of every input and param')
     .option('--emit <list>', `what to write: ${emits.join(',')}`, parseEmits, new Set<Emit>(['wgsl', 'json']))
     .requiredOption('-o, --out <folder>', 'where to write')
     .option('--target <device>', 'cpu, gpu or a .json of a device (default: gpu, the limits that every WebGPU has)')
     .addHelpText('after', help)
-    .action((file: string, { structure, size, grad, emit, out, target }: Options) => {
+    .action((file: string, { structure, size, slot, grad, emit, out, target }: Options) => {
       if (out === '') throw new UsageError('--out "" names no folder; `.` is the one you are in');
       const chosen = readTarget(target);
       const compiled = compileFile(
@@ -72,6 +75,7 @@ export function registerBuild(program: Command, io: CommandIo): void {
           ...(structure === undefined ? {} : { structure }),
         },
         io,
+        openSource(file, slot),
       );
       const files = outputFiles(compiled, emit, chosen);
       refuseOverwritingIn(

@@ -8,6 +8,7 @@ import type { Command } from 'commander';
 import { sourceFiles } from '../command-line/files.ts';
 import type { CommandIo } from '../command-line/io.ts';
 import { type SizeBindings, sizeOption } from '../command-line/size-options.ts';
+import { readSlots, type SlotBindings, slotOption } from '../command-line/slot-options.ts';
 import { jsonText } from '../emit/json.ts';
 import { analyse } from '../semantics/analyse.ts';
 import type { Diagnostic, Source } from '../syntax/diagnostic.ts';
@@ -23,6 +24,7 @@ Exit status 1 if there is any error; warnings alone give 0.`;
 
 interface Options {
   readonly size?: SizeBindings;
+  readonly slot?: SlotBindings;
   readonly json?: boolean;
   readonly structure?: string;
 }
@@ -37,10 +39,11 @@ export function registerCheck(program: Command, io: CommandIo): void {
     .argument('<file...>', 'files to check')
     .option('--structure <name>', 'only this structure of the file (default: all)')
     .addOption(sizeOption())
+    .addOption(slotOption())
     .option('--json', 'as data')
     .addHelpText('after', help)
-    .action((paths: string[], { size, json, structure }: Options) => {
-      const results = paths.map((path) => checkFile(path, size ?? {}, structure));
+    .action((paths: string[], { size, slot, json, structure }: Options) => {
+      const results = paths.map((path) => checkFile(path, { sizes: size ?? {}, slots: slot ?? {}, structure }));
       const diagnostics = results.flatMap((result) => result.diagnostics);
       if (json) {
         const list = results.flatMap((result) => result.diagnostics.map((d) => toJson(d, result.sources)));
@@ -55,12 +58,16 @@ export function registerCheck(program: Command, io: CommandIo): void {
 
 function checkFile(
   path: string,
-  sizes: SizeBindings,
-  structure: string | undefined,
+  {
+    sizes,
+    slots,
+    structure,
+  }: { readonly sizes: SizeBindings; readonly slots: SlotBindings; readonly structure: string | undefined },
 ): { readonly diagnostics: readonly Diagnostic[]; readonly sources: readonly Source[] } {
-  const { read, resolve } = sourceFiles();
-  const source = read(path);
+  const files = sourceFiles();
+  const source = files.read(path);
   if ('diagnostic' in source) return { diagnostics: [source.diagnostic], sources: [] };
   const chosen = structure === undefined ? {} : { structure };
-  return analyse({ source, resolve, sizes, unbound: 'postpone', ...chosen });
+  const { resolve } = files;
+  return analyse({ source, resolve, sizes, slots: readSlots(slots, files), unbound: 'postpone', ...chosen });
 }

@@ -47,6 +47,7 @@ export interface ExplainReport {
     readonly unbound: boolean;
     readonly doc: string | null;
   }[];
+  readonly consts: readonly { readonly name: string; readonly value: number | null; readonly doc: string | null }[];
   readonly tensors: readonly ExplainedTensor[];
   readonly params: number;
   readonly multiplyAdds: number;
@@ -77,7 +78,7 @@ const denseProductsWithGradients = 3;
 
 export function explainReport(compiled: CompiledFile, unbound?: UnboundTokens): ExplainReport {
   const { file, sources, written, inlined, program, plan, gradients } = compiled;
-  const { name, doc, sizes } = compiled.interface;
+  const { name, doc, sizes, consts } = compiled.interface;
   const stages = { written, inlined, optimised: compiled.forward };
   const forward = analyse(unbound === undefined ? stages : { ...stages, scored: unbound.program });
   const isBelowTokens = unbound === undefined || (forward.rankBound ?? 0) < unbound.tokens;
@@ -94,6 +95,7 @@ export function explainReport(compiled: CompiledFile, unbound?: UnboundTokens): 
       unbound: size.unbound,
       doc: size.doc ?? null,
     })),
+    consts: consts.map((item) => ({ name: item.name, value: item.value ?? null, doc: item.doc ?? null })),
     tensors: explainedTensors(compiled),
     params: forward.params,
     multiplyAdds: planMultiplyAdds(plan),

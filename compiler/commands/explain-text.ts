@@ -6,6 +6,7 @@ export function explainText(report: ExplainReport): string {
   const sections = [
     [`${report.structure}, ${report.file}`, ...docLines(report.doc)],
     sizesSection(report),
+    constsSection(report),
     tensorsSection(report),
     costSection(report),
     orderSection(report),
@@ -34,6 +35,11 @@ function sizesSection({ sizes }: ExplainReport): string[] {
     [...(unbound ? ['not bound, counted as 1'] : []), ...(docOf(i) === '' ? [] : [docOf(i)])].join('; '),
   ]);
   return ['Sizes', ...table(rows)];
+}
+
+function constsSection({ consts }: ExplainReport): string[] {
+  if (consts.length === 0) return [];
+  return ['Consts', ...table(consts.map(({ name, value, doc }) => [`${name} = ${value ?? '?'}`, oneLine(doc)]))];
 }
 
 function tensorsSection({ tensors }: ExplainReport): string[] {

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { CommandIo } from '../command-line/io.ts';
 import { type SizeBindings, sizeOption } from '../command-line/size-options.ts';
+import { type SlotBindings, slotOption } from '../command-line/slot-options.ts';
 import { compileFile, openSource } from '../command-line/source.ts';
 import { jsonText } from '../emit/json.ts';
 import { explainReport } from './explain-report.ts';
@@ -21,6 +22,7 @@ A size that nothing binds counts as 1 and the report says so: what is left out, 
 interface Options {
   readonly structure?: string;
   readonly size?: SizeBindings;
+  readonly slot?: SlotBindings;
   readonly grad?: boolean;
   readonly json?: boolean;
   readonly target?: string;
@@ -36,17 +38,18 @@ export function registerExplain(program: Command, io: CommandIo): void {
     .argument('<file>', 'the structure')
     .option('--structure <name>', 'one of the structures of the file (default: the last)')
     .addOption(sizeOption())
+    .addOption(slotOption())
     .option('--grad', 'with the gradients of every input and param')
     .option('--json', 'as data')
     .option('--target <device>', 'cpu, gpu or a .json of a device (default: gpu, the limits that every WebGPU has)')
     .addHelpText('after', help)
-    .action((file: string, { structure, size, grad, json, target }: Options) => {
+    .action((file: string, { structure, size, slot, grad, json, target }: Options) => {
       const options = {
         sizes: size ?? {},
         unbound: 'one',
         ...(structure === undefined ? {} : { structure }),
       } as const;
-      const opened = openSource(file);
+      const opened = openSource(file, slot);
       const compiling = { ...options, gradients: grad ?? false, target: readTarget(target) };
       const compiled = compileFile(file, compiling, io, opened);
       const report = explainReport(compiled, unboundTokens({ ...options, ...opened }, compiled.interface));

@@ -14,6 +14,7 @@ export interface StructureInterface {
   readonly name: string;
   readonly doc: string | undefined;
   readonly sizes: readonly SizeInterface[];
+  readonly consts: readonly ConstInterface[];
   readonly inputs: readonly InputInterface[];
   readonly params: readonly ParamInterface[];
   readonly outputs: readonly OutputInterface[];
@@ -30,6 +31,12 @@ export interface SizeInterface {
   readonly unbound: boolean;
   /** Only ever an axis's size, and declared nowhere. */
   readonly implicit: boolean;
+}
+
+export interface ConstInterface {
+  readonly name: string;
+  readonly doc: string | undefined;
+  readonly value: number | undefined;
 }
 
 export interface AxisInterface {
@@ -82,6 +89,9 @@ export function interfaceOf(instance: StructureInstance, context: LoweringContex
         implicit: size.role === 'implicit',
       }),
     ),
+    consts: instance.consts
+      .filter(({ scope }) => scope === instance.root)
+      .map(({ name, item, value }) => ({ name, doc: item.doc, value })),
     inputs: instance.tensors
       .filter((tensor) => tensor.role === 'input')
       .map((tensor) => ({

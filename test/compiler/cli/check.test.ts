@@ -146,8 +146,11 @@ describe('the command line itself', () => {
     [['check', 'a.mlbtc', '--jason'], 'unknown option'],
     [['check', 'a.mlbtc', '-s', 'D'], 'there is no `=` in it'],
     [['check', 'a.mlbtc', '-s', 'D='], 'D has no value'],
-    [['check', 'a.mlbtc', '-s', 'D=-4'], '"-4" is neither'],
-    [['check', 'a.mlbtc', '-s', 'D=1.5'], '"1.5" is neither'],
+    [['check', 'a.mlbtc', '-s', 'D=four'], '"four" is neither'],
+    [['check', 'a.mlbtc', '-s', 'D=1.5.2'], '"1.5.2" is neither'],
+    [['check', 'a.mlbtc', '-s', 'up.=1'], '"up." is no name'],
+    [['check', 'a.mlbtc', '--slot', 'up'], 'write NAME=FILE'],
+    [['check', 'a.mlbtc', '--slot', 'up=btt', '--slot', 'up=mlr'], 'the slot up is filled twice'],
     [['check', 'a.mlbtc', '-s', 'D=99999999999'], 'larger than 2147483647'],
     [['check', 'a.mlbtc', '-s', 'ranks=[4,two]'], '"two" is neither'],
     [['check', 'a.mlbtc', '-s', '2D=4'], '"2D" is no name'],
@@ -167,6 +170,51 @@ describe('the command line itself', () => {
     const file = `${sharedFolder}mlr.mlbtc`;
     expect((await mlbtcc(['check', file, '-s', 'ranks=[4,2,2],D=64'])).code).toBe(0);
     expect((await mlbtcc(['check', file, '-s', 'D=66', '-s', 'ranks=[4,2,2]'])).code).toBe(1);
+  });
+
+  test('a size is a whole number, a const any', async () => {
+    const text = 'structure S { size D = 4 const gamma = 0.9 axis i: D input x[i] y[i] = gamma * x[i] output y }\n';
+    const file = { 's.mlbtc': text };
+    expect((await checked(file, 's.mlbtc', '-s', 'gamma=-0.5e-1')).code).toBe(0);
+    for (const value of ['1.5', '-4']) {
+      const { code, out } = await checked(file, 's.mlbtc', '-s', `D=${value}`);
+      expect(code).toBe(1);
+      expect(out).toContain(`E0308: the size \`D\` cannot be ${value}: sizes are whole numbers from 0`);
+    }
+  });
+
+  test('slots: the library by bare name, a file by its path, its sizes with a dot', async () => {
+    const files = {
+      'm.mlbtc': `structure M {
+  size D = 16
+  axis n: N, t: T, i: D
+  slot Up(w[n, t, i]) -> z[n, t, i]
+  input w[n, t, i]
+  use Up(w = w, D = D, rows = D) as up
+  y[n, t, i] = up.z[n, t, i]
+  output y
+}
+`,
+      'mine.mlbtc': 'structure Mine { size k = 1 axis i: 3 input x[i] y[i] = k * x[i] output y }\n',
+    };
+    expect((await checked(files, 'm.mlbtc', '--slot', 'up=btt', '-s', 'up.s=2')).code).toBe(0);
+    expect((await checked(files, 'm.mlbtc')).code).toBe(0);
+    expect((await checked(files, 'm.mlbtc', '--slot', 'up=bt')).err).toContain(
+      'the library has no bt; did you mean btt?',
+    );
+    expect((await checked(files, 'm.mlbtc', '--slot', 'up=./no')).err).toContain('--slot up=./no: ');
+    expect((await checked(files, 'm.mlbtc', '--slot', 'up=btt', '-s', 'up.q=2')).out).toContain('has no size `q`');
+    await inFolder(async (folder) => {
+      writeFiles(folder, files);
+      const { code, out } = await mlbtcc([
+        'check',
+        join(folder, 'm.mlbtc'),
+        '--slot',
+        `up=${join(folder, 'mine.mlbtc')}`,
+      ]);
+      expect(code).toBe(1);
+      expect(out).toMatch(/mine\.mlbtc:1:.*`Mine` fills the slot `Up`/);
+    });
   });
 
   test('help teaches', async () => {
