@@ -8,8 +8,11 @@
  * is made, so the bundled driver is named there only while its adapter is looked up, or child processes would inherit it.
  */
 
+import { tmpdir } from 'node:os';
+import { delimiter } from 'node:path';
 import { MachineError, onCommandEnd } from '../compiler/command-line/errors.ts';
 import type { Target } from '../kernels/target.ts';
+import { quietly } from './quiet.ts';
 import { createRest } from './rest.ts';
 import { loadBundledVulkanLoader, swiftShaderObstacle, unpackSwiftShader } from './swiftshader.ts';
 import { vulkanSystem } from './vulkan-system.ts';
@@ -66,8 +69,6 @@ const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-
 /** NVIDIA's f16 and the subgroup matrices hide behind the first two; rounded timestamps would make profiles useless. */
 const enabledToggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'] as const;
 const disabledToggles = ['timestamp_quantization'] as const;
-/** Older ones lack dynamic indexing of uniform arrays, which Dawn requires. */
-const oldestMesaForLavapipe = 23;
 
 const keptAlive = keptAliveInProcess();
 const openDevices = new Set<OpenedDevice>();
@@ -126,49 +127,75 @@ function parseSelection(wanted: string): Selection {
   return { ...selections.auto, namePart: word };
 }
 
+/** Hardware first, and lavapipe is not even loaded where that is enough. */
 async function* systemAdapters(
-  { rungs, namePart }: Selection,
+  selection: Selection,
   attempts: Attempt[],
   unsafeToggles: readonly string[],
 ): AsyncGenerator<FoundAdapter> {
-  const refuse = (reason: string, adapterName?: string) => {
-    for (const rung of rungs) if (rung !== 'bundled-swiftshader') attempts.push({ rung, reason, adapterName });
+  const { rungs } = selection;
+  const refuse = (reason: string, among: readonly Rung[] = ['hardware', 'system-software']) => {
+    for (const rung of rungs) if (among.includes(rung)) attempts.push({ rung, reason });
   };
-  if (process.platform === 'linux') {
-    const system = vulkanSystem();
-    if (!system.loader) return refuse('no Vulkan loader (libvulkan.so.1) on this machine');
-    if (system.driverFiles.length === 0) return refuse('a Vulkan loader is installed, but no Vulkan driver');
+  const { loader, drivers } = vulkanSystem();
+  const isLinux = process.platform === 'linux';
+  if (isLinux && !loader) return refuse('no Vulkan loader (libvulkan.so.1) on this machine');
+  if (isLinux && drivers.length === 0) return refuse('a Vulkan loader is installed, but no Vulkan driver');
+  const filesOf = (isSoftware: boolean) =>
+    drivers
+      .filter((driver) => driver.isSoftware === isSoftware && driver.obstacle === undefined)
+      .map(({ file }) => file);
+  const found = await findAdapters(isLinux ? filesOf(false) : undefined, selection, unsafeToggles);
+  if (rungs.includes('hardware')) yield* admitted('hardware', found, selection, attempts);
+  if (!rungs.includes('system-software')) return;
+  if (isLinux) found.push(...(await findAdapters(filesOf(true), selection, unsafeToggles)));
+  const obstacle = drivers.find((driver) => driver.isSoftware)?.obstacle;
+  const ofRung = found.filter(({ rung }) => rung === 'system-software');
+  if (obstacle !== undefined && ofRung.length === 0) refuse(obstacle, ['system-software']);
+  else yield* admitted('system-software', found, selection, attempts);
+}
+
+function* admitted(
+  rung: Rung,
+  found: readonly FoundAdapter[],
+  { namePart }: Selection,
+  attempts: Attempt[],
+): Generator<FoundAdapter> {
+  const ofRung = found.filter((candidate) => candidate.rung === rung);
+  if (ofRung.length === 0) attempts.push({ rung, reason: 'no such adapter meets the requirements of WebGPU' });
+  for (const candidate of ofRung) {
+    const obstacle = adapterObstacle(candidate, namePart);
+    if (obstacle === undefined) yield candidate;
+    else attempts.push({ rung, adapterName: candidate.name, reason: obstacle });
   }
-  const first = await findAdapter([], unsafeToggles);
-  if (first === undefined) return refuse('no adapter of the system meets the requirements of WebGPU');
-  const found = [first];
-  // The system's own order is kept, but hardware comes before software, and a name may ask for one further down.
-  if (first.rung !== 'hardware' || namePart !== undefined) {
+}
+
+/** The adapters of these drivers, or of all where none are named; one where it is hardware and no other can be meant. */
+async function findAdapters(
+  driverFiles: readonly string[] | undefined,
+  { namePart }: Selection,
+  unsafeToggles: readonly string[],
+): Promise<FoundAdapter[]> {
+  if (driverFiles?.length === 0) return [];
+  return withDrivers(driverFiles, async () => {
+    const first = await findAdapter([], unsafeToggles);
+    if (first === undefined) return [];
+    const found = [first];
+    // The system's own order is kept, but a name may ask for one further down, and behind a software adapter there may be hardware.
+    if (namePart === undefined && (first.rung === 'hardware' || driverFiles?.length === 1)) return found;
     const names = await listAdapterNames();
     for (const name of names.length > 1 ? names : []) {
       const other = await findAdapter([`adapter=${name}`], unsafeToggles);
       if (other !== undefined) found.push({ ...other, name });
     }
-  }
-  for (const rung of rungs) {
-    const ofRung = found.filter((candidate) => candidate.rung === rung);
-    if (rung !== 'bundled-swiftshader' && ofRung.length === 0) attempts.push({ rung, reason: 'no such adapter' });
-    for (const candidate of ofRung) {
-      const obstacle = adapterObstacle(candidate, namePart);
-      if (obstacle === undefined) yield candidate;
-      else attempts.push({ rung, adapterName: candidate.name, reason: obstacle });
-    }
-  }
+    return found;
+  });
 }
 
 function adapterObstacle({ adapter, name }: FoundAdapter, namePart: string | undefined): string | undefined {
   const { device, description, vendor, architecture } = adapter.info;
   const text = [name, device, description, vendor, architecture].join(' ').toLowerCase();
   if (namePart !== undefined && !text.includes(namePart)) return `its name does not contain '${namePart}'`;
-  const mesa = /llvmpipe/.test(text) ? /mesa (\d+)/.exec(text) : null;
-  if (mesa !== null && Number(mesa[1]) < oldestMesaForLavapipe) {
-    return `Mesa ${mesa[1]} is too old for WebGPU, ${oldestMesaForLavapipe} or later is needed`;
-  }
   return undefined;
 }
 
@@ -186,8 +213,7 @@ async function* bundledAdapter(
   try {
     const swiftShader = unpackSwiftShader();
     if (!vulkanSystem().loader) loadBundledVulkanLoader(swiftShader);
-    const driver = { VK_ICD_FILENAMES: swiftShader.icdPath, VK_DRIVER_FILES: swiftShader.icdPath };
-    const found = await withEnvironment(driver, () => findAdapter([], unsafeToggles));
+    const found = await withDrivers([swiftShader.icdPath], () => findAdapter([], unsafeToggles));
     if (found === undefined) attempts.push({ rung, reason: 'the bundled driver gave no adapter' });
     else {
       const mismatch = adapterObstacle(found, namePart);
@@ -208,7 +234,7 @@ async function findAdapter(
     `enable-dawn-features=${[...enabledToggles, ...unsafeToggles].join(',')}`,
     `disable-dawn-features=${disabledToggles.join(',')}`,
   ]);
-  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
+  const adapter = await quietly(() => gpu.requestAdapter({ powerPreference: 'high-performance' })).catch(() => null);
   if (adapter === null) return undefined;
   const { info } = adapter;
   const rung = info.isFallbackAdapter ? 'system-software' : 'hardware';
@@ -219,7 +245,7 @@ async function findAdapter(
 async function listAdapterNames(): Promise<string[]> {
   const gpu = await createGpu(['adapter=(none of this name)']);
   try {
-    await gpu.requestAdapter();
+    await quietly(() => gpu.requestAdapter());
     return [];
   } catch (error) {
     return [...String(error).matchAll(/backend: '(?:vulkan|metal|d3d12)', name: '(.*)'/g)].map((match) => match[1]);
@@ -248,7 +274,9 @@ export async function openAdapter({ rung, adapter, name }: FoundAdapter): Promis
     if (typeof limit === 'number') requiredLimits[key] = limit;
   }
   const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[];
-  const device = await adapter.requestDevice({ label: 'mlbtc', requiredFeatures, requiredLimits });
+  const device = await withDrivers(undefined, () =>
+    quietly(() => adapter.requestDevice({ label: 'mlbtc', requiredFeatures, requiredLimits })),
+  );
   const adapterInfo = adapter.info;
   const deviceClass = rung === 'hardware' ? 'gpu' : 'cpu';
 
@@ -334,6 +362,21 @@ function noDeviceMessage(wanted: string, attempts: readonly Attempt[]): string {
   );
   const what = ['', 'auto'].includes(wanted) ? 'no GPU device can be opened' : `no device matches --device ${wanted}`;
   return [what, ...new Set(lines), '  `mlbtc doctor` says what is missing and how to get it'].join('\n');
+}
+
+/**
+ * Only these drivers are there for what is done; all where none are named. The directory of a session is named where there is
+ * none, because a layer of Mesa's asks Wayland for its device, and that complains on stderr without one.
+ */
+function withDrivers<T>(files: readonly string[] | undefined, action: () => Promise<T>): Promise<T> {
+  const list = files?.join(delimiter);
+  return withEnvironment(
+    {
+      ...(list === undefined ? {} : { VK_ICD_FILENAMES: list, VK_DRIVER_FILES: list }),
+      ...(process.env.XDG_RUNTIME_DIR ? {} : { XDG_RUNTIME_DIR: tmpdir() }),
+    },
+    action,
+  );
 }
 
 async function withEnvironment<T>(values: Readonly<Record<string, string>>, action: () => Promise<T>): Promise<T> {

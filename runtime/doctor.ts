@@ -16,7 +16,7 @@ import type { ExecutablePlan } from './executable-plan.ts';
 import { createExecutor } from './executor.ts';
 import { type FamilyVerdict, kernelFamilies } from './kernel-families.ts';
 import { type MachineFacts, type Remedy, remedies } from './remedies.ts';
-import { vulkanSystem } from './vulkan-system.ts';
+import { oldLavapipe, vulkanSystem } from './vulkan-system.ts';
 
 interface WorkingDevice {
   readonly rung: Rung;
@@ -95,7 +95,7 @@ async function computeSomething(opened: Awaited<ReturnType<typeof openAdapter>>)
 }
 
 function machineFacts(found: readonly Rung[], failed: readonly Attempt[]): MachineFacts {
-  const { hardware, distribution } = vulkanSystem();
+  const { hardware, distribution, drivers } = vulkanSystem();
   return {
     platform: process.platform,
     arch: process.arch,
@@ -105,7 +105,7 @@ function machineFacts(found: readonly Rung[], failed: readonly Attempt[]): Machi
     renderNodeDenied: renderNodeDenied(),
     missing: failed.map(({ rung }) => rung).filter((rung) => !found.includes(rung)),
     nothingWorks: found.length === 0,
-    oldLavapipe: failed.some(({ reason = '' }) => reason.includes('too old for WebGPU')),
+    oldLavapipe: drivers.some(({ obstacle }) => obstacle === oldLavapipe),
   };
 }
 

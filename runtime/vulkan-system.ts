@@ -9,10 +9,18 @@ import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { loadLibrary } from './swiftshader.ts';
 
+/** A driver that a Vulkan loader would load, by its description (ICD). */
+export interface VulkanDriver {
+  readonly file: string;
+  /** Lavapipe, of which is known that it computes on the CPU; the others tell when they are asked. */
+  readonly isSoftware: boolean;
+  /** Why it is of no use to WebGPU. It is not loaded then, since loading it makes Dawn complain on stderr. */
+  readonly obstacle?: string;
+}
+
 export interface VulkanSystem {
   readonly loader: boolean;
-  /** Driver description files (ICDs) that a Vulkan loader would read. */
-  readonly driverFiles: readonly string[];
+  readonly drivers: readonly VulkanDriver[];
   /** Hardware that the kernel shows, whether or not a Vulkan driver serves it. */
   readonly hardware: readonly string[];
   /** `ID` and `VERSION_ID` of /etc/os-release, e.g. `debian 12`. */
@@ -24,7 +32,7 @@ let known: VulkanSystem | undefined;
 export function vulkanSystem(): VulkanSystem {
   known ??= {
     loader: process.platform === 'linux' && loadLibrary('libvulkan.so.1'),
-    driverFiles: driverFiles(),
+    drivers: driverFiles().map(readDriver),
     hardware: hardware(),
     distribution: distribution(),
   };
@@ -53,6 +61,38 @@ function driverFiles(): string[] {
   });
   return [...found.filter((path) => path.endsWith('.json')), ...named(added).filter(existsSync)];
 }
+
+/**
+ * Mesa describes a driver by the version of the Vulkan headers that it was built with, whose last number only ever grows: 230 in
+ * Mesa 22.3. Older ones lack dynamic indexing of uniform arrays, which Dawn requires.
+ */
+const lastHeadersWithoutWebgpu = 230;
+
+/** Drivers by their libraries, with the device nodes of which they need one. Others may find their hardware in other ways. */
+const neededNodes: readonly { readonly library: RegExp; readonly folder: string; readonly node: RegExp }[] = [
+  { library: /libGLX_nvidia|libEGL_nvidia/, folder: '/dev', node: /^(nvidia|nvhost|nvmap|dxg)/ },
+  { library: /libvulkan_dzn\b/, folder: '/dev', node: /^dxg$/ },
+  { library: /libvulkan_/, folder: '/dev/dri', node: /^renderD/ },
+];
+
+/** What a description says of its driver; one that cannot be read is left to the loader. */
+export function readDriver(file: string): VulkanDriver {
+  try {
+    const { library_path: library, api_version: version } = JSON.parse(readText(file)).ICD;
+    if (/libvulkan_lvp\b/.test(library)) {
+      const isOld = Number(version.split('.')[2]) <= lastHeadersWithoutWebgpu;
+      return { file, isSoftware: true, ...(isOld ? { obstacle: oldLavapipe } : {}) };
+    }
+    const needed = neededNodes.find((row) => row.library.test(library));
+    const isIdle = needed !== undefined && !listFolder(needed.folder).some((name) => needed.node.test(name));
+    return { file, isSoftware: false, ...(isIdle ? { obstacle: 'no hardware for it' } : {}) };
+  } catch {
+    return { file, isSoftware: false };
+  }
+}
+
+/** In doctor's words; `mlbtc doctor` proposes another then. */
+export const oldLavapipe = 'the lavapipe that is installed is too old for WebGPU, Mesa 23 or later is needed';
 
 const vendorNames: Readonly<Record<string, string>> = { '0x10de': 'NVIDIA', '0x1002': 'AMD', '0x8086': 'Intel' };
 

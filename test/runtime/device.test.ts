@@ -90,8 +90,7 @@ async function openInProcess(env: NodeJS.ProcessEnv) {
 
 const dist = new URL('../../dist/runtime/', import.meta.url).href;
 const openAndPrint = `
-import { openDevice } from '${dist}device.js';
-import { runCommand } from '${dist}errors.js';
+import { openDevice, runCommand } from '${dist}index.js';
 await runCommand(async () => { const d = await openDevice(); console.log(d.rung); });`;
 
 describe('a process', () => {
