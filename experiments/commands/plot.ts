@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { iclOptions } from '../options/icl.ts';
 import { complete, readLayer } from '../options/parse.ts';
-import { plotFiles, plotRun } from '../plots/run.ts';
+import { plotFiles, plotRun } from '../plots/icl-run.ts';
 import { runFolder } from '../runs/folder.ts';
 
 export function registerPlot(program: Command): void {

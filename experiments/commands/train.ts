@@ -7,7 +7,7 @@ import { scoreOf } from '../models/in-context.ts';
 import { optionsHelp } from '../options/help.ts';
 import { checkTraining, iclOptions, type ResolvedIcl, resolveIcl } from '../options/icl.ts';
 
-import { plotFiles } from '../plots/run.ts';
+import { plotFiles } from '../plots/icl-run.ts';
 import { createRunFolder, discardUnstarted, type RunFolder, scoreName } from '../runs/folder.ts';
 import type { IclEvaluationRecord } from '../runs/metrics.ts';
 import { iclTask, stagesOf } from '../training/icl-task.ts';

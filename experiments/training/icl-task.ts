@@ -9,7 +9,7 @@ import { inContextProgram, scoreOf } from '../models/in-context.ts';
 import type { Score } from '../models/score.ts';
 import type { IclOptions, ResolvedIcl } from '../options/icl.ts';
 import { zeroAtStart } from '../options/model.ts';
-import { plotRun } from '../plots/run.ts';
+import { plotRun } from '../plots/icl-run.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
 import type { BaselineErrors } from '../tasks/baselines.ts';
 import { curriculumStages, type Stage } from '../tasks/curriculum.ts';

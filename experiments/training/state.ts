@@ -18,15 +18,16 @@ export interface SharedState {
 const arenaStates = ['params', 'm', 'v'] as const;
 const scalarStates = ['diverged'] as const;
 
-/** Buffers for the state, all zero; `more` are further tensors as large as the arena, such as a sum of gradients. */
+/** Buffers for the state, all zero; `more` names one more as large as the arena and one more scalar, such as `sumStates`. */
 export async function makeState(
   opened: OpenedDevice,
   { elements }: Arena,
-  more: readonly string[] = [],
+  more?: { readonly arena: string; readonly scalar: string },
 ): Promise<SharedState> {
+  const [ofArena, scalars] = more === undefined ? [[], []] : [[more.arena], [more.scalar]];
   const shapes: (readonly [string, readonly number[]])[] = [
-    ...[...arenaStates, ...more].map((name) => [name, [elements]] as const),
-    ...scalarStates.map((name) => [name, []] as const),
+    ...[...arenaStates, ...ofArena].map((name) => [name, [elements]] as const),
+    ...[...scalarStates, ...scalars].map((name) => [name, []] as const),
   ];
   const executor = await createExecutor(opened, {
     buffers: shapes.map(([name, shape]) => ({ id: name, sizeBytes: 4 * (shape[0] ?? 1) })),

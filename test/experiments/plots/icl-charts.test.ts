@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { contextChart, lossChart } from '../../../experiments/plots/charts.ts';
+import { contextChart, lossChart } from '../../../experiments/plots/icl-charts.ts';
 import { chartPng, chartSvg, renderChart } from '../../../experiments/plots/render.ts';
 import type { EvaluationRecord, MetricsRecord } from '../../../experiments/runs/metrics.ts';
 

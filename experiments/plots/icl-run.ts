@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { ResolvedIcl } from '../options/icl.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
 import { isIclEvaluation, readMetrics } from '../runs/metrics.ts';
-import { contextChart, lossChart } from './charts.ts';
+import { contextChart, lossChart } from './icl-charts.ts';
 import { renderChart } from './render.ts';
 
 /** Files that a run's plots are in, as far as they are there. */
