@@ -11,7 +11,7 @@
  */
 import { affine } from '../../compiler/ir/affine.ts';
 import { at, computed, gather, input, over } from '../../compiler/ir/build.ts';
-import { binary, constant, sum } from '../../compiler/ir/expression.ts';
+import { binary, constant, select, sum } from '../../compiler/ir/expression.ts';
 import { drawWords } from '../../compiler/ir/philox.ts';
 import type { Affine, Expression, Tensor } from '../../compiler/ir/program.ts';
 import type { TokenSplit } from '../data/token-data.ts';
@@ -127,12 +127,7 @@ function shiftedRight(word: Expression, count: Expression, perWord: number, valu
   let shifted = word;
   for (let k = 1; k < perWord; k += 1) {
     const isAtLeast = { kind: 'compare', operator: '>=', left: count, right: constant(k) } as const;
-    shifted = {
-      kind: 'select',
-      condition: isAtLeast,
-      then: binary('quotient', shifted, constant(values)),
-      otherwise: shifted,
-    };
+    shifted = select(isAtLeast, binary('quotient', shifted, constant(values)), shifted);
   }
   return shifted;
 }
