@@ -1,16 +1,21 @@
 /**
- * The chain rule inside one equation's value: from the root down to each load, collecting what multiplies the cotangent on the way.
- * The rules themselves are the table in `derivatives.ts`; how a load's part becomes an equation is `differentiate.ts`.
+ * The chain rule inside one equation's value: from the root down to each load, collecting what multiplies the cotangent on the way
+ * and the guards under which anything flows at all. The rules themselves are the table in `derivatives.ts`; how a load's part
+ * becomes an equation is `differentiate.ts`.
  *
- * The trap: what flows into a branch of a `select` or under the guard of a kink must be evaluated only where the branch is taken,
- * so the way down is kept as a function that wraps what lies below, not as a list of factors.
+ *   y = sqrt(relu(x))     factors cot.y, 0.5, 1 / y   guard x > 0     →   cot.y * 0.5 * select(x > 0, 1 / y, 0)
+ *
+ * The trap: what a guard excludes contributes nothing, whatever it would compute: a factor that may be infinite there is selected,
+ * wherever on the way it stands, not multiplied by 0. A cotangent that may itself be excluded is such a guard, since the guard may
+ * stand in another equation. Which factors may be infinite is decided by `facts.ts`: where none is, a guard is a factor 1 or 0.
  */
 import { complement } from '../ir/affine.ts';
 import { children, constant, product, select, sum } from '../ir/expression.ts';
 import { expressionKey } from '../ir/hash.ts';
-import type { Constraint, Expression, Load } from '../ir/program.ts';
+import type { Condition, Constraint, Equation, Expression, Load } from '../ir/program.ts';
 import type { Slope } from './derivatives.ts';
 import { binaryDerivatives, unaryDerivatives } from './derivatives.ts';
+import type { Facts } from './facts.ts';
 
 /** What one load gives: `value` goes to the load's element at each point of the domain. */
 export interface Contribution {
@@ -19,12 +24,32 @@ export interface Contribution {
   readonly value: Expression;
 }
 
-/** From the cotangent of a subexpression, as a factor, to the whole contribution. */
-export type Wrap = (inner: Expression) => Expression;
+/** A factor, or a guard: a condition and which of its two branches flow. It multiplies by 1 there, and elsewhere by 0. */
+type Step =
+  | { readonly kind: 'factor'; readonly factor: Expression }
+  | { readonly kind: 'guard'; readonly condition: Condition; readonly holds: boolean };
+
+/** The way from the root to a subexpression; in the product that comes out, what flows further in stands in the middle. */
+export interface Path {
+  /** The cotangent of the equation's tensor. */
+  readonly cotangent: Load;
+  readonly before: readonly Step[];
+  readonly after: readonly Step[];
+}
 
 export interface Flow {
   readonly wanted: (tensor: string) => boolean;
+  readonly axes: Equation['axes'];
+  readonly facts: Facts;
   readonly found: Contribution[];
+}
+
+export function factorStep(factor: Expression): Step {
+  return { kind: 'factor', factor };
+}
+
+export function guardStep(condition: Condition, holds = true): Step {
+  return { kind: 'guard', condition, holds };
 }
 
 /**
@@ -32,20 +57,18 @@ export interface Flow {
  */
 export function flow(
   e: Expression,
-  wrap: Wrap,
+  path: Path,
   domain: readonly Constraint[],
   result: Expression | undefined,
   to: Flow,
 ): void {
   if (!reaches(e, to.wanted)) return;
+  const further = (...steps: readonly Step[]): Path => ({ ...path, before: [...path.before, ...steps] });
   const slopeTo = (operand: Expression, slope: Slope | undefined): void => {
     if (slope === undefined) return;
     const { factor, guard } = slope;
-    const guarded: Wrap =
-      guard === undefined
-        ? (inner) => wrap(product([factor, inner]))
-        : (inner) => wrap(select(guard, product([factor, inner]), constant(0)));
-    flow(operand, guarded, domain, undefined, to);
+    const guards = guard === undefined ? [] : [guardStep(guard)];
+    flow(operand, further(...guards, factorStep(factor)), domain, undefined, to);
   };
   switch (e.kind) {
     case 'constant':
@@ -53,16 +76,16 @@ export function flow(
     case 'random':
       return;
     case 'load':
-      to.found.push({ load: e, domain, value: wrap(constant(1)) });
+      to.found.push({ load: e, domain, value: productOf(path, domain, to) });
       return;
     case 'sum':
-      for (const term of e.terms) flow(term, wrap, domain, undefined, to);
+      for (const term of e.terms) flow(term, path, domain, undefined, to);
       return;
     case 'product':
       e.factors.forEach((factor, i) => {
-        const before = e.factors.slice(0, i);
-        const after = e.factors.slice(i + 1);
-        flow(factor, (inner) => wrap(product([...before, inner, ...after])), domain, undefined, to);
+        const before = [...path.before, ...e.factors.slice(0, i).map(factorStep)];
+        const after = [...e.factors.slice(i + 1).map(factorStep), ...path.after];
+        flow(factor, { ...path, before, after }, domain, undefined, to);
       });
       return;
     case 'unary':
@@ -78,19 +101,51 @@ export function flow(
     case 'select': {
       const { condition, then, otherwise } = e;
       if (condition.kind === 'domain') {
-        flow(then, wrap, conjunction(domain, condition.constraints), undefined, to);
+        flow(then, path, conjunction(domain, condition.constraints), undefined, to);
         for (const failing of complement(condition.constraints)) {
-          flow(otherwise, wrap, conjunction(domain, failing), undefined, to);
+          flow(otherwise, path, conjunction(domain, failing), undefined, to);
         }
         return;
       }
-      flow(then, (inner) => wrap(select(condition, inner, constant(0))), domain, undefined, to);
-      flow(otherwise, (inner) => wrap(select(condition, constant(0), inner)), domain, undefined, to);
+      flow(then, further(guardStep(condition)), domain, undefined, to);
+      flow(otherwise, further(guardStep(condition, false)), domain, undefined, to);
       return;
     }
     default:
       e satisfies never;
   }
+}
+
+/** The product of a whole path: selected where a factor may be infinite and something may exclude it. */
+function productOf({ cotangent, before, after }: Path, domain: readonly Constraint[], to: Flow): Expression {
+  const { axes, facts } = to;
+  const steps = [factorStep(cotangent), ...before, ...after];
+  const factors = steps.flatMap((step) => (step.kind === 'factor' ? factorsIn(step.factor) : []));
+  const isTame = (factor: Expression): boolean => facts.surelyFinite(factor, { axes, domain });
+  const singular = factors.filter((factor) => !isTame(factor));
+  const guards = [
+    ...(facts.mayBeExcluded(cotangent.tensor) ? [isNotZero(cotangent)] : []),
+    ...steps.filter((step) => step.kind === 'guard'),
+  ];
+  if (singular.length === 0 || guards.length === 0) {
+    return product(steps.map((step) => (step.kind === 'factor' ? step.factor : masked(step, constant(1)))));
+  }
+  const selected = guards.reduceRight((inner, guard) => masked(guard, inner), product(singular));
+  return product([...factors.filter(isTame), selected]);
+}
+
+type Guard = Extract<Step, { kind: 'guard' }>;
+
+function masked({ condition, holds }: Guard, e: Expression): Expression {
+  return holds ? select(condition, e, constant(0)) : select(condition, constant(0), e);
+}
+
+function isNotZero(e: Expression): Guard {
+  return { kind: 'guard', condition: { kind: 'compare', operator: '!=', left: e, right: constant(0) }, holds: true };
+}
+
+function factorsIn(e: Expression): readonly Expression[] {
+  return e.kind === 'product' ? e.factors : [e];
 }
 
 function reaches(e: Expression, wanted: (tensor: string) => boolean): boolean {

@@ -13,12 +13,13 @@
  *  - a constraint is asked in every step that has all its axes, an axis of an unasked one is kept;
  *  - an intermediate that some tensor of the program already holds is read from there, and costs nothing in the search.
  *
- * The trap: a load may lie inside its tensor only because of the domain. Where a step could not ask the constraint that guards a
- * load, the equation is left as it is.
+ * The traps: a load may lie inside its tensor only because of the domain. Where a step could not ask the constraint that guards a
+ * load, the equation is left as it is. And a factor may be infinite where the domain excludes it, which an empty sum of the other
+ * operands does not undo: the steps of such an equation ask for the domain's shadow on their loop too.
  */
 import { affine, axisIndex, range, subtract } from '../ir/affine.ts';
 import type { AxisSet } from '../ir/contraction.ts';
-import { axesIn, axesOfExpression, axesOfStore, axisSet, pointsOf, readsTensor } from '../ir/contraction.ts';
+import { axesIn, axesOfExpression, axesOfStore, axisSet, factorsOf, pointsOf, readsTensor } from '../ir/contraction.ts';
 import { equationsOf, usedAxes } from '../ir/equation.ts';
 import {
   affinesOfIndex,
@@ -33,11 +34,14 @@ import {
 } from '../ir/expression.ts';
 import { findPoint } from '../ir/feasible.ts';
 import type { Affine, Axis, Dtype, Equation, Expression, Index, Program, Tensor } from '../ir/program.ts';
+import type { Shadow } from '../ir/shadow.ts';
+import { shadowOf } from '../ir/shadow.ts';
 import { canonicalSum } from './canonical.ts';
 import type { Plan } from './contraction-plan.ts';
 import { constraintsWithin, intermediateKey, isPlainLoad, planEquation, unionOf } from './contraction-plan.ts';
 import type { Tree } from './contraction-tree.ts';
 import { liveAxes, orderNetwork } from './contraction-tree.ts';
+import { factsOf } from './facts.ts';
 import { sharedIntermediates } from './shared.ts';
 import { plainStore, storesOnce } from './store.ts';
 
@@ -63,6 +67,7 @@ class Workshop {
   /** Names of the tensors that a held product reads: a quick no for most subsets. */
   private readonly signatures = new Set<string>();
 
+  readonly facts = factsOf([]);
   /** Keys of intermediates that several equations had better share, made already or not. */
   readonly shared: ReadonlySet<string>;
 
@@ -80,6 +85,7 @@ class Workshop {
 
   push(tensor: Tensor): void {
     this.tensors.push(tensor);
+    this.facts.add(tensor);
     this.names.add(tensor.name);
     this.shapes.set(tensor.name, tensor.shape);
     const [only, ...others] = equationsOf(tensor);
@@ -137,6 +143,7 @@ class Orderer {
   private readonly target: Tensor;
   private readonly equation: Equation;
   private readonly dtype: Dtype;
+  private readonly isSingular: boolean;
   private made = false;
 
   constructor(workshop: Workshop, target: Tensor, equation: Equation) {
@@ -144,6 +151,12 @@ class Orderer {
     this.target = target;
     this.equation = equation;
     this.dtype = target.dtype === 'i32' ? 'f32' : target.dtype;
+    const { axes, domain } = equation;
+    const isTame = (factor: Expression): boolean => {
+      const asked = constraintsWithin(equation, axesOfExpression(factor));
+      return workshop.facts.surelyFinite(factor, { axes, domain: asked });
+    };
+    this.isSingular = domain.length > 0 && !factorsOf(equation.value).factors.every(isTame);
   }
 
   order(): Equation {
@@ -156,6 +169,7 @@ class Orderer {
       isAvailable: (members) => this.isHeld(plan, members),
     });
     const last = this.lastLoop(plan, tree);
+    if (this.isSingular && ![last, ...loopsOf(tree)].every((loop) => this.shadow(loop).exact)) return equation;
     const value = this.emit(plan, tree, last);
     return this.made ? this.restrict(product([constant(plan.constant), value]), axesIn(last)) : equation;
   }
@@ -235,7 +249,13 @@ class Orderer {
 
   /** The equation with only the constraints that a loop over these axes can ask. */
   private within(loop: AxisSet): Equation {
-    return { ...this.equation, domain: constraintsWithin(this.equation, loop) };
+    const asked = constraintsWithin(this.equation, loop);
+    return { ...this.equation, domain: this.isSingular ? [...asked, ...this.shadow(loop).constraints] : asked };
+  }
+
+  private shadow(loop: AxisSet): Shadow {
+    const { axes, domain } = this.equation;
+    return shadowOf(domain, axes, (axis) => ((loop >> BigInt(axis)) & 1n) === 1n);
   }
 
   /** The equation over a part of its axes, with the constraints that these can ask. */
@@ -298,6 +318,10 @@ function axesOfJoin(tree: Extract<Tree, { kind: 'join' }>, axes: readonly Axis[]
 
 function axesOfAffine(a: Affine): readonly number[] {
   return [...a.terms].sort((x, y) => y.coefficient - x.coefficient).map((term) => term.axis);
+}
+
+function loopsOf(tree: Tree): readonly AxisSet[] {
+  return tree.kind === 'leaf' ? [tree.axes] : [tree.loop, ...loopsOf(tree.left), ...loopsOf(tree.right)];
 }
 
 function operandsOf(tree: Tree): readonly number[] {

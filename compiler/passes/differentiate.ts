@@ -16,12 +16,14 @@
  */
 import { add, affine, axisIndex, scale } from '../ir/affine.ts';
 import { equation as makeEquation, pointwise, tensorMap } from '../ir/equation.ts';
-import { constant, divide, load, loadAxes, negate, product, select, sum, unary } from '../ir/expression.ts';
+import { constant, divide, load, loadAxes, negate, select, sum, unary } from '../ir/expression.ts';
 import { stridesOf } from '../ir/ndarray.ts';
 import type { Affine, Axis, Condition, Equation, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
-import type { Contribution, Wrap } from './chain-rule.ts';
-import { flow, flowingLoads, merge } from './chain-rule.ts';
+import type { Contribution, Path } from './chain-rule.ts';
+import { factorStep, flow, flowingLoads, guardStep, merge } from './chain-rule.ts';
+import type { Facts } from './facts.ts';
+import { factsOf } from './facts.ts';
 import { freshName } from './names.ts';
 import { outline } from './outline.ts';
 import { storedExponential, storedResult } from './stored.ts';
@@ -108,6 +110,7 @@ class Backward {
   private readonly options: DifferentiateOptions;
   private readonly program: Program;
   private readonly tensors: ReadonlyMap<string, Tensor>;
+  private readonly facts: Facts;
   private readonly taken: Set<string>;
   private readonly pending = new Map<string, Equation[]>();
   private readonly seeds: ReadonlyMap<string, string>;
@@ -117,6 +120,7 @@ class Backward {
     this.program = program;
     this.options = options;
     this.tensors = tensorMap(program);
+    this.facts = factsOf(program.tensors);
     this.taken = new Set(this.tensors.keys());
     this.concerned = between(program, options);
     const seeds = Object.entries(options.seeds);
@@ -177,8 +181,13 @@ class Backward {
     equations: readonly Equation[],
   ): string {
     const name = freshName(wanted, this.taken);
-    this.made.push({ name, dtype, shape, source: { kind: 'computed', equations } });
+    this.add({ name, dtype, shape, source: { kind: 'computed', equations } });
     return name;
+  }
+
+  private add(tensor: Tensor): void {
+    this.made.push(tensor);
+    this.facts.add(tensor);
   }
 
   private collect(target: string, equation: Equation): void {
@@ -208,7 +217,7 @@ class Backward {
   private makeSeed({ name, shape, dtype }: Tensor, from: 'input' | 'one'): string {
     if (from === 'one') return this.make(`cot.${name}`, shape, dtype, [pointwise(axesOfShape(shape), constant(1))]);
     const made = freshName(`cot.${name}`, this.taken);
-    this.made.push({ name: made, dtype, shape, source: { kind: 'input' } });
+    this.add({ name: made, dtype, shape, source: { kind: 'input' } });
     return made;
   }
 
@@ -218,6 +227,8 @@ class Backward {
     const found: Contribution[] = [];
     flow(equation.value, root, equation.domain, storedResult(equation, tensor), {
       wanted: (name) => this.concerned.has(name),
+      axes,
+      facts: this.facts,
       found,
     });
     for (const { load: l, domain, value } of merge(found)) {
@@ -225,28 +236,28 @@ class Backward {
     }
   }
 
-  /** The cotangent of the equation's value at a point, times what flows further in. */
-  private root(equation: Equation, tensor: Tensor, cotangent: string): Wrap {
+  /** From the tensor's cotangent to that of the equation's value at a point. */
+  private root(equation: Equation, tensor: Tensor, cotangent: string): Path {
     const { axes, domain, store, reducer, value } = equation;
-    const outer = load(cotangent, store);
+    const root: Path = { cotangent: load(cotangent, store), before: [], after: [] };
     const result = load(tensor.name, store);
     if (reducer !== 'sum' && tensor.source.kind === 'computed' && tensor.source.equations.length > 1) {
       throw new Error(`${tensor.name} adds a ${reducer} to other equations, whose result alone is not stored`);
     }
     switch (reducer) {
       case 'sum':
-        return (inner) => product([outer, inner]);
+        return root;
       case 'logsumexp': {
         const weight =
           storedExponential(this.program, equation, tensor.name) ?? unary('exp', sum([value, negate(result)]));
-        return (inner) => product([outer, weight, inner]);
+        return { ...root, before: [factorStep(weight)] };
       }
       case 'max':
       case 'min': {
         const tied: Condition = { kind: 'compare', operator: '==', left: value, right: result };
         const counting = makeEquation({ axes, domain, store, value: select(tied, constant(1), constant(0)) });
         const count = this.make(`${tensor.name}~ties`, tensor.shape, tensor.dtype, [counting]);
-        return (inner) => select(tied, divide(product([outer, inner]), load(count, store)), constant(0));
+        return { ...root, before: [guardStep(tied), factorStep(divide(constant(1), load(count, store)))] };
       }
       default:
         return reducer satisfies never;

@@ -42,8 +42,11 @@ function bySize(terms: readonly AffineTerm[]): readonly AffineTerm[] {
 
 /** Whether every element of the shape takes exactly one point: plain axes or full groups of digits, each axis once. */
 export function fillsOnce(equation: Equation, shape: readonly number[]): boolean {
-  const { axes, domain, store } = equation;
-  if (domain.length > 0 || !storesOnce(equation)) return false;
+  return equation.domain.length === 0 && storesOnce(equation) && fills(equation, shape);
+}
+
+/** Whether the box of the axes stores to every element: plain axes or full groups of digits, each axis once. */
+export function fills({ axes, store }: Pick<Equation, 'axes' | 'store'>, shape: readonly number[]): boolean {
   const used = store.flatMap((index) => (index.kind === 'affine' ? index.terms.map((term) => term.axis) : []));
   if (new Set(used).size !== used.length) return false;
   return store.every((index, d) => {
