@@ -155,11 +155,11 @@ function absolute(a: Bounds): Bounds {
   return a.high <= 0 ? negated(a) : between(0, Math.max(-a.low, a.high), a.zero, a.finite);
 }
 
-/** Factors of a product and how often each stands in it: a square is never negative. */
+/** Factors of a product and how often each stands in it, as far as is seen at once: `x[i] * x[i]` is never negative. */
 function powersOf(factors: readonly Expression[]): readonly { readonly base: Expression; readonly times: number }[] {
-  const counted = new Map<string, { readonly base: Expression; readonly times: number }>();
+  const counted = new Map<string | Expression, { readonly base: Expression; readonly times: number }>();
   for (const base of factors) {
-    const key = expressionKey(base);
+    const key = base.kind === 'load' ? expressionKey(base) : base;
     counted.set(key, { base, times: (counted.get(key)?.times ?? 0) + 1 });
   }
   return [...counted.values()];

@@ -7,11 +7,13 @@
  * everywhere, as a softmax is outside its domain.
  *
  * Reductions that are no equation's own are *lifted*: they become tensors called `TARGET~mean`, over the axes that they
- * keep, and identical ones are one tensor. The trap: a read that only an enclosing `where` keeps inside its tensor must
+ * keep, and identical ones are one tensor. The traps: a read that only an enclosing `where` keeps inside its tensor must
  * be kept inside in the lifted equation too, so that the conditions around go into its domain (`Env.guards`,
- * `Builder.guardUses`).
+ * `Builder.guardUses`). And what may be infinite is computed only where the conditions around can hold at all: what
+ * they exclude is never to meet a derivative.
  */
 import { affine, axisIndex, decide, substitute } from '../ir/affine.ts';
+import { anyNumber, boundsOf } from '../ir/bounds.ts';
 import {
   affinesOf,
   children,
@@ -24,6 +26,7 @@ import {
 } from '../ir/expression.ts';
 import { equationKey } from '../ir/hash.ts';
 import type { Affine, Axis, Constraint, Equation, Expression, Index, Reducer, Tensor } from '../ir/program.ts';
+import { shadowOf } from '../ir/shadow.ts';
 import type { FunctionItem, Expression as Syntax } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import type { AxisSet, Placement } from './einstein.ts';
@@ -204,9 +207,19 @@ export interface Lift {
   readonly reducer: Reducer;
   readonly value: Expression;
   readonly domain: readonly Constraint[];
-  /** Conditions around, to be kept to where reads depend on them. */
-  readonly guards: readonly Constraint[];
+  readonly around: Around;
   readonly span: Span;
+}
+
+/** The conditions around an expression, and whether a read in it lies inside its tensor only because of them. */
+export interface Around {
+  readonly conditions: readonly Constraint[];
+  readonly areNeeded: boolean;
+}
+
+/** `before` is the count of guard uses from before the expression was lowered. */
+export function around(b: Builder, { guards }: Env, before: number): Around {
+  return { conditions: guards, areNeeded: b.guardUses > before };
 }
 
 /** Conditions that speak, directly or through each other, of the slots in `used`, to which theirs are added. */
@@ -229,6 +242,18 @@ function connected(
   return taken;
 }
 
+/** What a lifted equation asks of the conditions around it, over the slots in `used`, to which others may be added. */
+function asked(b: Builder, draft: Lift, used: Set<number>, reduced: ReadonlySet<number>): readonly Constraint[] {
+  const { conditions, areNeeded } = draft.around;
+  if (areNeeded) return connected(conditions, used, reduced);
+  const { value, domain } = draft;
+  if (conditions.length === 0 || b.slots.some(({ extent }) => Number.isNaN(extent))) return [];
+  if (boundsOf(value, { axes: b.slots, domain, tensor: () => anyNumber }).finite) return [];
+  const outside = conditions.filter((c) => !slotsOf(c.affine).some((slot) => reduced.has(slot)));
+  const shadow = shadowOf(outside, b.slots, (slot) => used.has(slot));
+  return shadow.exact ? shadow.constraints : connected(conditions, used, reduced);
+}
+
 /** Makes a tensor of a reduction (or of a value, with nothing reduced) and reads it. */
 export function lift(b: Builder, draft: Lift): Expression {
   const reduced = new Set(draft.reduced);
@@ -237,7 +262,7 @@ export function lift(b: Builder, draft: Lift): Expression {
       .flatMap(slotsOf)
       .filter((slot) => !reduced.has(slot)),
   );
-  const guards = connected(draft.guards, used, reduced);
+  const guards = asked(b, draft, used, reduced);
   const kept = [...used].sort((p, q) => p - q);
   const domain = conjunction(b, [draft.domain, guards]);
   const impossible = domain.includes(never);
@@ -278,7 +303,7 @@ export function small(b: Builder, lowered: Lowered, env: Env, span: Span, guarde
     reducer: 'sum',
     value: lowered.value,
     domain: conjunction(b, [lowered.present, lowered.support]),
-    guards: guarded ? env.guards : [],
+    around: { conditions: env.guards, areNeeded: guarded },
     span,
   });
   return { value, present: lowered.present, support: [] };

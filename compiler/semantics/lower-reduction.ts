@@ -14,6 +14,8 @@ import { binary, constant, divide, negate, sum, unary } from '../ir/expression.t
 import type { Constraint, Expression, Reducer } from '../ir/program.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import {
+  type Around,
+  around,
   type Builder,
   bind,
   conjunction,
@@ -68,7 +70,7 @@ export function lowerReduction(b: Builder, e: Call, reduction: Reduction, env: E
   const plain = lowerValue(b, e.arguments[0], inner);
   const twice = reduction === 'var';
   const argument = twice ? small(b, plain, inner, e.span, b.guardUses > before) : plain;
-  const guards = b.guardUses > before ? inner.guards : [];
+  const conditions = around(b, inner, before);
   const { span } = e;
   switch (reduction) {
     case 'sum':
@@ -77,19 +79,19 @@ export function lowerReduction(b: Builder, e: Call, reduction: Reduction, env: E
     case 'logsumexp':
     case 'mean':
       return present(
-        liftDraft(b, reduction, draftReduction(b, reduction, slots, argument, guards, span), guards, span),
+        liftDraft(b, reduction, draftReduction(b, reduction, slots, argument, conditions, span), conditions, span),
       );
     case 'rms': {
       const square = squared(materialised(argument));
-      const draft = draftReduction(b, 'mean', slots, { ...argument, value: square, support: [] }, guards, span);
-      return present(unary('sqrt', liftDraft(b, 'meansquare', draft, guards, span)));
+      const draft = draftReduction(b, 'mean', slots, { ...argument, value: square, support: [] }, conditions, span);
+      return present(unary('sqrt', liftDraft(b, 'meansquare', draft, conditions, span)));
     }
     case 'var': {
       const whole: Lowered = { value: materialised(argument), present: argument.present, support: [] };
-      const mean = liftDraft(b, 'mean', draftReduction(b, 'mean', slots, whole, guards, span), guards, span);
+      const mean = liftDraft(b, 'mean', draftReduction(b, 'mean', slots, whole, conditions, span), conditions, span);
       const deviation = squared(sum([whole.value, negate(mean)]));
-      const draft = draftReduction(b, 'mean', slots, { ...whole, value: deviation }, guards, span);
-      return present(liftDraft(b, 'var', draft, guards, span));
+      const draft = draftReduction(b, 'mean', slots, { ...whole, value: deviation }, conditions, span);
+      return present(liftDraft(b, 'var', draft, conditions, span));
     }
     default:
       return reduction satisfies never;
@@ -126,10 +128,10 @@ function liftDraft(
   b: Builder,
   label: keyof typeof labels,
   { slots, reducer, value, domain }: ReductionDraft,
-  guards: readonly Constraint[],
+  conditions: Around,
   span: Span,
 ): Expression {
-  return lift(b, { label: labels[label], reduced: slots, reducer, value, domain, guards, span });
+  return lift(b, { label: labels[label], reduced: slots, reducer, value, domain, around: conditions, span });
 }
 
 export function draftReduction(
@@ -137,7 +139,7 @@ export function draftReduction(
   reduction: 'sum' | 'mean' | 'max' | 'min' | 'logsumexp',
   slots: readonly number[],
   argument: Lowered,
-  guards: readonly Constraint[],
+  conditions: Around,
   span: Span,
 ): ReductionDraft {
   switch (reduction) {
@@ -147,7 +149,7 @@ export function draftReduction(
     }
     case 'mean': {
       const domain = conjunction(b, [argument.present, argument.support]);
-      return { slots, reducer: 'sum', value: divideByCount(b, slots, argument, guards, span), domain };
+      return { slots, reducer: 'sum', value: divideByCount(b, slots, argument, conditions, span), domain };
     }
     case 'max':
     case 'min':
@@ -165,7 +167,7 @@ function divideByCount(
   b: Builder,
   slots: readonly number[],
   { value, present: domain }: Lowered,
-  guards: readonly Constraint[],
+  conditions: Around,
   span: Span,
 ): Expression {
   if (domain.includes(never)) return value;
@@ -182,7 +184,7 @@ function divideByCount(
     reducer: 'sum',
     value: constant(rest),
     domain: counted,
-    guards,
+    around: conditions,
     span,
   });
   // Where nothing is present nothing is divided; the 1 is for whoever takes the division out of the sum.
@@ -217,9 +219,9 @@ function lowerSoftmax(b: Builder, e: Call, axes: readonly AxisEntity[], env: Env
   const plain = lowerValue(b, e.arguments[0], inner);
   const guarded = b.guardUses > before;
   const scores = small(b, { ...plain, value: materialised(plain), support: [] }, inner, e.span, guarded);
-  const guards = guarded ? inner.guards : [];
-  const draft = draftReduction(b, 'logsumexp', slots, scores, guards, e.span);
-  const lse = liftDraft(b, 'logsumexp', draft, guards, e.span);
+  const conditions = around(b, inner, before);
+  const draft = draftReduction(b, 'logsumexp', slots, scores, conditions, e.span);
+  const lse = liftDraft(b, 'logsumexp', draft, conditions, e.span);
   const value = unary('exp', sum([scores.value, negate(lse)]));
   return { value, present: [], support: scores.present };
 }

@@ -16,6 +16,7 @@ import type { ProductFactor, Expression as Syntax } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import { evaluateIndex } from './arithmetic.ts';
 import {
+  around,
   type Builder,
   bind,
   conjunction,
@@ -287,7 +288,7 @@ function lowerProduct(b: Builder, e: Product, env: Env): Lowered {
     reducer: 'sum',
     value: lowered.value,
     domain: conjunction(b, [lowered.present, lowered.support, constraints]),
-    guards: b.guardUses > before ? env.guards : [],
+    around: around(b, env, before),
     span: e.span,
   });
   return present(value);

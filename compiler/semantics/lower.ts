@@ -17,6 +17,7 @@ import type { Affine, Constraint, Equation, Expression, Init, Reducer } from '..
 import type { Identifier, ParamItem, Expression as Syntax } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import {
+  around,
   type Builder,
   bind,
   conjunction,
@@ -184,8 +185,7 @@ function topReduction(b: Builder, e: Call, env: Env, { negative, sole }: Positio
   const { env: inner, slots } = enterReduction(b, axes, env);
   const before = b.guardUses;
   const argument = lowerValue(b, e.arguments[0], inner);
-  const guards = b.guardUses > before ? inner.guards : [];
-  return draftReduction(b, reduction, slots, argument, guards, e.span);
+  return draftReduction(b, reduction, slots, argument, around(b, inner, before), e.span);
 }
 
 function isPlain(reduction: Reduction): reduction is 'sum' | 'mean' | 'max' | 'min' | 'logsumexp' {
