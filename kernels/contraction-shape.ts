@@ -140,6 +140,7 @@ function placeConstraints(s: Unplaced): ContractionShape | undefined {
     const verdict = decide(c, s.equation.axes);
     if (verdict === 'always') continue;
     if (within(c, s.batch, s.m, s.n)) onOutput!.push(c);
+    else if (within(c, s.batch, s.k)) for (const side of [onLeft, onRight]) side!.push(c);
     else if (within(c, s.batch, s.m, s.k)) onLeft!.push(c);
     else if (within(c, s.batch, s.n, s.k)) onRight!.push(c);
     else return undefined;
