@@ -143,9 +143,7 @@ function analyseOne(
   options: AnalyseOptions,
   report: Report,
 ): Found {
-  for (const size of usageOf(structure).unused) {
-    report.warning('W0201', size.span, `nothing uses the ${size.kind} \`${size.text}\``, 'remove it');
-  }
+  reportUnused(structure, report);
   const before = report.diagnostics.length;
   const { sizes, inputShapes, unbound } = options;
   const context: Context = {
@@ -194,6 +192,18 @@ function analyseOne(
   const program = ordered && { tensors: ordered, outputs: face.outputs.map((output) => output.name), updates: [] };
   if (context.checkBroken) hideConsequences(report, before);
   return { program, interface: face };
+}
+
+function reportUnused(structure: Structure, report: Report): void {
+  const { unused, unread } = usageOf(structure);
+  for (const { kind, text, span } of unused) {
+    report.warning('W0201', span, `nothing uses the ${kind} \`${text}\``, 'remove it');
+  }
+  for (const { kind, name } of unread) {
+    const what = kind === 'instance' ? 'the tensors of ' : kind === 'tensor' ? '' : `the ${kind} `;
+    const help = kind === 'tensor' ? `remove it, or write \`output ${name.text}\`` : 'remove it';
+    report.warning('W0202', name.span, `nothing reads ${what}\`${name.text}\``, help);
+  }
 }
 
 function givenShape(shapes: AnalyseOptions['inputShapes'], name: string): GivenShape | undefined {
@@ -273,7 +283,11 @@ const followsFromSyntax: ReadonlySet<string> = new Set([
   'W0201',
 ]);
 
+/** Warnings that are of no use beside a mistake: it may be what would have read a tensor, or carried an axis. */
+const followsFromErrors: ReadonlySet<string> = new Set(['W0202', 'W0601', 'W0602']);
+
 function tidy(diagnostics: readonly Diagnostic[], sources: readonly Source[]): readonly Diagnostic[] {
+  const wrong = diagnostics.some((d) => d.severity === 'error');
   const syntaxErrors = diagnostics.some((d) => d.severity === 'error' && d.code.startsWith('E01'));
   const order = new Map(sources.map((source, i) => [source.file, i]));
   const words = new Map<string, ReadonlyMap<string, number>>();
@@ -285,6 +299,7 @@ function tidy(diagnostics: readonly Diagnostic[], sources: readonly Source[]): r
     return counts.get(source.text.slice(d.span.start, d.span.end)) === 1;
   };
   const kept = diagnostics.filter((d) => {
+    if (wrong && followsFromErrors.has(d.code)) return false;
     if (!syntaxErrors) return true;
     // An unknown name may have been declared by an item that could not be read, unless it stands nowhere else.
     if (d.code === 'E0401') return once(d);

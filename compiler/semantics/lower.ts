@@ -35,6 +35,7 @@ import { pointOf, shownPoint } from './lower-index.ts';
 import { draftReduction, enterReduction, reducedAxes } from './lower-reduction.ts';
 import { bindProduct, enterWhere, lowerFactors, lowerValue } from './lower-value.ts';
 import type { AxisEntity, Definition, Scope, TensorEntity } from './model.ts';
+import { reportReadings } from './readings.ts';
 import { axisExtent } from './sizes.ts';
 
 interface Term {
@@ -60,6 +61,7 @@ function lowerDefinition(tensor: TensorEntity, definition: Definition, context: 
   const { item, scope, leftAxes, store } = definition;
   const placement = placeSums(item.value, new Set(leftAxes), scope);
   const b = newBuilder(tensor.name, placement, scope, context);
+  reportReadings(placement, b.axesIn, scope.instance.module, context.report);
   const left = leftAxes.map((axis) => newSlot(b, axis));
   const root = rootEnv(scope, new Map(leftAxes.map((axis, i) => [axis, left[i]])));
   const { env } = bind(b, root, reportUnplaced(placement, definition, context));

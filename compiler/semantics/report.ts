@@ -20,7 +20,10 @@ export interface Report {
   readonly suggest: (word: string, candidates: Iterable<string>) => string | undefined;
   /** Counts work that a small file can ask for in any amount; throws `LimitError` when it is too much. */
   readonly spend: (amount: number, span: Span, what: string) => void;
+  /** The text of a place on one line, shortened where it is long. */
   readonly textOf: (span: Span) => string;
+  /** The text of a place, whole and as it stands. */
+  readonly sourceOf: (span: Span) => string;
   /** The call of a library function whose body one is in: what is told of the body is told there. */
   site: Span | undefined;
   readonly placeOf: (span: Span) => Span;
@@ -80,10 +83,12 @@ export function createReport(sources: () => readonly Source[]): Report {
       const line = source === undefined ? 1 : positionOf(source, span.start).line;
       return span.file === from.file ? `line ${line}` : `${span.file}:${line}`;
     },
-    textOf: ({ file, start, end }) => {
+    sourceOf: ({ file, start, end }) => {
       const source = sources().find((s) => s.file === file) ?? prelude;
-      const text = source.file === file ? source.text.slice(start, end) : '';
-      const line = text.replace(/\s+/g, ' ');
+      return source.file === file ? source.text.slice(start, end) : '';
+    },
+    textOf: (span) => {
+      const line = report.sourceOf(span).replace(/\s+/g, ' ');
       return line.length > quoteLimit ? `${line.slice(0, quoteLimit - 1)}…` : line;
     },
   };

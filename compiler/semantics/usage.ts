@@ -1,6 +1,6 @@
 /**
- * Where names stand in a structure, by looking at its text alone: which sizes are declared implicitly, and which sizes
- * and consts are never used.
+ * Where names stand in a structure, by looking at its text alone: which sizes are declared implicitly, and which sizes,
+ * consts, inputs, params, tensors and instances are never used.
  *
  * "A name that only ever appears as an axis size is implicitly declared": it must stand alone as the extent of some
  * axis, and nowhere but in extents. Both branches of an `if` and the items of a level without iterations count, so that
@@ -14,6 +14,8 @@ export interface Usage {
   readonly implicit: ReadonlyMap<string, Identifier>;
   /** Sizes and consts that are declared and never used; of a `split` neither. */
   readonly unused: readonly UnusedName[];
+  /** What is declared or defined and never read, an output included. */
+  readonly unread: readonly Unread[];
   /** Names that are used as lists: `ranks[l]`, `len(ranks)`. */
   readonly lists: ReadonlySet<string>;
   /** Every name that some item declares, whether or not it comes to be. */
@@ -24,10 +26,17 @@ export interface UnusedName extends Identifier {
   readonly kind: 'size' | 'const';
 }
 
+export interface Unread {
+  readonly kind: 'input' | 'param' | 'tensor' | 'instance';
+  readonly name: Identifier;
+}
+
 interface Seen {
   readonly declared: Set<string>;
   /** The names of each binding: `split` gives two, and one cannot be left out. */
   readonly bindings: (readonly UnusedName[])[];
+  /** What can be read, by name, where it stands first. */
+  readonly readable: Map<string, Unread>;
   readonly used: Set<string>;
   readonly elsewhere: Set<string>;
   readonly alone: Map<string, Identifier>;
@@ -42,6 +51,7 @@ export function usageOf(structure: Structure): Usage {
   const seen: Seen = {
     declared: new Set(),
     bindings: [],
+    readable: new Map(),
     used: new Set(),
     elsewhere: new Set(),
     alone: new Map(),
@@ -50,7 +60,8 @@ export function usageOf(structure: Structure): Usage {
   visitItems(structure.items, seen);
   const implicit = new Map([...seen.alone].filter(([name]) => !seen.declared.has(name) && !seen.elsewhere.has(name)));
   const unused = seen.bindings.filter((names) => names.every((name) => !seen.used.has(name.text))).flat();
-  const usage = { implicit, unused, lists: seen.lists, declared: seen.declared };
+  const unread = [...seen.readable].filter(([name]) => !seen.used.has(name)).map(([, item]) => item);
+  const usage = { implicit, unused, unread, lists: seen.lists, declared: seen.declared };
   known.set(structure, usage);
   return usage;
 }
@@ -69,6 +80,10 @@ function visitItems(items: readonly Item[], seen: Seen): void {
   };
   const declare = (name: Identifier): void => {
     seen.declared.add(name.text);
+  };
+  const declareReadable = (kind: Unread['kind'], name: Identifier): void => {
+    declare(name);
+    if (!seen.readable.has(name.text)) seen.readable.set(name.text, { kind, name });
   };
   for (const item of items) {
     switch (item.kind) {
@@ -92,10 +107,10 @@ function visitItems(items: readonly Item[], seen: Seen): void {
         }
         break;
       case 'input':
-        declare(item.name);
+        declareReadable('input', item.name);
         break;
       case 'param':
-        declare(item.name);
+        declareReadable('param', item.name);
         if (item.init.kind === 'normal-std') use(item.init.std);
         if (item.init.kind === 'constant') use(item.init.value);
         break;
@@ -118,19 +133,18 @@ function visitItems(items: readonly Item[], seen: Seen): void {
         visitItems(item.otherwise ?? [], seen);
         break;
       case 'equation': {
-        declare(item.target.name);
-        const target: Expression = {
-          kind: 'read',
-          reference: item.target,
-          indices: item.indices ?? [],
-          span: item.target.span,
-        };
-        use(target);
+        declareReadable('tensor', item.target.name);
+        // What an equation defines it does not read; what stands in its members and indices it does.
+        for (const member of item.target.members) {
+          if (member.kind === 'name') seen.used.add(member.name.text);
+          if (member.kind === 'expression') use(member.value);
+        }
+        item.indices?.forEach(use);
         use(item.value);
         break;
       }
       case 'use':
-        declare(item.alias);
+        declareReadable('instance', item.alias);
         for (const { value } of item.bindings) use(value);
         break;
       case 'output':

@@ -84,6 +84,7 @@ export const codes = {
   E0604: 'not a finite number',
   E0605: 'initialisation',
   E0606: 'condition on unrelated sums',
+  E0607: 'product with two readings',
   // What a structure is used for
   E0801: 'score looks ahead',
 
@@ -91,6 +92,9 @@ export const codes = {
   E0901: 'too large for the compiler',
 
   W0201: 'unused size',
+  W0202: 'unused tensor',
+  W0601: 'axis that one factor carries',
+  W0602: 'one axis for two contractions',
 } as const satisfies Record<string, string>;
 
 export type Code = keyof typeof codes;

@@ -137,11 +137,14 @@ function expressions(scope: readonly Axis[], depth: number): fc.Arbitrary<Meanin
         },
       })),
     ),
-    // An Einstein sum, kept by itself by the function around it.
+    // An Einstein sum, kept by itself by the function around it; where a product inside it could be taken for a sum of
+    // its own, the sum is written out.
     scope.includes('m')
       ? inner
       : fc.record({ body: expressions(bound('m'), depth - 1), id: fc.nat(99_999) }).map(({ body, id }) => {
-          const text = `tanh(xm[§] * (${body.text} where § <= 1))`.replaceAll('§', `m${id}`);
+          const product = `xm[§] * (${body.text} where § <= 1)`;
+          const written = body.text.includes(' * ') ? `sum[§](${product})` : product;
+          const text = `tanh(${written})`.replaceAll('§', `m${id}`);
           const term = pointwise('', [{ text: '', at: (p) => x.m[index(p, 'm')] }, body], (u, v) => u * v);
           return { text, at: (p: Point) => Math.tanh(total(present(term, 'm', p))) };
         }),

@@ -54,6 +54,10 @@ export const examples: Readonly<Record<string, readonly [text: string, place: st
   E0604: ['y = 1 / 0 output y', '2:9'],
   E0605: [`${x} param p[i] ~ normal(std = -1) output p`, '2:48'],
   E0606: [`${x} axis j: 3 y = x[i] * 2 + x[j] * 2 where i < j output y`, '2:62'],
+  E0607: [`${x} y = (x[i] * x[i]) * x[i] output y`, '2:26'],
   E0901: ['level l in 0 .. 10^9 { } y = 1 output y', '2:1'],
   W0201: ['size D = 3 y = 1 output y', '2:6'],
+  W0202: [`${x} y = 1 output y`, '2:17'],
+  W0601: [`${x} y = x[i] * 2 output y`, '2:26'],
+  W0602: [`${x} y = x[i] * x[i] * x[i] output y`, '2:26'],
 };

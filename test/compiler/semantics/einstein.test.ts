@@ -29,9 +29,9 @@ describe('where an axis is summed', () => {
   });
 
   test('a parenthesised product that is a factor is part of the product around it', () => {
-    // Σ_j W[i, j] x[j] x[j], not (Σ W x) · x.
-    const y = run(`${axes} y[i] = (W[i, j] * x[j]) * x[j] output y`, inputs).y;
-    expect(nested(y)).toEqual([1 + 2 + 12, 4 + 5 + 24]);
+    // Σ_j 2 W[i, j] x[j], not (2 Σ_j W[i, j]) · x.
+    const y = run(`${axes} y[i] = (2 * W[i, j]) * x[j] output y`, inputs).y;
+    expect(nested(y)).toEqual(Wx.map((n) => 2 * n));
   });
 
   test('a parenthesised sum that is a factor sums each term by itself', () => {
@@ -61,9 +61,9 @@ describe('where an axis is summed', () => {
   test('an axis inside an argument and outside it is summed outside', () => {
     const y = run(`${axes} y[i] = abs(W[i, j]) * x[j] + relu(x[j]) * x[j] output y`, inputs).y;
     expect(nested(y)).toEqual([Wx[0] + 5, Wx[1] + 5]);
-    // Σ_j relu(W x) x, although the argument is a product that could sum.
-    const z = run(`${axes} z[i] = relu(W[i, j] * x[j]) * x[j] output z`, inputs).z;
-    expect(nested(z)).toEqual([1 * 1 + 0 + 6 * 2, 4 + 0 + 12 * 2]);
+    // Σ_j relu(2 x) x, although the argument is a product that could sum.
+    const z = run(`${axes} z = relu(2 * x[j]) * x[j] output z`, inputs).z;
+    expect(nested(z)).toEqual(2 * 1 + 0 + 4 * 2);
   });
 
   test('a divisor is an expression of its own', () => {

@@ -18,7 +18,7 @@ test('values, conditions, bounds and writes that depend on a size without a valu
     g[t] = mean[u](x[u - 1] where u >= D) + max[i](z[i] where i < t)
     h[t] = f[D * 8 + t]
     level l in 0 .. r - 1 { v[t] = x[t + l]  W[t] += v[t] }
-    output a, b, c, d, e, g, h, W, v.0`;
+    output a, b, c, d, e, g, h, p, q, W, v.0`;
   expect(postponed(text)).toEqual([]);
 });
 
@@ -36,7 +36,7 @@ test('bounds beside a condition that is wrong itself are not told', () => {
 
 test('a size that is used as a list counts as [1]', () => {
   const { diagnostics, interface: face } = analysed(
-    'size ranks axis i: 2 input x[i] level l in 0 .. len(ranks) - 1 { axis r: ranks[l] S[i] += x[i] * r } output S',
+    'size ranks axis i: 2 input x[i] level l in 0 .. len(ranks) - 1 { axis r: ranks[l] S[i] += sum[r](x[i] * r) } output S',
     { unbound: 'one' },
   );
   expect(diagnostics).toEqual([]);
@@ -44,7 +44,7 @@ test('a size that is used as a list counts as [1]', () => {
 });
 
 test('an instance whose sizes are postponed makes nothing else a mistake', () => {
-  const text = `structure A { size n axis i: D, k: n input x[i] y[i] = x[i] * k output y }
+  const text = `structure A { size n axis i: D, k: n input x[i] y[i] = sum[k](x[i] * k) output y }
     structure S { size m axis j: 3 input x[j] use A(x = x, n = m) as a y[j] = a.y[j] output y }`;
   expect(postponed(text)).toEqual([]);
 });

@@ -136,7 +136,7 @@ describe('settling from the shapes of inputs', () => {
 });
 
 describe('sizes without a value', () => {
-  const text = 'axis b: B, i: 3 input x[b, i] y[b] = x[b, i] * 2 output y';
+  const text = 'axis b: B, i: 3 input x[b, i] y[b] = sum[i](x[b, i]) output y';
 
   test('are refused where something depends on them', () => {
     expect(diagnose(text)).toEqual(['E0302 2:9 the size `B` has no value | bind it: `-s B=…`']);
@@ -149,9 +149,9 @@ describe('sizes without a value', () => {
     expect(analysis.program).toBeUndefined();
     const wrong = `${text} z[b] = x[b, 4] + q w[b, i] = x[b, i + 1]`;
     expect(diagnose(wrong, { unbound: 'postpone' })).toEqual([
-      'E0503 2:71 `4`, outside position 2 of `x`, which is 0 .. 2',
-      'E0401 2:76 `q` is not known here',
-      expect.stringContaining('E0503 2:93 `i + 1` is 3 at i = 2, outside position 2 of `x`, which is 0 .. 2'),
+      'E0503 2:75 `4`, outside position 2 of `x`, which is 0 .. 2',
+      'E0401 2:80 `q` is not known here',
+      expect.stringContaining('E0503 2:97 `i + 1` is 3 at i = 2, outside position 2 of `x`, which is 0 .. 2'),
     ]);
   });
 

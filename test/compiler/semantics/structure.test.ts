@@ -6,7 +6,7 @@ const x3 = 'axis i: 3 input x[i]';
 
 function program(text: string, options = {}) {
   const analysis = analysed(text, { unbound: 'one', ...options });
-  expect(analysis.diagnostics).toEqual([]);
+  expect(analysis.diagnostics.filter((d) => d.severity === 'error')).toEqual([]);
   return analysis.program;
 }
 
@@ -445,5 +445,41 @@ describe('interface', () => {
       ],
       outputs: [{ name: 'y', doc: 'the result', shape: [undefined, 4] }],
     });
+  });
+});
+
+describe('what nothing reads is told', () => {
+  const told = (text: string): readonly string[] => diagnose(`axis i: 3\n${text}`, { unbound: 'one' });
+
+  test.each([
+    ['input x[i] y = 1 output y', 'W0202 3:7 nothing reads the input `x` | remove it'],
+    ['param p[i] ~ ones y = 1 output y', 'W0202 3:7 nothing reads the param `p` | remove it'],
+    ['z[i] = i y = 1 output y', 'W0202 3:1 nothing reads `z` | remove it, or write `output z`'],
+    ['level l in 0 .. 1 { z[i] = i } y = 1 output y', 'W0202 3:21 nothing reads `z` | remove it, or write `output z`'],
+  ])('%s', (text, expected) => {
+    expect(told(text)).toEqual([expected]);
+  });
+
+  test('an instance, too', () => {
+    const other = 'structure A { axis i: 2 y[i] = i output y }';
+    expect(diagnose(`${other} structure S { use A() as a y = 1 output y }`)).toEqual([
+      'W0202 1:70 nothing reads the tensors of `a` | remove it',
+    ]);
+  });
+
+  test.each([
+    'input x[i] output x',
+    'input n[i]: i32 input E[i] y[i] = E[n[i]] output y',
+    'input x[i] y[i] = 1 where i > 0 z[i] += x[i] + y[i] output z',
+    // Read where a branch that is not taken, or a level without iterations, would read it.
+    'size f = 0 param p[i] ~ ones if f == 1 { y[i] = p[i] } else { y[i] = 1 } output y',
+    'size n = 0 param p[i] ~ ones level l in 0 .. n - 1 { y[i] += p[i] } y[i] += 1 output y',
+    'size n = 2 z.0[i] = i level l in 0 .. n - 1 { z.(l + 1)[i] = z.l[i] + 1 } output z.n',
+  ])('%s is read', (text) => {
+    expect(told(text)).toEqual([]);
+  });
+
+  test('but not beside a mistake, which may be what would have read it', () => {
+    expect(told('input x[i] y[i] = xx[i] output y')).toEqual(['E0401 3:19 `xx` is not known here']);
   });
 });
