@@ -41,6 +41,13 @@ export class InterruptedError extends UserError {
 }
 
 let listening = false;
+let needsOutput = true;
+
+/** From here on what a command does counts and not what it shows: output that nobody can be shown is dropped. */
+export function goOnWithoutOutput(): void {
+  needsOutput = false;
+}
+
 const commandEndCallbacks = new Set<() => void>();
 
 /** Registers what must be let go before a command's process ends; the device does this, so that no thread of it lingers. */
@@ -61,9 +68,11 @@ export async function runCommand(main: (argv: readonly string[]) => Promise<void
     listening = true;
     process.once('uncaughtException', (error) => process.exit(fail(error)));
     // A reader that goes away (`mlbtcc explain … | head`) is no failure.
-    process.stdout.on('error', (error: NodeJS.ErrnoException) =>
-      process.exit(error.code === 'EPIPE' ? 0 : fail(error)),
-    );
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (needsOutput) process.exit(error.code === 'EPIPE' ? 0 : fail(atPath(error, 'standard output')));
+    });
+    // Where an error cannot be told, its status still is.
+    process.stderr.on('error', () => undefined);
   }
   try {
     await main(process.argv);

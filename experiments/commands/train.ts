@@ -1,6 +1,6 @@
 /** `mlbtc train icl …`: options to a run folder with a trained model in it. */
 import type { Command } from 'commander';
-import { UsageError } from '../../compiler/command-line/errors.ts';
+import { goOnWithoutOutput, UsageError } from '../../compiler/command-line/errors.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { checkCausal } from '../models/causal.ts';
 import { scoreOf } from '../models/in-context.ts';
@@ -13,8 +13,7 @@ import type { IclEvaluationRecord } from '../runs/metrics.ts';
 import { iclTask, stagesOf } from '../training/icl-task.ts';
 import { train } from '../training/loop.ts';
 import { createProgress, durationText, short } from '../training/progress.ts';
-
-const interruptedStatus = 130;
+import { listenForSignals } from '../training/signals.ts';
 
 /** The option table reads the words after `icl` itself: commander would not take `_` for `-`, nor `--x=True` for a flag. */
 export function registerTrain(program: Command): void {
@@ -46,14 +45,21 @@ export async function trainIcl(words: readonly string[]): Promise<void> {
   const warning = checkCausal(options, scoreOf(options, resolved.sizes), points);
   const progress = createProgress(process.stdout);
   for (const note of [...notes, ...(warning === undefined ? [] : [warning])]) progress.say(note);
-  const interruption = watchInterruption();
+  goOnWithoutOutput();
+  const signals = listenForSignals({
+    onEndAsked: () => {
+      progress.end();
+      progress.say('ending: a checkpoint is written first; Ctrl-C again leaves at once');
+    },
+    beforeLeaving: () => progress.end(),
+  });
   const startMs = performance.now();
   const opened = await openDevice(options.device === null ? {} : { name: options.device });
   let folder: RunFolder | undefined;
   try {
     folder = createRunFolder(resolved);
     progress.say(`${describe(resolved)} on ${opened.name}`);
-    const result = await train(iclTask(resolved, opened), { folder, progress, interrupted: interruption.asked });
+    const result = await train(iclTask(resolved, opened), { folder, progress, signals });
     for (const line of summary(result.evaluation)) progress.say(line);
     progress.say(`done in ${durationText((performance.now() - startMs) / 1000)}; the run is in ${folder.path}`);
     for (const file of plotFiles(folder)) progress.say(`  ${file}`);
@@ -61,7 +67,7 @@ export async function trainIcl(words: readonly string[]): Promise<void> {
     if (folder !== undefined) discardUnstarted(folder);
     throw error;
   } finally {
-    interruption.stop();
+    signals.stop();
     opened.destroy();
   }
 }
@@ -82,22 +88,4 @@ function summary({ pointwise, baselines, prompts, points }: IclEvaluationRecord)
   return [
     `error with ${last} points in context, ${prompts} held-out prompts: ${short(pointwise[last])} (${others.join(', ')})`,
   ];
-}
-
-/** The first Ctrl-C asks the loop to end in order, the second ends the process. */
-function watchInterruption() {
-  let count = 0;
-  const onSignal = () => {
-    count += 1;
-    if (count > 1) process.exit(interruptedStatus);
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
-  return {
-    asked: () => count > 0,
-    stop: () => {
-      process.off('SIGINT', onSignal);
-      process.off('SIGTERM', onSignal);
-    },
-  };
 }

@@ -12,6 +12,7 @@ import { appendMetrics, type EvaluationRecord, type TrainRecord } from '../runs/
 import { packArena } from './arena.ts';
 import { createLog, DivergedAt } from './log.ts';
 import type { Progress } from './progress.ts';
+import type { SignalRequests } from './signals.ts';
 import type { SharedState } from './state.ts';
 import { type CompiledTask, type Phase, phaseAt, type Task } from './task.ts';
 
@@ -19,7 +20,7 @@ export interface TrainingIo {
   readonly folder: RunFolder;
   readonly progress: Progress;
   /** Asked before every step. */
-  readonly interrupted: () => boolean;
+  readonly signals: Pick<SignalRequests, 'endAsked' | 'takeCheckpointAsked'>;
 }
 
 export interface TrainingResult<E extends EvaluationRecord> {
@@ -36,7 +37,7 @@ export async function train<
   C extends CompiledTask<P>,
   R extends TrainRecord,
   E extends EvaluationRecord,
->(task: Task<P, C, R, E>, { folder, progress, interrupted }: TrainingIo): Promise<TrainingResult<E>> {
+>(task: Task<P, C, R, E>, { folder, progress, signals }: TrainingIo): Promise<TrainingResult<E>> {
   const { steps, phases } = task;
   let phase = phases[0];
   const { compiled: first, state } = await task.compile(phase, undefined);
@@ -76,8 +77,9 @@ export async function train<
   let step = 0;
   try {
     for (; step < steps; step += 1) {
-      if (interrupted()) break;
+      if (signals.endAsked()) break;
       log.check();
+      if (signals.takeCheckpointAsked()) progress.say(`checkpoint as asked: ${await save(step)}`);
       const due = phaseAt(phases, step);
       if (due !== phase) {
         if (!task.sameShape(due, phase)) {

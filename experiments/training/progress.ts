@@ -1,7 +1,9 @@
 /**
- * What a person sees while a run trains: one line that redraws itself on a terminal, plain lines now and then elsewhere.
+ * What a person sees while a run trains: one line that redraws itself on a terminal, plain lines now and then elsewhere. A
+ * narrow terminal gets less of it, and what matters longest: the step, the loss, the time that is left.
  *
- * The trap: a line that is longer than the terminal is wide does not redraw, it scrolls; so it is cut.
+ * The traps: a line that does not fit wraps, and drawing it again leaves a copy above; the terminal itself writes `^C` behind it
+ * when the key is pressed, and may have become narrower since. And after the end nothing is drawn, whoever still reports.
  */
 
 export interface ProgressState {
@@ -29,22 +31,27 @@ export interface Progress {
 const redrawEveryMs = 100;
 const plainEveryMs = 10_000;
 const barWidth = 18;
+const defaultColumns = 80;
+/** Columns that stay free: two for `^C`, one for the cursor. */
+const reservedColumns = 3;
 
 export function createProgress(output: ProgressOutput, nowMs: () => number = () => performance.now()): Progress {
-  const terminal = output.isTTY === true;
-  let shown = '';
+  const isTerminal = output.isTTY === true && process.env.TERM !== 'dumb';
+  const columns = () => output.columns || defaultColumns;
+  let shownColumns = 0;
   let lastMs = Number.NEGATIVE_INFINITY;
   let latest: ProgressState | undefined;
   let printedStep = -1;
-  const clear = () => {
-    if (shown !== '') output.write(`\r${' '.repeat(shown.length)}\r`);
-    shown = '';
+  let hasEnded = false;
+  const erasing = () => {
+    const rowsAbove = Math.max(0, Math.ceil(shownColumns / columns()) - 1);
+    return shownColumns === 0 ? '' : `${rowsAbove === 0 ? '' : `\x1b[${rowsAbove}A`}\r\x1b[J`;
   };
   const print = (state: ProgressState) => {
-    if (terminal) {
-      const line = progressLine(state).slice(0, Math.max(20, (output.columns ?? 100) - 1));
-      output.write(`\r${line.padEnd(shown.length)}`);
-      shown = line;
+    if (isTerminal) {
+      const line = progressLine(state, columns() - reservedColumns);
+      output.write(`${erasing()}${line}`);
+      shownColumns = line.length;
     } else if (state.step !== printedStep) {
       output.write(`${plainLine(state)}\n`);
     }
@@ -52,34 +59,87 @@ export function createProgress(output: ProgressOutput, nowMs: () => number = () 
   };
   return {
     update: (state) => {
+      if (hasEnded) return;
       latest = state;
-      if (nowMs() - lastMs < (terminal ? redrawEveryMs : plainEveryMs)) return;
+      if (nowMs() - lastMs < (isTerminal ? redrawEveryMs : plainEveryMs)) return;
       lastMs = nowMs();
       print(state);
     },
     say: (line) => {
-      clear();
-      output.write(`${line}\n`);
-      if (terminal && latest !== undefined) print(latest);
+      output.write(`${erasing()}${line}\n`);
+      shownColumns = 0;
+      if (isTerminal && latest !== undefined && !hasEnded) print(latest);
     },
     end: () => {
+      if (hasEnded) return;
+      hasEnded = true;
       if (latest !== undefined) print(latest);
-      if (terminal && shown !== '') output.write('\n');
-      shown = '';
+      if (shownColumns > 0) output.write('\n');
+      shownColumns = 0;
     },
   };
 }
 
-export function progressLine(state: ProgressState): string {
-  const done = Math.round((barWidth * state.step) / state.steps);
-  const bar = '█'.repeat(done) + '░'.repeat(barWidth - done);
-  return `${bar} ${plainLine(state)}`;
+/** The richest line that fits in so many columns. */
+export function progressLine(state: ProgressState, width: number): string {
+  const lines = layouts.map((layout) => layout(state));
+  return (lines.find((line) => line.length <= width) ?? (lines.at(-1) as string)).slice(0, Math.max(1, width));
 }
 
 export function plainLine(state: ProgressState): string {
-  const { step, steps, loss, detail, stepsPerSecond } = state;
-  const left = stepsPerSecond > 0 ? ` · ${durationText((steps - step) / stepsPerSecond)} left` : '';
-  return `step ${step}/${steps} · loss ${short(loss)} · ${detail} · ${short(stepsPerSecond)} steps/s${left}`;
+  return joined(stepText(state), lossText(state), state.detail, speedText(state), leftText(state));
+}
+
+/** From all that there is to what matters most. */
+const layouts: readonly ((state: ProgressState) => string)[] = [
+  (state) => `${barText(state)} ${plainLine(state)}`,
+  plainLine,
+  (state) => joined(stepText(state), lossText(state), state.detail, leftText(state)),
+  (state) => joined(stepText(state), lossText(state), state.detail.replace(/ \(.*\)$/, ''), leftText(state)),
+  (state) => joined(stepText(state), lossText(state), leftText(state)),
+  (state) => joined(countText(state), lossText(state), leftText(state)),
+  (state) => `${countText(state)} ${short(state.loss)} ${roundDuration(secondsLeft(state))}`.trimEnd(),
+  (state) => `${percentText(state)} ${short(state.loss)} ${roundDuration(secondsLeft(state))}`.trimEnd(),
+  (state) => `${percentText(state)} ${short(state.loss)}`,
+];
+
+function joined(...parts: readonly string[]): string {
+  return parts.filter((part) => part !== '').join(' · ');
+}
+
+function barText({ step, steps }: ProgressState): string {
+  const done = Math.round((barWidth * step) / steps);
+  return '█'.repeat(done) + '░'.repeat(barWidth - done);
+}
+
+function countText({ step, steps }: ProgressState): string {
+  return `${step}/${steps}`;
+}
+
+function stepText(state: ProgressState): string {
+  return `step ${countText(state)}`;
+}
+
+function percentText({ step, steps }: ProgressState): string {
+  return `${Math.floor((100 * step) / steps)}%`;
+}
+
+function lossText({ loss }: ProgressState): string {
+  return `loss ${short(loss)}`;
+}
+
+function speedText({ stepsPerSecond }: ProgressState): string {
+  return `${short(stepsPerSecond)} steps/s`;
+}
+
+/** Undefined where no speed is known yet. */
+function secondsLeft({ step, steps, stepsPerSecond }: ProgressState): number | undefined {
+  return stepsPerSecond > 0 ? (steps - step) / stepsPerSecond : undefined;
+}
+
+function leftText(state: ProgressState): string {
+  const seconds = secondsLeft(state);
+  return seconds === undefined ? '' : `${durationText(seconds)} left`;
 }
 
 /** Three digits, or few more. */
@@ -95,4 +155,16 @@ export function durationText(seconds: number): string {
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   const hours = Math.floor(whole / 3600);
   return hours < 48 ? `${hours} h ${Math.floor((whole % 3600) / 60)} min` : `${(whole / 86400).toFixed(1)} days`;
+}
+
+/** One number and its unit. */
+function roundDuration(seconds: number | undefined): string {
+  if (seconds === undefined) return '';
+  const units = [
+    [86400, 'd'],
+    [3600, 'h'],
+    [60, 'min'],
+  ] as const;
+  const found = units.find(([length]) => seconds >= length);
+  return found === undefined ? `${Math.round(seconds)}s` : `${Math.round(seconds / found[0])}${found[1]}`;
 }

@@ -8,7 +8,7 @@ import { checkpointSteps } from '../../../experiments/runs/checkpoint.ts';
 import { createRunFolder } from '../../../experiments/runs/folder.ts';
 import { isIclTrain, readMetrics } from '../../../experiments/runs/metrics.ts';
 import { iclTask } from '../../../experiments/training/icl-task.ts';
-import { train } from '../../../experiments/training/loop.ts';
+import { type TrainingIo, train } from '../../../experiments/training/loop.ts';
 import { createProgress } from '../../../experiments/training/progress.ts';
 import { testDevice } from '../../support/device.ts';
 
@@ -16,12 +16,14 @@ const opened = await testDevice();
 const parent = mkdtempSync(join(tmpdir(), 'mlbtc-train-'));
 let runs = 0;
 
-async function run(words: readonly string[], interrupted: () => boolean = () => false) {
+const noSignals: TrainingIo['signals'] = { endAsked: () => false, takeCheckpointAsked: () => false };
+
+async function run(words: readonly string[], signals = noSignals) {
   runs += 1;
   const resolved = resolveIcl([...words, `--out_dir=${join(parent, `run${runs}`)}`]);
   const folder = createRunFolder(resolved);
   const progress = createProgress({ write: () => undefined });
-  const ended = await train(iclTask(resolved, opened), { folder, progress, interrupted }).then(
+  const ended = await train(iclTask(resolved, opened), { folder, progress, signals }).then(
     (result) => ({ result, error: undefined }),
     (error: unknown) => ({ result: undefined, error }),
   );
@@ -138,13 +140,26 @@ describe('a run', () => {
 
   test('Ctrl-C ends in a checkpoint of the step that was done', async () => {
     let asked = 0;
-    const { error, folder } = await run(small, () => {
+    const endAsked = () => {
       asked += 1;
       return asked > 6;
-    });
+    };
+    const { error, folder } = await run(small, { ...noSignals, endAsked });
     expect(error).toBeInstanceOf(InterruptedError);
     expect(String(error)).toContain('after step 6');
     expect(checkpointSteps(folder.checkpointsPath)).toEqual([4, 6]);
+  });
+
+  test('asked for a checkpoint, it writes one and goes on to the same end', async () => {
+    let asked = 0;
+    const takeCheckpointAsked = () => {
+      asked += 1;
+      return asked === 7;
+    };
+    const { error, folder, losses } = await run(small, { ...noSignals, takeCheckpointAsked });
+    expect(error).toBeUndefined();
+    expect(checkpointSteps(folder.checkpointsPath)).toEqual([8, 9]);
+    expect(losses()).toEqual((await first).losses());
   });
 
   test('a run that diverges names the step and the first tensor', async () => {
