@@ -6,10 +6,11 @@
  * tensors, so the offset of a load that the axes alone do not keep inside is clamped.
  */
 import { range } from '../compiler/ir/affine.ts';
-import type { Affine, Constraint, Gather, Index, Load } from '../compiler/ir/program.ts';
+import type { Affine, AffineConstraint, Constraint, Gather, Index, Load } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import type { Emitter } from './emitter.ts';
 import { strides } from './linear.ts';
+import { conditionText } from './scalar.ts';
 import type { Scope } from './scope.ts';
 import type { Piece } from './wgsl.ts';
 
@@ -34,10 +35,15 @@ export function affinePiece(a: Affine, scope: Scope): Piece {
   return { text, precedence: simple ? 'atom' : 'sum' };
 }
 
-const comparison: Readonly<Record<Constraint['kind'], string>> = { nonnegative: '>=', zero: '==', nonzero: '!=' };
+const comparison: Readonly<Record<AffineConstraint['kind'], string>> = { nonnegative: '>=', zero: '==', nonzero: '!=' };
 
 /** `t >= u + 1` rather than `t - u - 1 >= 0`. */
-export function constraintText({ kind, affine: { constant, terms } }: Constraint, scope: Scope): string {
+export function constraintText(constraint: Constraint, scope: Scope): string {
+  if (constraint.kind === 'data') return conditionText({ ...constraint, kind: 'compare' }, scope);
+  const {
+    kind,
+    affine: { constant, terms },
+  } = constraint;
   const positive = terms.filter((t) => t.coefficient > 0);
   const negative = terms.filter((t) => t.coefficient < 0).map((t) => ({ axis: t.axis, coefficient: -t.coefficient }));
   const left = affineText({ kind: 'affine', constant: Math.max(constant, 0), terms: positive }, scope);

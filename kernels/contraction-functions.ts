@@ -5,7 +5,7 @@
  * The trap: an operand is read at points outside the domain too, so a load that the domain keeps inside is clamped.
  */
 import { decide, equalAffine } from '../compiler/ir/affine.ts';
-import { axesOf } from '../compiler/ir/expression.ts';
+import { axesOf, constraintAxes } from '../compiler/ir/expression.ts';
 import type { Affine, Constraint, Equation, Expression, Load } from '../compiler/ir/program.ts';
 import { affineText, constraintText, elementText } from './address.ts';
 import { inside } from './contraction-block.ts';
@@ -118,7 +118,7 @@ function isUsed(
   constraints: readonly Constraint[],
   names: ReadonlyMap<number, string>,
 ): boolean {
-  const axes = new Set([...axesOf(operand), ...constraints.flatMap((c) => c.affine.terms.map((t) => t.axis))]);
+  const axes = new Set([...axesOf(operand), ...constraints.flatMap(constraintAxes)]);
   return [...names].some(([axis, name]) => axes.has(axis) && line.startsWith(`let ${name} =`));
 }
 

@@ -59,8 +59,10 @@ export function tileRange(w: ContractionParts): string {
   let to = emitter.bound(segment);
   const k = s.limited ? s.k.at(-1) : onlyAxis(s.k);
   for (const side of [m, n]) {
-    for (const { kind, affine } of side.constraints) {
-      if (kind !== 'nonnegative' || k === undefined || !isOver(affine, k, side.axis)) continue;
+    for (const constraint of side.constraints) {
+      if (constraint.kind !== 'nonnegative') continue;
+      const { affine } = constraint;
+      if (k === undefined || !isOver(affine, k, side.axis)) continue;
       const far = reach(affine, side);
       const coefficient = coefficientOf(affine, k);
       if (far === undefined || Math.abs(coefficient) !== 1) continue;
@@ -70,8 +72,10 @@ export function tileRange(w: ContractionParts): string {
     }
   }
   const [first, end] = segment === sizes.k ? ['k_from', 'k_to'] : ['k_first', 'k_end'];
-  const outside = s.onOutput.flatMap(({ kind, affine }) => {
-    if (kind !== 'nonnegative' || !isOver(affine, m.axis, n.axis)) return [];
+  const outside = s.onOutput.flatMap((constraint) => {
+    if (constraint.kind !== 'nonnegative') return [];
+    const { affine } = constraint;
+    if (!isOver(affine, m.axis, n.axis)) return [];
     const terms = [reach(affine, m), reach(affine, n)].filter((term) => term !== undefined);
     if (terms.length === 0) return [];
     const most = plus(terms.join(' + ').replace('+ -', '- '), affine.constant);

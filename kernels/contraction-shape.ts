@@ -6,7 +6,7 @@
  */
 import { coefficientOf, decide, range } from '../compiler/ir/affine.ts';
 import { reducedAxes, storeAxes } from '../compiler/ir/equation.ts';
-import { affinesOfIndex, axesOf, constant, loads, product } from '../compiler/ir/expression.ts';
+import { affinesOfIndex, axesOf, constant, constraintAxes, loads, product } from '../compiler/ir/expression.ts';
 import type { Affine, Constraint, Equation, Expression } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import type { Layouts } from './kernel.ts';
@@ -135,7 +135,7 @@ function mergeClasses(s: Unplaced): Unplaced {
 function placeConstraints(s: Unplaced): ContractionShape | undefined {
   const [onLeft, onRight, onOutput]: Constraint[][] = [[], [], []];
   const within = (c: Constraint, ...lists: readonly (readonly number[])[]): boolean =>
-    c.affine.terms.every((t) => s.equation.axes[t.axis].extent === 1 || lists.some((list) => list.includes(t.axis)));
+    constraintAxes(c).every((axis) => s.equation.axes[axis].extent === 1 || lists.some((list) => list.includes(axis)));
   for (const c of s.equation.domain) {
     const verdict = decide(c, s.equation.axes);
     if (verdict === 'always') continue;
@@ -155,11 +155,11 @@ function limitedAxis(
   s: Pick<ContractionShape, 'm' | 'n' | 'k'> & { constraints: readonly Constraint[] },
 ): number | undefined {
   for (const c of s.constraints) {
+    if (c.kind !== 'nonnegative') continue;
     const inner = c.affine.terms.filter((t) => s.k.includes(t.axis));
     const other = c.affine.terms.filter((t) => !s.k.includes(t.axis));
     const single = other.length === 1 && [s.m, s.n].some((axes) => axes.length === 1 && axes[0] === other[0].axis);
-    if (c.kind === 'nonnegative' && inner.length === 1 && Math.abs(inner[0].coefficient) === 1 && single)
-      return inner[0].axis;
+    if (inner.length === 1 && Math.abs(inner[0].coefficient) === 1 && single) return inner[0].axis;
   }
   return undefined;
 }

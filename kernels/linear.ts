@@ -9,13 +9,14 @@
 import { affine, coefficientOf, substitute } from '../compiler/ir/affine.ts';
 import {
   affinesOf,
+  affinesOfConstraint,
   affinesOfIndex,
   load,
   rewriteConstraint,
   rewriteExpression,
   rewriteIndex,
 } from '../compiler/ir/expression.ts';
-import type { Affine, Axis, Equation, Index } from '../compiler/ir/program.ts';
+import type { Affine, Axis, Equation, Index, Load } from '../compiler/ir/program.ts';
 import type { Layouts } from './kernel.ts';
 
 /** Row-major strides of a shape, in elements. */
@@ -50,18 +51,19 @@ export function flatIndex(shape: readonly number[], indices: readonly Index[]): 
 
 /** Flattens every affine load; the store map stays as it is. */
 export function flattenLoads(equation: Equation, layouts: Layouts): Equation {
-  const value = rewriteExpression(equation.value, {
-    load: (l) => {
+  const rewrite = {
+    load: (l: Load): Load => {
       const flat = flatIndex(layouts(l.tensor).shape, l.indices);
       return flat ? load(l.tensor, [flat]) : l;
     },
-  });
-  return { ...equation, value };
+  };
+  const domain = equation.domain.map((c) => rewriteConstraint(c, rewrite));
+  return { ...equation, domain, value: rewriteExpression(equation.value, rewrite) };
 }
 
 /** Every affine expression of the equation but those of the store map. */
 export function affinesOutsideStore(equation: Equation): readonly Affine[] {
-  return [...affinesOf(equation.value), ...equation.domain.map((c) => c.affine)];
+  return [...affinesOf(equation.value), ...equation.domain.flatMap(affinesOfConstraint)];
 }
 
 export function affinesOfStore(equation: Equation): readonly Affine[] {

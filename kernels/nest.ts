@@ -6,6 +6,7 @@
  *   y[t] = Σ_s x[s], s <= t   →   for (var s = 0; s < min(16, t + 1); s++) { … }
  */
 import { coefficientOf, decide, scale } from '../compiler/ir/affine.ts';
+import { constraintAxes } from '../compiler/ir/expression.ts';
 import type { Affine, Constraint, Equation } from '../compiler/ir/program.ts';
 import { affineText, constraintText } from './address.ts';
 import type { Scope } from './scope.ts';
@@ -63,7 +64,7 @@ export function check(nest: Nest, condition: string): void {
 /** Guards by every constraint whose axes are all bound. */
 export function settle(nest: Nest): void {
   for (const c of nest.pending) {
-    if (!c.affine.terms.every((t) => isBound(nest, t.axis))) continue;
+    if (!constraintAxes(c).every((axis) => isBound(nest, axis))) continue;
     check(nest, constraintText(c, nest.scope));
     nest.pending.delete(c);
   }
@@ -75,8 +76,9 @@ export function loopBounds(nest: Nest, axis: number): { readonly from: string; r
   let from = '0';
   let to = scope.emitter.bound(equation.axes[axis].extent);
   for (const c of pending) {
+    if (c.kind !== 'nonnegative') continue;
     const coefficient = coefficientOf(c.affine, axis);
-    if (c.kind !== 'nonnegative' || Math.abs(coefficient) !== 1) continue;
+    if (Math.abs(coefficient) !== 1) continue;
     const rest: Affine = { ...c.affine, terms: c.affine.terms.filter((t) => t.axis !== axis) };
     if (!rest.terms.every((t) => isBound(nest, t.axis))) continue;
     if (coefficient === -1) to = `min(${to}, ${affineText({ ...rest, constant: rest.constant + 1 }, scope)})`;

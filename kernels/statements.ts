@@ -1,6 +1,6 @@
 /** Questions about a kernel whatever its family: what it makes, what it reads, how much it multiplies. */
-import { pointCount, readTensors, reducedAxes } from '../compiler/ir/equation.ts';
-import { gatheredTensors, loads } from '../compiler/ir/expression.ts';
+import { equationLoads, pointCount, readTensors, reducedAxes } from '../compiler/ir/equation.ts';
+import { gatheredTensors } from '../compiler/ir/expression.ts';
 import type { Equation } from '../compiler/ir/program.ts';
 import type { Kernel } from './kernel.ts';
 
@@ -35,7 +35,7 @@ export function kernelReads(kernel: Kernel): ReadonlySet<string> {
 
 /** Tensors that the equation reads for an index, whether or not it reads them as values too. */
 export function readAsIndex(equation: Equation): readonly string[] {
-  const indices = [...equation.store, ...loads(equation.value).flatMap((l) => l.indices)];
+  const indices = [...equation.store, ...equationLoads(equation).flatMap((l) => l.indices)];
   return indices.flatMap(gatheredTensors);
 }
 

@@ -9,7 +9,7 @@
  *
  * The trap: a gather goes wherever the data say. Its pairs are all there could be, and are marked as not exact.
  */
-import { axisIndex, substitute } from '../ir/affine.ts';
+import { axisIndex, isAffine, substitute } from '../ir/affine.ts';
 import { equationsOf } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
 import type { Affine, Equation, Expression, Index, Load, Program, Tensor } from '../ir/program.ts';
@@ -118,9 +118,10 @@ function through(
   const [all, columns] = columnsOf(equation.store, axes, shape);
   const position = from.relation.columns[from.relation.columns.length - 1];
   const moved: Affine = substitute(position, (axis) => axisIndex(axis + shift));
-  const relation = simplifyRelation({ axes: all, domain, columns: [...columns, moved] });
+  const relation = simplifyRelation({ axes: all, domain: domain.filter(isAffine), columns: [...columns, moved] });
   if (relation === undefined) return undefined;
-  const isPlain = [...load.indices, ...equation.store].every((index) => index.kind === 'affine');
+  const isPlain =
+    domain.every(isAffine) && [...load.indices, ...equation.store].every((index) => index.kind === 'affine');
   return { relation, isExact: from.isExact && isPlain, tensor: name, equation, from };
 }
 

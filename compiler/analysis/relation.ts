@@ -11,11 +11,11 @@
  */
 import { add, affine, asAxis, axisIndex, coefficientOf, decide, negation, scale, substitute } from '../ir/affine.ts';
 import { findPoint } from '../ir/feasible.ts';
-import type { Affine, Axis, Constraint } from '../ir/program.ts';
+import type { Affine, AffineConstraint, Axis } from '../ir/program.ts';
 
 export interface Relation {
   readonly axes: readonly Axis[];
-  readonly domain: readonly Constraint[];
+  readonly domain: readonly AffineConstraint[];
   readonly columns: readonly Affine[];
 }
 
@@ -48,22 +48,22 @@ export function contains(big: Relation, small: Relation): boolean {
   const columnOf = big.axes.map((_, axis) => big.columns.findIndex((column) => asAxis(column) === axis));
   if (columnOf.includes(-1)) return relationKey(big) === relationKey(small);
   const inSmall = (a: Affine): Affine => substitute(a, (axis) => small.columns[columnOf[axis]]);
-  const wanted: Constraint[] = [
+  const wanted: AffineConstraint[] = [
     ...big.axes.flatMap(({ extent }, axis) => insideExtent(inSmall(axisIndex(axis)), extent)),
     ...big.domain.map((c) => ({ kind: c.kind, affine: inSmall(c.affine) })),
     ...big.columns.map(
-      (column, k): Constraint => ({ kind: 'zero', affine: add(inSmall(column), scale(small.columns[k], -1)) }),
+      (column, k): AffineConstraint => ({ kind: 'zero', affine: add(inSmall(column), scale(small.columns[k], -1)) }),
     ),
   ];
   return wanted.every((c) => decide(c, small.axes) === 'always' || isEmpty(small, negation(c)));
 }
 
 /** Whether no tuple is left under one more constraint; false also where it cannot be told. */
-export function isEmpty({ axes, domain }: Relation, extra: Constraint): boolean {
+export function isEmpty({ axes, domain }: Relation, extra: AffineConstraint): boolean {
   return findPoint(axes, [...domain, extra]).kind === 'none';
 }
 
-export function insideExtent(a: Affine, extent: number): readonly Constraint[] {
+export function insideExtent(a: Affine, extent: number): readonly AffineConstraint[] {
   return [
     { kind: 'nonnegative', affine: a },
     { kind: 'nonnegative', affine: add(affine(extent - 1), scale(a, -1)) },
@@ -76,7 +76,7 @@ function splitDigits(relation: Relation): Relation {
   return domain.length === relation.domain.length ? relation : { ...relation, domain };
 }
 
-function digitsOf(constraint: Constraint, axes: readonly Axis[]): readonly Constraint[] {
+function digitsOf(constraint: AffineConstraint, axes: readonly Axis[]): readonly AffineConstraint[] {
   const { terms, constant } = constraint.affine;
   for (const radix of new Set(terms.map(({ coefficient }) => Math.abs(coefficient)))) {
     const high = terms.filter(({ coefficient }) => coefficient % radix === 0);
@@ -120,13 +120,15 @@ function projectAxis(relation: Relation): Relation {
   for (const [axis, { extent }] of axes.entries()) {
     if (columns.some((column) => coefficientOf(column, axis) !== 0)) continue;
     const bounding = domain.filter((c) => coefficientOf(c.affine, axis) !== 0);
-    const isSimple = (c: Constraint) => c.kind === 'nonnegative' && Math.abs(coefficientOf(c.affine, axis)) === 1;
+    const isSimple = (c: AffineConstraint) => c.kind === 'nonnegative' && Math.abs(coefficientOf(c.affine, axis)) === 1;
     if (bounding.length === 0 || !bounding.every(isSimple)) continue;
     const bounds = [...bounding.map((c) => c.affine), ...insideExtent(axisIndex(axis), extent).map((c) => c.affine)];
     const lower = bounds.filter((a) => coefficientOf(a, axis) > 0);
     const upper = bounds.filter((a) => coefficientOf(a, axis) < 0);
     if (lower.length * upper.length > largestPairing) continue;
-    const pairs = lower.flatMap((l) => upper.map((u): Constraint => ({ kind: 'nonnegative', affine: add(l, u) })));
+    const pairs = lower.flatMap((l) =>
+      upper.map((u): AffineConstraint => ({ kind: 'nonnegative', affine: add(l, u) })),
+    );
     return { axes, domain: [...domain.filter((c) => !bounding.includes(c)), ...pairs], columns };
   }
   return relation;
@@ -134,7 +136,7 @@ function projectAxis(relation: Relation): Relation {
 
 /** Leaves out what always holds and what another constraint says more narrowly; undefined where one never holds. */
 function settle(relation: Relation): Relation | undefined {
-  const narrowest = new Map<string, Constraint>();
+  const narrowest = new Map<string, AffineConstraint>();
   for (const constraint of relation.domain) {
     const answer = decide(constraint, relation.axes);
     if (answer === 'never') return undefined;

@@ -8,7 +8,7 @@
  * The trap: what is said of a tensor is where it may be other than 0. That a value happens to be 0 there, as exp(-1e9) is, no
  * domain says.
  */
-import { add, axisIndex, complement, scale, substitute } from '../ir/affine.ts';
+import { add, axisIndex, complement, isAffine, scale, substitute } from '../ir/affine.ts';
 import { equationsOf } from '../ir/equation.ts';
 import type { Affine, Axis, Constraint, Equation, Expression, Index, Program } from '../ir/program.ts';
 import { contains, type Relation, relationKey, simplifyRelation } from './relation.ts';
@@ -32,7 +32,7 @@ export function supportsOf(program: Program): Supports {
     for (const equation of equationsOf(tensor)) {
       for (const context of narrowed(contextOf(equation), equation.value, supports)) {
         const [axes, columns] = columnsOf(equation.store, context.axes, tensor.shape);
-        const piece = simplifyRelation({ axes, domain: context.domain, columns });
+        const piece = simplifyRelation({ axes, domain: context.domain.filter(isAffine), columns });
         if (piece !== undefined) pieces = withRelation(pieces, piece);
       }
     }

@@ -2,7 +2,7 @@
  * Arithmetic on affine index expressions: the only algebra that maps, domains and strides need.
  * All functions keep the normal form of `Affine` (terms sorted by axis, no zero coefficient), so equal values are equal data.
  */
-import type { Affine, AffineTerm, Axis, Constraint } from './program.ts';
+import type { Affine, AffineConstraint, AffineTerm, Axis, ComparisonOperator, Constraint } from './program.ts';
 
 export function affine(constant: number, terms: readonly AffineTerm[] = []): Affine {
   const sum = new Map<number, number>();
@@ -84,7 +84,12 @@ export function range(a: Affine, axes: readonly Axis[]): { readonly min: number;
   return { min, max };
 }
 
-export function holds(constraint: Constraint, point: ArrayLike<number>): boolean {
+/** The constraint says something of the axes alone. */
+export function isAffine(constraint: Constraint): constraint is AffineConstraint {
+  return constraint.kind !== 'data';
+}
+
+export function holds(constraint: AffineConstraint, point: ArrayLike<number>): boolean {
   const value = evaluate(constraint.affine, point);
   switch (constraint.kind) {
     case 'nonnegative':
@@ -100,6 +105,7 @@ export function holds(constraint: Constraint, point: ArrayLike<number>): boolean
 
 /** 'always' or 'never' where the box of the axes decides a constraint, 'sometimes' where it does not (or cannot tell). */
 export function decide(constraint: Constraint, axes: readonly Axis[]): 'always' | 'never' | 'sometimes' {
+  if (constraint.kind === 'data') return 'sometimes';
   const { min, max } = range(constraint.affine, axes);
   switch (constraint.kind) {
     case 'nonnegative':
@@ -109,12 +115,16 @@ export function decide(constraint: Constraint, axes: readonly Axis[]): 'always' 
     case 'nonzero':
       return min > 0 || max < 0 ? 'always' : min === 0 && max === 0 ? 'never' : 'sometimes';
     default:
-      return constraint.kind satisfies never;
+      return constraint satisfies never;
   }
 }
 
 /** The constraint that holds exactly where this one does not. */
-export function negation({ kind, affine: a }: Constraint): Constraint {
+export function negation(constraint: AffineConstraint): AffineConstraint;
+export function negation(constraint: Constraint): Constraint;
+export function negation(constraint: Constraint): Constraint {
+  if (constraint.kind === 'data') return { ...constraint, operator: contrary[constraint.operator] };
+  const { kind, affine: a } = constraint;
   switch (kind) {
     case 'nonnegative':
       return { kind: 'nonnegative', affine: subtract(affine(-1), a) };
@@ -126,6 +136,16 @@ export function negation({ kind, affine: a }: Constraint): Constraint {
       return kind satisfies never;
   }
 }
+
+/** Of whole numbers, one of which is never NaN. */
+const contrary: Readonly<Record<ComparisonOperator, ComparisonOperator>> = {
+  '<': '>=',
+  '<=': '>',
+  '>': '<=',
+  '>=': '<',
+  '==': '!=',
+  '!=': '==',
+};
 
 /**
  * Where a conjunction fails, as disjoint conjunctions: not c1; c1 and not c2; c1, c2 and not c3; …

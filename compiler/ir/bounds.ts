@@ -13,6 +13,7 @@ import { findPoint } from './feasible.ts';
 import { expressionKey } from './hash.ts';
 import type {
   Affine,
+  AffineConstraint,
   Axis,
   BinaryOperator,
   ComparisonOperator,
@@ -241,7 +242,7 @@ function learn(context: BoundsContext, left: Expression, operator: ComparisonOpe
 function boundsOfAffine(a: Affine, { axes, domain }: BoundsContext): Bounds {
   const { min, max } = range(a, axes);
   if (min > 0 || max < 0 || domain.length === 0) return between(min, max);
-  const never = (kind: Constraint['kind'], of: Affine): boolean =>
+  const never = (kind: AffineConstraint['kind'], of: Affine): boolean =>
     findPoint(axes, [...domain, { kind, affine: of }], indexBudget).kind === 'none';
   const low = never('nonnegative', subtract(affine(-1), a)) ? 0 : min;
   const high = never('nonnegative', subtract(a, affine(1))) ? 0 : max;

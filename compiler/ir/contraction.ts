@@ -8,7 +8,7 @@
  * operand, so that a clipped core is one tensor and not a core and a scalar.
  */
 import { storeAxes } from './equation.ts';
-import { axesOf, constant, divide, loads, product } from './expression.ts';
+import { axesOf, constant, constraintAxes, divide, loads, product } from './expression.ts';
 import type { Axis, Constraint, Equation, Expression } from './program.ts';
 
 export type AxisSet = bigint;
@@ -84,7 +84,7 @@ export function axesOfExpression(expression: Expression): AxisSet {
 }
 
 export function axesOfConstraint(constraint: Constraint): AxisSet {
-  return axisSet(constraint.affine.terms.map((term) => term.axis));
+  return axisSet(constraintAxes(constraint));
 }
 
 export function axesOfStore(equation: Equation): AxisSet {

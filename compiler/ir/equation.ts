@@ -1,7 +1,18 @@
 /** Questions that one asks of an equation and small builders of equations; see `program.ts` for what one is. */
 import { axisIndex } from './affine.ts';
-import { affinesOfIndex, axesOf, gatheredTensors, loads } from './expression.ts';
-import type { Affine, Axis, Constraint, Equation, Expression, Index, Program, Reducer, Tensor } from './program.ts';
+import { affinesOfConstraint, affinesOfIndex, axesOf, constraintLoads, gatheredTensors, loads } from './expression.ts';
+import type {
+  Affine,
+  Axis,
+  Constraint,
+  Equation,
+  Expression,
+  Index,
+  Load,
+  Program,
+  Reducer,
+  Tensor,
+} from './program.ts';
 
 /** Every stage asks these of every equation many times over, and an equation never changes. */
 const storeAxesOf = new WeakMap<Equation, readonly number[]>();
@@ -38,10 +49,15 @@ export function reducedCount(equation: Equation): number {
   return reducedAxes(equation).reduce((product, axis) => product * equation.axes[axis].extent, 1);
 }
 
+/** Every load of the equation, those of its domain last; those that gather indices excepted. */
+export function equationLoads({ domain, value }: Equation): readonly Load[] {
+  return [...loads(value), ...domain.flatMap(constraintLoads)];
+}
+
 /** Names of all tensors that the equation reads, in order of first use, each once. */
 export function readTensors(equation: Equation): readonly string[] {
-  return remembered(tensorsReadBy, equation, ({ store, value }) => {
-    const read = loads(value).flatMap((l) => [l.tensor, ...l.indices.flatMap(gatheredTensors)]);
+  return remembered(tensorsReadBy, equation, ({ store }) => {
+    const read = equationLoads(equation).flatMap((l) => [l.tensor, ...l.indices.flatMap(gatheredTensors)]);
     return [...new Set([...read, ...store.flatMap(gatheredTensors)])];
   });
 }
@@ -83,7 +99,10 @@ export function equation(parts: EquationParts): Equation {
 
 /** All affine expressions of an equation: store, domain and value. */
 export function usedAxes(equation: Equation): readonly number[] {
-  const own = [...equation.store.flatMap(affinesOfIndex), ...equation.domain.map((c) => c.affine)] as readonly Affine[];
+  const own = [
+    ...equation.store.flatMap(affinesOfIndex),
+    ...equation.domain.flatMap(affinesOfConstraint),
+  ] as readonly Affine[];
   const axes = new Set([...own.flatMap((a) => a.terms.map((term) => term.axis)), ...axesOf(equation.value)]);
   return [...axes].sort((a, b) => a - b);
 }

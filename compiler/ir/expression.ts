@@ -2,7 +2,7 @@
  * Building, walking and rewriting scalar expressions. Everything that wants to visit loads or rename axes goes through here,
  * so that a new kind of expression needs its case in one place.
  */
-import { affine, axisIndex, substitute } from './affine.ts';
+import { affine, axisIndex, isAffine, substitute } from './affine.ts';
 import type {
   Affine,
   BinaryOperator,
@@ -98,7 +98,14 @@ export function children(expression: Expression): readonly Expression[] {
 }
 
 function conditionOperands(condition: Condition): readonly Expression[] {
-  return condition.kind === 'compare' ? [condition.left, condition.right] : [];
+  return condition.kind === 'compare'
+    ? [condition.left, condition.right]
+    : condition.constraints.flatMap(constraintOperands);
+}
+
+/** What a constraint compares, where that is data. */
+export function constraintOperands(constraint: Constraint): readonly Expression[] {
+  return constraint.kind === 'data' ? [constraint.left, constraint.right] : [];
 }
 
 /** How a rewrite treats the leaves; what is left out stays as it is. */
@@ -116,6 +123,10 @@ export function rewriteIndex(index: Index, rewrite: Rewrite): Index {
 }
 
 export function rewriteConstraint(constraint: Constraint, rewrite: Rewrite): Constraint {
+  if (constraint.kind === 'data') {
+    const [left, right] = [rewriteExpression(constraint.left, rewrite), rewriteExpression(constraint.right, rewrite)];
+    return { ...constraint, left, right };
+  }
   return rewrite.affine ? { kind: constraint.kind, affine: rewrite.affine(constraint.affine) } : constraint;
 }
 
@@ -212,12 +223,29 @@ export function affinesOf(expression: Expression): readonly Affine[] {
       case 'random':
         return [expression.element];
       case 'select':
-        return expression.condition.kind === 'domain' ? expression.condition.constraints.map((c) => c.affine) : [];
+        return expression.condition.kind === 'domain'
+          ? expression.condition.constraints.filter(isAffine).map((c) => c.affine)
+          : [];
       default:
         return [];
     }
   })();
   return [...own, ...children(expression).flatMap(affinesOf)];
+}
+
+/** Every affine expression that stands in a constraint. */
+export function affinesOfConstraint(constraint: Constraint): readonly Affine[] {
+  return constraint.kind === 'data' ? constraintOperands(constraint).flatMap(affinesOf) : [constraint.affine];
+}
+
+/** The axes that a constraint speaks of, some perhaps more than once. */
+export function constraintAxes(constraint: Constraint): readonly number[] {
+  return affinesOfConstraint(constraint).flatMap((a) => a.terms.map((term) => term.axis));
+}
+
+/** Every load of data that a constraint compares. */
+export function constraintLoads(constraint: Constraint): readonly Load[] {
+  return constraintOperands(constraint).flatMap(loads);
 }
 
 /** The axes that the expression's value depends on, ascending. */

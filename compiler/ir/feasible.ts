@@ -3,10 +3,10 @@
  * language and the passes ask this of loads under a domain: `x[t - u]` lies inside if no point of the domain has t - u < 0.
  *
  * The box is narrowed by interval reasoning (a constraint bounds each of its axes given the ranges of the others) and, where that
- * settles nothing, halved. Two contrary constraints over many axes would be narrowed one step at a time, so pairs whose sum is
+ * settles nothing, halved. What data say is left out: a point may be excluded by them all the same. Two contrary constraints over many axes would be narrowed one step at a time, so pairs whose sum is
  * negative everywhere are found first. The trap: the search is exact but may be long; past its budget it says 'unknown'.
  */
-import { add, affine, evaluate, scale } from './affine.ts';
+import { add, affine, evaluate, isAffine, scale } from './affine.ts';
 import type { Affine, Axis, Constraint } from './program.ts';
 
 export type Feasibility =
@@ -24,9 +24,10 @@ const defaultBudget = 20_000;
 
 export function findPoint(
   axes: readonly Axis[],
-  constraints: readonly Constraint[],
+  conditions: readonly Constraint[],
   budget = defaultBudget,
 ): Feasibility {
+  const constraints = conditions.filter(isAffine);
   const nonnegative = constraints.flatMap((c) =>
     c.kind === 'nonnegative' ? [c.affine] : c.kind === 'zero' ? [c.affine, scale(c.affine, -1)] : [],
   );

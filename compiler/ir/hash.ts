@@ -115,7 +115,14 @@ function conditionKey(condition: Condition): string {
 }
 
 function constraintsKey(constraints: readonly Constraint[]): string {
-  return `{${constraints.map((c) => `${c.kind} ${affineKey(c.affine)}`).join()}}`;
+  return `{${constraints.map(constraintKey).join()}}`;
+}
+
+/** Equal texts are equal constraints. */
+export function constraintKey(constraint: Constraint): string {
+  return constraint.kind === 'data'
+    ? `(${constraint.operator} ${expressionKey(constraint.left)} ${expressionKey(constraint.right)})`
+    : `${constraint.kind} ${affineKey(constraint.affine)}`;
 }
 
 function indicesKey(indices: readonly Index[]): string {

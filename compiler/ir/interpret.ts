@@ -7,8 +7,9 @@
  * The trap: nothing is evaluated where it is not meant to be. A point outside the domain evaluates no value, and a `select` only
  * the branch that it takes, since loads there may lie outside their tensors; a load that does is a bug of ours and throws.
  */
-import { add, affine, range, scale } from './affine.ts';
+import { add, affine, isAffine, range, scale } from './affine.ts';
 import { dependencies, tensorMap } from './equation.ts';
+import { constraintAxes } from './expression.ts';
 import type { NdArray } from './ndarray.ts';
 import { stridesOf, zeros } from './ndarray.ts';
 import { drawNormal, drawUniform } from './philox.ts';
@@ -97,7 +98,7 @@ function addEquation(equation: Equation, name: string, target: NdArray, values: 
   const position = compilePosition(equation.store, target.shape, name, registers, values);
   const value = compile(equation.value, registers, values);
   const reduction = reductions[equation.reducer](target.data.length);
-  registers.forEachPoint(equation.domain, () => reduction.take(position(), value()));
+  registers.forEachPoint(equation.domain, values, () => reduction.take(position(), value()));
   for (let i = 0; i < target.data.length; i++) target.data[i] += reduction.result(i);
 }
 
@@ -132,8 +133,14 @@ class Registers {
     return () => values[slot];
   }
 
-  test({ kind, affine: a }: Constraint): Test {
-    const slot = this.slot(a);
+  test(constraint: Constraint, given: Values): Test {
+    if (constraint.kind === 'data') {
+      const compare = comparisons[constraint.operator];
+      const [left, right] = [compile(constraint.left, this, given), compile(constraint.right, this, given)];
+      return () => compare(left(), right());
+    }
+    const { kind } = constraint;
+    const slot = this.slot(constraint.affine);
     const { values } = this;
     switch (kind) {
       case 'nonnegative':
@@ -148,12 +155,17 @@ class Registers {
   }
 
   /** Visits the points of the domain, last axis fastest. Every register must have been asked for before. */
-  forEachPoint(domain: readonly Constraint[], visit: () => void): void {
+  forEachPoint(domain: readonly Constraint[], given: Values, visit: () => void): void {
     const { axes, values } = this;
     const rank = axes.length;
     // A constraint is tested as soon as its last axis has a value; the later axes still stand at 0 and do not matter to it.
     const tests: Test[][] = Array.from({ length: rank + 1 }, () => []);
-    for (const c of domain) tests[Math.max(0, ...c.affine.terms.map((term) => term.axis + 1))].push(this.test(c));
+    const depthOf = (constraints: readonly Constraint[]): number =>
+      Math.max(0, ...constraints.flatMap(constraintAxes).map((axis) => axis + 1));
+    const positions = domain.filter(isAffine);
+    for (const c of positions) tests[depthOf([c])].push(this.test(c, given));
+    // What is read may lie inside its tensor only where the point is inside all else.
+    for (const c of domain) if (c.kind === 'data') tests[depthOf([...positions, c])].push(this.test(c, given));
     const steps = axes.map((_, axis) => {
       const moved = this.affines.flatMap((a, slot) =>
         a.terms.filter((term) => term.axis === axis).map(({ coefficient }) => ({ slot, coefficient })),
@@ -249,7 +261,7 @@ function compile(expression: Expression, registers: Registers, values: Values): 
 
 function compileCondition(condition: Condition, registers: Registers, values: Values): Test {
   if (condition.kind === 'domain') {
-    const tests = condition.constraints.map((c) => registers.test(c));
+    const tests = condition.constraints.map((c) => registers.test(c, values));
     return () => tests.every((test) => test());
   }
   const compare = comparisons[condition.operator];

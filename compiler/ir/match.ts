@@ -62,6 +62,10 @@ function matchCondition(a: Condition, b: Condition, axes: AxisMatch): boolean {
 }
 
 export function matchConstraint(a: Constraint, b: Constraint, axes: AxisMatch): boolean {
+  if (a.kind === 'data' || b.kind === 'data') {
+    if (a.kind !== 'data' || b.kind !== 'data' || a.operator !== b.operator) return false;
+    return matchExpression(a.left, b.left, axes) && matchExpression(a.right, b.right, axes);
+  }
   return a.kind === b.kind && matchAffine(a.affine, b.affine, axes);
 }
 

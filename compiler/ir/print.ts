@@ -92,6 +92,10 @@ export function printAffine(a: Affine, names: readonly string[]): string {
 }
 
 export function printConstraint(constraint: Constraint, names: readonly string[]): string {
+  if (constraint.kind === 'data') {
+    const { operator, left, right } = constraint;
+    return `${printExpression(left, names)} ${operator} ${printExpression(right, names)}`;
+  }
   const relation = { nonnegative: '>=', zero: '==', nonzero: '!=' }[constraint.kind];
   return `${printAffine(constraint.affine, names)} ${relation} 0`;
 }

@@ -15,6 +15,9 @@
  * its equations of what each equation's reducer makes of the points that store to it; an element that no point stores to is 0.
  * (The trap: a `max` of nothing is therefore 0, and two equations of one tensor always add.)
  *
+ * A domain is a conjunction of affine constraints, which loops and tiles are cut by, and of comparisons of integer data
+ * (`seg[b, t] == seg[b, u]`), which a point is asked for where it is met. Either way a point outside stores nothing.
+ *
  * Contraction, pointwise map, reduction, transpose, slice, block diagonal, gather are all this one node; what an equation *is*
  * is found by looking at it. Everything is immutable plain data; axes are referred to by their position in `Equation.axes`, so
  * that equal equations are equal data up to names. `interpret.ts` is the meaning of all of this, in float64.
@@ -106,10 +109,21 @@ export interface Gather {
   readonly indices: readonly Index[];
 }
 
-/** `affine >= 0`, `affine == 0` or `affine != 0`. */
-export interface Constraint {
+/** Where a point must lie, or what the data must say of it. */
+export type Constraint = AffineConstraint | DataConstraint;
+
+/** `affine >= 0`, `affine == 0` or `affine != 0`: known before anything runs. */
+export interface AffineConstraint {
   readonly kind: 'nonnegative' | 'zero' | 'nonzero';
   readonly affine: Affine;
+}
+
+/** A comparison of whole numbers (`whole.ts`), read from i32 tensors or not affine in the axes. */
+export interface DataConstraint {
+  readonly kind: 'data';
+  readonly operator: ComparisonOperator;
+  readonly left: Expression;
+  readonly right: Expression;
 }
 
 export type UnaryOperator =

@@ -7,8 +7,20 @@
  * by one (Fourier and Motzkin): every lower bound of an axis lies below every upper one. Over whole numbers that is exact where
  * one of the two has the coefficient 1. The trap: where it is not, or an axis must differ from something, the shadow is too large.
  */
-import { add, affine, axisIndex, coefficientOf, decide, equalAffine, scale, substitute, subtract } from './affine.ts';
-import type { Affine, Axis, Constraint } from './program.ts';
+import {
+  add,
+  affine,
+  axisIndex,
+  coefficientOf,
+  decide,
+  equalAffine,
+  isAffine,
+  scale,
+  substitute,
+  subtract,
+} from './affine.ts';
+import { constraintAxes } from './expression.ts';
+import type { Affine, AffineConstraint, Axis, Constraint } from './program.ts';
 
 export interface Shadow {
   /** On the kept axes alone; what the box says by itself is left out. */
@@ -25,18 +37,25 @@ export function shadowOf(
   axes: readonly Axis[],
   isKept: (axis: number) => boolean,
 ): Shadow {
-  let current = tidy(domain, axes);
-  let exact = true;
+  let current = tidy(domain.filter(isAffine), axes);
+  // What data say of kept axes alone is said of the shadow too; the rest is not known.
+  const data = domain.filter((c) => c.kind === 'data');
+  const standing = data.filter((c) => constraintAxes(c).every(isKept));
+  let exact = standing.length === data.length;
   for (const axis of axes.keys()) {
     if (isKept(axis) || !current.some((c) => coefficientOf(c.affine, axis) !== 0)) continue;
     const step = eliminate(axis, current, axes);
     current = tidy(step.constraints, axes);
     exact &&= step.exact;
   }
-  return { constraints: current, exact };
+  return { constraints: [...current, ...standing], exact };
 }
 
-function eliminate(axis: number, constraints: readonly Constraint[], axes: readonly Axis[]): Shadow {
+function eliminate(
+  axis: number,
+  constraints: readonly AffineConstraint[],
+  axes: readonly Axis[],
+): Shadow & { readonly constraints: readonly AffineConstraint[] } {
   const rest = constraints.filter((c) => coefficientOf(c.affine, axis) === 0);
   const about = constraints.filter((c) => coefficientOf(c.affine, axis) !== 0);
   const { extent } = axes[axis];
@@ -48,7 +67,7 @@ function eliminate(axis: number, constraints: readonly Constraint[], axes: reado
     const value = scale(without(equal.affine, axis), -coefficient);
     const put = (a: Affine): Affine => substitute(a, (other) => (other === axis ? value : axisIndex(other)));
     const others = about.filter((c) => c !== equal).map((c) => ({ ...c, affine: put(c.affine) }));
-    const inside = box.map((a): Constraint => ({ kind: 'nonnegative', affine: put(a) }));
+    const inside = box.map((a): AffineConstraint => ({ kind: 'nonnegative', affine: put(a) }));
     return { constraints: [...rest, ...others, ...inside], exact: true };
   }
   const differing = about.filter((c) => c.kind === 'nonzero');
@@ -64,7 +83,7 @@ function eliminate(axis: number, constraints: readonly Constraint[], axes: reado
   if (rest.length + lower.length * upper.length > mostConstraints) return { constraints: rest, exact: false };
   let exact = differing.length === 0 && about.every((c) => c.kind !== 'zero');
   const pairs = lower.flatMap((below) =>
-    upper.map((above): Constraint => {
+    upper.map((above): AffineConstraint => {
       const [p, q] = [coefficientOf(below, axis), -coefficientOf(above, axis)];
       if (p !== 1 && q !== 1) exact = false;
       return { kind: 'nonnegative', affine: add(scale(below, q), scale(above, p)) };
@@ -78,8 +97,8 @@ function without(a: Affine, axis: number): Affine {
 }
 
 /** Without what always holds, stands twice, or follows from a constraint that differs in its constant alone. */
-function tidy(constraints: readonly Constraint[], axes: readonly Axis[]): readonly Constraint[] {
-  const kept: Constraint[] = [];
+function tidy(constraints: readonly AffineConstraint[], axes: readonly Axis[]): readonly AffineConstraint[] {
+  const kept: AffineConstraint[] = [];
   for (const c of constraints) {
     if (decide(c, axes) === 'always') continue;
     const twin = kept.findIndex((k) => k.kind === c.kind && sameTerms(k.affine, c.affine, c.kind));

@@ -5,12 +5,14 @@
  * The trap: whether a load lies inside its tensor depends on the domain and on the `select` branches around it. Branches that
  * compare values guard nothing, branches on a domain do.
  */
-import { affine, complement, range, subtract } from './affine.ts';
+import { affine, complement, isAffine, range, subtract } from './affine.ts';
 import { dependencies } from './equation.ts';
+import { constraintOperands } from './expression.ts';
 import { findPoint } from './feasible.ts';
-import { axisNames, printAffine, printEquation } from './print.ts';
+import { axisNames, printAffine, printEquation, printExpression } from './print.ts';
 import type { Affine, Condition, Constraint, Equation, Expression, Index, Program, Tensor } from './program.ts';
 import { elementCount } from './program.ts';
+import { integers32, wholeBounds } from './whole.ts';
 
 type Report = (problem: string) => void;
 type Tensors = ReadonlyMap<string, Tensor>;
@@ -166,9 +168,23 @@ function verifyEquation(equation: Equation, target: Tensor, tensors: Tensors, re
     });
   };
 
+  /** What data are compared must be whole, and lie inside its tensors wherever the positions around it allow. */
+  const checkConstraints = (constraints: readonly Constraint[], guards: readonly Constraint[]): boolean => {
+    const positions = constraints.filter(isAffine);
+    const valid = positions.map((c) => checkAffine(c.affine)).every(Boolean);
+    for (const side of constraints.flatMap(constraintOperands)) {
+      if (
+        wholeBounds(side, axes, (name) => (tensors.get(name)?.dtype === 'i32' ? integers32 : undefined)) === undefined
+      )
+        report(`${printExpression(side, names)} is compared in a domain, and need not be whole`);
+      if (valid) checkValue(side, [...guards, ...positions]);
+    }
+    return valid;
+  };
+
   const checkCondition = (condition: Condition, guards: readonly Constraint[]): void => {
     if (condition.kind === 'domain') {
-      for (const c of condition.constraints) checkAffine(c.affine);
+      checkConstraints(condition.constraints, guards);
       return;
     }
     checkValue(condition.left, guards);
@@ -222,7 +238,7 @@ function verifyEquation(equation: Equation, target: Tensor, tensors: Tensors, re
     }
   };
 
-  if (!domain.map((c) => checkAffine(c.affine)).every(Boolean)) return;
+  if (!checkConstraints(domain, [])) return;
   checkIndices(equation.store, target, domain);
   checkValue(equation.value, domain);
 }

@@ -8,7 +8,7 @@
  */
 import { decide, isConstant } from '../ir/affine.ts';
 import { constant, divide, negate, product, select, sum, unary } from '../ir/expression.ts';
-import { affineKey, expressionKey } from '../ir/hash.ts';
+import { constraintKey, expressionKey } from '../ir/hash.ts';
 import type { Axis, Condition, Constraint, Expression } from '../ir/program.ts';
 import { binaryFunctions, comparisons, unaryFunctions } from '../ir/scalar.ts';
 
@@ -111,8 +111,8 @@ function rebuild(original: Select, condition: Condition, then: Expression, other
 /** Whether the box or the domain says that a constraint holds. */
 export function holdsIn(constraint: Constraint, { axes, domain }: Surroundings): boolean {
   if (decide(constraint, axes) === 'always') return true;
-  const key = affineKey(constraint.affine);
-  return domain.some((known) => known.kind === constraint.kind && affineKey(known.affine) === key);
+  const key = constraintKey(constraint);
+  return domain.some((known) => constraintKey(known) === key);
 }
 
 function isNormalSum(terms: readonly Expression[]): boolean {

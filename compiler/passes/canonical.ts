@@ -8,8 +8,15 @@
  */
 import { asAxis } from '../ir/affine.ts';
 import { factorsOf, productOf } from '../ir/contraction.ts';
-import { affinesOf, affinesOfIndex, renameAxes, rewriteConstraint, rewriteExpression } from '../ir/expression.ts';
-import { affineKey, expressionKey } from '../ir/hash.ts';
+import {
+  affinesOf,
+  affinesOfConstraint,
+  affinesOfIndex,
+  renameAxes,
+  rewriteConstraint,
+  rewriteExpression,
+} from '../ir/expression.ts';
+import { affineKey, constraintKey, expressionKey } from '../ir/hash.ts';
 import type { Affine, Axis, Constraint, Equation, Expression, Index } from '../ir/program.ts';
 
 /** `Σ value` over the axes that are not kept; the result has one dimension for each kept axis. */
@@ -29,12 +36,12 @@ export interface CanonicalSum {
 /** The key of a sum, in which the order of the kept axes does not count. */
 export function canonicalSum({ axes, domain, value, kept }: Summed): CanonicalSum {
   const sorted = sortFactors(value);
-  const numbering = numberAxes([...affinesOf(sorted), ...domain.map((c) => c.affine)], kept);
+  const numbering = numberAxes([...affinesOf(sorted), ...domain.flatMap(affinesOfConstraint)], kept);
   const renaming = renamingOf(numbering);
   const extents = [...numbering.keys()].map((axis) => axes[axis].extent).join('x');
   const constraints = domain
     .map((c) => rewriteConstraint(c, { affine: renaming }))
-    .map((c) => `${c.kind} ${affineKey(c.affine)}`)
+    .map(constraintKey)
     .sort();
   const keptNumbers = kept.map((axis) => numbering.get(axis) as number).sort((a, b) => a - b);
   const text = expressionKey(rewriteExpression(sorted, { affine: renaming }));
@@ -55,7 +62,7 @@ export function canonicalEquation(equation: Equation): string {
 function keyOfEquation(equation: Equation): string {
   const { axes, domain, store, reducer } = equation;
   const value = sortFactors(equation.value);
-  const all = [...store.flatMap(affinesOfIndex), ...affinesOf(value), ...domain.map((c) => c.affine)];
+  const all = [...store.flatMap(affinesOfIndex), ...affinesOf(value), ...domain.flatMap(affinesOfConstraint)];
   const numbering = numberAxes(all, []);
   const renaming = renamingOf(numbering);
   // An axis that nothing speaks of still repeats its points.
@@ -63,7 +70,7 @@ function keyOfEquation(equation: Equation): string {
   const extents = [...numbering.keys()].map((axis) => axes[axis].extent).join('x');
   const constraints = domain
     .map((c) => rewriteConstraint(c, { affine: renaming }))
-    .map((c) => `${c.kind} ${affineKey(c.affine)}`)
+    .map(constraintKey)
     .sort();
   const stored = store.map((index) => indexKey(index, renaming));
   const text = expressionKey(rewriteExpression(value, { affine: renaming }));

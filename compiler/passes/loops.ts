@@ -16,7 +16,7 @@ import { add, affine, axisIndex, coefficientOf, complement, decide, substitute }
 import { axesIn, axesOfConstraint, axesOfStore, factorsOf, productOf } from '../ir/contraction.ts';
 import { usedAxes } from '../ir/equation.ts';
 import { constant, product, rewriteConstraint, rewriteExpression, rewriteIndex, sum } from '../ir/expression.ts';
-import { affineKey } from '../ir/hash.ts';
+import { constraintKey } from '../ir/hash.ts';
 import type { Affine, Axis, Constraint, Equation, Expression } from '../ir/program.ts';
 import { simplifyExpression } from './algebra.ts';
 import { storesOnce } from './store.ts';
@@ -57,7 +57,7 @@ function dropHeld(equation: Equation): Equation | undefined {
   const { axes, domain } = equation;
   const seen = new Set<string>();
   const kept = domain.filter((c) => {
-    const key = `${c.kind} ${affineKey(c.affine)}`;
+    const key = constraintKey(c);
     if (seen.has(key) || decide(c, axes) === 'always') return false;
     seen.add(key);
     return true;
@@ -93,7 +93,8 @@ function isZero(expression: Expression): boolean {
 function boundAxis(equation: Equation): Equation | undefined {
   for (const [position, constraint] of equation.domain.entries()) {
     const [axis, ...others] = axesIn(axesOfConstraint(constraint));
-    if (axis === undefined || others.length > 0 || constraint.kind === 'nonzero') continue;
+    if (axis === undefined || others.length > 0 || constraint.kind === 'nonzero' || constraint.kind === 'data')
+      continue;
     const coefficient = coefficientOf(constraint.affine, axis);
     const bound = -constraint.affine.constant / coefficient;
     const { extent } = equation.axes[axis];

@@ -13,6 +13,7 @@ import {
   axesOf,
   axisRenaming,
   children,
+  constraintAxes,
   loadAxes,
   loads,
   product,
@@ -22,7 +23,7 @@ import {
   sum,
 } from '../ir/expression.ts';
 import { expressionKey } from '../ir/hash.ts';
-import type { Constraint, Equation, Expression, Program, Tensor } from '../ir/program.ts';
+import type { Equation, Expression, Program, Tensor } from '../ir/program.ts';
 import { freshName } from './names.ts';
 
 /** Loads times nodes of an equation from which on its derivatives would be too large to write out. */
@@ -66,18 +67,20 @@ export function outline(program: Program, concerned: ReadonlySet<string>): Progr
  */
 function storing(value: Expression, { axes, domain }: Equation): { equation: Equation; axes: readonly number[] } {
   const used = new Set(axesOf(value));
-  const axesIn = (c: Constraint): readonly number[] => c.affine.terms.map((term) => term.axis);
   for (let size = -1; size !== used.size; ) {
     size = used.size;
     for (const c of domain) {
-      if (axesIn(c).some((axis) => used.has(axis))) for (const axis of axesIn(c)) used.add(axis);
+      const own = constraintAxes(c);
+      if (own.some((axis) => used.has(axis))) for (const axis of own) used.add(axis);
     }
   }
   const kept = [...used].sort((a, b) => a - b);
   const rename = { affine: axisRenaming(invert(kept)) };
   const equation = makeEquation({
     axes: kept.map((axis) => axes[axis]),
-    domain: domain.filter((c) => axesIn(c).some((axis) => used.has(axis))).map((c) => rewriteConstraint(c, rename)),
+    domain: domain
+      .filter((c) => constraintAxes(c).some((axis) => used.has(axis)))
+      .map((c) => rewriteConstraint(c, rename)),
     store: kept.map((_, position) => axisIndex(position)),
     value: rewriteExpression(value, rename),
   });

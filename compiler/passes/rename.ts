@@ -1,5 +1,6 @@
 /** Changes in every equation of a program and in every place where a tensor is named. */
-import { type Rewrite, rewriteExpression, rewriteIndex } from '../ir/expression.ts';
+import { isAffine } from '../ir/affine.ts';
+import { type Rewrite, rewriteConstraint, rewriteExpression, rewriteIndex } from '../ir/expression.ts';
 import type { Equation, Program, Tensor } from '../ir/program.ts';
 import { mapSame } from './algebra.ts';
 
@@ -40,6 +41,7 @@ export function rewriteTensor(
           kind: 'computed',
           equations: source.equations.map((equation) => ({
             ...equation,
+            domain: mapSame(equation.domain, (c) => (isAffine(c) ? c : rewriteConstraint(c, rewrite))),
             store: equation.store.map((index) => rewriteIndex(index, rewrite)),
             value: rewriteExpression(equation.value, rewrite),
           })),

@@ -14,6 +14,7 @@ import { asAxis, axisIndex, decide, subtract } from '../ir/affine.ts';
 import { factorsOf, productOf } from '../ir/contraction.ts';
 import {
   affinesOf,
+  affinesOfConstraint,
   affinesOfIndex,
   axisRenaming,
   children,
@@ -116,7 +117,7 @@ function matchIndices(
 
 /** How often an axis stands in the store map and the domain. */
 function mentions(equation: Equation, axis: number): number {
-  const affines = [...equation.store.flatMap(affinesOfIndex), ...equation.domain.map((c) => c.affine)];
+  const affines = [...equation.store.flatMap(affinesOfIndex), ...equation.domain.flatMap(affinesOfConstraint)];
   return affines.filter((a) => a.terms.some((term) => term.axis === axis)).length;
 }
 

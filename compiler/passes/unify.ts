@@ -12,7 +12,7 @@
  * of an axis with coefficient ±1, and where there is none the answer is 'unsolved'.
  */
 import { add, affine, axisIndex, decide, isConstant, range, scale, substitute } from '../ir/affine.ts';
-import type { Affine, AffineTerm, Axis, Constraint } from '../ir/program.ts';
+import type { Affine, AffineConstraint, AffineTerm, Axis } from '../ir/program.ts';
 
 export type Unified =
   | {
@@ -20,7 +20,7 @@ export type Unified =
       readonly axes: readonly Axis[];
       /** Old axis → affine expression of the new axes. */
       readonly replace: readonly Affine[];
-      readonly constraints: readonly Constraint[];
+      readonly constraints: readonly AffineConstraint[];
     }
   /** No point meets the equalities. */
   | { readonly kind: 'empty' }
@@ -55,7 +55,7 @@ function sameAffine(a: Affine, b: Affine): boolean {
 class Solver {
   private readonly axes: Axis[];
   private readonly replaced = new Map<number, Affine>();
-  private readonly constraints: Constraint[] = [];
+  private readonly constraints: AffineConstraint[] = [];
   private readonly originalCount: number;
   private readonly keep: (axis: number) => number;
 
@@ -177,8 +177,8 @@ class Solver {
   }
 
   /** What remains to be asked so that `value` is one of the axis's. */
-  private boundsOf(axis: number, value: Affine): readonly Constraint[] {
-    const bounds: readonly Constraint[] = [
+  private boundsOf(axis: number, value: Affine): readonly AffineConstraint[] {
+    const bounds: readonly AffineConstraint[] = [
       { kind: 'nonnegative', affine: value },
       { kind: 'nonnegative', affine: add(affine(this.axes[axis].extent - 1), scale(value, -1)) },
     ];
@@ -192,7 +192,7 @@ class Solver {
       substitute(this.current(a), (axis) => axisIndex(position.get(axis) as number));
     const axes = standing.map((axis) => this.axes[axis]);
     const constraints = this.constraints
-      .map(({ kind, affine: a }): Constraint => ({ kind, affine: renumber(a) }))
+      .map(({ kind, affine: a }): AffineConstraint => ({ kind, affine: renumber(a) }))
       .filter((constraint) => decide(constraint, axes) !== 'always');
     if (constraints.some((constraint) => decide(constraint, axes) === 'never')) return { kind: 'empty' };
     const replace = Array.from({ length: this.originalCount }, (_, axis) => renumber(axisIndex(axis)));

@@ -19,8 +19,7 @@ import { flatIndex } from '../../kernels/linear.ts';
 import { readAsIndex } from '../../kernels/statements.ts';
 import type { Target } from '../../kernels/target.ts';
 import { equalAffine } from '../ir/affine.ts';
-import { equationsOf, reducedCount, storeAxes } from '../ir/equation.ts';
-import { loads } from '../ir/expression.ts';
+import { equationLoads, equationsOf, reducedCount, storeAxes } from '../ir/equation.ts';
 import type { Equation, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { Drafts } from './drafts.ts';
@@ -119,7 +118,7 @@ function readsOwnElement(
 ): boolean {
   const store = flatIndex(shape, equation.store);
   if (readAsIndex(equation).some((name) => made.has(name))) return false;
-  return loads(equation.value)
+  return equationLoads(equation)
     .filter((l) => made.has(l.tensor))
     .every((l) => {
       const from = drafts.shapeOf(l.tensor);

@@ -6,10 +6,11 @@
  *
  * The second changes elements that nobody reads, so it is not for outputs.
  */
-import { axisIndex, equalAffine, substitute } from '../ir/affine.ts';
-import { dependencies, equationsOf, reducedAxes } from '../ir/equation.ts';
-import { gatheredTensors, loads, rewriteConstraint } from '../ir/expression.ts';
-import type { Affine, Constraint, Equation, Program, Tensor } from '../ir/program.ts';
+import { axisIndex, isAffine, substitute } from '../ir/affine.ts';
+import { dependencies, equationLoads, equationsOf, reducedAxes } from '../ir/equation.ts';
+import { gatheredTensors, rewriteConstraint } from '../ir/expression.ts';
+import { constraintKey } from '../ir/hash.ts';
+import type { Affine, AffineConstraint, Constraint, Equation, Program, Tensor } from '../ir/program.ts';
 import { plainAxes } from './plain.ts';
 
 /** Adds to a product's domain what limits the nonzero elements of its factors. */
@@ -25,14 +26,14 @@ export function limitToNonzero(equation: Equation, known: ReadonlyMap<string, Te
         kind: constraint.kind,
         affine: substitute(constraint.affine, (d) => factor.indices[d] as Affine),
       };
-      if (!domain.some((c) => c.kind === mapped.kind && equalAffine(c.affine, mapped.affine))) domain.push(mapped);
+      if (!has(domain, mapped)) domain.push(mapped);
     }
   }
   return domain.length === equation.domain.length ? equation : { ...equation, domain };
 }
 
 /** Constraints on a tensor's indices outside which it is 0; axis d of the result is dimension d. */
-function nonzeroWithin(tensor: Tensor | undefined): readonly Constraint[] {
+function nonzeroWithin(tensor: Tensor | undefined): readonly AffineConstraint[] {
   if (tensor?.source.kind !== 'computed' || tensor.source.equations.length !== 1) return [];
   const [equation] = tensor.source.equations as [Equation];
   const plain = plainAxes(equation, tensor.shape);
@@ -48,8 +49,9 @@ function nonzeroWithin(tensor: Tensor | undefined): readonly Constraint[] {
       : [];
   const onto = (a: Affine): Affine => substitute(a, (axis) => axisIndex(plain.indexOf(axis)));
   return [...equation.domain, ...chosen]
+    .filter(isAffine)
     .filter((c) => c.kind === 'nonnegative' && c.affine.terms.every((t) => plain.includes(t.axis)))
-    .map((c) => rewriteConstraint(c, { affine: onto }));
+    .map((c) => ({ ...c, affine: onto(c.affine) }));
 }
 
 function isZero(e: Equation['value']): boolean {
@@ -79,7 +81,8 @@ export function limitToDemand(program: Program): Program {
 }
 
 function has(constraints: readonly Constraint[], c: Constraint): boolean {
-  return constraints.some((other) => other.kind === c.kind && equalAffine(other.affine, c.affine));
+  const key = constraintKey(c);
+  return constraints.some((other) => constraintKey(other) === key);
 }
 
 /** Constraints on each read tensor's dimensions that hold at every read of it. */
@@ -88,7 +91,7 @@ function demandsOf(tensor: Tensor): ReadonlyMap<string, readonly Constraint[]> {
   const gathers = new Set<string>();
   for (const equation of equationsOf(tensor)) {
     for (const name of equation.store.flatMap(gatheredTensors)) gathers.add(name);
-    for (const l of loads(equation.value)) {
+    for (const l of equationLoads(equation)) {
       for (const name of l.indices.flatMap(gatheredTensors)) gathers.add(name);
       const dimensions = new Map<number, number>();
       l.indices.forEach((index, d) => {
@@ -101,7 +104,7 @@ function demandsOf(tensor: Tensor): ReadonlyMap<string, readonly Constraint[]> {
           dimensions.set(index.terms[0].axis, d);
       });
       const here = equation.domain
-        .filter((c) => c.affine.terms.every((t) => dimensions.has(t.axis)))
+        .filter((c) => isAffine(c) && c.affine.terms.every((t) => dimensions.has(t.axis)))
         .map((c) => rewriteConstraint(c, { affine: (a) => substitute(a, (axis) => axisIndex(dimensions.get(axis)!)) }));
       const before = result.get(l.tensor);
       result.set(l.tensor, before === undefined ? here : before.filter((c) => has(here, c)));

@@ -9,9 +9,10 @@
 
 import { contractionShape } from '../../kernels/contraction-shape.ts';
 import { worthTiling } from '../../kernels/contraction-tuning.ts';
-import { affine, axisIndex, equalAffine, substitute } from '../ir/affine.ts';
+import { affine, axisIndex, substitute } from '../ir/affine.ts';
 import { reducedAxes } from '../ir/equation.ts';
 import { constant, renameAxes, rewriteConstraint, select, sum } from '../ir/expression.ts';
+import { constraintKey } from '../ir/hash.ts';
 import { addTo } from '../ir/lists.ts';
 import type { Affine, Axis, Constraint, Equation, Tensor } from '../ir/program.ts';
 import { plainAxes } from './plain.ts';
@@ -100,5 +101,5 @@ function merged(parts: readonly Part[], shape: readonly number[]): Equation {
 }
 
 function sameConstraint(a: Constraint, b: Constraint): boolean {
-  return a.kind === b.kind && equalAffine(a.affine, b.affine);
+  return constraintKey(a) === constraintKey(b);
 }

@@ -10,7 +10,7 @@ import { isInterleaved, laneThreads, worthTiling } from '../../kernels/contracti
 import { strides } from '../../kernels/linear.ts';
 import { add, affine, axisIndex, coefficientOf, range, scale, substitute } from '../ir/affine.ts';
 import { reducedAxes, storeAxes } from '../ir/equation.ts';
-import { load, loads, rewriteConstraint, rewriteExpression, rewriteIndex } from '../ir/expression.ts';
+import { constraintAxes, load, loads, rewriteConstraint, rewriteExpression, rewriteIndex } from '../ir/expression.ts';
 import type { Affine, Axis, Equation, Load, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 
@@ -92,7 +92,7 @@ function storesInsideAlone(equation: Equation, shape: readonly number[], stored:
     const { min, max } = range(index, equation.axes);
     return min >= 0 && max < shape[d];
   });
-  return fits || equation.domain.every((c) => c.affine.terms.every((t) => stored.includes(t.axis)));
+  return fits || equation.domain.every((c) => constraintAxes(c).every((axis) => stored.includes(axis)));
 }
 
 /** The reduced axis to cut and into how many equal pieces: the most up to `wanted`, of the axis with the longest stride. */
@@ -159,7 +159,7 @@ function makePieces(
   const rest: Equation = {
     axes: restAxes,
     domain: equation.domain
-      .filter((c) => c.affine.terms.every((t) => stored.includes(t.axis)))
+      .filter((c) => constraintAxes(c).every((axis) => stored.includes(axis)))
       .map((c) => rewriteConstraint(c, { affine: (a) => substitute(a, place) })),
     store: equation.store.map((index) => rewriteIndex(index, { affine: (a) => substitute(a, place) })),
     reducer: 'sum',

@@ -16,16 +16,18 @@ import { affine, axisIndex, decide, substitute } from '../ir/affine.ts';
 import { anyNumber, boundsOf } from '../ir/bounds.ts';
 import {
   affinesOf,
+  affinesOfConstraint,
   children,
   constant,
+  constraintAxes,
   load,
   rewriteConstraint,
   rewriteExpression,
   rewriteIndex,
   select,
 } from '../ir/expression.ts';
-import { equationKey } from '../ir/hash.ts';
-import type { Affine, Axis, Constraint, Equation, Expression, Index, Reducer, Tensor } from '../ir/program.ts';
+import { constraintKey, equationKey } from '../ir/hash.ts';
+import type { Affine, Axis, Constraint, Equation, Expression, Index, Load, Reducer, Tensor } from '../ir/program.ts';
 import { shadowOf } from '../ir/shadow.ts';
 import type { FunctionItem, Expression as Syntax } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
@@ -53,6 +55,8 @@ export interface Builder {
   guardUses: number;
   /** Nodes that the definition has come to so far, functions written out. */
   nodes: number;
+  /** Tensors of integers that the definition has read. */
+  readonly integers: Set<string>;
   /** Whether some `where` of the definition cannot be said: then nothing is said to lie outside its bounds. */
   open: boolean;
 }
@@ -85,6 +89,8 @@ export interface Env {
   readonly bound: ReadonlyMap<AxisEntity, number>;
   readonly guards: readonly Constraint[];
   readonly restrictions: readonly Restriction[];
+  /** Where whole numbers are meant: in an integer tensor, where `/` rounds down, or in an index or a condition. */
+  readonly integers: 'tensor' | 'index' | undefined;
   /** The functions whose bodies one is in. */
   readonly functions: readonly FunctionItem[];
 }
@@ -148,10 +154,6 @@ export function conjunction(b: Builder, lists: readonly (readonly Constraint[])[
   return [...all.values()];
 }
 
-function constraintKey({ kind, affine: a }: Constraint): string {
-  return `${kind} ${a.constant} ${a.terms.map((term) => `${term.axis}:${term.coefficient}`).join(' ')}`;
-}
-
 /** The value with its support written out: `select(support, value, 0)`. */
 export function materialised(lowered: Lowered): Expression {
   const { value, support } = lowered;
@@ -205,6 +207,8 @@ export interface Lift {
   readonly label: string;
   readonly reduced: readonly number[];
   readonly reducer: Reducer;
+  /** `i32` for what is whole, else `f32`. */
+  readonly dtype?: 'i32';
   readonly value: Expression;
   readonly domain: readonly Constraint[];
   readonly around: Around;
@@ -228,15 +232,16 @@ function connected(
   used: Set<number>,
   reduced: ReadonlySet<number>,
 ): readonly Constraint[] {
-  let rest = guards.filter((c) => !slotsOf(c.affine).some((slot) => reduced.has(slot)));
+  let rest = guards.filter((c) => !constraintAxes(c).some((slot) => reduced.has(slot)));
   const taken: Constraint[] = [];
   for (let more = true; more; ) {
-    const touching = rest.filter(
-      (c) => c.affine.terms.length === 0 || slotsOf(c.affine).some((slot) => used.has(slot)),
-    );
+    const touching = rest.filter((c) => {
+      const slots = constraintAxes(c);
+      return slots.length === 0 || slots.some((slot) => used.has(slot));
+    });
     rest = rest.filter((c) => !touching.includes(c));
     taken.push(...touching);
-    for (const { affine: a } of touching) for (const slot of slotsOf(a)) used.add(slot);
+    for (const slot of touching.flatMap(constraintAxes)) used.add(slot);
     more = touching.length > 0;
   }
   return taken;
@@ -249,16 +254,16 @@ function asked(b: Builder, draft: Lift, used: Set<number>, reduced: ReadonlySet<
   const { value, domain } = draft;
   if (conditions.length === 0 || b.slots.some(({ extent }) => Number.isNaN(extent))) return [];
   if (boundsOf(value, { axes: b.slots, domain, tensor: () => anyNumber }).finite) return [];
-  const outside = conditions.filter((c) => !slotsOf(c.affine).some((slot) => reduced.has(slot)));
+  const outside = conditions.filter((c) => !constraintAxes(c).some((slot) => reduced.has(slot)));
   const shadow = shadowOf(outside, b.slots, (slot) => used.has(slot));
   return shadow.exact ? shadow.constraints : connected(conditions, used, reduced);
 }
 
 /** Makes a tensor of a reduction (or of a value, with nothing reduced) and reads it. */
-export function lift(b: Builder, draft: Lift): Expression {
+export function lift(b: Builder, draft: Lift): Load {
   const reduced = new Set(draft.reduced);
   const used = new Set(
-    [...affinesOf(draft.value), ...draft.domain.map((c) => c.affine)]
+    [...affinesOf(draft.value), ...draft.domain.flatMap(affinesOfConstraint)]
       .flatMap(slotsOf)
       .filter((slot) => !reduced.has(slot)),
   );
@@ -275,7 +280,8 @@ export function lift(b: Builder, draft: Lift): Expression {
     span: draft.span,
   });
   const shape = kept.map((slot) => b.slots[slot].extent);
-  const key = `${equationKey(equation)} [${shape.join(', ')}]`;
+  const { dtype = 'f32' } = draft;
+  const key = `${dtype} ${equationKey(equation)} [${shape.join(', ')}]`;
   const { lifted, labels } = b.context;
   let tensor = lifted.get(key);
   if (tensor === undefined) {
@@ -284,13 +290,14 @@ export function lift(b: Builder, draft: Lift): Expression {
     labels.set(base, count);
     tensor = {
       name: count === 1 ? base : `${base}${count}`,
-      dtype: 'f32',
+      dtype,
       shape,
       source: { kind: 'computed', equations: [equation] },
       span: b.context.report.placeOf(draft.span),
     };
     lifted.set(key, tensor);
   }
+  if (dtype === 'i32') b.integers.add(tensor.name);
   return load(tensor.name, kept.map(axisIndex));
 }
 
@@ -301,6 +308,7 @@ export function small(b: Builder, lowered: Lowered, env: Env, span: Span, guarde
     label: 'value',
     reduced: [],
     reducer: 'sum',
+    ...(env.integers === undefined ? {} : { dtype: 'i32' }),
     value: lowered.value,
     domain: conjunction(b, [lowered.present, lowered.support]),
     around: { conditions: env.guards, areNeeded: guarded },

@@ -205,6 +205,15 @@ function attach(item: EquationItem, scope: Scope, context: ElaborationContext): 
     report.error('E0404', item.target.span, `\`${written}\`${meant} is defined twice by \`=\``, help);
     return;
   }
+  if (item.dtype !== undefined && item.dtype !== tensor.dtype) {
+    if (tensor.definitions.length > 0) {
+      const first = report.lineOf(tensor.definitions[0].item.span, item.span);
+      const message = `\`${tensor.localName}\` is ${item.dtype} here, and ${tensor.dtype} in ${first}`;
+      report.error('E0405', item.target.span, message, 'say its element type where it is defined first');
+      return;
+    }
+    tensor.dtype = item.dtype;
+  }
   tensor.definitions.push({ item, scope, leftAxes: [], store: [], broken: false });
 }
 

@@ -26,6 +26,7 @@ import {
   unaryFunctions as unaryNames,
 } from './calls.ts';
 import { functionIn } from './files.ts';
+import { isWholeValue, meantWhole, refuseReal } from './integers.ts';
 import { comparisonsOf, constraintIfAffine } from './lower-condition.ts';
 import { lowerFunction } from './lower-function.ts';
 import { indexContext } from './lower-index.ts';
@@ -48,10 +49,18 @@ export function lowerCall(b: Builder, e: Call, env: Env): Lowered {
   switch (callee.kind) {
     case 'unary':
       if (!takes(b, e, 1)) return placeholder;
+      if (env.integers !== undefined && callee.operator !== 'abs' && callee.operator !== 'sign') {
+        refuseReal(b, e.callee.span, `\`${name}\` gives reals, and ${meantWhole(env)} takes whole numbers`);
+        return placeholder;
+      }
       return pointwise(b, e.arguments, env, e.span, ([x]) => unary(callee.operator, x));
     case 'binary': {
       const [least, most] = callee.operator === 'power' ? [2, 2] : [2, Number.POSITIVE_INFINITY];
       if (!takes(b, e, least, most)) return placeholder;
+      if (env.integers !== undefined && callee.operator === 'power') {
+        refuseReal(b, e.callee.span, `\`${name}\` gives reals, and ${meantWhole(env)} takes whole numbers`);
+        return placeholder;
+      }
       return pointwise(b, e.arguments, env, e.span, (values) =>
         values.reduce((left, right) => fold(b, binary(callee.operator, left, right), e.span)),
       );
@@ -143,6 +152,8 @@ function lowerSelect(b: Builder, e: Call, env: Env): Lowered {
     }
     const left = lowerValue(b, comparison.left, env);
     const right = lowerValue(b, comparison.right, env);
+    // A label is looked for among positions: what excludes it around must be asked before.
+    if (comparison.operator === '==' && isWholeValue(b, left.value) && isWholeValue(b, right.value)) b.guardUses++;
     presents.push(left.present, right.present);
     values.push({ operator: comparison.operator, left: materialised(left), right: materialised(right) });
   }

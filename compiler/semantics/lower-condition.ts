@@ -1,17 +1,20 @@
 /**
- * Conditions: comparisons of affine expressions → constraints, and those of values.
+ * Conditions: comparisons of affine expressions and of whole numbers → constraints, and those of values.
  *
- * A `where` takes only the first kind. A comparison that speaks of an axis which is summed further inside is no
+ * A `where` takes only the first two kinds. A comparison that speaks of an axis which is summed further inside is no
  * constraint yet: it is handed down as a `Restriction`, and becomes one at the product that binds the axis.
  */
-import { subtract } from '../ir/affine.ts';
-import type { Affine, Constraint } from '../ir/program.ts';
+import type { Constraint } from '../ir/program.ts';
 import type { Expression } from '../syntax/ast.ts';
 import { evaluateAffine } from './arithmetic.ts';
-import { type Builder, conjunction, type Env, type Restriction } from './builder.ts';
+import { type Builder, conjunction, type Env, materialised, type Restriction } from './builder.ts';
 import { type AxisSet, axesOfBody } from './einstein.ts';
+import { comparedAffine, comparedWhole, needsIntegers } from './integers.ts';
 import { indexContext } from './lower-index.ts';
+import { lowerValue } from './lower-value.ts';
+import { actual } from './model.ts';
 import { meaningOf } from './names.ts';
+import { resolve } from './references.ts';
 import { silently } from './report.ts';
 import { childrenOf } from './walk.ts';
 
@@ -57,9 +60,9 @@ export function splitWhere(b: Builder, condition: Expression, env: Env): Split {
     const axes = axesOf(b, comparison, env);
     if ([...axes].some((axis) => !env.bound.has(axis))) restrictions.push({ condition: comparison, axes, used: false });
     else {
-      const constraint = constraintOf(b, comparison, env);
-      if (constraint === undefined) b.open = true;
-      else constraints.push(constraint);
+      const found = constraintsOf(b, comparison, env);
+      if (found === undefined) b.open = true;
+      else constraints.push(...found);
     }
   }
   return { constraints: conjunction(b, [constraints]), restrictions };
@@ -68,49 +71,46 @@ export function splitWhere(b: Builder, condition: Expression, env: Env): Split {
 /** `where x[i] > 0` is a frequent mistake. */
 function refuseValues(b: Builder, e: Expression, env: Env): boolean {
   const { report } = b.context;
-  if (!readsTensor(e, env)) return false;
-  const message = `\`${report.textOf(e.span)}\` compares values, and \`where\` compares indices and sizes`;
+  if (!readsReals(b, e, env)) return false;
+  const message = `\`${report.textOf(e.span)}\` compares reals, and \`where\` compares indices, sizes and integer tensors`;
   report.error('E0602', e.span, message, 'choose by a value with `select(condition, a, b)`');
   return true;
 }
 
-function readsTensor(e: Expression, env: Env): boolean {
-  if (e.kind !== 'read' && e.kind !== 'name') return childrenOf(e).some((child) => readsTensor(child, env));
+function readsReals(b: Builder, e: Expression, env: Env): boolean {
+  if (e.kind !== 'read' && e.kind !== 'name') return childrenOf(e).some((child) => readsReals(b, child, env));
   const meaning = meaningOf(e.reference.name.text, env.scope, env.frame);
   if (meaning?.kind === 'argument')
-    return env.frame !== undefined && readsTensor(meaning.argument.expression, env.frame.callEnv);
-  return meaning?.kind === 'entity' && (meaning.entity.kind === 'tensor' || meaning.entity.kind === 'instance');
+    return env.frame !== undefined && readsReals(b, meaning.argument.expression, env.frame.callEnv);
+  if (meaning?.kind !== 'entity') return false;
+  if (meaning.entity.kind !== 'tensor' && meaning.entity.kind !== 'instance') return false;
+  const entity = resolve(e.reference, env.scope, { ...b.context, report: silently(b.context.report) });
+  return entity?.kind === 'tensor' && actual(entity).dtype !== 'i32';
 }
 
-export function constraintOf(b: Builder, e: Comparison, env: Env): Constraint | undefined {
+/** A comparison as constraints: affine where it is, else of whole numbers. Undefined where it is wrong, which is told. */
+export function constraintsOf(b: Builder, e: Comparison, env: Env): readonly Constraint[] | undefined {
+  const plain = needsIntegers(e, env) ? constraintIfAffine(b, e, env) : constraintOf(b, e, env);
+  if (plain !== undefined) return [plain];
+  if (!needsIntegers(e, env)) return undefined;
+  const { report } = b.context;
+  const before = report.diagnostics.length;
+  const inner: Env = { ...env, integers: 'index' };
+  const [left, right] = [lowerValue(b, e.left, inner), lowerValue(b, e.right, inner)];
+  if (report.diagnostics.length > before) return undefined;
+  const compared = comparedWhole(materialised(left), e.operator, materialised(right), b.slots);
+  return [...left.present, ...right.present, ...compared];
+}
+
+function constraintOf(b: Builder, e: Comparison, env: Env): Constraint | undefined {
   const context = indexContext(b, env, 'a condition', e.span);
   const left = evaluateAffine(e.left, context);
   const right = evaluateAffine(e.right, context);
-  return left && right && comparisonConstraint(left, e.operator, right);
+  return left && right && comparedAffine(left, e.operator, right);
 }
 
 /** The same, or undefined without a word where it is no comparison of affine expressions. */
 export function constraintIfAffine(b: Builder, e: Comparison, env: Env): Constraint | undefined {
   const quiet: Builder = { ...b, context: { ...b.context, report: silently(b.context.report) } };
   return constraintOf(quiet, e, env);
-}
-
-function comparisonConstraint(left: Affine, operator: Comparison['operator'], right: Affine): Constraint {
-  const nonnegative = (a: Affine): Constraint => ({ kind: 'nonnegative', affine: a });
-  switch (operator) {
-    case '<=':
-      return nonnegative(subtract(right, left));
-    case '<':
-      return nonnegative(subtract(right, { ...left, constant: left.constant + 1 }));
-    case '>=':
-      return nonnegative(subtract(left, right));
-    case '>':
-      return nonnegative(subtract(left, { ...right, constant: right.constant + 1 }));
-    case '==':
-      return { kind: 'zero', affine: subtract(left, right) };
-    case '!=':
-      return { kind: 'nonzero', affine: subtract(left, right) };
-    default:
-      return operator satisfies never;
-  }
 }

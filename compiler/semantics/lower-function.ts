@@ -49,6 +49,7 @@ export function lowerFunction(b: Builder, e: Call, found: VisibleFunction, env: 
     bound: callEnv.bound,
     guards: env.guards,
     restrictions: [],
+    integers: env.integers,
     functions: [...env.functions, item],
   });
   report.site = site;

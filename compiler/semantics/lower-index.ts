@@ -5,16 +5,20 @@
  * exactly, by searching the box of the axes under the conditions for a point outside. Whoever relies on the conditions
  * is counted.
  */
-import { affine, axisIndex, range, subtract } from '../ir/affine.ts';
+import { affine, axisIndex, isAffine, range, subtract } from '../ir/affine.ts';
 import { findPoint } from '../ir/feasible.ts';
-import type { Affine, Constraint, Index } from '../ir/program.ts';
+import { affinePieces, wholeAffine } from '../ir/piecewise.ts';
+import type { Affine, AffineConstraint, Constraint, Index, Expression as Value } from '../ir/program.ts';
 import type { Expression, Reference } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import { evaluateAffine, groupIndex, type IndexContext } from './arithmetic.ts';
-import type { Builder, Env } from './builder.ts';
+import { type Builder, type Env, lift } from './builder.ts';
+import { needsIntegers } from './integers.ts';
+import { lowerValue } from './lower-value.ts';
 import { type AxisEntity, actual, type TensorEntity } from './model.ts';
 import { axesNamed, meaningOf } from './names.ts';
 import { resolveTensor } from './references.ts';
+import { silently } from './report.ts';
 import { count, rankOf, tensorShape } from './shapes.ts';
 import { unparenthesised } from './walk.ts';
 
@@ -56,13 +60,24 @@ export function lowerIndices(
   }
   if (indices.includes(undefined)) return undefined;
   const shape = tensorShape(tensor, b.context);
-  indices.forEach((index, d) => {
+  return indices.map((index, d) => {
     const extent = shape[d];
-    if (index?.kind === 'affine' && extent !== undefined) {
-      checkInside(b, index, extent, written[d], `position ${d + 1} of \`${tensor.localName}\``, env);
-    }
+    const found = index as NonNullable<typeof index>;
+    const where = `position ${d + 1} of \`${tensor.localName}\``;
+    if (found.kind === 'affine' && extent !== undefined) checkInside(b, found, extent, written[d], where, env);
+    if (found.kind !== 'whole') return found;
+    if (extent !== undefined) checkWhole(b, found.value, extent, written[d], where, env);
+    return liftIndex(b, found, written[d].span, env);
   });
-  return indices as Index[];
+}
+
+/** Each affine piece of an index is held to the bounds; one that has none, or reads data, is checked when it runs. */
+function checkWhole(b: Builder, value: Value, extent: number, written: Expression, where: string, env: Env): void {
+  for (const { when, value: piece } of affinePieces(value, b.slots) ?? []) {
+    const errors = b.context.report.diagnostics.length;
+    checkInside(b, piece, extent, written, where, { ...env, guards: [...env.guards, ...when] });
+    if (b.context.report.diagnostics.length > errors) return;
+  }
 }
 
 function axesShown(tensor: TensorEntity): string {
@@ -71,7 +86,36 @@ function axesShown(tensor: TensorEntity): string {
   return names === undefined ? '' : ` (${names.join(', ')})`;
 }
 
-function lowerIndex(b: Builder, e: Expression, env: Env): Index | undefined {
+/** An index that is whole and not affine, before it becomes a tensor. */
+interface WholeIndex {
+  readonly kind: 'whole';
+  readonly value: Value;
+  /** Whether reads in it lie inside their tensors only by what stands around. */
+  readonly guarded: boolean;
+}
+
+/** `(i - j) % D`, `min(t - u, n)`, `tokens[b, t] + 1`. */
+function lowerWhole(b: Builder, e: Expression, env: Env): Affine | WholeIndex | undefined {
+  const { report } = b.context;
+  const [errors, guards] = [report.diagnostics.length, b.guardUses];
+  const { value, present, support } = lowerValue(b, e, { ...env, integers: 'index' });
+  if (report.diagnostics.length > errors) return undefined;
+  if (present.length > 0 || support.length > 0) {
+    report.error('E0313', e.span, '`where` cannot stand in an index', 'put it around what is read');
+    return undefined;
+  }
+  const plain = wholeAffine(value, b.slots);
+  return plain ?? { kind: 'whole', value, guarded: b.guardUses > guards };
+}
+
+/** The tensor of an index that is not affine: what an integer tensor of the user's would be, without a name. */
+function liftIndex(b: Builder, { value, guarded }: WholeIndex, span: Span, env: Env): Index {
+  const around = { conditions: env.guards, areNeeded: guarded };
+  const read = lift(b, { label: 'index', reduced: [], reducer: 'sum', dtype: 'i32', value, domain: [], around, span });
+  return { kind: 'gather', tensor: read.tensor, indices: read.indices };
+}
+
+function lowerIndex(b: Builder, e: Expression, env: Env): Index | WholeIndex | undefined {
   const { report } = b.context;
   const written = unparenthesised(e);
   const context = indexContext(b, env, 'an index', e.span);
@@ -95,6 +139,10 @@ function lowerIndex(b: Builder, e: Expression, env: Env): Index | undefined {
     if (isTensor || isMember) {
       return lowerGather(b, reference, written.kind === 'read' ? written.indices : [], written.span, env);
     }
+  }
+  if (needsIntegers(e, env)) {
+    const quiet = evaluateAffine(e, { ...context, report: silently(report) });
+    if (quiet === undefined) return lowerWhole(b, e, env);
   }
   const value = evaluateAffine(e, context);
   if (value === undefined) return undefined;
@@ -164,11 +212,12 @@ function checkInside(b: Builder, index: Affine, extent: number, written: Express
 }
 
 /** A point of the axes that meets the constraints; undefined if there is none. */
-export function pointOf(b: Builder, constraints: readonly Constraint[]): readonly number[] | 'unknown' | undefined {
+export function pointOf(b: Builder, conditions: readonly Constraint[]): readonly number[] | 'unknown' | undefined {
+  const constraints = conditions.filter(isAffine);
   const slots = [...new Set(constraints.flatMap((c) => c.affine.terms.map((term) => term.axis)))];
   const axes = slots.map((slot) => b.slots[slot]);
   if (axes.some((axis) => Number.isNaN(axis.extent))) return undefined;
-  const local = constraints.map(({ kind, affine: a }): Constraint => {
+  const local = constraints.map(({ kind, affine: a }): AffineConstraint => {
     const terms = a.terms.map(({ axis, coefficient }) => ({ axis: slots.indexOf(axis), coefficient }));
     return { kind, affine: affine(a.constant, terms) };
   });

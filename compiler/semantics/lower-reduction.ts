@@ -9,9 +9,9 @@
  * The trap: a reduced axis is bound inside. Where the same axis is bound around too, its slot is used again, which is
  * right because the reduction becomes an equation of its own; but conditions around on that axis must not reach in.
  */
-import { holds } from '../ir/affine.ts';
-import { binary, constant, divide, negate, sum, unary } from '../ir/expression.ts';
-import type { Constraint, Expression, Reducer } from '../ir/program.ts';
+import { holds, isAffine } from '../ir/affine.ts';
+import { binary, constant, constraintAxes, divide, negate, sum, unary } from '../ir/expression.ts';
+import type { AffineConstraint, Constraint, Expression, Reducer } from '../ir/program.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import {
   type Around,
@@ -24,11 +24,13 @@ import {
   lift,
   materialised,
   never,
+  placeholder,
   present,
   slotsOf,
   small,
 } from './builder.ts';
 import type { Call, Reduction } from './calls.ts';
+import { meantWhole, refuseReal } from './integers.ts';
 import { axesOf } from './lower-condition.ts';
 import { lowerValue } from './lower-value.ts';
 import type { AxisEntity } from './model.ts';
@@ -64,6 +66,10 @@ export function reducedAxes(b: Builder, e: Call, env: Env): readonly AxisEntity[
 
 export function lowerReduction(b: Builder, e: Call, reduction: Reduction, env: Env): Lowered {
   const axes = reducedAxes(b, e, env);
+  if (env.integers !== undefined) {
+    refuseReal(b, e.span, `\`${e.callee.text}\` reduces, and ${meantWhole(env)} is computed at each element alone`);
+    return placeholder;
+  }
   if (reduction === 'softmax') return lowerSoftmax(b, e, axes, env);
   const before = b.guardUses;
   const { env: inner, slots } = enterReduction(b, axes, env);
@@ -105,7 +111,7 @@ export function enterReduction(
   env: Env,
 ): { readonly env: Env; readonly slots: readonly number[] } {
   const { env: bound, slots } = bind(b, env, axes);
-  const guards = bound.guards.filter((c) => !slotsOf(c.affine).some((slot) => slots.includes(slot)));
+  const guards = bound.guards.filter((c) => !constraintAxes(c).some((slot) => slots.includes(slot)));
   const restrictions = bound.restrictions.filter((r) => !axes.some((axis) => r.axes.has(axis)));
   return { env: { ...bound, guards, restrictions }, slots };
 }
@@ -171,12 +177,14 @@ function divideByCount(
   span: Span,
 ): Expression {
   if (domain.includes(never)) return value;
-  const counted = domain.filter((c) => slotsOf(c.affine).some((slot) => slots.includes(slot)));
-  const varying = counted.some((c) => slotsOf(c.affine).some((slot) => !slots.includes(slot)));
-  const number = varying ? undefined : countPoints(b, slots, counted);
+  const counted = domain.filter((c) => constraintAxes(c).some((slot) => slots.includes(slot)));
+  const positions = counted.filter(isAffine);
+  const varying =
+    positions.length < counted.length || counted.some((c) => constraintAxes(c).some((slot) => !slots.includes(slot)));
+  const number = varying ? undefined : countPoints(b, slots, positions);
   if (number !== undefined) return divide(value, constant(Math.max(1, number)));
   // Slots that no condition speaks of multiply the count; only the others are counted.
-  const spoken = slots.filter((slot) => counted.some((c) => slotsOf(c.affine).includes(slot)));
+  const spoken = slots.filter((slot) => counted.some((c) => constraintAxes(c).includes(slot)));
   const rest = slots.filter((slot) => !spoken.includes(slot)).reduce((n, slot) => n * b.slots[slot].extent, 1);
   const count = lift(b, {
     label: 'count',
@@ -191,7 +199,11 @@ function divideByCount(
   return divide(value, binary('maximum', count, constant(1)));
 }
 
-function countPoints(b: Builder, slots: readonly number[], constraints: readonly Constraint[]): number | undefined {
+function countPoints(
+  b: Builder,
+  slots: readonly number[],
+  constraints: readonly AffineConstraint[],
+): number | undefined {
   const spoken = slots.filter((slot) => constraints.some((c) => slotsOf(c.affine).includes(slot)));
   const extents = spoken.map((slot) => b.slots[slot].extent);
   const rest = slots.filter((slot) => !spoken.includes(slot)).reduce((n, slot) => n * b.slots[slot].extent, 1);

@@ -10,18 +10,17 @@
  */
 import { affine, axisIndex, isConstant } from '../ir/affine.ts';
 import { binary, constant, divide, load, negate, product, sum } from '../ir/expression.ts';
-import type { Constraint, Expression } from '../ir/program.ts';
+import type { Affine, Constraint, Expression } from '../ir/program.ts';
 import { binaryFunctions, unaryFunctions } from '../ir/scalar.ts';
 import type { ProductFactor, Expression as Syntax } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
-import { evaluateIndex } from './arithmetic.ts';
+import { evaluateAffine, evaluateIndex } from './arithmetic.ts';
 import {
   around,
   type Builder,
   bind,
   conjunction,
   type Env,
-  isSaid,
   type Lowered,
   lift,
   materialised,
@@ -30,8 +29,9 @@ import {
 } from './builder.ts';
 import { constValue } from './consts.ts';
 import { factorsOf } from './einstein.ts';
+import { isWholeValue, meantWhole, needsIntegers, refuseReal } from './integers.ts';
 import { lowerCall } from './lower-call.ts';
-import { constraintOf, splitWhere } from './lower-condition.ts';
+import { constraintsOf, splitWhere } from './lower-condition.ts';
 import { lowerParameter } from './lower-function.ts';
 import { indexContext, lowerIndices } from './lower-index.ts';
 import { type AxisEntity, actual, kindName, type TensorEntity } from './model.ts';
@@ -53,6 +53,10 @@ export function lowerValue(b: Builder, e: Syntax, env: Env): Lowered {
   if (++b.nodes > definitionLimit) throw new LimitError(e.span, 'this expression, its functions written out,');
   switch (e.kind) {
     case 'number':
+      if (env.integers !== undefined && !Number.isSafeInteger(e.value)) {
+        refuseReal(b, e.span, `${e.text} is not a whole number, and ${meantWhole(env)} takes only those`);
+        return placeholder;
+      }
       return number(b, e.value, e.span);
     case 'list':
       return refuse(b, e, 'a list is not a value');
@@ -89,6 +93,10 @@ export function lowerValue(b: Builder, e: Syntax, env: Env): Lowered {
     case 'product':
       return lowerProduct(b, e, env);
     case 'power':
+      if (env.integers !== undefined) {
+        const value = evaluateAffine(e, indexContext(b, env, meantWhole(env), e.span));
+        return value === undefined ? placeholder : present(ofAffine(value));
+      }
       return pointwise(b, [e.base, e.exponent], env, e.span, ([base, exponent]) => binary('power', base, exponent));
     case 'compare':
     case 'and':
@@ -98,6 +106,11 @@ export function lowerValue(b: Builder, e: Syntax, env: Env): Lowered {
     default:
       return e satisfies never;
   }
+}
+
+/** Positions as a number. */
+function ofAffine(a: Affine): Expression {
+  return isConstant(a) ? constant(a.constant) : { kind: 'index', affine: a };
 }
 
 function refuse(b: Builder, e: Syntax, message: string, help?: string): Lowered {
@@ -240,6 +253,12 @@ function lowerLoad(b: Builder, tensor: TensorEntity, written: readonly Syntax[],
     report.error('E0501', span, message);
     return placeholder;
   }
+  const { dtype, name } = actual(tensor);
+  if (dtype === 'i32') b.integers.add(name);
+  else if (env.integers !== undefined) {
+    refuseReal(b, span, `\`${report.textOf(span)}\` is ${dtype}, and ${meantWhole(env)} takes whole numbers`);
+    return placeholder;
+  }
   const indices = lowerIndices(b, tensor, written, span, env);
   return indices === undefined ? placeholder : present(load(actual(tensor).name, indices));
 }
@@ -262,10 +281,13 @@ export function bindProduct(b: Builder, e: Syntax, env: Env): BoundProduct {
   );
   const found = ready.map((restriction) => {
     restriction.used = true;
-    return constraintOf(b, restriction.condition, inner);
+    return constraintsOf(b, restriction.condition, inner);
   });
   if (found.includes(undefined)) b.open = true;
-  const constraints = conjunction(b, [found.filter((c) => c !== undefined)]);
+  const constraints = conjunction(
+    b,
+    found.filter((c) => c !== undefined),
+  );
   return {
     env: {
       ...inner,
@@ -278,6 +300,16 @@ export function bindProduct(b: Builder, e: Syntax, env: Env): BoundProduct {
 }
 
 function lowerProduct(b: Builder, e: Product, env: Env): Lowered {
+  if (env.integers === 'index' && e.factors.some((factor) => factor.operator === '/')) {
+    if (needsIntegers(e, env)) {
+      const { report } = b.context;
+      const message = `\`${report.textOf(e.span)}\` divides, and \`/\` rounds down in an integer tensor alone`;
+      refuseReal(b, e.span, message, 'define it: `quotient[…]: i32 = …`, and read that here');
+      return placeholder;
+    }
+    const value = evaluateAffine(e, indexContext(b, env, 'an index', e.span));
+    return value === undefined ? placeholder : present(ofAffine(value));
+  }
   const { env: inner, slots, constraints } = bindProduct(b, e, env);
   const before = b.guardUses;
   const lowered = lowerFactors(b, factorsOf(e), inner, e.span);
@@ -308,22 +340,25 @@ export function lowerFactors(b: Builder, factors: readonly ProductFactor[], env:
       continue;
     }
     const right = materialised(factor);
+    if (right.kind === 'constant' && right.value === 0) {
+      report.error('E0604', written.span, `\`${report.textOf(written.span)}\` is 0, and divides`);
+      return placeholder;
+    }
+    const left = product(values);
     if (operator === '/') {
-      if (right.kind === 'constant' && right.value === 0) {
-        report.error('E0604', written.span, `\`${report.textOf(written.span)}\` is 0, and divides`);
-        return placeholder;
+      if (env.integers !== undefined) {
+        values = [fold(b, binary('quotient', left, right), span)];
+        continue;
       }
-      const left = product(values);
       values = [left.kind === 'constant' ? foldDivide(left, right) : divide(left, right)];
       continue;
     }
-    const left = product(values);
-    if (!isSaid(left) || !isSaid(right)) return placeholder;
-    if (left.kind !== 'constant' || right.kind !== 'constant') {
-      report.error('E0603', written.span, '`%` in a value takes sizes only');
+    if (!isWholeValue(b, left) || !isWholeValue(b, right)) {
+      const message = '`%` takes whole numbers: sizes, axes and integer tensors';
+      report.error('E0603', written.span, message);
       return placeholder;
     }
-    values = [constant(left.value - right.value * Math.floor(left.value / right.value))];
+    values = [fold(b, binary('remainder', left, right), span)];
   }
   return {
     value: fold(b, product(values), span),

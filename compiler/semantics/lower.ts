@@ -12,7 +12,7 @@
  * sums is absent.
  */
 import { affine, isConstant, range } from '../ir/affine.ts';
-import { constant, negate, sum } from '../ir/expression.ts';
+import { constant, negate, rewriteConstraint, sum } from '../ir/expression.ts';
 import type { Affine, Constraint, Equation, Expression, Init, Reducer } from '../ir/program.ts';
 import type { Identifier, ParamItem, Expression as Syntax } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
@@ -64,7 +64,10 @@ function lowerDefinition(tensor: TensorEntity, definition: Definition, context: 
   reportReadings(placement, b.axesIn, scope.instance.module, context.report);
   const left = leftAxes.map((axis) => newSlot(b, axis));
   const root = rootEnv(scope, new Map(leftAxes.map((axis, i) => [axis, left[i]])));
-  const { env } = bind(b, root, reportUnplaced(placement, definition, context));
+  const { env: bound } = bind(b, root, reportUnplaced(placement, definition, context));
+  const whole = tensor.dtype === 'i32';
+  const env: Env = whole ? { ...bound, integers: 'tensor' } : bound;
+  if (whole && !sumsNothing(placement, tensor, context)) return [];
 
   const gathered: Gathered = { plain: [], terms: [], common: [] };
   const sole = tensor.definitions.length === 1 && storesApart(definition, context);
@@ -89,6 +92,15 @@ function lowerDefinition(tensor: TensorEntity, definition: Definition, context: 
   return equations.length > 0 ? equations : [zeroEquation(b, left, indices, item.span)];
 }
 
+/** An integer tensor is made of what stands at its own axes. */
+function sumsNothing({ sums }: Placement, { localName }: TensorEntity, { report }: LoweringContext): boolean {
+  for (const [product, [axis]] of sums) {
+    const message = `\`${report.textOf(product.span)}\` would be summed over \`${axis.name}\`, and \`${localName}\` is i32`;
+    report.error('E0510', product.span, message, 'an integer tensor sums nothing: put the axis on the left');
+  }
+  return sums.size === 0;
+}
+
 /** Nothing is ever present: the tensor is 0, which one equation says. */
 function zeroEquation(b: Builder, left: readonly number[], store: readonly Affine[], span: Span): Equation {
   const domain = store.map((index): Constraint => ({ kind: 'nonnegative', affine: index }));
@@ -96,12 +108,22 @@ function zeroEquation(b: Builder, left: readonly number[], store: readonly Affin
 }
 
 function newBuilder(target: string, placement: Placement, scope: Scope, context: LoweringContext): Builder {
-  return { context, target, slots: [], placement, axesIn: axesOfEquation(scope), guardUses: 0, nodes: 0, open: false };
+  return {
+    context,
+    target,
+    slots: [],
+    placement,
+    axesIn: axesOfEquation(scope),
+    guardUses: 0,
+    nodes: 0,
+    integers: new Set(),
+    open: false,
+  };
 }
 
 function rootEnv(scope: Scope, bound: ReadonlyMap<AxisEntity, number>): Env {
   const { module } = scope.instance;
-  return { scope, module, frame: undefined, bound, guards: [], restrictions: [], functions: [] };
+  return { scope, module, frame: undefined, bound, guards: [], restrictions: [], integers: undefined, functions: [] };
 }
 
 /** Axes that nothing sums are reported, and then bound as if something did. */
@@ -180,7 +202,7 @@ function topReduction(b: Builder, e: Call, env: Env, { negative, sole }: Positio
   const callee = calleeOf(e, env.module);
   if (callee.kind !== 'reduction' || e.arguments.length !== 1 || (e.axes === undefined && !e.every)) return undefined;
   const { reduction } = callee;
-  if (!isPlain(reduction)) return undefined;
+  if (!isPlain(reduction) || env.integers !== undefined) return undefined;
   if (reduction !== 'sum' && reduction !== 'mean' && (negative || !sole)) return undefined;
   const axes = reducedAxes(b, e, env);
   if (axes.some((axis) => env.bound.has(axis))) return undefined;
@@ -237,7 +259,7 @@ function checkOnce(b: Builder, tensor: TensorEntity, definition: Definition, dom
   const same = (store as readonly Affine[]).map(
     (a): Constraint => ({ kind: 'zero', affine: affine(0, [...a.terms, ...negated(shift(a))]) }),
   );
-  const both = [...domain, ...domain.map((c): Constraint => ({ kind: c.kind, affine: shift(c.affine) })), ...same];
+  const both = [...domain, ...domain.map((c) => rewriteConstraint(c, { affine: shift })), ...same];
   for (const axis of free) {
     const later: Affine = affine(-1, [
       { axis: axis + n, coefficient: 1 },

@@ -78,7 +78,8 @@ export interface TensorEntity {
   readonly localName: string;
   readonly span: Span;
   readonly doc: string | undefined;
-  readonly dtype: SyntaxDtype;
+  /** Of a defined tensor f32, unless an equation says otherwise. */
+  dtype: SyntaxDtype;
   readonly scope: Scope;
   /** What declares an input or param. */
   readonly declaration: InputItem | ParamItem | undefined;

@@ -470,6 +470,7 @@ function view(
     kind: 'equation',
     target: { name: { text: name, span }, members: [], span },
     indices: target,
+    dtype: undefined,
     operator: '=',
     value: { kind: 'read', reference: { name: source, members: [], span }, indices: read, span },
     doc: undefined,

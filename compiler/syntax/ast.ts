@@ -159,6 +159,8 @@ export interface EquationItem {
   readonly kind: 'equation';
   readonly target: Reference;
   readonly indices: readonly Expression[] | undefined;
+  /** `: i32` after the indices; undefined where nothing is said. */
+  readonly dtype: SyntaxDtype | undefined;
   readonly operator: '=' | '+=';
   readonly value: Expression;
   readonly doc: string | undefined;

@@ -77,6 +77,7 @@ export const codes = {
   E0506: 'not an index tensor',
   E0507: 'axes repeat',
   E0508: 'tensor too large',
+  E0510: 'not a whole number',
   // Expressions
   E0601: 'axis in no product',
   E0602: 'not a condition',

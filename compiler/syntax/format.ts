@@ -187,6 +187,10 @@ function printItem(pen: Pen, item: Item, indent: number, withDocs: boolean): voi
     case 'equation':
       printReference(pen, item.target, '');
       if (item.indices !== undefined) bracketed(pen, '[', item.indices, ']');
+      if (item.dtype !== undefined) {
+        pen.put(':');
+        pen.put(item.dtype, ' ');
+      }
       pen.put(item.operator, ' ');
       pen.mayBreak(afterEqual);
       expression(pen, item.value, ' ');

@@ -35,7 +35,13 @@ import { itemWords, meantWord, topWords } from './vocabulary.ts';
 /** The text of the `///` comments before an item. */
 export type Doc = string | undefined;
 
-const dtypes: readonly string[] = ['f32', 'f16', 'i32'] satisfies readonly SyntaxDtype[];
+const dtypes: readonly SyntaxDtype[] = ['f32', 'f16', 'i32'];
+const computedDtypes: readonly SyntaxDtype[] = ['f32', 'i32'];
+
+/** `a, b and c`. */
+function listOf(words: readonly string[]): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
+}
 
 export abstract class ItemGrammar extends ExpressionGrammar {
   protected readonly sizeItem = this.RULE('sizeItem', (doc: Doc): SizeItem => {
@@ -131,25 +137,24 @@ export abstract class ItemGrammar extends ExpressionGrammar {
     const start = this.CONSUME(T.Input);
     const name = this.SUBRULE(this.identifier, { ARGS: ['the name of an input'] });
     const axes = this.OPTION(() => this.SUBRULE(this.axisNames));
-    const dtype = this.SUBRULE(this.dtype);
+    const dtype = this.OPTION2(() => this.SUBRULE(this.elementType, { ARGS: [dtypes] }));
     this.ACTION(() => this.oneAnItem('input'));
-    return { kind: 'input', name, axes, dtype, doc, span: this.spanFrom(start) };
+    return { kind: 'input', name, axes, dtype: dtype ?? 'f32', doc, span: this.spanFrom(start) };
   });
 
-  /** `: i32`, or nothing. */
-  protected readonly dtype = this.RULE('dtype', (): SyntaxDtype => {
-    let dtype: SyntaxDtype = 'f32';
-    this.OPTION(() => {
-      this.CONSUME(T.Colon);
-      const type = this.CONSUME(T.Name, { ERR_MSG: '`f32`, `f16` or `i32`' });
-      this.ACTION(() => {
-        dtype = type.image as SyntaxDtype;
-        if (dtypes.includes(type.image)) return;
-        const help = 'one of `f32`, `f16` and `i32`';
-        this.report('E0112', this.tokenSpan(type), `\`${type.image}\` is not an element type`, help);
-      });
+  /** `: i32`. */
+  private readonly elementType = this.RULE('elementType', (known: readonly SyntaxDtype[]): SyntaxDtype => {
+    this.CONSUME(T.Colon);
+    const listed = this.RECORDING_PHASE ? '' : listOf(known.map((dtype) => `\`${dtype}\``));
+    const type = this.CONSUME(T.Name, { ERR_MSG: listed.replace(' and ', ' or ') });
+    return this.ACTION(() => {
+      const found = known.find((dtype) => dtype === type.image);
+      if (found !== undefined) return found;
+      const isType = dtypes.some((dtype) => dtype === type.image);
+      const message = isType ? `what is computed is not ${type.image}` : `\`${type.image}\` is not an element type`;
+      this.report('E0112', this.tokenSpan(type), message, `one of ${listed}`);
+      return 'f32';
     });
-    return dtype;
   });
 
   protected readonly paramItem = this.RULE('paramItem', (doc: Doc): ParamItem => {
@@ -310,6 +315,7 @@ export abstract class ItemGrammar extends ExpressionGrammar {
     const operandBefore = this.operandBefore();
     const target = this.SUBRULE(this.reference);
     const written = this.OPTION(() => this.SUBRULE(this.brackets));
+    const dtype = this.OPTION2(() => this.SUBRULE(this.elementType, { ARGS: [computedDtypes] }));
     this.ACTION(() => {
       if (!this.is(T.Equal) && !this.is(T.PlusEqual)) this.notAnEquation(start, operandBefore);
     });
@@ -319,7 +325,7 @@ export abstract class ItemGrammar extends ExpressionGrammar {
     const value = this.SUBRULE(this.expression, { ARGS: [false] });
     return this.ACTION(() => {
       const indices = written && this.readIndices(written);
-      return { kind: 'equation', target, indices, operator, value, doc, span: this.spanFrom(start) };
+      return { kind: 'equation', target, indices, dtype, operator, value, doc, span: this.spanFrom(start) };
     });
   });
 
@@ -371,8 +377,8 @@ export abstract class ItemGrammar extends ExpressionGrammar {
   protected readonly slotTensor = this.RULE('slotTensor', (expected: string): SlotTensor => {
     const name = this.SUBRULE(this.identifier, { ARGS: [expected] });
     const axes = this.OPTION(() => this.SUBRULE(this.axisNames));
-    const dtype = this.SUBRULE(this.dtype);
-    return this.ACTION(() => ({ name, axes, dtype, span: this.spanFrom(name.span.start) }));
+    const dtype = this.OPTION2(() => this.SUBRULE(this.elementType, { ARGS: [dtypes] }));
+    return this.ACTION(() => ({ name, axes, dtype: dtype ?? 'f32', span: this.spanFrom(name.span.start) }));
   });
 
   protected readonly slotOutput = this.RULE('slotOutput', (): SlotOutput => {

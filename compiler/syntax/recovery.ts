@@ -34,6 +34,11 @@ const followsName: ReadonlySet<TokenType> = new Set([
   ...[T.Equal, T.PlusEqual, T.Comma, T.Colon, T.LeftBracket, T.RightBracket, T.RightParen, T.Tilde, T.LeftBrace],
 ]);
 
+/** Between the words of what an equation defines: `z.0`, `bucket[t, u]: i32`. */
+function joins(type: TokenType): boolean {
+  return type === T.Dot || type === T.Colon;
+}
+
 /** Thrown where an item cannot be read on; its diagnostic has been reported. */
 class Abandoned extends Error {}
 
@@ -257,7 +262,7 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
       if (open === 0 && (type === T.Equal || type === T.PlusEqual)) return true;
       if (type === T.LeftBracket || type === T.LeftParen) open++;
       else if (type === T.RightBracket || type === T.RightParen) open--;
-      else if (open === 0 && type !== T.Dot && this.LA(ahead - 1).tokenType !== T.Dot) return false;
+      else if (open === 0 && !joins(type) && !joins(this.LA(ahead - 1).tokenType)) return false;
       if (open < 0 || type === EOF || itemStarts.has(type)) return false;
     }
     return false;

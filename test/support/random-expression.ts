@@ -118,7 +118,11 @@ function draw({ choices, axes }: Scope): Expression {
 }
 
 function wholeNumber(scope: Scope): Expression | undefined {
-  const ids = scope.readable.find((t) => t.dtype === 'i32');
-  const axis = scope.axes.findIndex(({ extent }) => extent <= (ids?.shape[0] ?? 0));
-  return ids === undefined ? undefined : load(ids.name, [axis < 0 ? affine(0) : axisIndex(axis)]);
+  const ids = scope.readable.findLast((t) => t.dtype === 'i32');
+  if (ids === undefined) return undefined;
+  const indices = ids.shape.map((length) => {
+    const axis = scope.axes.findIndex(({ extent }) => extent <= length);
+    return axis < 0 ? affine(0) : axisIndex(axis);
+  });
+  return load(ids.name, indices);
 }

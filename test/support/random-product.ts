@@ -8,7 +8,16 @@ import { add, affine, axisIndex, scale, subtract } from '../../compiler/ir/affin
 import { computed, input, program } from '../../compiler/ir/build.ts';
 import { equation } from '../../compiler/ir/equation.ts';
 import { constant, load, loadAxes, negate, product, select, sum, unary } from '../../compiler/ir/expression.ts';
-import type { Affine, Axis, Constraint, Equation, Expression, Program, Tensor } from '../../compiler/ir/program.ts';
+import type {
+  Affine,
+  AffineConstraint,
+  Axis,
+  Constraint,
+  Equation,
+  Expression,
+  Program,
+  Tensor,
+} from '../../compiler/ir/program.ts';
 import { elementCount } from '../../compiler/ir/program.ts';
 import type { Choices } from './choices.ts';
 import { choicesFrom } from './choices.ts';
@@ -127,10 +136,10 @@ function sumOfProducts(classes: Classes, store: readonly Affine[], tensors: Tens
   });
 }
 
-function mask(axes: readonly Axis[], choices: Choices): Constraint {
+function mask(axes: readonly Axis[], choices: Choices): AffineConstraint {
   const [a, b] = [choices.below(axes.length), choices.below(axes.length)];
   const [i, j] = [axisIndex(a), axisIndex(b)];
-  return choices.pick<Constraint>([
+  return choices.pick<AffineConstraint>([
     { kind: 'nonnegative', affine: subtract(i, j) },
     { kind: 'nonnegative', affine: subtract(add(i, affine(2)), j) },
     { kind: 'nonnegative', affine: subtract(scale(i, 2), add(j, affine(1))) },
@@ -192,7 +201,7 @@ function operand(members: readonly number[], axes: readonly Axis[], tensors: Ten
 }
 
 /** A constraint over positions in `members` as one over the axes themselves. */
-function onto({ kind, affine: a }: Constraint, members: readonly number[]): Constraint {
+function onto({ kind, affine: a }: AffineConstraint, members: readonly number[]): AffineConstraint {
   const terms = a.terms.map(({ axis, coefficient }) => ({ axis: members[axis], coefficient }));
   return { kind, affine: affine(a.constant, terms) };
 }

@@ -10,6 +10,7 @@ import fc from 'fast-check';
 import { add, affine, axisIndex, range, scale, subtract } from '../../compiler/ir/affine.ts';
 import { computed, inOrder, input, param } from '../../compiler/ir/build.ts';
 import { dependencies, equation as makeEquation } from '../../compiler/ir/equation.ts';
+import { binary, constant, load, sum } from '../../compiler/ir/expression.ts';
 import type { NdArray } from '../../compiler/ir/ndarray.ts';
 import type { Affine, Axis, Constraint, Equation, Index, Program, Reducer, Tensor } from '../../compiler/ir/program.ts';
 import { elementCount } from '../../compiler/ir/program.ts';
@@ -51,12 +52,14 @@ export interface Scope {
 
 function buildCase(choices: Choices, most: number): RandomCase {
   const given = givenTensors(choices);
-  const tensors: Tensor[] = [...given];
+  const tensors: Tensor[] = [...given, ...computedIntegers(given, choices)];
   const count = choices.between(2, most);
   for (let i = 0; i < count; i++) tensors.push(randomTensor(`t${i}`, tensors, choices));
   if (choices.oneIn(4)) tensors.push(flatTogether(tensors.filter((t) => t.source.kind === 'computed').slice(-2)));
   const read = new Set(tensors.flatMap((t) => dependencies(t)));
-  const outputs = tensors.filter((t) => !given.includes(t) && !read.has(t.name)).map((t) => t.name);
+  const outputs = tensors
+    .filter((t) => t.dtype !== 'i32' && !given.includes(t) && !read.has(t.name))
+    .map((t) => t.name);
   const program: Program = { tensors: inOrder(tensors), outputs, updates: [] };
   const caller = given.filter((t) => t.source.kind !== 'view');
   return { program, inputs: valuesOf(caller), wrt: caller.filter((t) => t.dtype !== 'i32').map((t) => t.name) };
@@ -75,6 +78,34 @@ function givenTensors(choices: Choices): readonly Tensor[] {
   const arena = input('arena', [offset + elementCount(viewShape) + choices.between(0, 2)]);
   const view: Tensor = { name: 'v', dtype: 'f32', shape: viewShape, source: { kind: 'view', base: 'arena', offset } };
   return [...floats, ...ids, arena, view];
+}
+
+/** An integer tensor made of positions and the ids, whose elements are below `idBound` too. */
+function computedIntegers(given: readonly Tensor[], choices: Choices): readonly Tensor[] {
+  const ids = given.find((t) => t.dtype === 'i32');
+  if (ids === undefined || choices.oneIn(2)) return [];
+  const axes = [
+    { name: 'i', extent: choices.pick(extents) },
+    { name: 'j', extent: ids.shape[0] },
+  ];
+  const difference = sum([
+    { kind: 'index', affine: subtract(scale(axisIndex(0), 2), axisIndex(1)) },
+    load(ids.name, [axisIndex(1)]),
+  ]);
+  const value = choices.pick([
+    binary('remainder', difference, constant(idBound)),
+    binary('maximum', constant(0), binary('minimum', difference, constant(idBound - 1))),
+    binary('remainder', binary('quotient', difference, constant(3)), constant(idBound)),
+  ]);
+  const equation = makeEquation({ axes, store: [axisIndex(0), axisIndex(1)], value });
+  return [
+    {
+      name: 'code',
+      dtype: 'i32',
+      shape: axes.map((a) => a.extent),
+      source: { kind: 'computed', equations: [equation] },
+    },
+  ];
 }
 
 /** ids are below this, so that they index any dimension at least as long. */
@@ -160,9 +191,13 @@ function randomStore(scope: Scope): readonly { readonly index: Index; readonly e
       case 'constant':
         return { index: affine(1), extent: 2 };
       case 'gather':
-        if (ids === undefined || extent > ids.shape[0]) return { index: axisIndex(axis), extent };
+        if (ids === undefined || extent > (ids.shape.at(-1) ?? 0)) return { index: axisIndex(axis), extent };
         return {
-          index: { kind: 'gather', tensor: ids.name, indices: [axisIndex(axis)] },
+          index: {
+            kind: 'gather',
+            tensor: ids.name,
+            indices: ids.shape.map((_, at) => (at === ids.shape.length - 1 ? axisIndex(axis) : affine(0))),
+          },
           extent: idBound + choices.below(2),
         };
       default:
@@ -172,7 +207,7 @@ function randomStore(scope: Scope): readonly { readonly index: Index; readonly e
 }
 
 function idsOf({ readable }: Scope): Tensor | undefined {
-  return readable.find((t) => t.dtype === 'i32');
+  return readable.findLast((t) => t.dtype === 'i32');
 }
 
 function randomEquation(scope: Scope, store: readonly Index[], guards: Constraint[]): Equation {
@@ -187,7 +222,17 @@ function randomEquation(scope: Scope, store: readonly Index[], guards: Constrain
 }
 
 /** A condition on the axes that some points meet and some may not. */
-export function randomConstraint({ choices, axes }: Scope): Constraint {
+export function randomConstraint({ choices, axes, readable }: Scope): Constraint {
+  const integers = readable.filter((t) => t.dtype === 'i32');
+  if (integers.length > 0 && choices.oneIn(2)) {
+    const { name, shape } = choices.pick(integers);
+    const indices = shape.map((extent) => {
+      const fitting = [...axes.keys()].filter((axis) => axes[axis].extent <= extent);
+      return fitting.length === 0 ? affine(0) : axisIndex(choices.pick(fitting));
+    });
+    const operator = choices.pick(['==', '!=', '<'] as const);
+    return { kind: 'data', operator, left: load(name, indices), right: constant(1) };
+  }
   const a = choices.below(axes.length);
   const b = choices.below(axes.length);
   const middle = axes[a].extent >> 1;
@@ -232,8 +277,9 @@ export function indexInto(extent: number, scope: Scope, guards: Constraint[]): I
       }
     }
     const ids = idsOf(scope);
-    if (ids !== undefined && extent >= idBound && axes[a].extent <= ids.shape[0]) {
-      options.push(() => ({ kind: 'gather', tensor: ids.name, indices: [i] }));
+    if (ids !== undefined && extent >= idBound) {
+      const indices = ids.shape.map((length) => (axes[a].extent <= length ? i : affine(0)));
+      options.push(() => ({ kind: 'gather', tensor: ids.name, indices }));
     }
   }
   offer(affine(0), affine(extent - 1));

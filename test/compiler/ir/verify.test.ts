@@ -3,7 +3,15 @@ import { add, affine, scale, subtract } from '../../../compiler/ir/affine.ts';
 import { at, atLeastZero, computed, gather, inOrder, input, over, program } from '../../../compiler/ir/build.ts';
 import { constant, select } from '../../../compiler/ir/expression.ts';
 import { findPoint } from '../../../compiler/ir/feasible.ts';
-import type { Affine, Axis, Constraint, Equation, Program, Tensor } from '../../../compiler/ir/program.ts';
+import type {
+  Affine,
+  AffineConstraint,
+  Axis,
+  Constraint,
+  Equation,
+  Program,
+  Tensor,
+} from '../../../compiler/ir/program.ts';
 import { assertValid, verify } from '../../../compiler/ir/verify.ts';
 
 const x = input('x', [4]);
@@ -173,7 +181,7 @@ describe('findPoint', () => {
       const box = axes(1 + next(6), 1 + next(6), 1 + next(6));
       const constraints = Array.from(
         { length: 1 + next(4) },
-        (): Constraint => ({
+        (): AffineConstraint => ({
           kind: (['nonnegative', 'zero', 'nonzero'] as const)[next(3)],
           affine: form(next(9) - 5, next(5) - 2, next(5) - 2, next(5) - 2),
         }),

@@ -48,6 +48,7 @@ export const examples: Readonly<Record<string, readonly [text: string, place: st
   E0506: [`${x} y[i] = x[x[i]] output y`, '2:31'],
   E0507: ['axis i: 3 input x[i, i] output x', '2:22'],
   E0508: ['axis i, j: 2^16 input x[i, j] output x', '2:23'],
+  E0510: [`${x} y[i]: i32 = x[i] output y`, '2:34'],
   E0601: [`${x} y = x[i] output y`, '2:26'],
   E0602: [`${x} y[i] = x[i] where x[i] > 0 output y`, '2:40'],
   E0603: [`${x} y[i] = x[i] > 0 output y`, '2:29'],

@@ -211,6 +211,7 @@ function item(depth: number): fc.Arbitrary<Item> {
       .record({
         target: reference(2),
         indices: fc.option(fc.array(index(2), { minLength: 1, maxLength: 3 }), { nil: undefined }),
+        dtype: fc.option(fc.constantFrom('f32' as const, 'i32' as const), { nil: undefined }),
         operator: fc.constantFrom('=' as const, '+=' as const),
         value,
         doc,
