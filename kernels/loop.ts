@@ -113,7 +113,7 @@ function statementLines({ tensor, equations, stored }: Statement, element: Eleme
 function singleExpression(equation: Equation, isInteger: boolean, element: Element): string | undefined {
   const { shape, coordinates } = element;
   const axes = plainStore(equation, shape);
-  if (!axes || equation.domain.length > 0 || equation.reducer === 'logsumexp') return undefined;
+  if (!axes || equation.domain.length > 0) return undefined;
   if (equation.axes.some((axis, i) => axis.extent > 1 && !axes.includes(i))) return undefined;
   const scope = scopeOf(equation, new Map(axes.map((axis, d) => [axis, coordinates[d]])), element);
   return isInteger ? integerText(equation.value, scope) : expressionText(equation.value, scope);

@@ -1,10 +1,9 @@
 /**
- * The reducers of an equation, sum, max, min and logsumexp, as code around a loop: by a thread alone, and by the lanes
- * of a row, who then tell each other. Sums of one order, so that they have the same bits every run.
+ * The reducers of an equation, sum, max and min, as code around a loop: by a thread alone, and by the lanes of a row, who
+ * then tell each other. Sums of one order, so that they have the same bits every run. A NaN among the values is the result.
  *
  * The trap: a reduction over nothing (its domain empty) is 0 whatever the reducer, and a row of nothing but -∞ is -∞. So what
- * is present is counted, never read off a value: by a flag, or by the sum of a logsumexp, to which its peak gives 1. That
- * sum is shifted by the largest value met so far; two infinities of one sign are equal, their difference is not 0.
+ * is present is counted by a flag, never read off a value.
  */
 import type { Reducer } from '../compiler/ir/program.ts';
 import type { Emitter } from './emitter.ts';
@@ -19,36 +18,23 @@ export function threadReduction(reducer: Reducer, value: string, target: string,
     case 'max':
     case 'min': {
       const [best, found, next] = [emitter.fresh('best'), emitter.fresh('found'), emitter.fresh('value')];
-      const keep = `${reducer}(${best}, ${next})`;
+      emitter.use(`${reducer}_f32`);
+      const keep = `${reducer}_f32(${best}, ${next})`;
       return {
         before: `var ${best} = 0.0;\nvar ${found} = false;`,
         inner: `let ${next} = ${value};\n${best} = select(${next}, ${keep}, ${found});\n${found} = true;`,
         after: `${target} += ${best};`,
       };
     }
-    case 'logsumexp': {
-      emitter.use('log_f32');
-      const [peak, total, next] = [emitter.fresh('peak'), emitter.fresh('total'), emitter.fresh('value')];
-      return {
-        before: `var ${peak} = 0.0;\nvar ${total} = 0.0;`,
-        inner: wgsl`
-          let ${next} = ${value};
-          if (${total} == 0.0) {
-            ${total} = 1.0;
-            ${peak} = ${next};
-          } else if (${next} > ${peak}) {
-            ${total} = ${total} * exp(${peak} - ${next}) + 1.0;
-            ${peak} = ${next};
-          } else {
-            ${total} += ${fromPeak(next, peak)};
-          }
-        `,
-        after: `if (${total} != 0.0) { ${target} += ${peak} + log_f32(${total}); }`,
-      };
-    }
+    case 'logsumexp':
+      return isSplit();
     default:
       return reducer satisfies never;
   }
+}
+
+function isSplit(): never {
+  throw new Error('a logsumexp comes to kernels as a max and a sum (compiler/passes/log-sum-exp.ts)');
 }
 
 /** What lanes can do with each other's values. */
@@ -56,11 +42,6 @@ export type LaneOperator = 'sum' | 'max' | 'min';
 
 /** WGSL of the reduction of a variable over the lanes of a row. */
 export type AcrossLanes = (operator: LaneOperator, variable: string) => string;
-
-/** e^(value - peak), value being no larger. */
-function fromPeak(value: string, peak: string): string {
-  return `select(exp(${value} - ${peak}), 1.0, ${value} == ${peak})`;
-}
 
 /** What a lane takes in at a point of a row, and who shares the row. */
 export interface LaneValue {
@@ -90,10 +71,10 @@ export function laneReduction(
     }
     case 'max':
     case 'min': {
-      emitter.use('infinity_f32');
+      for (const name of ['infinity_f32', `${reducer}_f32`]) emitter.use(name);
       const best = emitter.fresh('best');
       const none = reducer === 'max' ? '-infinity_f32()' : 'infinity_f32()';
-      const keep = `${best} = ${reducer}(${best}, ${value});`;
+      const keep = `${best} = ${reducer}_f32(${best}, ${value});`;
       if (!mayBeEmpty)
         return { before: `var ${best} = ${none};`, inner: keep, after: `let ${result} = ${combined(reducer, best)};` };
       const found = emitter.fresh('found');
@@ -106,38 +87,15 @@ export function laneReduction(
         `,
       };
     }
-    case 'logsumexp': {
-      for (const name of ['log_f32', 'infinity_f32']) emitter.use(name);
-      const [peak, total] = [emitter.fresh('peak'), emitter.fresh('total')];
-      const [next, all] = [emitter.fresh('value'), emitter.fresh('row_peak')];
-      const atAll = across ? `${total} *= ${fromPeak(peak, all)};` : '';
-      const logged = `${all} + log_f32(${total})`;
-      return {
-        before: `var ${peak} = -infinity_f32();\nvar ${total} = 0.0;`,
-        inner: wgsl`
-          let ${next} = ${value};
-          if (${next} > ${peak}) {
-            ${total} = select(${total} * exp(${peak} - ${next}), 0.0, ${total} == 0.0) + 1.0;
-            ${peak} = ${next};
-          } else {
-            ${total} += ${fromPeak(next, peak)};
-          }
-        `,
-        after: wgsl`
-          let ${all} = ${combined('max', peak)};
-          ${atAll}
-          ${across ? `${total} = ${across('sum', total)};` : ''}
-          let ${result} = ${mayBeEmpty ? `select(${logged}, 0.0, ${total} == 0.0)` : logged};
-        `,
-      };
-    }
+    case 'logsumexp':
+      return isSplit();
     default:
       return reducer satisfies never;
   }
 }
 
 const joined = (operator: LaneOperator, a: string, b: string): string =>
-  operator === 'sum' ? `${a} + ${b}` : `${operator}(${a}, ${b})`;
+  operator === 'sum' ? `${a} + ${b}` : `${operator}_f32(${a}, ${b})`;
 
 /** `fn row_sum` and its kin by shuffles: the lanes of a row are within one subgroup. */
 export function shuffleFunction(operator: LaneOperator, lanes: number): string {

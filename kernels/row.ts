@@ -1,5 +1,5 @@
 /**
- * Row kernels: several reductions and maps over the same rows in one dispatch, such as a softmax (logsumexp, then exp) or a
+ * Row kernels: several reductions and maps over the same rows in one dispatch, such as a softmax (largest value, sum, weights) or a
  * layer norm (mean, variance, normalise).
  *
  * A row is worked on by `lanes` invocations, which stride over its points; what a reduction finds is then known to all lanes
@@ -229,6 +229,7 @@ function emitReduce(points: RowPoints, code: RowCode): void {
   const value = valueInLoop(points, code);
   const across: AcrossLanes = (operator, variable) => {
     code.reducers.add(operator);
+    if (operator !== 'sum') emitter.use(`${operator}_f32`);
     return `row_${operator}(${variable}, ${tuning.shuffle ? '0u' : 'lane'})`;
   };
   if (equation.reducer === 'sum' && open === '' && guards.length === 0) lines.push(`let ${result} = ${value};`);

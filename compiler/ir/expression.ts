@@ -108,6 +108,38 @@ export function constraintOperands(constraint: Constraint): readonly Expression[
   return constraint.kind === 'data' ? [constraint.left, constraint.right] : [];
 }
 
+/** The expression with its direct subexpressions changed; the same object where none changes. */
+export function mapChildren(e: Expression, change: (child: Expression) => Expression): Expression {
+  const before = children(e);
+  const after = before.map(change);
+  if (after.every((child, i) => child === before[i])) return e;
+  switch (e.kind) {
+    case 'constant':
+    case 'index':
+    case 'load':
+      return e;
+    case 'sum':
+      return sum(after);
+    case 'product':
+      return product(after);
+    case 'unary':
+      return unary(e.operator, after[0]);
+    case 'binary':
+      return binary(e.operator, after[0], after[1]);
+    case 'select': {
+      const [then, otherwise] = after.slice(-2);
+      const { condition } = e;
+      return condition.kind === 'domain'
+        ? select(condition, then, otherwise)
+        : select({ ...condition, left: after[0], right: after[1] }, then, otherwise);
+    }
+    case 'random':
+      return { ...e, seed: after[0], step: after[1] };
+    default:
+      return e satisfies never;
+  }
+}
+
 /** How a rewrite treats the leaves; what is left out stays as it is. */
 export interface Rewrite {
   readonly affine?: (a: Affine) => Affine;

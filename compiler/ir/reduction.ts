@@ -30,7 +30,7 @@ export const reductions: Readonly<Record<Reducer, (count: number) => Reduction>>
       take: (element, value) => {
         const before = largest[element];
         taken[element] = 1;
-        if (value === Number.NEGATIVE_INFINITY || before === Number.POSITIVE_INFINITY) return;
+        if (value === Number.NEGATIVE_INFINITY || (before === Number.POSITIVE_INFINITY && !Number.isNaN(value))) return;
         largest[element] = Math.max(before, value);
         scaled[element] =
           value > before ? scaled[element] * Math.exp(before - value) + 1 : scaled[element] + Math.exp(value - before);

@@ -39,12 +39,8 @@ function nonzeroWithin(tensor: Tensor | undefined): readonly AffineConstraint[] 
   const plain = plainAxes(equation, tensor.shape);
   if (!plain) return [];
   const { value } = equation;
-  // A logsumexp over zeros is no zero.
   const chosen =
-    equation.reducer !== 'logsumexp' &&
-    value.kind === 'select' &&
-    value.condition.kind === 'domain' &&
-    isZero(value.otherwise)
+    value.kind === 'select' && value.condition.kind === 'domain' && isZero(value.otherwise)
       ? value.condition.constraints
       : [];
   const onto = (a: Affine): Affine => substitute(a, (axis) => axisIndex(plain.indexOf(axis)));

@@ -48,7 +48,7 @@ function isApart(equation: Equation, tensor: Tensor, known: ReadonlyMap<string, 
 
 /** A max or min over nothing but one point is the point. */
 function isReducerOfOne(equation: Equation): boolean {
-  return equation.reducer !== 'logsumexp' && reducedAxes(equation).every((axis) => equation.axes[axis].extent === 1);
+  return reducedAxes(equation).every((axis) => equation.axes[axis].extent === 1);
 }
 
 /** An equation whose axes are the tensor's dimensions, then the reduced axes from the longest to the shortest. */

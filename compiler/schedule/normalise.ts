@@ -1,18 +1,20 @@
 /**
  * Makes a program ready to be cut into kernels, without changing what its outputs are; program → program. In this order:
- * products that may be infinite outside their domain are guarded, equations over one box are merged, products are limited to where their factors are not 0 and tensors to where they are read,
+ * products that may be infinite outside their domain are guarded, a logsumexp becomes its largest value and its sum,
+ * equations over one box are merged, products are limited to where their factors are not 0 and tensors to where they are read,
  * and long sums for few results are made in pieces.
  */
 import type { Target } from '../../kernels/target.ts';
 import { tensorMap } from '../ir/equation.ts';
 import type { Equation, Program, Tensor } from '../ir/program.ts';
 import { guardSingular } from '../passes/guard-singular.ts';
+import { splitLogSumExp } from '../passes/log-sum-exp.ts';
 import { limitToDemand, limitToNonzero } from './limit.ts';
 import { mergeEquations } from './merge.ts';
 import { splitLongSum } from './pieces.ts';
 
 export function normalise(program: Program, target: Target): Program {
-  const merged = mapComputed(guardSingular(program), (tensor, equations, known) => ({
+  const merged = mapComputed(splitLogSumExp(guardSingular(program)), (tensor, equations, known) => ({
     equations: mergeEquations(
       tensor,
       equations.map((e) => limitToNonzero(e, known)),

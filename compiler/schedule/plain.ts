@@ -19,7 +19,7 @@ export function plainAxes(equation: Equation, shape: readonly number[]): readonl
 
 /** No reduced axis (of extent above 1) and a plain store. */
 export function isPointwise(equation: Equation, shape: readonly number[]): boolean {
-  if (equation.reducer === 'logsumexp' || !plainAxes(equation, shape)) return false;
+  if (!plainAxes(equation, shape)) return false;
   return reducedAxes(equation).every((axis) => equation.axes[axis].extent === 1);
 }
 

@@ -116,8 +116,11 @@ describe('kernels in full', () => {
       ['A'],
     );
     expect(kernelsOf(p).join('\n---\n')).toMatchInlineSnapshot(`
-      "// S~lse[h, t] logsumexp= S[h, t, u]   over h: 3, t: 8, u: 8   where t - u >= 0
-      // A[h, t, u] sum= exp(S[h, t, u] - 1 * S~lse[h, t])   over h: 3, t: 8, u: 8   where t - u >= 0
+      "// S~lse~max[h, t] max= S[h, t, u]   over h: 3, t: 8, u: 8   where t - u >= 0
+      // S~lse~shift[i0, i1] sum= select(abs(S~lse~max[i0, i1]) < Infinity, S~lse~max[i0, i1], 0)   over i0: 3, i1: 8
+      // S~lse~sum[h, t] sum= exp(S[h, t, u] - 1 * S~lse~shift[h, t])   over h: 3, t: 8, u: 8   where t - u >= 0
+      // S~lse~log[i0, i1] sum= select(S~lse~sum[i0, i1] == 0, S~lse~max[i0, i1] - 1 * S~lse~shift[i0, i1], log(S~lse~sum[i0, i1]))   over i0: 3, i1: 8
+      // A[h, t, u] sum= exp(S[h, t, u] - 1 * S~lse~shift[h, t] - 1 * S~lse~log[h, t])   over h: 3, t: 8, u: 8   where t - u >= 0
       // row: lanes 1, workgroupSize 32, 1536 bytes
       @group(0) @binding(0) var<storage, read> S: array<f32>;
       @group(0) @binding(1) var<storage, read_write> A: array<f32>;
@@ -152,6 +155,8 @@ describe('kernels in full', () => {
         return select(finite, select(nan_f32(), -infinity_f32(), (given & 0x7fffffff) == 0), given <= 0);
       }
 
+      fn max_f32(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, is_nan_f32(b)), a, is_nan_f32(a)); }
+
       @compute @workgroup_size(32)
       fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
         let invocation = i32(group.x * 32u + lane);
@@ -159,26 +164,28 @@ describe('kernels in full', () => {
         let row = min(invocation, 23);
         let h = row / 8;
         let t = row % 8;
-        var peak = -infinity_f32();
-        var total = 0.0;
+        var best = -infinity_f32();
+        var found = 0.0;
         for (var u = 0; u < min(8, t + 1); u++) {
-          let value = S[h * 64 + t * 8 + u];
-          if (value > peak) {
-            total = select(total * exp(peak - value), 0.0, total == 0.0) + 1.0;
-            peak = value;
-          } else {
-            total += select(exp(value - peak), 1.0, value == peak);
-          }
+          best = max_f32(best, S[h * 64 + t * 8 + u]);
+          found = 1.0;
         }
-        let row_peak = peak;
-        let S_lse_ = select(row_peak + log_f32(total), 0.0, total == 0.0);
-        for (var u_2 = 0; u_2 < 8; u_2++) {
+        best = best;
+        let S_lse_max_ = select(0.0, best, found > 0.0);
+        let S_lse_shift_ = select(0.0, S_lse_max_, abs(S_lse_max_) < infinity_f32());
+        var sum = 0.0;
+        for (var u_2 = 0; u_2 < min(8, t + 1); u_2++) {
+          sum += exp_f32(S[h * 64 + t * 8 + u_2] - S_lse_shift_);
+        }
+        let S_lse_sum_ = sum;
+        let S_lse_log_ = select(log_f32(S_lse_sum_), S_lse_max_ - S_lse_shift_, S_lse_sum_ == 0.0);
+        for (var u_3 = 0; u_3 < 8; u_3++) {
           var A_value = 0.0;
-          if (t >= u_2) {
-            A_value = exp_f32(S[h * 64 + t * 8 + u_2] - S_lse_);
+          if (t >= u_3) {
+            A_value = exp_f32(S[h * 64 + t * 8 + u_3] - S_lse_shift_ - S_lse_log_);
           }
           if (live) {
-            A[h * 64 + t * 8 + u_2] = A_value;
+            A[h * 64 + t * 8 + u_3] = A_value;
           }
         }
       }
