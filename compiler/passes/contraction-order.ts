@@ -5,7 +5,7 @@
  *   →  y~1[n, γ, β]  sum= R[γ, δ, β] * x[n, 8·γ + δ]
  *      y[n, 8·α + β] sum= L[β, α, γ] * y~1[n, γ, β]
  *
- * Intermediates have one dimension for each of the equation's axes that is still live (`contraction-tree.ts`), rows of data first
+ * Intermediates have one dimension for each of the equation's axes that is still live (`contraction-network.ts`), rows of data first
  * (`axesOfJoin`), under the user's names. What else is decided here:
  *  - a factor that is more than a load and spans less than its step's loop is computed once, as a tensor (`W / max(1, ρ / σ)`);
  *  - axis-free factors join the smallest such factor, or the smallest operand; constants go to the last step;
@@ -37,10 +37,11 @@ import type { Affine, Axis, Dtype, Equation, Expression, Index, Program, Tensor 
 import type { Shadow } from '../ir/shadow.ts';
 import { shadowOf } from '../ir/shadow.ts';
 import { canonicalSum } from './canonical.ts';
+import type { Tree } from './contraction-network.ts';
+import { liveAxes } from './contraction-network.ts';
 import type { Plan } from './contraction-plan.ts';
 import { constraintsWithin, intermediateKey, isPlainLoad, planEquation, unionOf } from './contraction-plan.ts';
-import type { Tree } from './contraction-tree.ts';
-import { liveAxes, orderNetwork } from './contraction-tree.ts';
+import { orderNetwork } from './contraction-tree.ts';
 import { factsOf } from './facts.ts';
 import { sharedIntermediates } from './shared.ts';
 import { plainStore, storesOnce } from './store.ts';

@@ -1,9 +1,9 @@
 /**
- * An equation seen as a network of operands: what `contraction-tree.ts` orders and `order.ts` makes into steps.
+ * An equation seen as a network of operands: what `contraction-tree.ts` orders and `contraction-order.ts` makes into steps.
  *
  *   y[n, i] sum= 0.5 * s[] * tanh(C[i, k]) * x[n, k]   →   0.5, operands (s * tanh(C)) over {i, k} and x over {n, k}
  *
- * The trap: axis-free factors are no operands, or they would count among the eight that are searched exhaustively.
+ * The trap: axis-free factors are no operands, or they would count among the few that are searched exhaustively.
  */
 import type { AxisSet } from '../ir/contraction.ts';
 import {
@@ -19,11 +19,8 @@ import {
 import { product } from '../ir/expression.ts';
 import type { Constraint, Equation, Expression } from '../ir/program.ts';
 import { canonicalSum } from './canonical.ts';
-import type { Network } from './contraction-tree.ts';
-import { liveAxes } from './contraction-tree.ts';
-
-/** A product of more operands than this is left as it is written. */
-const maximumOperands = 64;
+import type { Network } from './contraction-network.ts';
+import { liveAxes } from './contraction-network.ts';
 
 /** What is decided about an equation before anything is made. */
 export interface Plan {
@@ -37,7 +34,6 @@ export function planEquation(equation: Equation): Plan | undefined {
   if (equation.reducer !== 'sum') return undefined;
   const { constant: c, factors } = factorsOf(equation.value);
   const operands = factors.filter((factor) => axesOfExpression(factor) !== 0n);
-  if (operands.length > maximumOperands) return undefined;
   if (operands.filter(readsTensor).length < 2 || isRowReduction(equation, operands)) return undefined;
   const scalars = factors.filter((factor) => axesOfExpression(factor) === 0n);
   const attached = attachScalars(operands, scalars, equation);

@@ -9,10 +9,10 @@
 import { pointCount } from '../ir/equation.ts';
 import type { Equation, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
+import type { Cost, Network } from './contraction-network.ts';
+import { addCosts, freeCost } from './contraction-network.ts';
 import { planEquation } from './contraction-plan.ts';
-import type { Cost, Network } from './contraction-tree.ts';
-import { addCosts, freeCost, orderNetwork } from './contraction-tree.ts';
-
+import { orderNetwork } from './contraction-tree.ts';
 import { storesOnce } from './store.ts';
 
 const byEquation = new WeakMap<Equation, Cost>();

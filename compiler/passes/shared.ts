@@ -12,10 +12,12 @@
 import { equationsOf } from '../ir/equation.ts';
 import { addTo } from '../ir/lists.ts';
 import type { Dtype, Equation, Program } from '../ir/program.ts';
+import { exhaustiveLimit } from './contraction-exhaustive.ts';
+import type { Cost, Network } from './contraction-network.ts';
+import { addCosts, compareCosts, freeCost, liveAxes } from './contraction-network.ts';
 import type { Plan } from './contraction-plan.ts';
 import { intermediateKey, planEquation } from './contraction-plan.ts';
-import type { Cost, Network } from './contraction-tree.ts';
-import { addCosts, compareCosts, exhaustiveLimit, freeCost, liveAxes, orderNetwork } from './contraction-tree.ts';
+import { orderNetwork } from './contraction-tree.ts';
 import { storesOnce } from './store.ts';
 
 /** Candidates looked at; a program with more has its large structures elsewhere. */

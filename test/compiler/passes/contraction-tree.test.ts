@@ -1,10 +1,16 @@
-/** The order of a contraction against trying every tree, and against left to right. */
+/** The order of a contraction against trying every tree, against left to right, and against what opt_einsum finds. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AxisSet } from '../../../compiler/ir/contraction.ts';
-import { axesIn } from '../../../compiler/ir/contraction.ts';
-import type { Network } from '../../../compiler/passes/contraction-tree.ts';
-import { exhaustiveLimit, leftToRight, orderNetwork } from '../../../compiler/passes/contraction-tree.ts';
+import { axesIn, axisSet } from '../../../compiler/ir/contraction.ts';
+import { exhaustiveLimit } from '../../../compiler/passes/contraction-exhaustive.ts';
+import type { Network, Tree } from '../../../compiler/passes/contraction-network.ts';
+import { liveAxes } from '../../../compiler/passes/contraction-network.ts';
+import { Parts } from '../../../compiler/passes/contraction-parts.ts';
+import { searchTree } from '../../../compiler/passes/contraction-search.ts';
+import { leftToRight, orderNetwork } from '../../../compiler/passes/contraction-tree.ts';
 import type { Choices } from '../../support/choices.ts';
 import { choicesFrom } from '../../support/choices.ts';
 
@@ -59,6 +65,25 @@ function bruteForce(network: Network): number {
   return search(network.operands.map((axes, m) => ({ members: [m], axes })));
 }
 
+interface ComparedCase {
+  readonly family: string;
+  readonly count: number;
+  readonly extents: readonly number[];
+  readonly operands: readonly (readonly number[])[];
+  readonly store: readonly number[];
+  /** The least cost that opt_einsum finds. */
+  readonly best: number;
+}
+
+/** See `opt-einsum/generate.py`. */
+const compared: { readonly cases: readonly ComparedCase[] } = JSON.parse(
+  readFileSync(join(import.meta.dirname, 'opt-einsum/cases.json'), 'utf8'),
+);
+
+function networkOf({ extents, operands, store }: ComparedCase): Network {
+  return { extents, operands: operands.map(axisSet), store: axisSet(store), constraints: [] };
+}
+
 describe('contraction order', () => {
   test('is the best of all trees, up to five operands', () => {
     fc.assert(
@@ -98,5 +123,45 @@ describe('contraction order', () => {
     const network: Network = { extents, operands, store: 1n | (1n << BigInt(count)), constraints: [] };
     // From the vector end: count products of a matrix and a vector.
     expect(orderNetwork(network).cost.multiplyAdds).toBe(count === 12 ? 11 * 256 : Number.NaN);
+  });
+
+  test('a tree beyond the exhaustive search joins every operand once, and its axes and costs are what they say', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 40, maxLength: 200 }),
+        fc.integer({ min: 9, max: 12 }),
+        (tape, operands) => {
+          const network = randomNetwork(choicesFrom(tape), operands);
+          const { tree, cost } = orderNetwork(network);
+          const points = (set: AxisSet): number => axesIn(set).reduce((all, axis) => all * network.extents[axis], 1);
+          const walk = (node: Tree): { members: readonly number[]; multiplyAdds: number } => {
+            if (node.kind === 'leaf') {
+              const own = network.operands[node.operand];
+              expect(node.axes).toBe(node.summed ? liveAxes(network, [node.operand]) : own);
+              return { members: [node.operand], multiplyAdds: node.summed ? points(own) : 0 };
+            }
+            const [left, right] = [walk(node.left), walk(node.right)];
+            const members = [...left.members, ...right.members];
+            expect(node.loop).toBe(node.left.axes | node.right.axes);
+            expect(node.axes).toBe(liveAxes(network, members));
+            return { members, multiplyAdds: left.multiplyAdds + right.multiplyAdds + points(node.loop) };
+          };
+          const { members, multiplyAdds } = walk(tree);
+          expect([...members].sort((a, b) => a - b)).toEqual(network.operands.map((_, operand) => operand));
+          expect(multiplyAdds).toBe(cost.multiplyAdds);
+        },
+      ),
+      { numRuns: 25, seed: 4 },
+    );
+  });
+
+  test('the same search gives the same tree', () => {
+    const network = networkOf(compared.cases.find((c) => c.family === 'degree4' && c.count === 25) as ComparedCase);
+    const [first, second] = [0, 1].map(() => new Parts(network)).map((parts) => parts.ordered(searchTree(parts)));
+    expect(second).toEqual(first);
+  });
+
+  test.each(compared.cases)('$family of $count operands costs at most 1.05 of what opt_einsum finds', (compare) => {
+    expect(orderNetwork(networkOf(compare)).cost.multiplyAdds).toBeLessThanOrEqual(1.05 * compare.best);
   });
 });

@@ -122,8 +122,8 @@ test('BTT at the sizes that the page promises', () => {
 test('more cores than the exhaustive search takes are still applied one after another', () => {
   const optimised = optimise(tensorTrain(9, 2, 2, 64));
   expect(optimised.tensors.some((tensor) => tensor.name === 'W')).toBe(false);
-  // 2⁹ elements a row against each core: the two at the ends have one bond, the others two.
-  expect(multiplyAdds(optimised)).toBe(64 * (2 * 2 ** 11 + 7 * 2 ** 12));
+  // The two cores at each end are joined first, 2⁶. Then 2⁹ elements a row against two digits and a bond, or one and two, each 2¹².
+  expect(multiplyAdds(optimised)).toBe(2 * 2 ** 6 + 64 * 7 * 2 ** 12);
 });
 
 test('a matrix that is cheaper formed is formed', () => {
