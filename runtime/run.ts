@@ -20,7 +20,7 @@ import type { StructureInterface } from '../compiler/semantics/interface.ts';
 import type { Diagnostic } from '../compiler/syntax/diagnostic.ts';
 import { type OpenedDevice, openDevice } from './device.ts';
 import { createExecutor, type HostArray } from './executor.ts';
-import { indexBounds } from './index-bounds.ts';
+import { checkIntegers } from './index-bounds.ts';
 import { type ExpectedTensor, matchTensors } from './run-tensors.ts';
 import { readSafetensors, type StoredDtype, type StoredTensor, writeSafetensors } from './safetensors.ts';
 
@@ -98,7 +98,8 @@ export async function runStructure(options: RunOptions, open: () => Promise<Open
   if (program === undefined) throw diagnosticsError(causes(diagnostics), sources);
   const expected = expectedTensors(program, vjp);
   const cotangentNames = new Set(program.outputs.map((name) => `cot.${name}`));
-  const arrays = matchTensors(options.in, given, expected, indexBounds(program), cotangentNames);
+  const arrays = matchTensors(options.in, given, expected, cotangentNames);
+  checkIntegers(options.in, program, arrays);
 
   const device = await open();
   const compiled = compileProgram(program, { target: device.target, gradients: vjp });

@@ -7,9 +7,9 @@
  * The trap: nothing is evaluated where it is not meant to be. A point outside the domain evaluates no value, and a `select` only
  * the branch that it takes, since loads there may lie outside their tensors; a load that does is a bug of ours and throws.
  */
-import { add, affine, isAffine, range, scale } from './affine.ts';
+import { add, affine, axisIndex, evaluate, isAffine, range, scale } from './affine.ts';
 import { dependencies, tensorMap } from './equation.ts';
-import { constraintAxes } from './expression.ts';
+import { constraintAxes, rewriteExpression } from './expression.ts';
 import type { NdArray } from './ndarray.ts';
 import { stridesOf, zeros } from './ndarray.ts';
 import { drawNormal, drawUniform } from './philox.ts';
@@ -61,7 +61,37 @@ function lookUp(values: Values, name: string): NdArray {
   return value;
 }
 
-function evaluateTensor(tensor: Tensor, values: Values, inputs: Values): NdArray {
+/** The first point of the axes, last axis fastest, that meets the constraints; undefined if there is none. */
+export function firstPoint(
+  axes: readonly Axis[],
+  constraints: readonly Constraint[],
+  values: Values,
+): readonly number[] | undefined {
+  const registers = new Registers(axes);
+  const position = axes.map((_, axis) => registers.read(axisIndex(axis)));
+  let found: readonly number[] | undefined;
+  registers.forEachPoint(constraints, values, () => {
+    found = position.map((read) => read());
+    return true;
+  });
+  return found;
+}
+
+/** The value of an expression at one point of its axes. */
+export function valueAt(e: Expression, point: readonly number[], values: Values): number {
+  const fixed = rewriteExpression(e, { affine: (a) => affine(evaluate(a, point)) });
+  const registers = new Registers([]);
+  const value = compile(fixed, registers, values);
+  let found = Number.NaN;
+  registers.forEachPoint([], values, () => {
+    found = value();
+    return true;
+  });
+  return found;
+}
+
+/** The tensor's value from those of the tensors that it reads; of what is given, from `inputs`. */
+export function evaluateTensor(tensor: Tensor, values: Values, inputs: Values): NdArray {
   const { source, shape } = tensor;
   switch (source.kind) {
     case 'input':
@@ -98,7 +128,10 @@ function addEquation(equation: Equation, name: string, target: NdArray, values: 
   const position = compilePosition(equation.store, target.shape, name, registers, values);
   const value = compile(equation.value, registers, values);
   const reduction = reductions[equation.reducer](target.data.length);
-  registers.forEachPoint(equation.domain, values, () => reduction.take(position(), value()));
+  registers.forEachPoint(equation.domain, values, () => {
+    reduction.take(position(), value());
+    return false;
+  });
   for (let i = 0; i < target.data.length; i++) target.data[i] += reduction.result(i);
 }
 
@@ -154,8 +187,8 @@ class Registers {
     }
   }
 
-  /** Visits the points of the domain, last axis fastest. Every register must have been asked for before. */
-  forEachPoint(domain: readonly Constraint[], given: Values, visit: () => void): void {
+  /** Visits the points of the domain, last axis fastest, until `visit` says that it has seen enough. Every register must have been asked for before. */
+  forEachPoint(domain: readonly Constraint[], given: Values, visit: () => boolean): void {
     const { axes, values } = this;
     const rank = axes.length;
     // A constraint is tested as soon as its last axis has a value; the later axes still stand at 0 and do not matter to it.
@@ -175,21 +208,19 @@ class Registers {
     this.affines.forEach((a, slot) => {
       values[slot] = a.constant;
     });
-    const descend = (depth: number): void => {
+    const descend = (depth: number): boolean => {
       const settled = tests[depth];
-      for (let k = 0; k < settled.length; k++) if (!settled[k]()) return;
-      if (depth === rank) {
-        visit();
-        return;
-      }
+      for (let k = 0; k < settled.length; k++) if (!settled[k]()) return false;
+      if (depth === rank) return visit();
       const { extent } = axes[depth];
       const { slots, coefficients } = steps[depth];
       const count = slots.length;
       for (let i = 0; i < extent; i++) {
-        descend(depth + 1);
+        if (descend(depth + 1)) return true;
         for (let k = 0; k < count; k++) values[slots[k]] += coefficients[k];
       }
       for (let k = 0; k < count; k++) values[slots[k]] -= coefficients[k] * extent;
+      return false;
     };
     descend(0);
   }
