@@ -195,7 +195,7 @@ describe('the command line itself', () => {
   output y
 }
 `,
-      'mine.mlbtc': 'structure Mine { size k = 1 axis i: 3 input x[i] y[i] = k * x[i] output y }\n',
+      'mine.mlbtc': 'structure Mine { size k = 1 axis n: N, i: 3 input x[n, i] y[n, i] = k * x[n, i] output y }\n',
     };
     expect((await checked(files, 'm.mlbtc', '--slot', 'up=btt', '-s', 'up.s=2')).code).toBe(0);
     expect((await checked(files, 'm.mlbtc')).code).toBe(0);
@@ -213,7 +213,7 @@ describe('the command line itself', () => {
         `up=${join(folder, 'mine.mlbtc')}`,
       ]);
       expect(code).toBe(1);
-      expect(out).toMatch(/mine\.mlbtc:1:.*`Mine` fills the slot `Up`/);
+      expect(out).toMatch(/mine\.mlbtc:1:.*`w` of the slot `Up` has 16 elements along `i`/);
     });
   });
 
