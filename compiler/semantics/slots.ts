@@ -412,31 +412,21 @@ function fitsOutput(
     report.error('E0208', span, `${fills}: \`${tensor.localName}\` is ${is}, and \`${name.text}\` ${wants}`, help);
     return false;
   }
-  if (rank > axes.length || (rank === 0) !== (axes.length === 0)) {
-    const message = `${fills}: \`${tensor.localName}\` has ${count(rank, 'axis')}, and \`${name.text}\` has ${axes.length}`;
-    report.error('E0208', span, message, help);
-    return false;
-  }
-  const wanted = groupedShape(signatureExtents(declared, slot, context), rank);
+  const full = signatureExtents(declared, slot, context);
+  const wanted = groupedShape(full, rank);
   const shape = tensorShape(tensor, context);
-  const wrong = shape.findIndex((n, d) => n !== undefined && wanted[d] !== undefined && n !== wanted[d]);
-  if (wrong < 0) return true;
-  const shown = groupedNames(axes, rank)[wrong];
-  const message =
-    `${fills}: \`${tensor.localName}\` has ${shape[wrong]} elements in position ${wrong + 1}, ` +
-    `and \`${name.text}\` has \`${shown}\` = ${wanted[wrong]} there`;
+  const isRankWrong = rank > axes.length || (rank === 0) !== (axes.length === 0);
+  const isWrong = shape.some((n, d) => n !== undefined && wanted[d] !== undefined && n !== wanted[d]);
+  if (!isRankWrong && !isWrong) return true;
+  const shown = (extents: Shape): string => `[${extents.map((n) => n ?? '?').join(', ')}]`;
+  const signature = axes.length === 0 ? name.text : `${name.text}[${namesOf(axes)}]`;
+  const together = isRankWrong || rank === axes.length ? '' : `, with the first axes together ${shown(wanted)}`;
+  const message = `${fills}: \`${tensor.localName}\` has the shape ${shown(shape)}, and \`${signature}\` ${shown(full)}${together}`;
   report.error('E0208', span, message, help);
   return false;
 }
 
 // Views: an equation that the compiler writes
-
-function groupedNames(axes: readonly Identifier[], rank: number): readonly string[] {
-  const together = axes.length - rank + 1;
-  if (together < 2) return axes.map((axis) => axis.text);
-  const first = axes.slice(0, together).map((axis) => axis.text);
-  return [`(${first.join(' ')})`, ...axes.slice(together).map((axis) => axis.text)];
-}
 
 function plainIndices(axes: readonly Identifier[]): readonly Expression[] {
   return axes.map((name) => ({ kind: 'name', reference: { name, members: [], span: name.span }, span: name.span }));

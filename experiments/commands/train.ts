@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { goOnWithoutOutput, UsageError } from '../../compiler/command-line/errors.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { checkCausal } from '../models/causal.ts';
-import { scoreOf } from '../models/in-context.ts';
+import { scoreOf } from '../models/score.ts';
 import { optionsHelp } from '../options/help.ts';
 import { checkTraining, iclOptions, type ResolvedIcl, resolveIcl } from '../options/icl.ts';
 

@@ -11,6 +11,8 @@ import type { Resolve } from './resolve.ts';
 export interface AnalyseSettings {
   readonly sizes: Readonly<Record<string, SizeValue>>;
   readonly inputShapes: Readonly<Record<string, readonly number[]>>;
+  /** What fills the structure's slots. */
+  readonly slots?: Readonly<Record<string, Source>>;
   readonly resolve: Resolve;
 }
 

@@ -18,9 +18,9 @@ import type { Source, Span } from '../../compiler/syntax/diagnostic.ts';
 import { renderDiagnostic } from '../../compiler/syntax/render.ts';
 import { modelFolder } from '../library.ts';
 import type { IclOptions } from '../options/icl.ts';
-import { inContextProgram } from './in-context.ts';
+import { inContextProgram } from './model.ts';
 import { fileSource } from './resolve.ts';
-import { adapterFile, type Score } from './score.ts';
+import type { Score } from './score.ts';
 
 /** Tokens x₁ y₁ x₂ y₂ …: point p is read at 2p and 2p + 1, and its y is predicted at 2p. */
 const inContextClocks: Clocks = {
@@ -88,9 +88,9 @@ function explain(program: Program, score: Source, { equation, output, at, sees }
   );
 }
 
-/** Whether the place is in a file of the user's or of the library, not in one of the models' or in the adapter between them. */
+/** Whether the place is in a file of the user's or of the library, not in one of the models'. */
 function isScores({ file }: Span): boolean {
-  return file !== adapterFile && !file.startsWith(modelFolder);
+  return !file.startsWith(modelFolder);
 }
 
 /** The tensors that one is made from, itself included, in the program's order. */

@@ -1,12 +1,9 @@
-/**
- * How imports are answered for the experiments: the library by bare name, files relative to the one that imports them, and the
- * two names behind which the score of a model lies (score.ts).
- */
+/** How imports are answered for the experiments: the library by bare name, files relative to the one that imports them. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
+import { UserError } from '../../compiler/command-line/errors.ts';
 import type { Source } from '../../compiler/syntax/diagnostic.ts';
-import { modelPath, structurePath } from '../library.ts';
-import { adapterFile, adapterImport, scoreImport } from './score.ts';
+import { structurePath } from '../library.ts';
 
 export type Resolve = (path: string, fromFile: string) => Source | undefined;
 
@@ -14,16 +11,14 @@ export function fileSource(path: string): Source | undefined {
   return existsSync(path) ? { file: path, text: readFileSync(path, 'utf8') } : undefined;
 }
 
+/** Throws UserError where there is no such file. */
+export function readSource(path: string): Source {
+  const source = fileSource(path);
+  if (source === undefined) throw new UserError(`${path}: no such file`);
+  return source;
+}
+
 export const resolveFile: Resolve = (path, fromFile) => {
   if (!path.endsWith('.mlbtc') && !/[\\/]/.test(path)) return fileSource(structurePath(path));
   return fileSource(isAbsolute(path) ? path : join(dirname(fromFile), path));
 };
-
-/** `model` imports the adapter, the adapter the score. */
-export function resolveScore(model: string, adapter: Source, score: Source): Resolve {
-  return (path, fromFile) => {
-    if (path === adapterImport && fromFile === modelPath(model)) return adapter;
-    if (path === scoreImport && fromFile === adapterFile) return score;
-    return resolveFile(path, fromFile);
-  };
-}

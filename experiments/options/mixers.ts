@@ -9,6 +9,7 @@
 export interface MixerSettings {
   readonly dModel: number;
   readonly heads: number;
+  readonly layers: number;
   /** Of queries and keys. */
   readonly headSize: number;
   readonly ranks: readonly number[] | null;
@@ -21,6 +22,14 @@ export interface MixerSettings {
   readonly divideByLevels: boolean;
   readonly blockDivideByLevels: boolean;
   readonly bilinearMlrMupScaling: boolean;
+  /** Of each level, where they are given. */
+  readonly blocks: readonly number[] | null;
+  /** Tokens before its own that a token sees. */
+  readonly window: number;
+  /** Ranks of the global and of the sliding part. */
+  readonly globalAndLocal: readonly number[];
+  /** Of each layer, whether it has a window. */
+  readonly hasWindow: readonly boolean[];
   readonly bttRank: number;
   readonly bttMupScaling: boolean;
   readonly bttExtraNorm: boolean;
@@ -49,28 +58,117 @@ export interface Mixer {
 const bit = (value: boolean): number => (value ? 1 : 0);
 const named = (reference: string, ...score: readonly string[]): ParameterNames => ({ reference, score });
 
-const lowRank: Mixer = {
-  file: () => 'attention',
-  sizes: (s) => ({
-    d: s.headSize,
-    qk_ln: bit(s.qkNorm),
-    sp_scaling: bit(s.lowRankSpScaling),
-    identity_link: bit(s.identityLink),
-    bias: bit(s.bias),
-  }),
-  parameters: (s) => [
-    ...(s.splitQkv
-      ? [named('c_attn_q.weight', 'Wq'), named('c_attn_k.weight', 'Wk')]
-      : [{ reference: 'c_attn.weight', score: ['Wq', 'Wk'], model: ['values'] }]),
-    ...(s.qkNorm ? [named('ln_q.weight', 'gq'), named('ln_k.weight', 'gk')] : []),
-    ...(s.bias && s.splitQkv ? [named('c_attn_q.bias', 'bq'), named('c_attn_k.bias', 'bk')] : []),
-    ...(s.bias && !s.splitQkv ? [{ reference: 'c_attn.bias', score: ['bq', 'bk'], model: ['values_bias'] }] : []),
-    ...(s.bias && s.qkNorm ? [named('ln_q.bias', 'cq'), named('ln_k.bias', 'ck')] : []),
-  ],
-  problem: (s) =>
+/** Queries and keys of low rank, which five of the scores begin with; they lie in the instance `from` of the library's file. */
+const queriesAndKeys = {
+  sizes: (s: MixerSettings) => ({ qk_ln: bit(s.qkNorm), bias: bit(s.bias) }),
+  parameters: (s: MixerSettings, from: string): readonly ParameterNames[] => {
+    const both = (suffix: string, q: string, k: string): readonly ParameterNames[] => {
+      const ours = [from + q, from + k];
+      const values = suffix === 'weight' ? 'values' : 'values_bias';
+      return s.splitQkv
+        ? [named(`c_attn_q.${suffix}`, from + q), named(`c_attn_k.${suffix}`, from + k)]
+        : [{ reference: `c_attn.${suffix}`, score: ours, model: [values] }];
+    };
+    return [
+      ...both('weight', 'Wq', 'Wk'),
+      ...(s.bias ? both('bias', 'bq', 'bk') : []),
+      ...(s.qkNorm ? [named('ln_q.weight', `${from}gq`), named('ln_k.weight', `${from}gk`)] : []),
+      ...(s.qkNorm && s.bias ? [named('ln_q.bias', `${from}cq`), named('ln_k.bias', `${from}ck`)] : []),
+    ];
+  },
+  problem: (s: MixerSettings) =>
     !s.splitQkv && s.headSize * s.heads !== s.dModel
       ? `--split_qkv=False needs heads of d_model / n_head = ${s.dModel / s.heads}, not --d_qk_head ${s.headSize}`
       : undefined,
+};
+
+const lowRankSizes = (s: MixerSettings) => ({
+  ...queriesAndKeys.sizes(s),
+  d: s.headSize,
+  sp_scaling: bit(s.lowRankSpScaling),
+  identity_link: bit(s.identityLink),
+});
+
+const lowRank: Mixer = {
+  file: () => 'attention',
+  sizes: lowRankSizes,
+  parameters: (s) => queriesAndKeys.parameters(s, ''),
+  problem: queriesAndKeys.problem,
+};
+
+const slidingWindow: Mixer = {
+  file: () => 'sliding_window',
+  sizes: (s) => ({ ...lowRankSizes(s), w: s.window }),
+  parameters: (s) => queriesAndKeys.parameters(s, 'full.'),
+  problem: queriesAndKeys.problem,
+};
+
+const alternatingWindow: Mixer = {
+  file: () => 'alternating_window',
+  sizes: (s) => ({ ...lowRankSizes(s), w: s.window, local: s.hasWindow.map(bit) }),
+  parameters: (s) => queriesAndKeys.parameters(s, 'full.'),
+  problem: (s) =>
+    s.hasWindow.length === s.layers
+      ? queriesAndKeys.problem(s)
+      : `--sequential_GSWA_layer_list names ${s.hasWindow.length} layers, and --n_layer is ${s.layers}`,
+};
+
+const globalSlidingWindow: Mixer = {
+  file: () => 'global_sliding_window',
+  sizes: (s) => {
+    const [global = 0, local = 0] = s.globalAndLocal;
+    return { d: s.headSize, w: s.window, global, local, bias: bit(s.bias) };
+  },
+  parameters: (s) => queriesAndKeys.parameters(s, 'full.'),
+  problem: (s) => {
+    const { globalAndLocal: ranks, headSize } = s;
+    const refuse = (option: string) => `it has no ${option}, in the reference neither`;
+    if (!s.splitQkv) return refuse('--split_qkv=False');
+    if (!s.qkNorm) return refuse('--do_qk_ln=False');
+    if (s.lowRankSpScaling) return refuse('--mha_SP_attn_logits_scaling');
+    if (s.identityLink) return refuse('--link_function identity');
+    const total = ranks.reduce((sum, rank) => sum + rank, 0);
+    if (ranks.length !== 2)
+      return `--gswa_rank_list ${ranks.join('|')} must be two ranks, of the global and the sliding part`;
+    if (total !== headSize || ranks.includes(0)) {
+      return `--gswa_rank_list ${ranks.join('|')} must be two ranks from 1 on that add up to the query and key head, ${headSize}`;
+    }
+    return undefined;
+  },
+};
+
+/** Ranks, one a level, that fill a head; what multi_level_low_rank and bilinear_MLR have in common. */
+function ranksProblem({ ranks, dModel, heads }: MixerSettings): string | undefined {
+  if (ranks === null) return 'give --mlr_rank_list, for example 16|8|4|4';
+  const total = ranks.reduce((sum, rank) => sum + rank, 0);
+  if (ranks.includes(0)) return `--mlr_rank_list ${ranks.join('|')}: a rank of 0 divides by zero`;
+  return total === dModel / heads
+    ? undefined
+    : `--mlr_rank_list ${ranks.join('|')} adds up to ${total}, not to d_model / n_head = ${dModel / heads}`;
+}
+
+const multiLevelLowRank: Mixer = {
+  file: () => 'mlr_attention',
+  sizes: (s) => ({
+    ...queriesAndKeys.sizes(s),
+    ranks: s.ranks ?? [],
+    ...(s.blocks === null ? {} : { blocks: s.blocks }),
+    divide_by_levels: bit(s.divideByLevels),
+    block_divide: bit(s.blockDivideByLevels),
+    identity_link: bit(s.identityLink),
+  }),
+  parameters: (s) => queriesAndKeys.parameters(s, 'full.'),
+  problem: (s) => {
+    const ranks = ranksProblem(s);
+    if (ranks !== undefined) return ranks;
+    if (s.headSize * s.heads !== s.dModel) {
+      return `--d_qk_head ${s.headSize} must be d_model / n_head = ${s.dModel / s.heads}`;
+    }
+    if (s.blocks !== null && s.blocks.length !== s.ranks?.length) {
+      return `--mlr_block_size_list has ${s.blocks.length} entries, --mlr_rank_list ${s.ranks?.length}`;
+    }
+    return undefined;
+  },
 };
 
 const bilinearMlr: Mixer = {
@@ -139,14 +237,10 @@ const bilinearBtt: Mixer = {
 
 export const mixers: Readonly<Record<string, Mixer>> = {
   low_rank: lowRank,
+  low_rank_with_sliding_window: slidingWindow,
+  low_rank_with_gswa: globalSlidingWindow,
+  low_rank_with_sequential_gswa: alternatingWindow,
+  multi_level_low_rank: multiLevelLowRank,
   bilinear_MLR: bilinearMlr,
   bilinear_BTT: bilinearBtt,
 };
-
-/** Names of the reference that are known but not there yet. */
-export const laterMixers: readonly string[] = [
-  'multi_level_low_rank',
-  'low_rank_with_sliding_window',
-  'low_rank_with_gswa',
-  'low_rank_with_sequential_gswa',
-];

@@ -3,7 +3,7 @@
  * mean to a score is in `mixers.ts`.
  */
 import { UsageError } from '../../compiler/command-line/errors.ts';
-import { laterMixers, type MixerSettings, mixers } from './mixers.ts';
+import { type MixerSettings, mixers } from './mixers.ts';
 import {
   choice,
   flag,
@@ -22,7 +22,7 @@ const headSize = { min: 1, none: -1 };
 
 export const scoreRows = {
   token_mixing_struct: optionalChoice(
-    [...Object.keys(mixers), ...laterMixers],
+    Object.keys(mixers),
     'the score of the attention; --structure puts a file of yours in its place',
   ),
   mlr_rank_list: integerList(
@@ -37,8 +37,11 @@ export const scoreRows = {
   manual_disable_flash_att: flag(true, 'accepted; says nothing here'),
   link_function: choice(['softmax', 'identity'], 'softmax', 'what turns logits into weights'),
   mha_SP_attn_logits_scaling: flag(false, 'low_rank: logits over √d in place of 8 / d'),
-  mlr_divide_by_num_levels: flag(false, 'bilinear_MLR: logits over the number of levels'),
-  mlr_block_divide_by_num_levels: flag(false, 'accepted; bilinear_MLR refuses True, as the reference does'),
+  mlr_divide_by_num_levels: flag(false, 'multi_level_low_rank and bilinear_MLR: logits over the number of levels'),
+  mlr_block_divide_by_num_levels: flag(
+    false,
+    'multi_level_low_rank: logits over the number of levels whose block holds both tokens; bilinear_MLR refuses it',
+  ),
   bilinear_mlr_muP_attn_logits_scaling: flag(false, 'bilinear_MLR: a level by 8 / (r·2^l) in place of 1 / √(r·2^l)'),
   mlr_block_size_list: integerList(
     'multi_level_low_rank: block sizes, one a level (default: the tokens over 1, 2, 4, …)',
@@ -77,6 +80,7 @@ export function mixerSettings(options: ModelOptions): MixerSettings {
   return {
     dModel: options.d_model,
     heads: options.n_head,
+    layers: options.n_layer,
     headSize: options.d_qk_head ?? options.d_head ?? options.d_model / options.n_head,
     ranks: options.mlr_rank_list,
     bias: options.bias,
@@ -88,6 +92,10 @@ export function mixerSettings(options: ModelOptions): MixerSettings {
     divideByLevels: options.mlr_divide_by_num_levels,
     blockDivideByLevels: options.mlr_block_divide_by_num_levels,
     bilinearMlrMupScaling: options.bilinear_mlr_muP_attn_logits_scaling,
+    blocks: options.mlr_block_size_list,
+    window: options.sliding_block_size,
+    globalAndLocal: options.gswa_rank_list ?? [],
+    hasWindow: options.sequential_GSWA_layer_list.map((kind) => kind === 'SWA'),
     bttRank: options.btt_tt_rank,
     bttMupScaling: options.bilinear_btt_muP_attn_logits_scaling,
     bttExtraNorm: options.bilinearBTT_use_extra_LN_on_X,
@@ -109,11 +117,6 @@ export function checkModel(options: ModelOptions): void {
     throw new UsageError('nothing says what the score is: give --token_mixing_struct or --structure FILE.mlbtc');
   }
   const entry = mixers[mixer];
-  if (entry === undefined) {
-    throw new UsageError(
-      `--token_mixing_struct ${mixer} cannot be trained yet; for now: ${Object.keys(mixers).join(', ')}, or --structure FILE.mlbtc`,
-    );
-  }
-  const problem = entry.problem(mixerSettings(options));
+  const problem = entry?.problem(mixerSettings(options));
   if (problem !== undefined) throw new UsageError(`--token_mixing_struct ${mixer}: ${problem}`);
 }

@@ -5,10 +5,9 @@
  * The trap: how many coordinates are in use is an input of the step, so stages that differ in it alone share one.
  */
 import type { OpenedDevice } from '../../runtime/device.ts';
-import { inContextProgram, scoreOf } from '../models/in-context.ts';
-import type { Score } from '../models/score.ts';
+import { inContextProgram } from '../models/model.ts';
+import { type Score, scoreOf } from '../models/score.ts';
 import type { IclOptions, ResolvedIcl } from '../options/icl.ts';
-import { zeroAtStart } from '../options/model.ts';
 import { plotRun } from '../plots/icl-run.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
 import type { BaselineErrors } from '../tasks/baselines.ts';
@@ -62,7 +61,7 @@ export function iclTask(
     compileAheadSteps: Math.min(compileAheadSteps, options.training_curriculum_dims_interval / 2),
     sameShape: (a, b) => a.points === b.points,
     compile: ({ points }, state) => compileStep(options, score, opened, points, state),
-    initialValue: (param) => initialValue(param, options.seed, zeroAtStart),
+    initialValue: (param) => initialValue(param, options.seed),
     begun: ({ step, dims, points, baselines }) => ({
       kind: 'stage',
       step,

@@ -40,20 +40,10 @@ export function decays({ init, shape }: Param): boolean {
   return (init.kind === 'normal' || init.fanIn !== undefined) && shape.length >= 2;
 }
 
-/** The param's name without its instances and levels: `attn.0.of.Wq.1` is `Wq`, `attn_out.3` is `attn_out`. */
-export function lastName(name: string): string {
-  return name
-    .split('.')
-    .filter((part) => !/^\d+$/.test(part))
-    .at(-1) as string;
-}
-
 /** A param's elements at the start, in float32. */
-export function initialValue(param: Param, seed: number, zeroAtStart: ReadonlySet<string>): Float32Array {
-  const { init, position, shape, name } = param;
+export function initialValue({ init, position, shape }: Param, seed: number): Float32Array {
   const values = new Float32Array(elementCount(shape));
   if (init.kind === 'constant') return values.fill(init.value);
-  if (!name.includes('.of.') && zeroAtStart.has(lastName(name))) return values;
   for (let i = 0; i < values.length; i += 1) {
     values[i] = init.std * drawNormal(seed, firstParamStream + position, 0, i);
   }

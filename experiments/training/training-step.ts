@@ -52,12 +52,12 @@ export function accumulatedStep(
   return { accumulate, update: updateStep(accumulate.arena, batches, adamwSettings(optimizer, 'loss')) };
 }
 
-/** The same step on a batch that is given, with what `verify` wants to see; outputs: pred, loss, all gradients. */
-export function verifiedStep(model: Program, optimizer: OptimizerSettings): StepProgram {
+/** The same step on a batch that is given, with what `verify` wants to see; outputs: the model's own, loss, all gradients. */
+export function verifiedStep(model: Program, optimizer: OptimizerSettings, output: string): StepProgram {
   return assembleStep(differentiateLoss(optimise(model)), paramsOf(model), {
     batch: [],
     optimizer: adamwSettings(optimizer, undefined),
-    outputs: ['pred', 'loss', gradientArena],
+    outputs: [output, 'loss', gradientArena],
   });
 }
 

@@ -68,6 +68,17 @@ export function readCaseTensors(folder: string): ReadonlyMap<string, StoredTenso
   return readSafetensors(join(folder, tensorsName)).tensors;
 }
 
+/** An integer tensor of a case. Throws UserError where it is missing. */
+export function integers(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  name: string,
+): StoredTensor & { data: Int32Array } {
+  const tensor = tensors.get(name);
+  if (tensor === undefined) throw new UserError(`tensors.safetensors holds no ${name}`);
+  if (!(tensor.data instanceof Int32Array)) throw new UserError(`${name} is ${tensor.dtype}, I32 is expected`);
+  return tensor as StoredTensor & { data: Int32Array };
+}
+
 /** A float tensor of a case. Throws UserError where it is missing. */
 export function floats(
   tensors: ReadonlyMap<string, StoredTensor>,

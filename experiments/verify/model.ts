@@ -7,17 +7,18 @@
  */
 
 import { UserError } from '../../compiler/command-line/errors.ts';
+import type { Program } from '../../compiler/ir/program.ts';
 import type { StoredTensor } from '../../runtime/safetensors.ts';
-import { inContextProgram, referenceParameters, scoreOf } from '../models/in-context.ts';
-import { iclOptions } from '../options/icl.ts';
-import type { ParameterMapping } from '../options/model.ts';
-import { optionsFromRecord } from '../options/parse.ts';
+import { inContextProgram, languageModelProgram, type ModelName, seriesProgram } from '../models/model.ts';
+import { type ParameterMapping, referenceParameters } from '../models/parameters.ts';
+import { type Score, scoreOf } from '../models/score.ts';
 import { checkModel } from '../options/transformer.ts';
 import { type Arena, optimizerTables, packArena, unpackArena } from '../training/arena.ts';
 import { biasCorrections } from '../training/learning-rate.ts';
 import type { MakeRunner, Runner } from '../training/runner.ts';
 import { verifiedStep } from '../training/training-step.ts';
-import { floats, type ModelCase } from './case.ts';
+import { floats, integers, type ModelCase } from './case.ts';
+import { type ConfigOptions, optionsOfConfig } from './config.ts';
 
 type Tensors = ReadonlyMap<string, StoredTensor>;
 
@@ -25,25 +26,61 @@ type Tensors = ReadonlyMap<string, StoredTensor>;
 const reportedSteps: readonly number[] = [1, 3];
 const noOptimizer = { lr: 0, beta1: 0.9, beta2: 0.95, weight_decay: 0, grad_clip: 0, lr_mults: [] as number[] };
 
+interface ModelKind {
+  readonly model: ModelName;
+  readonly inputs: readonly string[];
+  /** What the model gives, under this name in the case and in the program. */
+  readonly output: string;
+  readonly program: (options: ConfigOptions, score: Score, tensors: Tensors) => Program;
+}
+
+/** The reference's three models, by the `kind` of a case's config. */
+const kinds: Readonly<Record<string, ModelKind>> = {
+  icl: {
+    model: 'in-context',
+    inputs: ['xs', 'ys'],
+    output: 'pred',
+    program: (options, score, tensors) => {
+      const [batch = 0, points = 0, dims = 0] = floats(tensors, 'xs').shape;
+      return inContextProgram({ ...options, n_dims: dims }, score, { batch, points, positions: options.block_size });
+    },
+  },
+  lm: {
+    model: 'language-model',
+    inputs: ['tokens', 'targets'],
+    output: 'logits',
+    program: (options, score, tensors) => {
+      const [batch = 0, tokens = 0] = integers(tensors, 'tokens').shape;
+      const shape = { batch, tokens, vocabulary: options.vocab_size, positions: options.block_size };
+      return languageModelProgram(options, score, shape);
+    },
+  },
+  ts: {
+    model: 'series',
+    inputs: ['x', 'y'],
+    output: 'pred',
+    program: (options, score, tensors) => {
+      const [batch = 0, tokens = 0, channels = 0] = floats(tensors, 'x').shape;
+      return seriesProgram(options, score, { batch, tokens, channels, positions: options.block_size });
+    },
+  },
+};
+
 export async function verifyModel(golden: ModelCase, tensors: Tensors, makeRunner: MakeRunner): Promise<Tensors> {
   const { config, optimizer = noOptimizer, id } = golden;
-  if (config.kind !== 'icl') {
-    throw new UserError(`${id}: models of kind '${String(config.kind)}' are not there yet; for now icl and matrices`);
+  const kind = kinds[String(config.kind)];
+  if (kind === undefined) {
+    throw new UserError(
+      `${id}: no model is of kind '${String(config.kind)}'; there are ${Object.keys(kinds).join(', ')}`,
+    );
   }
-  const options = optionsFromRecord(iclOptions, config, id);
+  const options = optionsOfConfig(config, id);
   checkModel(options);
-  const [xs, ys] = [floats(tensors, 'xs'), floats(tensors, 'ys')];
-  const [batch, points] = xs.shape;
-  const positions = typeof config.block_size === 'number' ? config.block_size : 4 * options.n_dims;
-  const model = inContextProgram(options, scoreOf(options, {}), { batch, points, positions });
+  const program = kind.program(options, scoreOf(options, {}), tensors);
   const { beta1, beta2 } = optimizer;
-  const step = verifiedStep(model, {
-    beta1,
-    beta2,
-    weightDecay: optimizer.weight_decay,
-    gradClip: optimizer.grad_clip,
-  });
-  const mappings = referenceParameters(options);
+  const settings = { beta1, beta2, weightDecay: optimizer.weight_decay, gradClip: optimizer.grad_clip };
+  const step = verifiedStep(program, settings, kind.output);
+  const mappings = referenceParameters(kind.model, options);
   const { arena } = step;
   const runner = await makeRunner(step.program);
   try {
@@ -55,9 +92,20 @@ export async function verifyModel(golden: ModelCase, tensors: Tensors, makeRunne
       'params',
       packArena(arena, ({ name }) => start.get(name) as Float32Array),
     );
-    runner.upload('xs', xs.data);
-    runner.upload('ys', ys.data);
-    return await runSteps(runner, { arena, mappings, tensors, beta1, beta2, multipliers: optimizer.lr_mults });
+    for (const name of kind.inputs) {
+      const isInteger = tensors.get(name)?.dtype === 'I32';
+      runner.upload(name, (isInteger ? integers(tensors, name) : floats(tensors, name)).data);
+    }
+    const { output } = kind;
+    return await runSteps(runner, {
+      arena,
+      mappings,
+      tensors,
+      output: { name: output, shape: program.tensors.find(({ name }) => name === output)?.shape ?? [] },
+      beta1,
+      beta2,
+      multipliers: optimizer.lr_mults,
+    });
   } finally {
     runner.destroy();
   }
@@ -67,25 +115,25 @@ interface Steps {
   readonly arena: Arena;
   readonly mappings: readonly ParameterMapping[];
   readonly tensors: Tensors;
+  readonly output: { readonly name: string; readonly shape: readonly number[] };
   readonly beta1: number;
   readonly beta2: number;
   readonly multipliers: readonly number[];
 }
 
 async function runSteps(runner: Runner, steps: Steps): Promise<Tensors> {
-  const { arena, mappings, tensors, beta1, beta2, multipliers } = steps;
+  const { arena, mappings, tensors, output, beta1, beta2, multipliers } = steps;
   const result = new Map<string, StoredTensor>();
   const give = (name: string, shape: readonly number[], data: ArrayLike<number>) =>
     result.set(name, { dtype: 'F32', shape, data: Float32Array.from(data) });
   const giveParameters = (prefix: string, packed: ArrayLike<number>) => {
     const ours = unpackArena(arena, Float32Array.from(packed));
     for (const { reference, ours: names } of mappings) {
-      const { shape } = floats(tensors, `param.${reference}`);
-      give(
-        `${prefix}.${reference}`,
-        shape,
-        names.flatMap((name) => [...(ours.get(name) as Float32Array)]),
-      );
+      const { shape, data } = floats(tensors, `param.${reference}`);
+      // What takes no part has no gradient and stays as it is.
+      const untouched = prefix === 'grad' ? new Float32Array(data.length) : data;
+      const values = names.flatMap((name) => [...(ours.get(name) as Float32Array)]);
+      give(`${prefix}.${reference}`, shape, names.length === 0 ? untouched : values);
     }
   };
   const last = Math.max(0, ...reportedSteps.filter((step) => step <= multipliers.length));
@@ -97,7 +145,7 @@ async function runSteps(runner: Runner, steps: Steps): Promise<Tensors> {
     runner.run();
     const loss = await take(runner, 'loss');
     if (done === 0) {
-      give('pred', floats(tensors, 'ys').shape, await take(runner, 'pred'));
+      give(output.name, output.shape, await take(runner, output.name));
       give('loss', [1], loss);
       giveParameters('grad', await take(runner, 'grads'));
     } else if (reportedSteps.includes(done)) {
@@ -128,7 +176,7 @@ function ourParameters(
       values.set(name, data.slice(offset, offset + count));
       offset += count;
     }
-    if (offset !== data.length)
+    if (ours.length > 0 && offset !== data.length)
       throw new UserError(`param.${reference} has ${data.length} elements, the model ${offset}`);
   }
   const missing = [...elements.keys()].filter((name) => !values.has(name));

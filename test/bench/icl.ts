@@ -9,7 +9,8 @@
 import type { Plan } from '../../compiler/schedule/plan.ts';
 import { planMultiplyAdds } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
-import { inContextProgram, scoreOf } from '../../experiments/models/in-context.ts';
+import { inContextProgram } from '../../experiments/models/model.ts';
+import { scoreOf } from '../../experiments/models/score.ts';
 import { resolveIcl } from '../../experiments/options/icl.ts';
 import { dimsInput, drawnPrompts, streams } from '../../experiments/tasks/regression.ts';
 import { optimizerSettings } from '../../experiments/training/icl-task.ts';

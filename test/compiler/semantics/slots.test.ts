@@ -136,11 +136,11 @@ describe('slots', () => {
     ],
     [
       'structure F { axis n: N, i: D input x[n, i] y[n] = sum[i](x[n, i]) output y }',
-      'E0208 f.mlbtc:1:75 `F` fills the slot `Up`: `y` has 2 elements in position 1, and `z` has `(n t f)` = 4 there',
+      'E0208 f.mlbtc:1:75 `F` fills the slot `Up`: `y` has the shape [2], and `z[n, t, f]` [1, 2, 2], with the first axes together [4]',
     ],
     [
       'structure F { axis n: N, i: D, o: 3 input x[n, i] y[n, o] = sum[i](x[n, i]) * o output y }',
-      'E0208 f.mlbtc:1:88 `F` fills the slot `Up`: `y` has 3 elements in position 2, and `z` has `f` = 2 there',
+      'E0208 f.mlbtc:1:88 `F` fills the slot `Up`: `y` has the shape [2, 3], and `z[n, t, f]` [1, 2, 2], with the first axes together [2, 2]',
     ],
     [
       'structure F { axis n: N, i: 5 input x[n, i] y[n, i] = x[n, i] output y }',

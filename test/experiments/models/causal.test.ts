@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { checkCausal } from '../../../experiments/models/causal.ts';
-import { scoreOf } from '../../../experiments/models/in-context.ts';
+import { scoreOf } from '../../../experiments/models/score.ts';
 import { resolveIcl } from '../../../experiments/options/icl.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mlbtc-causal-'));

@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { hashProgram } from '../../../compiler/ir/hash.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
-import { inContextProgram, referenceParameters, scoreOf } from '../../../experiments/models/in-context.ts';
+import { inContextProgram } from '../../../experiments/models/model.ts';
+import { referenceParameters } from '../../../experiments/models/parameters.ts';
+import { scoreOf } from '../../../experiments/models/score.ts';
 import { iclOptions, resolveIcl } from '../../../experiments/options/icl.ts';
 import { mixers } from '../../../experiments/options/mixers.ts';
-import { zeroAtStart } from '../../../experiments/options/model.ts';
 import { optionsFromRecord } from '../../../experiments/options/parse.ts';
 import { initialValue, paramsOf, rateFactor } from '../../../experiments/training/mup.ts';
 
@@ -33,7 +34,7 @@ describe('muP of the golden tables', () => {
     const total = [...params.values()].reduce((sum, { shape }) => sum + elementCount(shape), 0);
     expect(total).toBe(golden.count.params);
     const seen = new Set<string>();
-    for (const { reference, ours } of referenceParameters(options)) {
+    for (const { reference, ours } of referenceParameters('in-context', options)) {
       // The table shows the first layer for all.
       const shown = reference.replace(/\.h\.\d+\./, '.h.0.');
       const want = golden.mup[shown];
@@ -43,7 +44,7 @@ describe('muP of the golden tables', () => {
         if (param === undefined) throw new Error(`no param ${name}`);
         expect(elementCount(param.shape)).toBe(elementCount(want.shape));
         expect(rateFactor(param)).toBeCloseTo(want.lr_mult, 9);
-        const values = initialValue(param, 1, zeroAtStart);
+        const values = initialValue(param, 1);
         if (want.init === 'ones') expect(values.every((value) => value === 1)).toBe(true);
         else if (want.init === 'zeros') expect(values.every((value) => value === 0)).toBe(true);
         else if (values.length > 500) {
@@ -97,7 +98,7 @@ describe('a structure of one’s own', () => {
   output out`),
     );
     const program = programOf(`--structure=${path}`);
-    expect(paramsOf(program).map(({ name }) => name)).toContain('attn.0.of.M');
+    expect(paramsOf(program).map(({ name }) => name)).toContain('body.block.0.attn.M');
   });
 
   test('what is no score says why', () => {
@@ -105,20 +106,30 @@ describe('a structure of one’s own', () => {
   input x[q, s, f]
   A[q, k, s, e] = x[q, s, f] * x[q, e, f] + 0 * k
   output A`);
-    expect(messageOf(heads)).toMatch(/bad\.mlbtc:1:11: the structure Mine gives A with 3 heads, the model has 2/);
+    expect(messageOf(heads)).toMatch(
+      /bad\.mlbtc:6:10: error E0208: `Mine` fills the slot `Score`: `A` has the shape \[2, 3, 16, 16\], and `A\[n, h, t, u\]` \[2, 2, 16, 16\]/,
+    );
     const matrix = trivial('  axis b: B, t: T, i, j: D\n  input x[b, t, i]\n  y[b, t, j] = x[b, t, j]\n  output y');
-    expect(messageOf(matrix)).toMatch(/gives y of shape \(2, 16, 16\); a score has one input/);
+    expect(messageOf(matrix)).toMatch(
+      /bad\.mlbtc:6:10: .*`y` has the shape \[2, 16, 16\], and `A\[n, h, t, u\]` \[2, 2, 16, 16\]/,
+    );
     const two = trivial(
       '  axis b: B, t: T, i: D\n  input x[b, t, i]\n  input z[b, t, i]\n  y[b] = x[b, 0, 0]\n  output y',
     );
-    expect(messageOf(two)).toMatch(/bad\.mlbtc:5:9: the structure Mine has 2 inputs: x, z; a score has one input/);
+    expect(messageOf(two)).toMatch(
+      /bad\.mlbtc:5:9: error E0208: `Mine` fills the slot `Score`, which gives it 1 input, and has 2: `x`, `z`/,
+    );
     expect(messageOf('structure Mine {')).toMatch(/bad\.mlbtc/);
     expect(() => programOf('--structure=nowhere.mlbtc')).toThrow(/nowhere\.mlbtc: error E0001: .*no such file/);
     expect(() => programOf('--structure=test')).toThrow(/^test: error E0001: .*is a folder/);
     const integers = trivial('  axis b: B, t: T, i: D\n  input x[b, t, i]: i32\n  y[b] = x[b, 0, 0]\n  output y');
-    expect(messageOf(integers)).toMatch(/bad\.mlbtc:4:9: the input x takes integers, .*leave out `: i32`/);
-    const pairs = trivial('  axis b: B, i: D\n  input x[b, i]\n  y[b, i] = x[b, i]\n  output y');
-    expect(messageOf(pairs)).toMatch(/bad\.mlbtc:4:9: the input x has 2 axes; a score has one input of shape/);
+    expect(messageOf(integers)).toMatch(
+      /bad\.mlbtc:4:9: error E0312: `x` of the slot `Score` is a float, and the input `x` is i32/,
+    );
+    const four = trivial('  axis a, b: B, t: T, i: D\n  input x[a, b, t, i]\n  y[b, i] = x[0, b, 0, i]\n  output y');
+    expect(messageOf(four)).toMatch(
+      /bad\.mlbtc:4:\d+: error E0312: `x` of the slot `Score` has 3 axes, and the input `x` has 4/,
+    );
   });
 
   test('a size that the structure lacks is named', () => {

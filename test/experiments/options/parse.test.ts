@@ -128,7 +128,9 @@ describe('mistakes', () => {
     [['--training_task=decision_tree'], /not there yet/],
     [['--dropout=0.1'], /not there yet/],
     [['--split_qkv=False', '--token_mixing_struct=low_rank'], /no muP rule/],
-    [['--token_mixing_struct=multi_level_low_rank'], /cannot be trained yet/],
+    [['--token_mixing_struct=multi_level_low_rank', '--mlr_rank_list=none'], /give --mlr_rank_list/],
+    [['--token_mixing_struct=low_rank_with_gswa', '--gswa_rank_list=3|4'], /add up to the query and key head/],
+    [['--token_mixing_struct=low_rank_with_sequential_gswa', '--n_layer=3'], /names 6 layers, and --n_layer is 3/],
     [
       ['--token_mixing_struct=bilinear_MLR', '--d_model=16', '--mlr_rank_list=5|2'],
       /adds up to 7, not to d_model \/ n_head = 8/,

@@ -1,0 +1,105 @@
+/**
+ * The three models as programs: `in-context.mlbtc`, `language-model.mlbtc` and `series.mlbtc`, which share their blocks
+ * (`transformer.mlbtc`), each analysed with all of its sizes bound and a score in its slot. Every number of a model that is not in
+ * the `.mlbtc` files is bound here; what a training or an evaluation needs of a model are the names of its tensors:
+ *
+ *   in context       xs[n, p, j], ys[n, p]                    →  pred[n, p], loss, pointwise[p]
+ *   language model   tokens[n, t], targets[n, t], both i32    →  logits[n, t, v], loss    (a target of -1 is not asked for)
+ *   series           x[n, t, c], y[n, t, c]                   →  pred[n, t, c], loss
+ *
+ * Params are called wte, wpe, read_in, read_out, lm_head, body.ln_f, body.block.LAYER.values and so on, those of the score
+ * body.block.LAYER.attn.NAME; `parameters.ts` has the reference's name of each.
+ */
+import type { Program } from '../../compiler/ir/program.ts';
+import { modelPath } from '../library.ts';
+import type { SizeValue } from '../options/mixers.ts';
+import type { ModelOptions } from '../options/transformer.ts';
+import { analyseSource } from './analyse.ts';
+import { readSource, resolveFile } from './resolve.ts';
+import { type Score, scoreSlot } from './score.ts';
+
+export type ModelName = 'in-context' | 'language-model' | 'series';
+
+interface Bound {
+  readonly sizes: Readonly<Record<string, SizeValue>>;
+  readonly inputShapes: Readonly<Record<string, readonly number[]>>;
+}
+
+/** Throws UserError with diagnostics where the score does not fit. */
+function modelProgram(name: ModelName, options: ModelOptions, score: Score, { sizes, inputShapes }: Bound): Program {
+  const ofScore = Object.entries(score.sizes).map(([size, value]) => [`${scoreSlot}.${size}`, value] as const);
+  return analyseSource(readSource(modelPath(name)), {
+    sizes: {
+      D: options.d_model,
+      H: options.n_head,
+      layers: options.n_layer,
+      bias: options.bias ? 1 : 0,
+      ...sizes,
+      ...Object.fromEntries(ofScore),
+    },
+    slots: { [scoreSlot]: score.source },
+    inputShapes,
+    resolve: resolveFile,
+  });
+}
+
+export interface InContextShape {
+  readonly batch: number;
+  readonly points: number;
+  /** Rows of the position table; 4·n_dims unless said. */
+  readonly positions?: number;
+}
+
+/** Throws UserError with diagnostics where the score does not fit. */
+export function inContextProgram(
+  options: ModelOptions & { readonly n_dims: number },
+  score: Score,
+  { batch, points, positions = 4 * options.n_dims }: InContextShape,
+): Program {
+  const { n_dims } = options;
+  return modelProgram('in-context', options, score, {
+    sizes: { n_dims, points, block_size: positions },
+    inputShapes: { xs: [batch, points, n_dims], ys: [batch, points] },
+  });
+}
+
+export interface LanguageModelShape {
+  readonly batch: number;
+  readonly tokens: number;
+  readonly vocabulary: number;
+  /** Rows of the position table: the most tokens that the model takes. */
+  readonly positions: number;
+}
+
+/** Throws UserError with diagnostics where the score does not fit. */
+export function languageModelProgram(
+  options: ModelOptions,
+  score: Score,
+  { batch, tokens, vocabulary, positions }: LanguageModelShape,
+): Program {
+  return modelProgram('language-model', options, score, {
+    sizes: { V: vocabulary, block_size: positions },
+    inputShapes: { tokens: [batch, tokens], targets: [batch, tokens] },
+  });
+}
+
+export interface SeriesShape {
+  readonly batch: number;
+  readonly tokens: number;
+  readonly channels: number;
+  /** The most tokens that the model takes. */
+  readonly positions: number;
+}
+
+/** Throws UserError with diagnostics where the score does not fit. */
+export function seriesProgram(
+  options: ModelOptions,
+  score: Score,
+  { batch, tokens, channels, positions }: SeriesShape,
+): Program {
+  const shape = [batch, tokens, channels];
+  return modelProgram('series', options, score, {
+    sizes: { channels, block_size: positions },
+    inputShapes: { x: shape, y: shape },
+  });
+}

@@ -1,0 +1,89 @@
+/**
+ * The reference's parameters and ours: the same elements in the same order under other names. One of the reference's may hold
+ * several of ours one after the other (`c_attn`: queries, keys, values), or none: the series model has a position table in the
+ * reference that nothing reads.
+ */
+import { mixers } from '../options/mixers.ts';
+import { type ModelOptions, mixerSettings } from '../options/transformer.ts';
+import type { ModelName } from './model.ts';
+
+/** A parameter of the reference and the program's tensors that hold its elements one after the other. */
+export interface ParameterMapping {
+  readonly reference: string;
+  readonly ours: readonly string[];
+}
+
+interface Named {
+  readonly reference: string;
+  readonly ours: string;
+  /** Whether it has a bias where the model has biases. */
+  readonly isBiased: boolean;
+}
+
+const biased = (reference: string, ours: string): Named => ({ reference, ours, isBiased: true });
+const plain = (reference: string, ours: string): Named => ({ reference, ours, isBiased: false });
+
+interface ModelParameters {
+  /** What the reference's names of the blocks begin with. */
+  readonly backbone: string;
+  readonly around: readonly Named[];
+  /** Parameters of the reference that take no part in its model. */
+  readonly unused: readonly string[];
+}
+
+const regression: Pick<ModelParameters, 'backbone' | 'around'> = {
+  backbone: '_backbone.',
+  around: [biased('_read_in', 'read_in'), biased('_backbone.ln_f', 'body.ln_f'), biased('_read_out', 'read_out')],
+};
+
+/** Without the suffix `.weight` or `.bias`; the bias of ours is called NAME_bias. */
+const models: Readonly<Record<ModelName, ModelParameters>> = {
+  'in-context': { ...regression, around: [...regression.around, plain('_backbone.wpe', 'wpe')], unused: [] },
+  'language-model': {
+    backbone: 'transformer.',
+    around: [
+      plain('transformer.wte', 'wte'),
+      plain('transformer.wpe', 'wpe'),
+      biased('transformer.ln_f', 'body.ln_f'),
+      plain('lm_head', 'lm_head'),
+    ],
+    unused: [],
+  },
+  series: { ...regression, unused: ['_backbone.wpe.weight'] },
+};
+
+const inBlock: readonly Named[] = [
+  biased('ln_1', 'ln_1'),
+  biased('ln_2', 'ln_2'),
+  biased('attn.c_proj', 'attn_out'),
+  biased('mlp.c_fc', 'mlp_in'),
+  biased('mlp.c_proj', 'mlp_out'),
+];
+const ownValues = biased('attn.c_attn_v', 'values');
+
+/** Every parameter of the reference's model, with the tensors of ours; of the score only where it is a built-in one. */
+export function referenceParameters(model: ModelName, options: ModelOptions): readonly ParameterMapping[] {
+  const settings = mixerSettings(options);
+  const score = options.structure === null ? mixers[options.token_mixing_struct ?? ''] : undefined;
+  const { backbone, around, unused } = models[model];
+  const both = ({ reference, ours, isBiased }: Named, from: string, to: string): ParameterMapping[] => {
+    const weight = { reference: `${from}${reference}.weight`, ours: [to + ours] };
+    const bias = { reference: `${from}${reference}.bias`, ours: [`${to}${ours}_bias`] };
+    return isBiased && settings.bias ? [weight, bias] : [weight];
+  };
+  const layers = Array.from({ length: options.n_layer }, (_, layer) => {
+    const [from, to] = [`${backbone}h.${layer}.`, `body.block.${layer}.`];
+    return [
+      ...(settings.splitQkv ? [...inBlock, ownValues] : inBlock).flatMap((named) => both(named, from, to)),
+      ...(score?.parameters(settings) ?? []).map(({ reference, score: names, model: outside = [] }) => ({
+        reference: `${from}attn.${reference}`,
+        ours: [...names.map((name) => `${to}attn.${name}`), ...outside.map((name) => to + name)],
+      })),
+    ];
+  });
+  return [
+    ...around.flatMap((named) => both(named, '', '')),
+    ...layers.flat(),
+    ...unused.map((reference) => ({ reference, ours: [] })),
+  ];
+}
