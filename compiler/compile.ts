@@ -8,6 +8,7 @@
  * need (design.md §2). And only the caller's tensors are ever f16: what is computed is f32, a gradient of an f16 input too.
  */
 import type { Target } from '../kernels/target.ts';
+import type { Stages } from './analysis/report.ts';
 import type { Program, Tensor } from './ir/program.ts';
 import { differentiate } from './passes/differentiate.ts';
 import { optimise, optimiseDerivatives } from './passes/pipeline.ts';
@@ -52,19 +53,25 @@ export function compileProgram(
   written: Program,
   { target, gradients = false }: { readonly target: Target; readonly gradients?: boolean },
 ): CompiledProgram {
-  let inlined = written;
-  let isOrdered = false;
-  const forward = optimise(written, {
-    inspect: (pass, current) => {
-      isOrdered ||= pass === 'order';
-      if (!isOrdered) inlined = current;
-    },
-  });
+  const { inlined, optimised: forward } = stagesOf(written);
   const derived = gradients
     ? withGradients(forward)
     : { program: forward, cotangentOf: new Map(), gradientOf: new Map() };
   const program = computedAsF32(derived.program);
   return { ...derived, written, inlined, forward, program, plan: schedule(program, { target }) };
+}
+
+/** A program as it is before, midway and after the passes. */
+export function stagesOf(written: Program): Stages {
+  let inlined = written;
+  let isOrdered = false;
+  const optimised = optimise(written, {
+    inspect: (pass, current) => {
+      isOrdered ||= pass === 'order';
+      if (!isOrdered) inlined = current;
+    },
+  });
+  return { written, inlined, optimised };
 }
 
 function withGradients(forward: Program): Pick<CompiledProgram, 'program' | 'cotangentOf' | 'gradientOf'> {

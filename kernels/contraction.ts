@@ -14,6 +14,8 @@
  *
  * The trap: a partly filled tile must read nothing out of bounds, so positions are clamped when reading and checked when storing.
  */
+
+import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
 import { directMain, lanesMain, subgroupMain } from './contraction-direct.ts';
 import { type ContractionParts, contractionFunctions } from './contraction-functions.ts';
 import { tileRange } from './contraction-range.ts';
@@ -23,7 +25,7 @@ import { type ContractionTuning, defaultContractionTuning, lanesWorkgroupSize } 
 import type { Emitter } from './emitter.ts';
 import { flatGrid, tileGrid } from './grid.ts';
 import type { ContractionKernel, FamilyCode } from './kernel.ts';
-import { multiplyAddsOf } from './statements.ts';
+import { kernelParts } from './statements.ts';
 import type { Target } from './target.ts';
 import { wgsl } from './wgsl.ts';
 
@@ -43,7 +45,9 @@ export function emitContraction(
     workgroups,
     tuning: { ...tuning },
     enables: tuning.form === 'subgroup' ? ['subgroups'] : [],
-    multiplyAdds: multiplyAddsOf(kernel.equation),
+    multiplyAdds: kernelParts(kernel)
+      .flatMap((part) => part.equations)
+      .reduce((total, e) => total + multiplyAddsOf(e), 0),
   };
 }
 

@@ -10,6 +10,7 @@
  */
 import { asAxis, equalAffine } from '../compiler/ir/affine.ts';
 import { affinesOfIndex } from '../compiler/ir/expression.ts';
+import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
 import type { Equation, Expression, Load } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import { gatherText } from './address.ts';
@@ -23,7 +24,6 @@ import { threadReduction } from './reducers.ts';
 import { expressionText, integerText } from './scalar.ts';
 import type { Scope } from './scope.ts';
 import { solveIndex } from './solve.ts';
-import { multiplyAddsOf } from './statements.ts';
 import type { Target } from './target.ts';
 import { wgsl } from './wgsl.ts';
 import { isWhole } from './whole.ts';

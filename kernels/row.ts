@@ -7,6 +7,7 @@
  * read what an earlier map wrote from other lanes' stores, so a barrier stands between them; no lane may leave early.
  */
 import { loads } from '../compiler/ir/expression.ts';
+import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
 import type { Affine } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import { affineText, constraintText } from './address.ts';
@@ -19,7 +20,6 @@ import { coordinate } from './linear.ts';
 import { loopBounds, type Nest, openNest } from './nest.ts';
 import { type AcrossLanes, type LaneOperator, laneReduction, partialFunction, shuffleFunction } from './reducers.ts';
 import { expressionText } from './scalar.ts';
-import { multiplyAddsOf } from './statements.ts';
 import type { Target } from './target.ts';
 import { guarded, indent, wgsl } from './wgsl.ts';
 

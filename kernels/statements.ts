@@ -1,5 +1,5 @@
-/** Questions about a kernel whatever its family: what it makes, what it reads, how much it multiplies. */
-import { equationLoads, pointCount, readTensors, reducedAxes } from '../compiler/ir/equation.ts';
+/** Questions about a kernel whatever its family: what it makes, what it reads. */
+import { equationLoads, readTensors } from '../compiler/ir/equation.ts';
 import { gatheredTensors } from '../compiler/ir/expression.ts';
 import type { Equation } from '../compiler/ir/program.ts';
 import type { Kernel } from './kernel.ts';
@@ -37,14 +37,6 @@ export function kernelReads(kernel: Kernel): ReadonlySet<string> {
 export function readAsIndex(equation: Equation): readonly string[] {
   const indices = [...equation.store, ...equationLoads(equation).flatMap((l) => l.indices)];
   return indices.flatMap(gatheredTensors);
-}
-
-/** Points of an equation that sums products of two or more loads: its multiply-adds. */
-export function multiplyAddsOf(equation: Equation): number {
-  const factors = equation.value.kind === 'product' ? equation.value.factors.filter((f) => f.kind !== 'constant') : [];
-  if (factors.length < 2 || equation.reducer !== 'sum') return 0;
-  const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis].extent > 1);
-  return reduced.length === 0 ? 0 : pointCount(equation);
 }
 
 /** Returns the kernel with `stored` decided anew for each tensor. */

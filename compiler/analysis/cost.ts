@@ -1,10 +1,7 @@
 /**
- * What a program costs to run, counted from its equations.
+ * What a program costs to run, counted from its equations. What a multiply-add is stands in `ir/multiply-adds.ts`.
  *
  *   y~1[n, r] sum= R[j, r] * x[n, j]   over n: 1, r: 8, j: 64   →   512 multiply-adds
- *
- * One multiply-add for each point of a contraction's box (`ir/contraction.ts`): digit axes count as they loop, the domain is not
- * subtracted, pointwise work and reductions of one operand count nothing.
  *
  * The trap: an equation of many operands is one loop here, as a kernel would run it; what its operands would cost one after
  * another is `leftToRightMultiplyAdds`, which wants the program inlined and not yet ordered.
@@ -14,19 +11,20 @@ import {
   axesOfConstraint,
   axesOfExpression,
   axesOfStore,
-  contractionOperands,
+  factorsOf,
   isContraction,
   pointsOf,
+  readsTensor,
 } from '../ir/contraction.ts';
-import { dependencies, equationsOf, pointCount, tensorMap } from '../ir/equation.ts';
-import { loads } from '../ir/expression.ts';
+import { dependencies, equationsOf, tensorMap } from '../ir/equation.ts';
+import { multiplyAddsOf, multiplyAddsWithin } from '../ir/multiply-adds.ts';
 import { printEquation } from '../ir/print.ts';
 import type { Dtype, Equation, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 
 export const dtypeBytes: Readonly<Record<Dtype, number>> = { f32: 4, f16: 2, i32: 4 };
 
-/** One contraction of the order that was chosen. */
+/** One equation that multiplies, in the order that was chosen. */
 export interface OrderStep {
   readonly tensor: string;
   readonly equation: string;
@@ -36,22 +34,18 @@ export interface OrderStep {
   readonly bytes: number;
 }
 
-export function equationMultiplyAdds(equation: Equation): number {
-  return isContraction(equation) ? pointCount(equation) : 0;
-}
-
 export function multiplyAdds(program: Program): number {
-  return program.tensors.flatMap(equationsOf).reduce((total, equation) => total + equationMultiplyAdds(equation), 0);
+  return program.tensors.flatMap(equationsOf).reduce((total, equation) => total + multiplyAddsOf(equation), 0);
 }
 
 export function orderSteps(program: Program): readonly OrderStep[] {
   return program.tensors.flatMap((tensor) =>
     equationsOf(tensor)
-      .filter(isContraction)
+      .filter((equation) => multiplyAddsOf(equation) > 0)
       .map((equation) => ({
         tensor: tensor.name,
         equation: printEquation(equation, tensor.name),
-        multiplyAdds: equationMultiplyAdds(equation),
+        multiplyAdds: multiplyAddsOf(equation),
         shape: tensor.shape,
         bytes: tensorBytes(tensor),
       })),
@@ -81,17 +75,19 @@ export function paramCount(program: Program): number {
     .reduce((total, tensor) => total + elementCount(tensor.shape), 0);
 }
 
-/** What the contractions would cost if their operands were joined one after another as they are written. */
+/** What the program would cost if the operands of its contractions were joined one after another as they are written, on whole boxes. */
 export function leftToRightMultiplyAdds(program: Program): number {
   return program.tensors.flatMap(equationsOf).reduce((total, equation) => total + leftToRight(equation), 0);
 }
 
 function leftToRight(equation: Equation): number {
-  const operands = contractionOperands(equation)?.map(axesOfExpression);
-  if (operands === undefined) return 0;
+  if (!isContraction(equation)) return multiplyAddsOf(equation);
+  const factors = factorsOf(equation.value).factors.filter(readsTensor);
+  const operands = factors.map(axesOfExpression);
   const outside = equation.domain.map(axesOfConstraint).reduce((all, axes) => all | axes, axesOfStore(equation));
   let joined: AxisSet = operands[0];
-  let total = 0;
+  // What is multiplied inside the factors comes on top, at every point.
+  let total = factors.reduce((sum, factor) => sum + multiplyAddsWithin({ ...equation, domain: [] }, factor), 0);
   for (let next = 1; next < operands.length; next++) {
     // The last join is the equation's own loop: it also repeats what it makes along axes that the store alone has.
     const isLast = next === operands.length - 1;
@@ -101,50 +97,6 @@ function leftToRight(equation: Equation): number {
     joined = loop & later;
   }
   return total;
-}
-
-/**
- * What a dense matrix in the place of every structured one would cost. For a matrix structure, one input x[n, j] and one output
- * y[n, i], that is n·i·j. Otherwise, for each contraction of the program as it was written, the box of the axes of its
- * input-dependent operands and of its store: all its params together are one dense tensor.
- */
-export function denseMultiplyAdds(program: Program): number {
-  const whole = matrixShape(program);
-  if (whole !== undefined) return whole.batch * whole.rows * whole.columns;
-  const dependent = dependentTensors(program);
-  return program.tensors.flatMap(equationsOf).reduce((total, equation) => {
-    const operands = contractionOperands(equation);
-    const fed = operands?.filter((operand) => loads(operand).some((l) => dependent.has(l.tensor))) ?? [];
-    if (fed.length === 0) return total;
-    const box = fed.map(axesOfExpression).reduce((all, axes) => all | axes, axesOfStore(equation));
-    return total + pointsOf(box, equation.axes);
-  }, 0);
-}
-
-export interface MatrixShape {
-  readonly input: string;
-  readonly output: string;
-  readonly batch: number;
-  readonly rows: number;
-  readonly columns: number;
-}
-
-/** The program as y[n, i] = W[i, j] x[n, j], where its inputs and outputs have that form. */
-export function matrixShape(program: Program): MatrixShape | undefined {
-  const [x, ...inputs] = program.tensors.filter((tensor) => tensor.source.kind === 'input');
-  const y = program.tensors.find((tensor) => tensor.name === program.outputs[0]);
-  if (x === undefined || y === undefined || inputs.length > 0 || program.outputs.length > 1) return undefined;
-  if (x.dtype === 'i32' || x.shape.length !== 2 || y.shape.length !== 2 || x.shape[0] !== y.shape[0]) return undefined;
-  return { input: x.name, output: y.name, batch: x.shape[0], rows: y.shape[1], columns: x.shape[1] };
-}
-
-/** Names of the tensors whose values depend on an input. */
-function dependentTensors(program: Program): ReadonlySet<string> {
-  const found = new Set<string>();
-  for (const tensor of program.tensors) {
-    if (tensor.source.kind === 'input' || dependencies(tensor).some((name) => found.has(name))) found.add(tensor.name);
-  }
-  return found;
 }
 
 /**

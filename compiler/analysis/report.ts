@@ -2,31 +2,27 @@
  * Everything that `explain` says about a structure before kernels are known, as plain data that can be written as JSON.
  *
  * The trap: `written` is the program as the semantics lower it, `inlined` the same with definitions inlined and nothing ordered,
- * `optimised` what will run; dense cost, left-to-right cost and real cost each speak of another one.
+ * `optimised` what will run; dense cost, left-to-right cost and real cost each speak of another one. A rank is bounded in all three,
+ * since each bound holds and each may be the narrowest.
  */
 import type { Program } from '../ir/program.ts';
 import type { CachedTensor } from './cache.ts';
 import { cachedTensors } from './cache.ts';
 import type { OrderStep } from './cost.ts';
-import {
-  denseMultiplyAdds,
-  leftToRightMultiplyAdds,
-  multiplyAdds,
-  orderSteps,
-  paramCount,
-  peakBytes,
-  tensorBytes,
-} from './cost.ts';
-import type { ScoreRank } from './rank.ts';
-import { matrixRankBound, scoreRankBounds } from './rank.ts';
+import { leftToRightMultiplyAdds, multiplyAdds, orderSteps, paramCount, peakBytes, tensorBytes } from './cost.ts';
+import { denseMultiplyAdds } from './dense.ts';
+import { matrixRankBound } from './matrix.ts';
+import type { RankBound, ScoreRank } from './rank.ts';
+import { scoreRankBounds } from './rank.ts';
 
 export interface AnalysisReport {
   readonly params: number;
   readonly multiplyAdds: number;
-  readonly denseMultiplyAdds: number;
+  /** Null for what is neither a matrix nor scores. */
+  readonly denseMultiplyAdds: number | null;
   readonly leftToRightMultiplyAdds: number;
   /** Of a matrix structure, or the largest of the scores'; null for anything else. */
-  readonly rankBound: number | null;
+  readonly rankBound: RankBound | null;
   readonly scoreRanks: readonly ScoreRank[];
   /** For each token of one layer; null where there is no score. */
   readonly cacheBytes: number | null;
@@ -41,23 +37,23 @@ export interface Stages {
   readonly written: Program;
   readonly inlined: Program;
   readonly optimised: Program;
-  /** Where ranks and caches of scores are read; without it, as all the rest, in `optimised`. */
-  readonly scored?: Program;
 }
 
-export function analyse({ written, inlined, optimised, scored = optimised }: Stages): AnalysisReport {
-  const scoreRanks = scoreRankBounds(scored);
-  const cached = cachedTensors(scored);
-  const ranks = scoreRanks.map((score) => score.rankBound);
+/** `scored` is where ranks and caches of scores are read, where that is not the program itself. */
+export function analyse(stages: Stages, scored: Stages = stages): AnalysisReport {
+  const { written, inlined, optimised } = stages;
+  const scoreRanks = narrowestRanks(scored);
+  const cached = cachedTensors(scored.optimised);
+  const matrixRanks = [written, inlined, optimised].flatMap((program) => matrixRankBound(program) ?? []);
   const computed = optimised.tensors
     .filter((tensor) => tensor.source.kind === 'computed')
     .map((tensor) => ({ tensor: tensor.name, bytes: tensorBytes(tensor) }));
   return {
     params: paramCount(written),
     multiplyAdds: multiplyAdds(optimised),
-    denseMultiplyAdds: denseMultiplyAdds(written),
+    denseMultiplyAdds: denseMultiplyAdds(written) ?? denseMultiplyAdds(inlined) ?? null,
     leftToRightMultiplyAdds: leftToRightMultiplyAdds(inlined),
-    rankBound: matrixRankBound(inlined) ?? (ranks.length > 0 ? Math.max(...ranks) : null),
+    rankBound: matrixRanks.length > 0 ? Math.min(...matrixRanks) : widest(scoreRanks),
     scoreRanks,
     cacheBytes: scoreRanks.length > 0 ? cached.reduce((total, { bytesPerToken }) => total + bytesPerToken, 0) : null,
     cached,
@@ -65,4 +61,19 @@ export function analyse({ written, inlined, optimised, scored = optimised }: Sta
     largest: computed.reduce<AnalysisReport['largest']>((a, b) => (a === null || b.bytes > a.bytes ? b : a), null),
     order: orderSteps(optimised),
   };
+}
+
+function narrowestRanks({ written, inlined, optimised }: Stages): readonly ScoreRank[] {
+  const size = (ranks: readonly ScoreRank[]): number => {
+    const bound = widest(ranks);
+    return typeof bound === 'number' ? bound : Number.POSITIVE_INFINITY;
+  };
+  const [best, ...others] = [optimised, inlined, written].map(scoreRankBounds).filter((ranks) => ranks.length > 0);
+  return others.reduce((a, b) => (size(b) < size(a) ? b : a), best ?? []);
+}
+
+function widest(ranks: readonly ScoreRank[]): RankBound | null {
+  const bounds = ranks.map(({ rankBound }) => rankBound);
+  if (bounds.length === 0) return null;
+  return bounds.includes('unknown') ? 'unknown' : Math.max(...(bounds as readonly number[]));
 }

@@ -5,6 +5,7 @@
  * that did more than its equation says would show here.
  */
 import { orderSteps } from '../analysis/cost.ts';
+import type { RankBound } from '../analysis/rank.ts';
 import { type AnalysisReport, analyse } from '../analysis/report.ts';
 import type { CompiledFile } from '../command-line/source.ts';
 import { kernelTensors } from '../emit/kernel-files.ts';
@@ -51,11 +52,12 @@ export interface ExplainReport {
   readonly tensors: readonly ExplainedTensor[];
   readonly params: number;
   readonly multiplyAdds: number;
-  readonly denseMultiplyAdds: number;
+  /** Null for what is neither a matrix nor scores; see `analysis/dense.ts`. */
+  readonly denseMultiplyAdds: number | null;
   /** As the equations are written, operands joined from left to right. */
   readonly leftToRightMultiplyAdds: number;
-  /** Null too where it is the number of tokens, and that is not bound. */
-  readonly rankBound: number | null;
+  /** 'unknown' where nothing bounds it; null where there is no rank, or it is the number of tokens, and that is not bound. */
+  readonly rankBound: RankBound | null;
   /** Sizes that number the tokens and are not bound: ranks and cache hold for any number of them. */
   readonly unboundTokens: readonly string[];
   readonly scoreRanks: AnalysisReport['scoreRanks'];
@@ -79,11 +81,11 @@ const denseProductsWithGradients = 3;
 export function explainReport(compiled: CompiledFile, unbound?: UnboundTokens): ExplainReport {
   const { file, sources, written, inlined, program, plan, gradients } = compiled;
   const { name, doc, sizes, consts } = compiled.interface;
-  const stages = { written, inlined, optimised: compiled.forward };
-  const forward = analyse(unbound === undefined ? stages : { ...stages, scored: unbound.program });
-  const isBelowTokens = unbound === undefined || (forward.rankBound ?? 0) < unbound.tokens;
+  const forward = analyse({ written, inlined, optimised: compiled.forward }, unbound?.stages);
+  const isBelowTokens = (bound: RankBound | null): boolean =>
+    unbound === undefined || typeof bound !== 'number' || bound < unbound.tokens;
   const originOf = originFinder([written, program], sources);
-  const dense = forward.denseMultiplyAdds * (gradients ? denseProductsWithGradients : 1);
+  const { denseMultiplyAdds: dense } = forward;
   return {
     structure: name,
     file,
@@ -99,11 +101,11 @@ export function explainReport(compiled: CompiledFile, unbound?: UnboundTokens): 
     tensors: explainedTensors(compiled),
     params: forward.params,
     multiplyAdds: planMultiplyAdds(plan),
-    denseMultiplyAdds: dense,
+    denseMultiplyAdds: dense === null ? null : dense * (gradients ? denseProductsWithGradients : 1),
     leftToRightMultiplyAdds: forward.leftToRightMultiplyAdds,
-    rankBound: isBelowTokens ? forward.rankBound : null,
+    rankBound: isBelowTokens(forward.rankBound) ? forward.rankBound : null,
     unboundTokens: unbound?.names ?? [],
-    scoreRanks: forward.scoreRanks.filter(({ rankBound }) => unbound === undefined || rankBound < unbound.tokens),
+    scoreRanks: forward.scoreRanks.filter(({ rankBound }) => isBelowTokens(rankBound)),
     cacheBytes: forward.cacheBytes,
     cached: forward.cached,
     peakBytes: planBytes(plan),

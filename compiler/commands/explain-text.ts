@@ -63,7 +63,7 @@ function costSection(report: ExplainReport): string[] {
       `${beside(multiplyAdds, denseMultiplyAdds)}${gradients ? ', forward and backward' : ''}`,
     ],
     ['written order', count(leftToRightMultiplyAdds), 'forward, the operands joined as they are written'],
-    ['rank bound', rankBound === null ? '-' : count(rankBound), rankText(report)],
+    ['rank bound', typeof rankBound === 'number' ? count(rankBound) : (rankBound ?? '-'), rankText(report)],
     [
       'cache',
       cacheBytes === null ? '-' : bytesText(cacheBytes),
@@ -88,11 +88,12 @@ function rankText({ rankBound, scoreRanks, unboundTokens, cacheBytes }: ExplainR
   const ranks = scoreRanks.map((s) => `${s.tensor}: ${s.rankBound}`).join(', ');
   if (unboundTokens.length === 0 || cacheBytes === null) return ranks;
   const tokens = unboundTokens.join(' and ');
+  if (rankBound === 'unknown') return ranks;
   return rankBound === null ? `none but the number of tokens, ${tokens}` : `${ranks}, whatever ${tokens}`;
 }
 
-function beside(work: number, dense: number): string {
-  if (dense === 0) return 'nothing to compare with';
+function beside(work: number, dense: number | null): string {
+  if (dense === null) return 'no matrix and no scores, so nothing dense to compare with';
   const ratio = work / dense;
   const shown = ratio >= 0.995 ? `${ratio.toFixed(1)} times` : `${(100 * ratio).toPrecision(2)} % of`;
   return `${shown} a dense product's ${count(dense)}`;

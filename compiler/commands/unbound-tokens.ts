@@ -8,9 +8,12 @@
  * The trap: D or H may be unbound too, and they do count as 1 here. A size is a number of tokens if a score's rows or columns
  * grow with it, which is found by trying it alone.
  */
-import { scoreTensors } from '../analysis/rank.ts';
+import type { Stages } from '../analysis/report.ts';
+import { scoresOf } from '../analysis/scores.ts';
+import { carriersOf } from '../analysis/tokens.ts';
+import { stagesOf } from '../compile.ts';
+import { pointsOf } from '../ir/contraction.ts';
 import type { Program } from '../ir/program.ts';
-import { optimise } from '../passes/pipeline.ts';
 import { type AnalyseOptions, analyse } from '../semantics/analyse.ts';
 import type { StructureInterface } from '../semantics/interface.ts';
 
@@ -19,8 +22,7 @@ export interface UnboundTokens {
   readonly names: readonly string[];
   /** How many there are in `program`. */
   readonly tokens: number;
-  /** Ordered, without derivatives. */
-  readonly program: Program;
+  readonly stages: Stages;
 }
 
 /** A power of 2, so that levels divide it, above any rank of interest, and small enough that T² elements can be counted. */
@@ -34,8 +36,15 @@ export function unboundTokens(options: AnalyseOptions, { sizes }: StructureInter
   const names = sizes.filter((size) => size.unbound && size.value === 1).map(({ name }) => name);
   const tokens = names.filter((name) => {
     const program = withMany([name]);
-    return program !== undefined && scoreTensors(program).some(({ shape }) => shape.slice(-2).includes(manyTokens));
+    return program !== undefined && growsWith(program);
   });
-  const program = tokens.length === 0 ? undefined : withMany(tokens);
-  return program === undefined ? undefined : { names: tokens, tokens: manyTokens, program: optimise(program) };
+  const written = tokens.length === 0 ? undefined : withMany(tokens);
+  return written === undefined ? undefined : { names: tokens, tokens: manyTokens, stages: stagesOf(written) };
+}
+
+/** Whether one side of a score has as many positions. */
+function growsWith(program: Program): boolean {
+  return scoresOf(program, carriersOf(program)).some(({ equation: { axes }, sides: { first, second } }) =>
+    [first, second].some((side) => pointsOf(side, axes) === manyTokens),
+  );
 }

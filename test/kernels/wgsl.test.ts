@@ -46,7 +46,7 @@ describe('kernels in full', () => {
     );
     expect(kernelsOf(p).join('\n---\n')).toMatchInlineSnapshot(`
       "// h.3.attn.out[t, i] sum= x[t, i] * attn.0.scale[i] - 1 * x[t, 0]   over t: 4, i: 6
-      // loop: workgroupSize 64, 216 bytes
+      // loop: workgroupSize 64, 24 multiply-adds, 216 bytes
       @group(0) @binding(0) var<storage, read> x: array<f32>;
       @group(0) @binding(1) var<storage, read> attn_scale_: array<f32>;
       @group(0) @binding(2) var<storage, read_write> attn_out_: array<f32>;
@@ -63,7 +63,7 @@ describe('kernels in full', () => {
 
       ---
       // total[i, t] sum= h.3.attn.out[s, i] * x[t, i]   over i: 6, t: 4, s: 3   where t - s >= 0
-      // loop: workgroupSize 64, 72 multiply-adds, 288 bytes
+      // loop: workgroupSize 64, 54 multiply-adds, 288 bytes
       @group(0) @binding(0) var<storage, read> attn_out_: array<f32>;
       @group(0) @binding(1) var<storage, read> x: array<f32>;
       @group(0) @binding(2) var<storage, read_write> total_: array<f32>;
@@ -482,7 +482,7 @@ describe('kernels in full', () => {
     const tuning = { form: 'tiled', tileM: 16, tileN: 16, tileK: 4, rows: 4, columns: 4 } as const;
     expect(kernelsOf(p, { override: { contraction: tuning } }).join('\n---\n')).toMatchInlineSnapshot(`
       "// y[h, t, u] sum= a[h, t, k] * b[h, k, u]   over h: 2, t: 16, u: 16, k: 12   where t - u >= 0
-      // contraction: form tiled, tileM 16, tileN 16, tileK 4, rows 4, columns 4, 6144 multiply-adds, 5120 bytes
+      // contraction: form tiled, tileM 16, tileN 16, tileK 4, rows 4, columns 4, 3264 multiply-adds, 5120 bytes
       @group(0) @binding(0) var<storage, read> a: array<f32>;
       @group(0) @binding(1) var<storage, read> b: array<f32>;
       @group(0) @binding(2) var<storage, read_write> y: array<f32>;

@@ -208,7 +208,9 @@ describe('bilinear BTT scores', () => {
     expect(shapes).toEqual([H * b * a * a, a * b * H * b, N * H * T * b * a]);
     const keys = N * T * H * D * (a + b);
     const scores = N * H * T * T * D;
-    expect(multiplyAdds(optimised), printProgram(optimised)).toBe(keys + scores);
+    // The squares of both cores and of the keys, and the gain of the norm, which is taken to the queries.
+    const norms = H * b * a * a + a * b * H * b + N * T * H * D + N * T * D;
+    expect(multiplyAdds(optimised), printProgram(optimised)).toBe(keys + scores + norms);
   });
 
   test('value and gradients', () => {
