@@ -10,7 +10,7 @@
  * The trap: a mask is absence only for whoever does not read what is absent. A tensor with a `where` of both sides, read
  * beyond it, has zeros there, and any rank: the bound holds only where its reader says the same `where`.
  */
-import { asAxis, equalAffine, substitute } from '../ir/affine.ts';
+import { asAxis, equalAffine, isAffine, substitute } from '../ir/affine.ts';
 import { computed } from '../ir/build.ts';
 import type { AxisSet } from '../ir/contraction.ts';
 import {
@@ -287,7 +287,7 @@ function translated(
     const stored = d < 0 ? undefined : store[d];
     return stored?.kind === 'affine' ? asAxis(stored) : undefined;
   };
-  return present.flatMap((c) => {
+  return present.filter(isAffine).flatMap((c) => {
     const all = c.affine.terms.map(({ axis }) => axisFor(axis));
     if (all.includes(undefined)) return [];
     const told: Affine = substitute(c.affine, (axis) => ({
@@ -314,7 +314,9 @@ function rankOfEquation(equation: Equation, outer: Place): Parts | undefined {
 
 function rankOfBlock(equation: Equation, place: Place): Parts | undefined {
   const reduced = axisSet(equation.axes.map((_, axis) => axis)) & ~axesOfStore(equation);
-  const isPresent = (c: Constraint) => place.present.some((p) => p.kind === c.kind && equalAffine(p.affine, c.affine));
+  const known = place.present.filter(isAffine);
+  const isPresent = (c: Constraint) =>
+    isAffine(c) && known.some((p) => p.kind === c.kind && equalAffine(p.affine, c.affine));
   const masks = equation.domain.filter((c) => !isPresent(c)).map(axesOfConstraint);
   const isOfBoth = (set: AxisSet) => (set & reduced) === 0n && sideOf(set, place) === undefined;
   if (masks.some(isOfBoth)) return undefined;

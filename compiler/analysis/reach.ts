@@ -11,7 +11,7 @@
  */
 import { axisIndex, isAffine, substitute } from '../ir/affine.ts';
 import { equationsOf } from '../ir/equation.ts';
-import { loads } from '../ir/expression.ts';
+import { conditionOperands, constraintOperands, loads } from '../ir/expression.ts';
 import type { Affine, Equation, Expression, Index, Load, Program, Tensor } from '../ir/program.ts';
 import { contains, type Relation, relationKey, simplifyRelation } from './relation.ts';
 import {
@@ -180,10 +180,7 @@ function readsOf(
         visit(e.right, context);
         return;
       case 'select':
-        if (e.condition.kind === 'compare') {
-          visit(e.condition.left, context);
-          visit(e.condition.right, context);
-        }
+        for (const operand of conditionOperands(e.condition)) visit(operand, context);
         for (const [within, branch] of branches(context, e)) visit(branch, within);
         return;
       case 'random':
@@ -198,6 +195,9 @@ function readsOf(
     }
   };
   visit(equation.value, contextOf(equation));
+  // What the data say of whether an element is there is something that it depends on.
+  const asked: Context = { axes: equation.axes, domain: equation.domain.filter(isAffine) };
+  for (const operand of equation.domain.flatMap(constraintOperands)) visit(operand, asked);
   for (const index of equation.store) visitIndex(index, contextOf(equation));
   return reads;
 }

@@ -97,7 +97,8 @@ export function children(expression: Expression): readonly Expression[] {
   }
 }
 
-function conditionOperands(condition: Condition): readonly Expression[] {
+/** What a condition compares, where that is values or data. */
+export function conditionOperands(condition: Condition): readonly Expression[] {
   return condition.kind === 'compare'
     ? [condition.left, condition.right]
     : condition.constraints.flatMap(constraintOperands);

@@ -6,11 +6,13 @@
  * Axes that no constraint ties together are counted apart and multiplied. Of those that are tied, all but the longest are walked
  * through, and of the longest the interval is taken that the constraints leave.
  *
+ * What the data decide is known only when they are there: such a condition is left out, and all points that it could let through count.
+ *
  * The trap: axes tied by many constraints are many points to walk. Beyond a bound the constraints of such a group are left out, and
  * the number is only the most that there can be.
  */
-import { affine, coefficientOf, decide, evaluate } from './affine.ts';
-import type { Axis, Constraint } from './program.ts';
+import { affine, coefficientOf, decide, evaluate, isAffine } from './affine.ts';
+import type { Affine, AffineConstraint, Axis, Constraint } from './program.ts';
 
 /** Points walked through for one group of axes at most: a tenth of a second. */
 const mostWalked = 1 << 22;
@@ -18,7 +20,7 @@ const mostWalked = 1 << 22;
 export function pointsInDomain(axes: readonly Axis[], constraints: readonly Constraint[]): number {
   const open = constraints.filter((c) => decide(c, axes) !== 'always');
   if (open.some((c) => decide(c, axes) === 'never')) return 0;
-  const groups = tiedAxes(open);
+  const groups = tiedAxes(open.filter(isAffine));
   const tied = new Set(groups.flatMap((group) => group.axes));
   const free = axes.reduce((n, { extent }, axis) => (tied.has(axis) ? n : n * extent), 1);
   return groups.reduce((n, group) => n * countGroup(group, axes), free);
@@ -26,11 +28,11 @@ export function pointsInDomain(axes: readonly Axis[], constraints: readonly Cons
 
 interface Group {
   readonly axes: readonly number[];
-  readonly constraints: readonly Constraint[];
+  readonly constraints: readonly AffineConstraint[];
 }
 
 /** The constraints in groups that share no axis. */
-function tiedAxes(constraints: readonly Constraint[]): readonly Group[] {
+function tiedAxes(constraints: readonly AffineConstraint[]): readonly Group[] {
   let groups: readonly Group[] = [];
   for (const constraint of constraints) {
     const own = constraint.affine.terms.map(({ axis }) => axis);
@@ -69,9 +71,9 @@ function countGroup({ axes: group, constraints }: Group, axes: readonly Axis[]):
 }
 
 interface Rule {
-  readonly kind: Constraint['kind'];
+  readonly kind: AffineConstraint['kind'];
   readonly step: number;
-  readonly rest: Constraint['affine'];
+  readonly rest: Affine;
 }
 
 /** Values x of the last axis with `step · x + rest` as each rule wants it. */

@@ -153,6 +153,21 @@ describe('scores', () => {
     expect(probeCausality(program, clocks)).toBeUndefined();
   });
 
+  test('what the data say of whether a token is there is seen as well', () => {
+    const documents = (where: string) =>
+      lowered(`structure Documents {
+  size B = 1, T = 6
+  axis b: B, t, u: T
+  input x[b, t]: i32
+  y[b, t] = sum[u](u where ${where})
+  output y
+}`);
+    expect(causality(documents('u <= t and x[b, u] == x[b, t]'), clocks)).toEqual({ kind: 'causal' });
+    const ahead = documents('x[b, u] == x[b, t]');
+    expect(causality(ahead, clocks).kind).toBe('looks ahead');
+    expect(probeCausality(ahead, clocks)).toBeDefined();
+  });
+
   test('a gather by data is unknown; by the token’s own number it is not', () => {
     const gathered = (index: string) =>
       lowered(`structure Gathered {

@@ -8,6 +8,7 @@ import { analyse } from '../../../compiler/analysis/report.ts';
 import { type Score, scoresOf } from '../../../compiler/analysis/scores.ts';
 import { carriersOf } from '../../../compiler/analysis/tokens.ts';
 import { stagesOf } from '../../../compiler/compile.ts';
+import { isAffine } from '../../../compiler/ir/affine.ts';
 import { computed } from '../../../compiler/ir/build.ts';
 import { axesIn } from '../../../compiler/ir/contraction.ts';
 import { equationsOf, pointwise } from '../../../compiler/ir/equation.ts';
@@ -32,7 +33,10 @@ function randomValues({ tensors }: Program): Map<string, NdArray> {
 function unmasked(program: Program): Program {
   const isMask = ({ axes }: Equation, terms: readonly { readonly axis: number }[]) =>
     ['t', 'u'].every((name) => terms.some(({ axis }) => axes[axis].name === name));
-  const open = (e: Equation): Equation => ({ ...e, domain: e.domain.filter((c) => !isMask(e, c.affine.terms)) });
+  const open = (e: Equation): Equation => ({
+    ...e,
+    domain: e.domain.filter((c) => !isAffine(c) || !isMask(e, c.affine.terms)),
+  });
   return {
     ...program,
     tensors: program.tensors.map((tensor) =>

@@ -6,7 +6,7 @@ import { at, atLeastZero, over } from '../../../compiler/ir/build.ts';
 import { binary, constant, product, select, sum, unary } from '../../../compiler/ir/expression.ts';
 import { multiplyAddsOf } from '../../../compiler/ir/multiply-adds.ts';
 import { pointsInDomain } from '../../../compiler/ir/points.ts';
-import type { Axis, Constraint } from '../../../compiler/ir/program.ts';
+import type { AffineConstraint, Axis } from '../../../compiler/ir/program.ts';
 
 const term = (axis: number, coefficient: number) => ({ axis, coefficient });
 
@@ -23,7 +23,7 @@ describe('points of a domain', () => {
 
   test('one by one', () => {
     const axis = fc.integer({ min: 1, max: 5 }).map((extent): Axis => ({ name: 'a', extent }));
-    const constraint = (axes: number): fc.Arbitrary<Constraint> =>
+    const constraint = (axes: number): fc.Arbitrary<AffineConstraint> =>
       fc.record({
         kind: fc.constantFrom('nonnegative' as const, 'zero' as const, 'nonzero' as const),
         affine: fc
