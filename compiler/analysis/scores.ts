@@ -16,7 +16,7 @@ import type { Equation, Expression, Program, Tensor } from '../ir/program.ts';
 import { type Carriers, type Sides, sidesOf } from './tokens.ts';
 
 export interface Score {
-  /** The first tensor of two sides that it reads, else the one that is made of it. */
+  /** The tensor that it is, where it is one; else what is made of it is named. */
   readonly name: string;
   /** Where it is taken: the equation, the tensor that it makes, and the part of its value. */
   readonly equation: Equation;
@@ -37,7 +37,13 @@ export function scoresOf(program: Program, carriers: Carriers): readonly Score[]
     const names = read.length > 0 ? read.map(({ tensor }) => tensor) : [maker.name];
     const isKnown = names.some((name) => taken.has(name));
     for (const name of names) taken.add(name);
-    if (!isKnown) found.push({ name: names[0], equation, maker, value, sides, isWhole });
+    // What is made has a name of the compiler's where it is one of several steps: `A~lse`.
+    const name = isWhole
+      ? maker.name
+      : value.kind === 'load'
+        ? value.tensor
+        : `scores of ${maker.name.replace(/~.*/, '')}`;
+    if (!isKnown) found.push({ name, equation, maker, value, sides, isWhole });
   };
   const taken = new Set<string>();
   for (const { maker, equation } of all) {

@@ -99,8 +99,15 @@ function beside(work: number, dense: number | null): string {
   return `${shown} a dense product's ${count(dense)}`;
 }
 
-function orderSection({ order }: ExplainReport): string[] {
-  if (order.length === 0) return ['Contraction order', '  nothing is contracted'];
+/** The kernels leave out what a `where` of a reader keeps out; the order is told of whole tensors. */
+function orderTitle({ order, multiplyAdds }: ExplainReport): string {
+  const whole = order.reduce((total, step) => total + step.multiplyAdds, 0);
+  return whole === multiplyAdds ? 'Contraction order' : 'Contraction order, of whole tensors';
+}
+
+function orderSection(report: ExplainReport): string[] {
+  const { order } = report;
+  if (order.length === 0) return ['Contraction order', '  nothing is multiplied'];
   const rows = order.map(({ tensor, multiplyAdds, shape, bytes, equation }, i) => [
     String(i + 1),
     count(multiplyAdds),
@@ -109,7 +116,7 @@ function orderSection({ order }: ExplainReport): string[] {
     bytesText(bytes),
     equation,
   ]);
-  return ['Contraction order', ...table([['step', 'multiply-adds', 'makes', 'shape', 'size', 'as'], ...rows], [0, 1])];
+  return [orderTitle(report), ...table([['step', 'multiply-adds', 'makes', 'shape', 'size', 'as'], ...rows], [0, 1])];
 }
 
 function kernelsSection({ kernels }: ExplainReport): string[] {

@@ -17,6 +17,16 @@ Examples:
   mlbtcc explain btt.mlbtc -s D=256 --grad       forward and backward
   mlbtcc explain btt.mlbtc -s D=256 --json       the same as data, for a script
 
+What is counted:
+  multiply-adds  one for each product of values at each point that a kernel visits, however many its factors, whether it is summed,
+                 added or stored; constants, divisions and functions are none. What a where keeps out is not visited.
+  dense product  of a matrix: vectors · rows · columns; of scores: B · H · (T · D² + T² · D). Nothing else has one. With --grad,
+                 three times as much.
+  written order  the same joined from left to right as it is written, on whole boxes.
+  rank bound     of the matrix, or of what a softmax takes, for one sequence and head, before its mask and for all values of the
+                 params; "unknown" where there is none.
+  cache          what decoding keeps of a token in one layer: all that is read at another token than the one that asks.
+
 A size that nothing binds counts as 1 and the report says so: what is left out, as a batch, is one row of it.`;
 
 interface Options {
@@ -33,7 +43,7 @@ export function registerExplain(program: Command, io: CommandIo): void {
     .command('explain')
     .summary('say what a structure costs')
     .description(
-      'Prints params, multiply-adds beside a dense matrix, rank bound, cache and memory, the order of contractions and the kernels.',
+      'Prints params, multiply-adds beside a dense product, rank bound, cache and memory, the order of contractions and the kernels.',
     )
     .argument('<file>', 'the structure')
     .option('--structure <name>', 'one of the structures of the file (default: the last)')
