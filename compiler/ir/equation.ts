@@ -34,14 +34,20 @@ export function storeAxes(equation: Equation): readonly number[] {
   });
 }
 
+/** Those that are looped over and stand in no store map; a symbol is a single value. */
 export function reducedAxes(equation: Equation): readonly number[] {
   const stored = new Set(storeAxes(equation));
-  return equation.axes.map((_, axis) => axis).filter((axis) => !stored.has(axis));
+  return equation.axes.flatMap(({ symbol }, axis) => (symbol !== undefined || stored.has(axis) ? [] : [axis]));
+}
+
+/** Whether something of the equation is known only when it runs. */
+export function hasSymbol(equation: Equation): boolean {
+  return equation.axes.some(({ symbol }) => symbol !== undefined);
 }
 
 /** Number of points of the axes' box, domain not considered. */
 export function pointCount(equation: Equation): number {
-  return equation.axes.reduce((product, axis) => product * axis.extent, 1);
+  return equation.axes.reduce((product, { extent, symbol }) => (symbol === undefined ? product * extent : product), 1);
 }
 
 /** Number of points that one element of the tensor is reduced from, domain not considered. */
@@ -56,9 +62,10 @@ export function equationLoads({ domain, value }: Equation): readonly Load[] {
 
 /** Names of all tensors that the equation reads, in order of first use, each once. */
 export function readTensors(equation: Equation): readonly string[] {
-  return remembered(tensorsReadBy, equation, ({ store }) => {
+  return remembered(tensorsReadBy, equation, ({ axes, store }) => {
     const read = equationLoads(equation).flatMap((l) => [l.tensor, ...l.indices.flatMap(gatheredTensors)]);
-    return [...new Set([...read, ...store.flatMap(gatheredTensors)])];
+    const symbols = axes.flatMap(({ symbol }) => symbol ?? []);
+    return [...new Set([...read, ...store.flatMap(gatheredTensors), ...symbols])];
   });
 }
 

@@ -82,7 +82,7 @@ export function expressionKey(expression: Expression): string {
 
 export function equationKey(equation: Equation): string {
   const { axes, domain, store, reducer, value } = equation;
-  const extents = axes.map((axis) => axis.extent).join('x');
+  const extents = axes.map((a) => (a.symbol === undefined ? a.extent : `${a.extent}=${quote(a.symbol)}`)).join('x');
   return `${reducer} ${extents} ${constraintsKey(domain)} ${indicesKey(store)} ${expressionKey(value)}`;
 }
 

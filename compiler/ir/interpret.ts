@@ -124,7 +124,7 @@ export function evaluateTensor(tensor: Tensor, values: Values, inputs: Values): 
 
 /** Adds to `target` what the equation's reducer makes of the points that store to each element. */
 function addEquation(equation: Equation, name: string, target: NdArray, values: Values): void {
-  const registers = new Registers(equation.axes);
+  const registers = new Registers(equation.axes, (axis) => symbolValue(axis, values));
   const position = compilePosition(equation.store, target.shape, name, registers, values);
   const value = compile(equation.value, registers, values);
   const reduction = reductions[equation.reducer](target.data.length);
@@ -135,18 +135,28 @@ function addEquation(equation: Equation, name: string, target: NdArray, values: 
   for (let i = 0; i < target.data.length; i++) target.data[i] += reduction.result(i);
 }
 
+function symbolValue({ name, extent, symbol }: Axis, values: Values): number | undefined {
+  if (symbol === undefined) return undefined;
+  const value = lookUp(values, symbol).data[0];
+  if (Number.isInteger(value) && value >= 0 && value < extent) return value;
+  throw new Error(`${name} is ${symbol}, which is ${value} and not one of 0 .. ${extent - 1}`);
+}
+
 type Scalar = () => number;
 type Test = () => boolean;
 
 /** The values of affine expressions at the current point of a box of axes. */
 class Registers {
   readonly axes: readonly Axis[];
+  /** The one value of each axis that has but one, which only runs tell. */
+  private readonly symbols: readonly (number | undefined)[];
   readonly values: number[] = [];
   private readonly affines: Affine[] = [];
   private readonly slots = new Map<string, number>();
 
-  constructor(axes: readonly Axis[]) {
+  constructor(axes: readonly Axis[], symbolOf: (axis: Axis) => number | undefined) {
     this.axes = axes;
+    this.symbols = axes.map(symbolOf);
   }
 
   /** The register that holds an affine expression. */
@@ -189,7 +199,7 @@ class Registers {
 
   /** Visits the points of the domain, last axis fastest, until `visit` says that it has seen enough. Every register must have been asked for before. */
   forEachPoint(domain: readonly Constraint[], given: Values, visit: () => boolean): void {
-    const { axes, values } = this;
+    const { axes, symbols, values } = this;
     const rank = axes.length;
     // A constraint is tested as soon as its last axis has a value; the later axes still stand at 0 and do not matter to it.
     const tests: Test[][] = Array.from({ length: rank + 1 }, () => []);
@@ -215,6 +225,13 @@ class Registers {
       const { extent } = axes[depth];
       const { slots, coefficients } = steps[depth];
       const count = slots.length;
+      const symbol = symbols[depth];
+      if (symbol !== undefined) {
+        for (let k = 0; k < count; k++) values[slots[k]] += coefficients[k] * symbol;
+        const isEnough = descend(depth + 1);
+        for (let k = 0; k < count; k++) values[slots[k]] -= coefficients[k] * symbol;
+        return isEnough;
+      }
       for (let i = 0; i < extent; i++) {
         if (descend(depth + 1)) return true;
         for (let k = 0; k < count; k++) values[slots[k]] += coefficients[k];

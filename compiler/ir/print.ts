@@ -54,7 +54,9 @@ function printInit(init: Init): string {
 /** `target[store] reducer= value   over axes   where domain`. */
 export function printEquation(equation: Equation, target: string): string {
   const names = axisNames(equation.axes);
-  const over = equation.axes.map((axis, i) => `${names[i]}: ${axis.extent}`).join(', ');
+  const over = equation.axes
+    .map(({ extent, symbol }, i) => `${names[i]}: ${extent}${symbol === undefined ? '' : ` = ${symbol}`}`)
+    .join(', ');
   const where = equation.domain.map((c) => printConstraint(c, names)).join(' and ');
   const left = printElement(target, equation.store, names);
   return (

@@ -73,6 +73,12 @@ export interface Axis {
   /** The user's name, for people; only the position counts. */
   readonly name: string;
   readonly extent: number;
+  /**
+   * An i32 scalar, at least 0 and below the extent, whose value is the only one that the axis takes: a number that is known when
+   * the program runs, such as the position of the token that is being decoded. Domains, maps and values may speak of it as of any
+   * axis; nothing is looped over, and it reduces nothing.
+   */
+  readonly symbol?: string;
 }
 
 export type Reducer = 'sum' | 'max' | 'min' | 'logsumexp';

@@ -123,8 +123,12 @@ function inside(offset: number, count: number, whole: number): boolean {
 function verifyEquation(equation: Equation, target: Tensor, tensors: Tensors, report: Report): void {
   const { axes, domain } = equation;
   const names = axisNames(axes);
-  for (const [i, { extent }] of axes.entries()) {
+  for (const [i, { extent, symbol }] of axes.entries()) {
     if (!Number.isInteger(extent) || extent < 1) report(`the axis ${names[i]} has extent ${extent}`);
+    const value = symbol === undefined ? undefined : tensors.get(symbol);
+    if (value !== undefined && (value.dtype !== 'i32' || value.shape.length > 0)) {
+      report(`the axis ${names[i]} is ${describe(value)}, which is no i32 scalar`);
+    }
   }
 
   const checkAffine = (a: Affine): boolean => {

@@ -8,7 +8,7 @@
  */
 import { axisIndex, isAffine, substitute } from '../ir/affine.ts';
 import { dependencies, equationLoads, equationsOf, reducedAxes } from '../ir/equation.ts';
-import { gatheredTensors, rewriteConstraint } from '../ir/expression.ts';
+import { constraintAxes, gatheredTensors, rewriteConstraint } from '../ir/expression.ts';
 import { constraintKey } from '../ir/hash.ts';
 import type { Affine, AffineConstraint, Constraint, Equation, Program, Tensor } from '../ir/program.ts';
 import { plainAxes } from './plain.ts';
@@ -32,11 +32,15 @@ export function limitToNonzero(equation: Equation, known: ReadonlyMap<string, Te
   return domain.length === equation.domain.length ? equation : { ...equation, domain };
 }
 
-/** Constraints on a tensor's indices outside which it is 0; axis d of the result is dimension d. */
+/** Constraints on a tensor's indices outside which it is 0, those of all its equations; axis d of the result is dimension d. */
 function nonzeroWithin(tensor: Tensor | undefined): readonly AffineConstraint[] {
-  if (tensor?.source.kind !== 'computed' || tensor.source.equations.length !== 1) return [];
-  const [equation] = tensor.source.equations as [Equation];
-  const plain = plainAxes(equation, tensor.shape);
+  if (tensor?.source.kind !== 'computed' || tensor.source.equations.length === 0) return [];
+  const [first, ...others] = tensor.source.equations.map((equation) => storesNonzeroWithin(equation, tensor.shape));
+  return first.filter((c) => others.every((constraints) => has(constraints, c)));
+}
+
+function storesNonzeroWithin(equation: Equation, shape: readonly number[]): readonly AffineConstraint[] {
+  const plain = plainAxes(equation, shape);
   if (!plain) return [];
   const { value } = equation;
   const chosen =
@@ -54,8 +58,11 @@ function isZero(e: Equation['value']): boolean {
   return e.kind === 'constant' && e.value === 0;
 }
 
-/** Restricts tensors to the elements that are read. */
-export function limitToDemand(program: Program): Program {
+/**
+ * Restricts tensors to the elements that are read. Kernels are cut by what an equation says of its own axes, so that where it
+ * stores through a map (`S[(c y), (c z)]`) its domain stays as it is, unless `throughMaps` is asked for.
+ */
+export function limitToDemand(program: Program, { throughMaps = false } = {}): Program {
   const kept = new Set([...program.outputs, ...program.updates.map((u) => u.next)]);
   for (const { source } of program.tensors) {
     if (source.kind === 'view') kept.add(source.base);
@@ -64,7 +71,7 @@ export function limitToDemand(program: Program): Program {
   const demands = new Map<string, readonly Constraint[]>();
   const tensors = [...program.tensors].reverse().map((tensor) => {
     const demand = kept.has(tensor.name) ? [] : (demands.get(tensor.name) ?? []);
-    const limited = demand.length === 0 ? tensor : withDomain(tensor, demand);
+    const limited = demand.length === 0 ? tensor : withDomain(tensor, demand, throughMaps);
     const read = demandsOf(limited);
     for (const name of dependencies(limited)) {
       const before = demands.get(name);
@@ -110,14 +117,15 @@ function demandsOf(tensor: Tensor): ReadonlyMap<string, readonly Constraint[]> {
   return result;
 }
 
-function withDomain(tensor: Tensor, demand: readonly Constraint[]): Tensor {
+function withDomain(tensor: Tensor, demand: readonly Constraint[], throughMaps: boolean): Tensor {
   if (tensor.source.kind !== 'computed') return tensor;
   const equations = tensor.source.equations.map((equation): Equation => {
     const plain = plainAxes(equation, tensor.shape);
-    if (!plain || plain.some((axis) => axis === undefined)) return equation;
-    const mapped = demand.map((c) =>
-      rewriteConstraint(c, { affine: (a) => substitute(a, (d) => axisIndex(plain[d] as number)) }),
-    );
+    const isPlain = plain?.every((axis) => axis !== undefined) === true;
+    if (!isPlain && !throughMaps) return equation;
+    const mapped = demand
+      .filter((c) => constraintAxes(c).every((d) => equation.store[d].kind === 'affine'))
+      .map((c) => rewriteConstraint(c, { affine: (a) => substitute(a, (d) => equation.store[d] as Affine) }));
     return { ...equation, domain: [...equation.domain, ...mapped.filter((c) => !has(equation.domain, c))] };
   });
   return { ...tensor, source: { kind: 'computed', equations } };

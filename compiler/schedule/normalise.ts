@@ -25,6 +25,17 @@ export function normalise(program: Program, target: Target): Program {
   return target.class === 'gpu' ? mapComputed(limited, inPieces) : limited;
 }
 
+/**
+ * The program with every domain that follows from others: products where their factors are not 0, tensors where they are read.
+ * What is taken token by token (`incremental.ts`) must know as much as can be known of whom a token reads.
+ */
+export function limited(program: Program): Program {
+  const nonzero = mapComputed(program, (_, equations, known) => ({
+    equations: equations.map((e) => limitToNonzero(e, known)),
+  }));
+  return limitToDemand(nonzero, { throughMaps: true });
+}
+
 type Known = ReadonlyMap<string, Tensor>;
 
 /** Rewrites each tensor's equations, knowing all tensors as rewritten so far; `before` are new tensors they read. */
