@@ -13,12 +13,18 @@ import type { Affine, Equation } from '../compiler/ir/program.ts';
 import type { Layouts, LoopKernel, RowKernel, RowStatement } from './kernel.ts';
 import { affinesOutsideStore, flatIndex, flattenLoads, mergeAll, mergeAxes, walkTogether } from './linear.ts';
 
+/** The axes of a row's points. */
+function pointAxes({ equation, rowAxes }: RowStatement): readonly number[] {
+  return equation.axes.flatMap(({ symbol }, axis) => (rowAxes.includes(axis) || symbol !== undefined ? [] : [axis]));
+}
+
 /** Each dimension's own axis where every store map is plain (one distinct full axis a dimension), else undefined. */
 export function plainStore(equation: Equation, shape: readonly number[]): readonly number[] | undefined {
   const axes: number[] = [];
   for (const [d, index] of equation.store.entries()) {
     const axis = index.kind === 'affine' ? asAxis(index) : undefined;
     if (axis === undefined || axes.includes(axis) || equation.axes[axis].extent !== shape[d]) return undefined;
+    if (equation.axes[axis].symbol !== undefined) return undefined;
     axes.push(axis);
   }
   return axes;
@@ -77,7 +83,7 @@ export function collapseRow(kernel: RowKernel, layouts: Layouts): RowKernel {
     rows = mergeDimensions(rows, d);
   }
   statements = statements.map((s) => {
-    const inner = s.equation.axes.map((_, axis) => axis).filter((axis) => !s.rowAxes.includes(axis));
+    const inner = pointAxes(s);
     return { ...s, equation: mergeAll(s.equation, inner, storeOf).equation };
   });
   return { family: 'row', rows, statements };

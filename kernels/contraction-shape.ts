@@ -5,7 +5,7 @@
  * The trap: a point outside the domain stores 0, so every point of the box must have an element of its own inside the tensor.
  */
 import { coefficientOf, decide, range } from '../compiler/ir/affine.ts';
-import { reducedAxes, storeAxes } from '../compiler/ir/equation.ts';
+import { hasSymbol, reducedAxes, storeAxes } from '../compiler/ir/equation.ts';
 import { affinesOfIndex, axesOf, constant, constraintAxes, loads, product } from '../compiler/ir/expression.ts';
 import type { Affine, Constraint, Equation, Expression } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
@@ -36,7 +36,7 @@ export function contractionShape(
   layouts: Layouts,
   shapeOfTensor: readonly number[],
 ): ContractionShape | undefined {
-  if (equation.reducer !== 'sum' || equation.value.kind !== 'product') return undefined;
+  if (equation.reducer !== 'sum' || equation.value.kind !== 'product' || hasSymbol(equation)) return undefined;
   const flatStore = flatIndex(shapeOfTensor, equation.store);
   if (!flatStore || !isInjective(equation) || !staysInside(equation, shapeOfTensor)) return undefined;
   const flat: Equation = { ...flattenLoads(equation, layouts), store: [flatStore] };

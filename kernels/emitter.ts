@@ -27,6 +27,7 @@ export class Emitter {
   private readonly names = new Names();
   private readonly slots = new Map<string, Slot>();
   private readonly library = new Set<string>();
+  private readonly symbols = new Map<string, string>();
   private hasHiddenBound = false;
 
   constructor(
@@ -65,9 +66,21 @@ export class Emitter {
     return `${extent} + zero`;
   }
 
-  /** The line that `bound` needs at the head of `main`, where it was used. */
+  /** The name of an axis's one value, that of an i32 scalar (`Axis.symbol`). */
+  symbol(tensor: string): string {
+    const known = this.symbols.get(tensor);
+    if (known !== undefined) return known;
+    const name = this.fresh('symbol');
+    this.symbols.set(tensor, name);
+    this.reads(tensor);
+    return name;
+  }
+
+  /** The lines that `bound` and `symbol` need at the head of `main`, where they were used. */
   head(): string {
-    return this.hasHiddenBound ? 'let zero = min(i32(group.z), 0); // hides the bounds of loops' : '';
+    const symbols = [...this.symbols].map(([tensor, name]) => `let ${name} = ${this.reads(tensor)}[0];`);
+    const zero = 'let zero = min(i32(group.z), 0); // hides the bounds of loops';
+    return [...symbols, ...(this.hasHiddenBound ? [zero] : [])].join('\n');
   }
 
   use(libraryFunction: string): void {

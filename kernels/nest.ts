@@ -31,6 +31,9 @@ export interface Nest {
 
 export function openNest(equation: Equation, names: Map<number, string>, scope: Scope): Nest {
   const pending = new Set(equation.domain.filter((c) => decide(c, equation.axes) !== 'always'));
+  for (const [axis, { symbol }] of equation.axes.entries()) {
+    if (symbol !== undefined) names.set(axis, scope.emitter.symbol(symbol));
+  }
   return { equation, scope, names, pending, steps: [] };
 }
 

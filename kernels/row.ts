@@ -47,7 +47,9 @@ export function defaultRowTuning(kernel: RowKernel, target: Target): RowTuning {
 }
 
 function pointsOfRow(statement: RowStatement): number {
-  return statement.equation.axes.reduce((n, axis, i) => (statement.rowAxes.includes(i) ? n : n * axis.extent), 1);
+  const { equation, rowAxes } = statement;
+  const isPoint = (axis: number): boolean => !rowAxes.includes(axis) && equation.axes[axis].symbol === undefined;
+  return equation.axes.reduce((n, { extent }, axis) => (isPoint(axis) ? n * extent : n), 1);
 }
 
 /** What the statements of a kernel share while they are written. */
@@ -147,7 +149,10 @@ interface RowPoints {
 
 function emitStatement(statement: RowStatement, code: RowCode): void {
   const { equation, rowAxes } = statement;
-  const inner = [...equation.axes.keys()].filter((axis) => !rowAxes.includes(axis) && equation.axes[axis].extent > 1);
+  const inner = [...equation.axes.keys()].filter((axis) => {
+    const { extent, symbol } = equation.axes[axis];
+    return !rowAxes.includes(axis) && extent > 1 && symbol === undefined;
+  });
   const names = new Map<number, string>(rowAxes.map((axis, d) => [axis, code.rowNames[d]]));
   const nest = openNest(equation, names, {
     emitter: code.emitter,

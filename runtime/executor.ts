@@ -44,6 +44,8 @@ export interface Executor {
   run(): void;
   /** The same, with copies of small tensors in the same command buffer; they resolve when the run is done. */
   runAndRead(...names: string[]): Promise<Map<string, HostArray>>;
+  /** Queues copies of whole tensors into rows of others, after everything submitted so far. */
+  copyRows(copies: readonly RowCopy[]): void;
   /** Yields to the event loop, and waits only while too many runs are in flight. Call it once a step. */
   pace(): Promise<void>;
   /** Waits until everything submitted is done; throws what went wrong. */
@@ -52,6 +54,13 @@ export interface Executor {
   profile(): Promise<KernelTiming[]>;
   /** Frees the buffers that this executor made. */
   destroy(): void;
+}
+
+/** `to[row, …] = from`, where `to` has one dimension more. */
+export interface RowCopy {
+  readonly from: string;
+  readonly to: string;
+  readonly row: number;
 }
 
 interface Step {
@@ -120,6 +129,23 @@ export async function createExecutor(
     download: (...names) => submitAndRead(device.createCommandEncoder(), names),
     run: () => submit(encodeRun()),
     runAndRead: (...names) => submitAndRead(encodeRun(), names),
+    copyRows: (copies) => {
+      opened.check();
+      const encoder = device.createCommandEncoder();
+      for (const { from, to, row } of copies) {
+        const [source, target] = [from, to].map((name) => regionOf(planTensor(plan, name), buffers));
+        const offset = row * source.sizeBytes;
+        if (offset + source.sizeBytes > target.sizeBytes) throw new Error(`'${to}' has no row ${row} of '${from}'`);
+        encoder.copyBufferToBuffer(
+          source.buffer,
+          source.offsetBytes,
+          target.buffer,
+          target.offsetBytes + offset,
+          source.sizeBytes,
+        );
+      }
+      submit(encoder);
+    },
     pace: async () => {
       while (inFlight.length >= maxRunsInFlight) await opened.guard(inFlight[0]);
       await new Promise((resolve) => setImmediate(resolve));

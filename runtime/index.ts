@@ -22,6 +22,7 @@ export {
   type ExecutorOptions,
   type HostArray,
   type KernelTiming,
+  type RowCopy,
 } from './executor.ts';
 export { floatsToHalves, floatToHalf, halfToFloat, halvesToFloats } from './half-float.ts';
 export { KernelError } from './pipelines.ts';

@@ -28,8 +28,17 @@ import {
   select,
 } from '../ir/expression.ts';
 import { findPoint } from '../ir/feasible.ts';
-import type { Affine, Axis, Constraint, Equation, Expression, Load, Program, Tensor } from '../ir/program.ts';
-import { boxOf, holdsPart, type KeptPart, keptParts, type TokenTimes, textLength, tokenTimes } from './token-time.ts';
+import type { Affine, Axis, Constraint, Equation, Expression, Index, Load, Program, Tensor } from '../ir/program.ts';
+import {
+  boxOf,
+  holdsPart,
+  type KeptPart,
+  keptParts,
+  NotIncremental,
+  type TokenTimes,
+  textLength,
+  tokenTimes,
+} from './token-time.ts';
 
 /** The input that holds the present token's number, an i32 scalar. */
 export const now = 'now';
@@ -204,10 +213,11 @@ function takeLoad(
   { axes, index, domain }: Present & { readonly domain: readonly Constraint[] },
   { times, pasts, tokens, tensors }: Context,
 ): Expression {
+  const indices = read.indices.map((at) => presentIndex(at, index, times));
   const time = times.get(read.tensor);
-  if (time === undefined) return read;
-  const token = read.indices[time] as Affine;
-  const others = read.indices.filter((_, d) => d !== time);
+  if (time === undefined) return load(read.tensor, indices);
+  const token = indices[time] as Affine;
+  const others = indices.filter((_, d) => d !== time);
   const row = load(read.tensor, others);
   if (equalAffine(token, index)) return row;
   const { shape } = tensors.get(read.tensor) as Tensor;
@@ -221,6 +231,19 @@ function takeLoad(
   const isPresent: Constraint = { kind: 'zero', affine: subtract(token, index) };
   if (findPoint(axes, [...domain, isPresent]).kind === 'none') return past;
   return select({ kind: 'domain', constraints: [isPresent] }, row, past);
+}
+
+/** An index that is read from a tensor of tokens is read from its row. Throws NotIncremental where it is another token's. */
+function presentIndex(at: Index, present: Affine, times: TokenTimes): Index {
+  if (at.kind === 'affine') return at;
+  const time = times.get(at.tensor);
+  const indices = at.indices.map((inner) => presentIndex(inner, present, times));
+  if (time === undefined) return { ...at, indices };
+  const token = indices[time];
+  if (token.kind !== 'affine' || !equalAffine(token, present)) {
+    throw new NotIncremental(at.tensor, undefined, 'is an index at another token than the present one');
+  }
+  return { ...at, indices: indices.filter((_, d) => d !== time) };
 }
 
 const slotName = (length: number): string => `slot~${length}`;

@@ -11,7 +11,17 @@ import { affine, equalAffine, isAffine, negation, range, subtract } from '../ir/
 import { dependencies, equationsOf } from '../ir/equation.ts';
 import { children, constraintOperands } from '../ir/expression.ts';
 import { findPoint } from '../ir/feasible.ts';
-import type { Affine, AffineConstraint, Equation, Expression, Load, Program, Tensor } from '../ir/program.ts';
+import type {
+  Affine,
+  AffineConstraint,
+  Equation,
+  Expression,
+  Gather,
+  Index,
+  Load,
+  Program,
+  Tensor,
+} from '../ir/program.ts';
 
 /** Of every tensor that depends on tokens, the dimension along which they run. */
 export type TokenTimes = ReadonlyMap<string, number>;
@@ -136,7 +146,7 @@ export function keptParts(
 
 /** What a load may read of a row. */
 export function boxOf(
-  { indices }: Load,
+  { indices }: Pick<Load, 'indices'>,
   time: number,
   shape: readonly number[],
   { axes }: Pick<Equation, 'axes'>,
@@ -185,15 +195,20 @@ function largest(a: Affine, { axes }: Equation, guards: readonly AffineConstrain
 }
 
 interface GuardedLoad {
-  readonly read: Load;
+  readonly read: Pick<Load, 'tensor' | 'indices'>;
   readonly guards: readonly AffineConstraint[];
+}
+
+/** The reads that an index is made of. */
+function gathersIn(index: Index): readonly Gather[] {
+  return index.kind === 'gather' ? [index, ...index.indices.flatMap(gathersIn)] : [];
 }
 
 /** Every load with the affine constraints under which it is read. */
 function guardedLoads({ domain, value }: Equation): readonly GuardedLoad[] {
   const found: GuardedLoad[] = [];
   const visit = (e: Expression, guards: readonly AffineConstraint[]): void => {
-    if (e.kind === 'load') found.push({ read: e, guards });
+    if (e.kind === 'load') for (const read of [e, ...e.indices.flatMap(gathersIn)]) found.push({ read, guards });
     if (e.kind === 'select' && e.condition.kind === 'domain') {
       const { constraints } = e.condition;
       for (const operand of constraints.flatMap(constraintOperands)) visit(operand, guards);

@@ -10,7 +10,7 @@
 import { contractionShape } from '../../kernels/contraction-shape.ts';
 import { worthTiling } from '../../kernels/contraction-tuning.ts';
 import { affine, axisIndex, substitute } from '../ir/affine.ts';
-import { reducedAxes } from '../ir/equation.ts';
+import { hasSymbol, reducedAxes } from '../ir/equation.ts';
 import { constant, renameAxes, rewriteConstraint, select, sum } from '../ir/expression.ts';
 import { constraintKey } from '../ir/hash.ts';
 import { addTo } from '../ir/lists.ts';
@@ -36,6 +36,7 @@ export function mergeEquations(
 }
 
 function isApart(equation: Equation, tensor: Tensor, known: ReadonlyMap<string, Tensor>): boolean {
+  if (hasSymbol(equation)) return true;
   if (equation.reducer !== 'sum') return !isReducerOfOne(equation);
   const layouts = (name: string): { shape: readonly number[]; dtype: 'f32'; slot: string } => ({
     shape: known.get(name)!.shape,

@@ -11,7 +11,10 @@ export function plainAxes(equation: Equation, shape: readonly number[]): readonl
     const axis = asAxis(index);
     if (axis === undefined) {
       if (shape[d] !== 1 || index.terms.length > 0) return undefined;
-    } else if (axes.includes(axis) || equation.axes[axis].extent !== shape[d]) return undefined;
+    } else {
+      const { extent, symbol } = equation.axes[axis];
+      if (axes.includes(axis) || extent !== shape[d] || symbol !== undefined) return undefined;
+    }
     axes.push(axis);
   }
   return axes;
