@@ -67,7 +67,7 @@ export function firstPoint(
   constraints: readonly Constraint[],
   values: Values,
 ): readonly number[] | undefined {
-  const registers = new Registers(axes);
+  const registers = new Registers(axes, values);
   const position = axes.map((_, axis) => registers.read(axisIndex(axis)));
   let found: readonly number[] | undefined;
   registers.forEachPoint(constraints, values, () => {
@@ -124,7 +124,7 @@ export function evaluateTensor(tensor: Tensor, values: Values, inputs: Values): 
 
 /** Adds to `target` what the equation's reducer makes of the points that store to each element. */
 function addEquation(equation: Equation, name: string, target: NdArray, values: Values): void {
-  const registers = new Registers(equation.axes, (axis) => symbolValue(axis, values));
+  const registers = new Registers(equation.axes, values);
   const position = compilePosition(equation.store, target.shape, name, registers, values);
   const value = compile(equation.value, registers, values);
   const reduction = reductions[equation.reducer](target.data.length);
@@ -154,9 +154,9 @@ class Registers {
   private readonly affines: Affine[] = [];
   private readonly slots = new Map<string, number>();
 
-  constructor(axes: readonly Axis[], symbolOf: (axis: Axis) => number | undefined) {
+  constructor(axes: readonly Axis[], given: Values = new Map()) {
     this.axes = axes;
-    this.symbols = axes.map(symbolOf);
+    this.symbols = axes.map((axis) => symbolValue(axis, given));
   }
 
   /** The register that holds an affine expression. */
