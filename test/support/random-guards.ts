@@ -42,10 +42,11 @@ export const outputShape = [extents.i, extents.j] as const;
 
 const number = (value: number): Dual => ({ value, slopes: new Map() });
 
+/** Of what is not a number no slope is demanded. */
 function chain(value: number, ...parts: readonly (readonly [Dual, number])[]): Dual {
   const slopes = new Map<string, number>();
   for (const [{ slopes: inner }, slope] of parts)
-    for (const [name, s] of inner) slopes.set(name, (slopes.get(name) ?? 0) + s * slope);
+    for (const [name, s] of inner) slopes.set(name, Number.isNaN(value) ? value : (slopes.get(name) ?? 0) + s * slope);
   return { value, slopes };
 }
 
@@ -58,7 +59,7 @@ const unaryFunctions: Readonly<Record<string, (x: Dual) => Dual>> = {
   log: (x) => chain(Math.log(x.value), [x, 1 / x.value]),
   sqrt: (x) => chain(Math.sqrt(x.value), [x, 0.5 / Math.sqrt(x.value)]),
   rsqrt: (x) => chain(1 / Math.sqrt(x.value), [x, -0.5 / Math.sqrt(x.value) ** 3]),
-  relu: (x) => (x.value > 0 ? x : number(x.value <= 0 ? 0 : Number.NaN)),
+  relu: (x) => (x.value <= 0 ? number(0) : x),
   tanh: (x) => chain(Math.tanh(x.value), [x, 1 - Math.tanh(x.value) ** 2]),
 };
 
@@ -66,8 +67,8 @@ const binaryFunctions: Readonly<Record<string, (a: Dual, b: Dual) => Dual>> = {
   '§a + §b': add,
   '§a * §b': multiply,
   '§a / §b': divide,
-  'max(§a, §b)': (a, b) => (a.value >= b.value ? a : b.value > a.value ? b : number(Number.NaN)),
-  'min(§a, §b)': (a, b) => (a.value <= b.value ? a : b.value < a.value ? b : number(Number.NaN)),
+  'max(§a, §b)': (a, b) => (a.value >= b.value ? a : b.value > a.value ? b : add(a, b)),
+  'min(§a, §b)': (a, b) => (a.value <= b.value ? a : b.value < a.value ? b : add(a, b)),
 };
 
 /** Each takes at least one value. */
@@ -85,7 +86,7 @@ const reductions: Readonly<Record<string, (present: readonly Dual[]) => Dual>> =
 
 /** Ties share the gradient. */
 function tied(all: readonly Dual[], value: number): Dual {
-  const best = all.filter((d) => d.value === value);
+  const best = Number.isNaN(value) ? all : all.filter((d) => d.value === value);
   return chain(value, ...best.map((d) => [d, 1 / best.length] as const));
 }
 
@@ -158,7 +159,9 @@ function expressions(axes: readonly Axis[], tensors: number, depth: number): fc.
     },
     {
       weight: 1,
-      arbitrary: inner.map((a) => pointwise(`max(${a.text}, 0)`, [a], (d) => (d.value >= 0 ? d : number(0)))),
+      arbitrary: inner.map((a) =>
+        pointwise(`max(${a.text}, 0)`, [a], (d) => binaryFunctions['max(§a, §b)'](d, number(0))),
+      ),
     },
     {
       weight: 3,
