@@ -1,5 +1,5 @@
 /**
- * Where names stand in a structure, by looking at its text alone: which sizes are declared implicitly, and which sizes,
+ * Where names stand in a structure, by looking at its text alone: which sizes are declared implicitly, and which slots, sizes,
  * consts, inputs, params, tensors and instances are never used.
  *
  * "A name that only ever appears as an axis size is implicitly declared": it must stand alone as the extent of some
@@ -12,7 +12,7 @@ import { childrenOf, referencesIn } from './walk.ts';
 export interface Usage {
   /** First place of each implicitly declared size, in the order of the text. */
   readonly implicit: ReadonlyMap<string, Identifier>;
-  /** Sizes and consts that are declared and never used; of a `split` neither. */
+  /** Slots, sizes and consts that are declared and never used; of a `split` neither. */
   readonly unused: readonly UnusedName[];
   /** What is declared or defined and never read, an output included. */
   readonly unread: readonly Unread[];
@@ -23,7 +23,7 @@ export interface Usage {
 }
 
 export interface UnusedName extends Identifier {
-  readonly kind: 'size' | 'const';
+  readonly kind: 'size' | 'const' | 'slot';
 }
 
 export interface Unread {
@@ -35,6 +35,9 @@ interface Seen {
   readonly declared: Set<string>;
   /** The names of each binding: `split` gives two, and one cannot be left out. */
   readonly bindings: (readonly UnusedName[])[];
+  readonly slots: UnusedName[];
+  /** Names of structures and slots that a `use`, a binding of one or a slot's default names. */
+  readonly structures: Set<string>;
   /** What can be read, by name, where it stands first. */
   readonly readable: Map<string, Unread>;
   readonly used: Set<string>;
@@ -51,6 +54,8 @@ export function usageOf(structure: Structure): Usage {
   const seen: Seen = {
     declared: new Set(),
     bindings: [],
+    slots: [],
+    structures: new Set(),
     readable: new Map(),
     used: new Set(),
     elsewhere: new Set(),
@@ -59,7 +64,8 @@ export function usageOf(structure: Structure): Usage {
   };
   visitItems(structure.items, seen);
   const implicit = new Map([...seen.alone].filter(([name]) => !seen.declared.has(name) && !seen.elsewhere.has(name)));
-  const unused = seen.bindings.filter((names) => names.every((name) => !seen.used.has(name.text))).flat();
+  const unusedNames = seen.bindings.filter((names) => names.every((name) => !seen.used.has(name.text))).flat();
+  const unused = [...unusedNames, ...seen.slots.filter(({ text }) => !seen.structures.has(text))];
   const unread = [...seen.readable].filter(([name]) => !seen.used.has(name)).map(([, item]) => item);
   const usage = { implicit, unused, unread, lists: seen.lists, declared: seen.declared };
   known.set(structure, usage);
@@ -120,6 +126,8 @@ function visitItems(items: readonly Item[], seen: Seen): void {
         use(item.value);
         break;
       case 'slot':
+        seen.slots.push({ ...item.name, kind: 'slot' });
+        if (item.fallback?.kind === 'structure') seen.structures.add(item.fallback.name.text);
         break;
       case 'level':
         declare(item.variable);
@@ -145,7 +153,11 @@ function visitItems(items: readonly Item[], seen: Seen): void {
       }
       case 'use':
         declareReadable('instance', item.alias);
-        for (const { value } of item.bindings) use(value);
+        seen.structures.add(item.structure.text);
+        for (const { value } of item.bindings) {
+          use(value);
+          if (value.kind === 'name') seen.structures.add(value.reference.name.text);
+        }
         break;
       case 'output':
         for (const reference of item.references) use({ kind: 'name', reference, span: reference.span });

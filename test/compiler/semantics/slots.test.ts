@@ -121,6 +121,15 @@ describe('slots', () => {
     expect(diagnose(text, { files: { dense } })[0]).toContain('`up.W` is no output of the slot | there are `z`');
   });
 
+  test('a slot that nothing uses is told', () => {
+    expect(diagnose('input x slot P(x) -> z = "dense" output x', { files: { dense } })).toEqual([
+      'W0201 2:14 nothing uses the slot `P` | remove it',
+    ]);
+    const passed = `structure M { input x slot P(x) -> z use P(x = x) as p output p.z }
+      structure S { input x slot Q(x) -> z use M(x = x, P = Q) as m output m.p.z }`;
+    expect(analysed(passed, { unbound: 'postpone' }).diagnostics).toEqual([]);
+  });
+
   test('a slot that nothing fills: refused, but postponed by `check`', () => {
     expect(diagnose(model(''))).toEqual([
       'E0209 5:7 nothing fills the slot `Up` | fill it: `--slot Up=FILE`, or give the slot a default: `= "dense"`',
@@ -205,7 +214,7 @@ describe('slots', () => {
     ['slot P(x[i]) -> = "dense"', 'E0106'],
   ])('%s', (item, expected) => {
     const text = `axis i, j: 2 ${item} a[i] = 1 output a`;
-    expect(diagnose(text)[0]).toContain(expected);
+    expect(diagnose(text).join('\n')).toContain(expected);
   });
 });
 
