@@ -11,11 +11,15 @@ import type { ModelName } from './model.ts';
 export interface ParameterMapping {
   readonly reference: string;
   readonly ours: readonly string[];
+  /** How many axes of ours each axis of the reference's is; where nothing is said they are the same. */
+  readonly axes?: readonly number[];
 }
 
 interface Named {
   readonly reference: string;
   readonly ours: string;
+  readonly axes?: readonly number[];
+  readonly biasAxes?: readonly number[];
   /** Whether it has a bias where the model has biases. */
   readonly isBiased: boolean;
 }
@@ -55,29 +59,34 @@ const models: Readonly<Record<ModelName, ModelParameters>> = {
 const inBlock: readonly Named[] = [
   biased('ln_1', 'ln_1'),
   biased('ln_2', 'ln_2'),
-  biased('attn.c_proj', 'attn_out'),
+  { ...biased('attn.c_proj', 'attn_out'), axes: [1, 2] },
   biased('mlp.c_fc', 'mlp_in'),
   biased('mlp.c_proj', 'mlp_out'),
 ];
-const ownValues = biased('attn.c_attn_v', 'values');
+const ownValues: Named = { ...biased('attn.c_attn_v', 'values'), axes: [2, 1], biasAxes: [2] };
 
 /** Every parameter of the reference's model, with the tensors of ours; of the score only where it is a built-in one. */
 export function referenceParameters(model: ModelName, options: ModelOptions): readonly ParameterMapping[] {
   const settings = mixerSettings(options);
   const score = options.structure === null ? mixers[options.token_mixing_struct ?? ''] : undefined;
   const { backbone, around, unused } = models[model];
-  const both = ({ reference, ours, isBiased }: Named, from: string, to: string): ParameterMapping[] => {
-    const weight = { reference: `${from}${reference}.weight`, ours: [to + ours] };
-    const bias = { reference: `${from}${reference}.bias`, ours: [`${to}${ours}_bias`] };
+  const both = ({ reference, ours, axes, biasAxes, isBiased }: Named, from: string, to: string): ParameterMapping[] => {
+    const weight = { reference: `${from}${reference}.weight`, ours: [to + ours], ...(axes && { axes }) };
+    const bias = {
+      reference: `${from}${reference}.bias`,
+      ours: [`${to}${ours}_bias`],
+      ...(biasAxes && { axes: biasAxes }),
+    };
     return isBiased && settings.bias ? [weight, bias] : [weight];
   };
   const layers = Array.from({ length: options.n_layer }, (_, layer) => {
     const [from, to] = [`${backbone}h.${layer}.`, `body.block.${layer}.`];
     return [
       ...(settings.splitQkv ? [...inBlock, ownValues] : inBlock).flatMap((named) => both(named, from, to)),
-      ...(score?.parameters(settings) ?? []).map(({ reference, score: names, model: outside = [] }) => ({
+      ...(score?.parameters(settings) ?? []).map(({ reference, score: names, model: outside = [], axes }) => ({
         reference: `${from}attn.${reference}`,
         ours: [...names.map((name) => `${to}attn.${name}`), ...outside.map((name) => to + name)],
+        ...(axes && { axes }),
       })),
     ];
   });
@@ -86,4 +95,15 @@ export function referenceParameters(model: ModelName, options: ModelOptions): re
     ...layers.flat(),
     ...unused.map((reference) => ({ reference, ours: [] })),
   ];
+}
+
+/** The shape of a parameter of the reference, from those of ours, which lie in it along its first axis. */
+export function referenceShape({ axes }: ParameterMapping, shapes: readonly (readonly number[])[]): readonly number[] {
+  const [first = []] = shapes;
+  let taken = 0;
+  const grouped = (axes ?? first.map(() => 1)).map((count) => {
+    taken += count;
+    return first.slice(taken - count, taken).reduce((product, extent) => product * extent, 1);
+  });
+  return grouped.map((extent, d) => (d === 0 ? extent * shapes.length : extent));
 }

@@ -1,10 +1,12 @@
 /**
  * The built-in scores of the attention: for each name of the reference, the library file, the sizes that the options ask for,
- * and how the reference's parameters are called in that file. The only TypeScript that knows a mixer by name.
+ * how the reference's parameters are called in that file, and what the reference counts. The only TypeScript that knows a mixer by
+ * name.
  *
  * The trap: a parameter's elements lie in the same order in both (that is how the library files were written), but names and
  * shapes differ, and one of the reference's may hold several of ours one after the other (`c_attn`: queries, keys, values).
  */
+import { split } from '../../compiler/semantics/sizes.ts';
 
 export interface MixerSettings {
   readonly dModel: number;
@@ -41,8 +43,19 @@ export type SizeValue = number | readonly number[];
 export interface ParameterNames {
   readonly reference: string;
   readonly score: readonly string[];
+  /** How many axes of ours each axis of the reference's is; where nothing is said they are the same. */
+  readonly axes?: readonly number[];
   /** Params of the model that follow those of the score. */
   readonly model?: readonly string[];
+}
+
+/** What the reference counts of a layer's score, for one of `tokens` tokens in one forward pass (oracle, "Counting"). */
+export interface MixerCounts {
+  /** Multiply-adds of the projections. */
+  readonly linear: number;
+  readonly logits: number;
+  /** Elements that are layer-normed. */
+  readonly normed: number;
 }
 
 export interface Mixer {
@@ -51,12 +64,18 @@ export interface Mixer {
   /** Sizes beside D, H and T. */
   readonly sizes: (settings: MixerSettings) => Readonly<Record<string, SizeValue>>;
   readonly parameters: (settings: MixerSettings) => readonly ParameterNames[];
+  readonly counts: (settings: MixerSettings, tokens: number, layer: number) => MixerCounts;
   /** Why these settings cannot be built; undefined where they can. */
   readonly problem: (settings: MixerSettings) => string | undefined;
 }
 
 const bit = (value: boolean): number => (value ? 1 : 0);
-const named = (reference: string, ...score: readonly string[]): ParameterNames => ({ reference, score });
+const total = (numbers: readonly number[]): number => numbers.reduce((sum, n) => sum + n, 0);
+const named = (reference: string, score: string, axes?: readonly number[]): ParameterNames => ({
+  reference,
+  score: [score],
+  ...(axes === undefined ? {} : { axes }),
+});
 
 /** Queries and keys of low rank, which five of the scores begin with; they lie in the instance `from` of the library's file. */
 const queriesAndKeys = {
@@ -65,9 +84,10 @@ const queriesAndKeys = {
     const both = (suffix: string, q: string, k: string): readonly ParameterNames[] => {
       const ours = [from + q, from + k];
       const values = suffix === 'weight' ? 'values' : 'values_bias';
+      const axes = suffix === 'weight' ? [2, 1] : [2];
       return s.splitQkv
-        ? [named(`c_attn_q.${suffix}`, from + q), named(`c_attn_k.${suffix}`, from + k)]
-        : [{ reference: `c_attn.${suffix}`, score: ours, model: [values] }];
+        ? [named(`c_attn_q.${suffix}`, from + q, axes), named(`c_attn_k.${suffix}`, from + k, axes)]
+        : [{ reference: `c_attn.${suffix}`, score: ours, model: [values], axes }];
     };
     return [
       ...both('weight', 'Wq', 'Wk'),
@@ -82,6 +102,19 @@ const queriesAndKeys = {
       : undefined,
 };
 
+/** The reference's own loop over a window, in which future keys count too: products of a query, on average. */
+function windowProducts(tokens: number, window: number): number {
+  const each = Array.from({ length: tokens }, (_, i) => Math.min(tokens, i + window) - Math.max(0, i - window));
+  return total(each) / tokens;
+}
+
+/** Counts of what begins with `queriesAndKeys`, given the products a token's logits take. */
+const lowRankCounts = (s: MixerSettings, logits: number): MixerCounts => ({
+  linear: 2 * s.dModel * s.heads * s.headSize,
+  logits,
+  normed: s.qkNorm ? 2 * s.heads * s.headSize : 0,
+});
+
 const lowRankSizes = (s: MixerSettings) => ({
   ...queriesAndKeys.sizes(s),
   d: s.headSize,
@@ -93,6 +126,7 @@ const lowRank: Mixer = {
   file: () => 'attention',
   sizes: lowRankSizes,
   parameters: (s) => queriesAndKeys.parameters(s, ''),
+  counts: (s, tokens) => lowRankCounts(s, tokens * s.heads * s.headSize),
   problem: queriesAndKeys.problem,
 };
 
@@ -100,6 +134,7 @@ const slidingWindow: Mixer = {
   file: () => 'sliding_window',
   sizes: (s) => ({ ...lowRankSizes(s), w: s.window }),
   parameters: (s) => queriesAndKeys.parameters(s, 'full.'),
+  counts: (s, tokens) => lowRankCounts(s, windowProducts(tokens, s.window) * s.heads * s.headSize),
   problem: queriesAndKeys.problem,
 };
 
@@ -107,6 +142,7 @@ const alternatingWindow: Mixer = {
   file: () => 'alternating_window',
   sizes: (s) => ({ ...lowRankSizes(s), w: s.window, local: s.hasWindow.map(bit) }),
   parameters: (s) => queriesAndKeys.parameters(s, 'full.'),
+  counts: (s, tokens, layer) => (s.hasWindow[layer] ? slidingWindow : lowRank).counts(s, tokens, layer),
   problem: (s) =>
     s.hasWindow.length === s.layers
       ? queriesAndKeys.problem(s)
@@ -120,6 +156,10 @@ const globalSlidingWindow: Mixer = {
     return { d: s.headSize, w: s.window, global, local, bias: bit(s.bias) };
   },
   parameters: (s) => queriesAndKeys.parameters(s, 'full.'),
+  counts: (s, tokens) => {
+    const [global = 0, local = 0] = s.globalAndLocal;
+    return lowRankCounts(s, s.heads * (tokens * global + windowProducts(tokens, s.window) * local));
+  },
   problem: (s) => {
     const { globalAndLocal: ranks, headSize } = s;
     const refuse = (option: string) => `it has no ${option}, in the reference neither`;
@@ -127,10 +167,9 @@ const globalSlidingWindow: Mixer = {
     if (!s.qkNorm) return refuse('--do_qk_ln=False');
     if (s.lowRankSpScaling) return refuse('--mha_SP_attn_logits_scaling');
     if (s.identityLink) return refuse('--link_function identity');
-    const total = ranks.reduce((sum, rank) => sum + rank, 0);
     if (ranks.length !== 2)
       return `--gswa_rank_list ${ranks.join('|')} must be two ranks, of the global and the sliding part`;
-    if (total !== headSize || ranks.includes(0)) {
+    if (total(ranks) !== headSize || ranks.includes(0)) {
       return `--gswa_rank_list ${ranks.join('|')} must be two ranks from 1 on that add up to the query and key head, ${headSize}`;
     }
     return undefined;
@@ -140,11 +179,10 @@ const globalSlidingWindow: Mixer = {
 /** Ranks, one a level, that fill a head; what multi_level_low_rank and bilinear_MLR have in common. */
 function ranksProblem({ ranks, dModel, heads }: MixerSettings): string | undefined {
   if (ranks === null) return 'give --mlr_rank_list, for example 16|8|4|4';
-  const total = ranks.reduce((sum, rank) => sum + rank, 0);
   if (ranks.includes(0)) return `--mlr_rank_list ${ranks.join('|')}: a rank of 0 divides by zero`;
-  return total === dModel / heads
+  return total(ranks) === dModel / heads
     ? undefined
-    : `--mlr_rank_list ${ranks.join('|')} adds up to ${total}, not to d_model / n_head = ${dModel / heads}`;
+    : `--mlr_rank_list ${ranks.join('|')} adds up to ${total(ranks)}, not to d_model / n_head = ${dModel / heads}`;
 }
 
 const multiLevelLowRank: Mixer = {
@@ -158,6 +196,10 @@ const multiLevelLowRank: Mixer = {
     identity_link: bit(s.identityLink),
   }),
   parameters: (s) => queriesAndKeys.parameters(s, 'full.'),
+  counts: (s, tokens) => {
+    const blocks = s.blocks ?? (s.ranks ?? []).map((_, level) => Math.floor(tokens / 2 ** level));
+    return lowRankCounts(s, s.heads * total((s.ranks ?? []).map((rank, level) => rank * (blocks[level] ?? 0))));
+  },
   problem: (s) => {
     const ranks = ranksProblem(s);
     if (ranks !== undefined) return ranks;
@@ -184,11 +226,20 @@ const bilinearMlr: Mixer = {
   parameters: (s) =>
     (s.ranks ?? []).flatMap((_, level) =>
       ['q', 'k'].flatMap((side) => [
-        named(`bilinear_mlr_w${side}.${level}.weight`, `W${side}.${level}`),
-        ...(s.qkNorm ? [named(`bilinear_mlr_ln_w${side}.${level}.weight`, `g${side}.${level}`)] : []),
-        ...(s.qkNorm && s.bias ? [named(`bilinear_mlr_ln_w${side}.${level}.bias`, `c${side}.${level}`)] : []),
+        named(`bilinear_mlr_w${side}.${level}.weight`, `W${side}.${level}`, [1, 1, 2]),
+        ...(s.qkNorm ? [named(`bilinear_mlr_ln_w${side}.${level}.weight`, `g${side}.${level}`, [2])] : []),
+        ...(s.qkNorm && s.bias ? [named(`bilinear_mlr_ln_w${side}.${level}.bias`, `c${side}.${level}`, [2])] : []),
       ]),
     ),
+  counts: (s, tokens) => {
+    const ranks = s.ranks ?? [];
+    const scored = s.heads * total(ranks.map((rank, level) => rank * 2 ** level));
+    return {
+      linear: 2 * s.dModel * s.heads * total(ranks),
+      logits: tokens * scored,
+      normed: s.qkNorm ? 2 * scored : 0,
+    };
+  },
   problem: (s) => {
     if (s.ranks === null) return 'give --mlr_rank_list, for example 16|8|4|4';
     if (s.ranks.includes(0)) return `--mlr_rank_list ${s.ranks.join('|')} has a level of rank 0, which scores nothing`;
@@ -218,14 +269,19 @@ const bilinearBtt: Mixer = {
   parameters: (s) => {
     const inner = s.bttExtraNorm ? 'score.' : '';
     return [
-      named('bilinear_btt_wk.weight', `${inner}R`),
-      named('bilinear_btt_wq.weight', `${inner}L`),
+      named('bilinear_btt_wk.weight', `${inner}R`, [1, 1, 3]),
+      named('bilinear_btt_wq.weight', `${inner}L`, [2, 1, 2]),
       named('bilinear_btt_ln_PLPRXT.weight', `${inner}g`),
       ...(s.bias ? [named('bilinear_btt_ln_PLPRXT.bias', `${inner}e`)] : []),
       ...(s.bttExtraNorm ? [named('bilinear_btt_ln_X.weight', 'gx')] : []),
       ...(s.bttExtraNorm && s.bias ? [named('bilinear_btt_ln_X.bias', 'ex')] : []),
     ];
   },
+  counts: (s, tokens) => ({
+    linear: s.heads * s.dModel * s.bttRank * total(split(s.dModel)),
+    logits: tokens * s.heads * s.dModel,
+    normed: s.heads * s.dModel + (s.bttExtraNorm ? s.dModel : 0),
+  }),
   problem: (s) => {
     if (!s.qkNorm) return 'its normalisation is always on; --do_qk_ln=False is refused, as in the reference';
     if (!s.splitQkv) return '--split_qkv=False is for the low_rank family only';

@@ -32,12 +32,31 @@ const matrixSchema = z.object({
   cores: z.record(z.string(), z.array(z.int().min(1))),
 });
 
-const tablesSchema = z.object({ type: z.literal('tables'), id: z.string() });
+/** Of the tables what is asked; what they answer is let be. */
+const tablesSchema = z.object({
+  type: z.literal('tables'),
+  id: z.string(),
+  tables: z.object({
+    btt_factor: z.record(z.string(), z.unknown()),
+    lr_mult: z.array(
+      z.object({
+        init_lr: z.number(),
+        min_lr: z.number(),
+        warmup: z.number(),
+        decay_iters: z.number(),
+        at: z.record(z.string(), z.unknown()),
+      }),
+    ),
+    curriculum: z.array(z.object({ n_dims: z.number(), train_steps: z.number(), interval: z.number() })),
+    models: z.array(z.object({ config: z.record(z.string(), z.unknown()) })),
+  }),
+});
 
 const caseSchema = z.discriminatedUnion('type', [modelSchema, matrixSchema, tablesSchema]);
 
 export type ModelCase = z.infer<typeof modelSchema>;
 export type MatrixCase = z.infer<typeof matrixSchema>;
+export type TablesCase = z.infer<typeof tablesSchema>;
 export type GoldenCase = z.infer<typeof caseSchema>;
 
 const descriptionName = 'case.json';
