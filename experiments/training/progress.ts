@@ -97,9 +97,10 @@ const layouts: readonly ((state: ProgressState) => string)[] = [
   (state) => joined(stepText(state), lossText(state), state.detail, leftText(state)),
   (state) => joined(stepText(state), lossText(state), state.detail.replace(/ \(.*\)$/, ''), leftText(state)),
   (state) => joined(stepText(state), lossText(state), leftText(state)),
-  (state) => joined(countText(state), lossText(state), leftText(state)),
-  (state) => `${countText(state)} ${short(state.loss)} ${roundDuration(secondsLeft(state))}`.trimEnd(),
-  (state) => `${percentText(state)} ${short(state.loss)} ${roundDuration(secondsLeft(state))}`.trimEnd(),
+  (state) => joined(stepText(state), lossText(state), roughlyLeftText(state)),
+  (state) => joined(countText(state), lossText(state), roughlyLeftText(state)),
+  (state) => `${countText(state)} ${short(state.loss)} ${roughly(secondsLeft(state))}`.trimEnd(),
+  (state) => `${percentText(state)} ${short(state.loss)} ${roughly(secondsLeft(state))}`.trimEnd(),
   (state) => `${percentText(state)} ${short(state.loss)}`,
 ];
 
@@ -142,6 +143,11 @@ function leftText(state: ProgressState): string {
   return seconds === undefined ? '' : `${durationText(seconds)} left`;
 }
 
+function roughlyLeftText(state: ProgressState): string {
+  const text = roughly(secondsLeft(state));
+  return text === '' ? '' : `${text} left`;
+}
+
 /** Three digits, or few more. */
 export function short(value: number): string {
   if (!Number.isFinite(value)) return String(value);
@@ -158,7 +164,7 @@ export function durationText(seconds: number): string {
 }
 
 /** One number and its unit. */
-function roundDuration(seconds: number | undefined): string {
+function roughly(seconds: number | undefined): string {
   if (seconds === undefined) return '';
   const units = [
     [86400, 'd'],
@@ -166,5 +172,5 @@ function roundDuration(seconds: number | undefined): string {
     [60, 'min'],
   ] as const;
   const found = units.find(([length]) => seconds >= length);
-  return found === undefined ? `${Math.round(seconds)}s` : `${Math.round(seconds / found[0])}${found[1]}`;
+  return found === undefined ? `${Math.round(seconds)} s` : `${Math.round(seconds / found[0])} ${found[1]}`;
 }

@@ -24,8 +24,8 @@ describe('progress', () => {
     [60, 'step 300/1200 · loss 0.412 · last point 0.2 · 30 s left'],
     [50, 'step 300/1200 · loss 0.412 · 30 s left'],
     [40, '300/1200 · loss 0.412 · 30 s left'],
-    [25, '300/1200 0.412 30s'],
-    [20, '25% 0.412 30s'],
+    [25, '300/1200 0.412 30 s'],
+    [20, '25% 0.412 30 s'],
     [12, '25% 0.412'],
     [8, '25% 0'],
   ])('at %i columns it keeps what matters', (columns, line) => {
@@ -34,8 +34,8 @@ describe('progress', () => {
 
   test('a long run on a narrow terminal', () => {
     const long = { ...state, step: 123_456, steps: 500_000, loss: 0.00412, stepsPerSecond: 3 };
-    expect(progressLine(long, 37)).toBe('123456/500000 0.00412 1d');
-    expect(progressLine(long, 17)).toBe('24% 0.00412 1d');
+    expect(progressLine(long, 40)).toBe('123456/500000 · loss 0.00412 · 1 d left');
+    expect(progressLine(long, 17)).toBe('24% 0.00412 1 d');
     expect(progressLine({ ...long, stepsPerSecond: 0 }, 32)).toBe('123456/500000 · loss 0.00412');
   });
 
