@@ -1,7 +1,7 @@
 /** `mlbtc train icl …`: options to a run folder with a trained model in it. */
 import type { Command } from 'commander';
 import { goOnWithoutOutput, UsageError } from '../../compiler/command-line/errors.ts';
-import { openDevice } from '../../runtime/device.ts';
+import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { checkCausal } from '../models/causal.ts';
 import { scoreOf } from '../models/score.ts';
 import { optionsHelp } from '../options/help.ts';
@@ -9,6 +9,7 @@ import { checkTraining, iclOptions, type ResolvedIcl, resolveIcl } from '../opti
 
 import { plotFiles } from '../plots/icl-run.ts';
 import { createRunFolder, discardUnstarted, type RunFolder, scoreName } from '../runs/folder.ts';
+import { copyNote, newIclRun } from '../runs/icl-run.ts';
 import type { IclEvaluationRecord } from '../runs/metrics.ts';
 import { iclTask, stagesOf } from '../training/icl-task.ts';
 import { train } from '../training/loop.ts';
@@ -41,10 +42,7 @@ export async function trainIcl(words: readonly string[]): Promise<void> {
   const resolved = resolveIcl(words);
   const { options, notes } = resolved;
   checkTraining(options);
-  const points = stagesOf(options).map((stage) => stage.points);
-  const warning = checkCausal(options, scoreOf(options, resolved.sizes), points);
   const progress = createProgress(process.stdout);
-  for (const note of [...notes, ...(warning === undefined ? [] : [warning])]) progress.say(note);
   goOnWithoutOutput();
   const signals = listenForSignals({
     onEndAsked: () => {
@@ -54,12 +52,17 @@ export async function trainIcl(words: readonly string[]): Promise<void> {
     beforeLeaving: () => progress.end(),
   });
   const startMs = performance.now();
-  const opened = await openDevice(options.device === null ? {} : { name: options.device });
   let folder: RunFolder | undefined;
+  let opened: OpenedDevice | undefined;
   try {
-    folder = createRunFolder(resolved);
+    const score = scoreOf(options, resolved.sizes, resolved.copies);
+    const points = stagesOf(options).map((stage) => stage.points);
+    const warnings = [copyNote(resolved, score), checkCausal(options, score, points)];
+    for (const note of [...notes, ...warnings]) if (note !== undefined) progress.say(note);
+    opened = await openDevice(options.device === null ? {} : { name: options.device });
+    folder = createRunFolder(newIclRun(resolved, score, opened, words));
     progress.say(`${describe(resolved)} on ${opened.name}`);
-    const result = await train(iclTask(resolved, opened), { folder, progress, signals });
+    const result = await train(iclTask(resolved, opened, score), { folder, progress, signals });
     for (const line of summary(result.evaluation)) progress.say(line);
     progress.say(`done in ${durationText((performance.now() - startMs) / 1000)}; the run is in ${folder.path}`);
     for (const file of plotFiles(folder)) progress.say(`  ${file}`);
@@ -68,7 +71,7 @@ export async function trainIcl(words: readonly string[]): Promise<void> {
     throw error;
   } finally {
     signals.stop();
-    opened.destroy();
+    opened?.destroy();
   }
 }
 

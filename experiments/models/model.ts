@@ -39,7 +39,7 @@ function modelProgram(name: ModelName, options: ModelOptions, score: Score, { si
     },
     slots: { [scoreSlot]: score.source },
     inputShapes,
-    resolve: resolveFile,
+    resolve: (path, fromFile) => score.resolve(path, fromFile) ?? resolveFile(path, fromFile),
   });
 }
 

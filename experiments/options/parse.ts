@@ -5,7 +5,8 @@
  * The trap: `-` and `_` are equal in names, and a name may itself begin with `no` — so `--no-x` is tried only when no option
  * is called that.
  */
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { UsageError, UserError } from '../../compiler/command-line/errors.ts';
@@ -23,6 +24,8 @@ export interface Resolved<Options> {
   /** What a person should hear about, such as ignored options. */
   readonly notes: readonly string[];
   readonly preset: string | undefined;
+  /** Folder of the copies that the run of `--config` has kept; undefined without one. */
+  readonly copies: string | undefined;
 }
 
 /** Layers of values by canonical name; `sizes` go along. */
@@ -74,6 +77,7 @@ export function resolveOptions<Table extends OptionTable>(
     sizes: { ...preset.sizes, ...config.sizes, ...commandLine.sizes },
     notes,
     preset: commandLine.preset,
+    copies: commandLine.config === undefined ? undefined : join(dirname(commandLine.config), 'structure'),
   };
 }
 
@@ -236,7 +240,11 @@ function readConfig(names: Names, path: string): Layer {
   const layer = layerOf(names, path);
   // The folder of the run that is repeated is not the folder of the new one.
   const { out_dir: _, ...values } = layer.values;
-  return { ...layer, values };
+  const { structure } = values;
+  if (typeof structure !== 'string') return { ...layer, values };
+  // Beside the config; where it is not, from where one stands, as on the command line.
+  const beside = resolve(dirname(path), structure);
+  return { ...layer, values: { ...values, structure: existsSync(beside) ? relative('', beside) : structure } };
 }
 
 const sizesSchema = z.record(z.string(), z.union([z.int().min(0), z.array(z.int().min(0))]));

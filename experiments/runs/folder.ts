@@ -1,5 +1,7 @@
 /**
- * A run's folder: `config.yaml`, `metrics.jsonl`, `checkpoints/`, `plots/`. Who trains writes here, who plots reads here.
+ * A run's folder, whatever is trained: `config.yaml`, `run.json`, `structure/`, `metrics.jsonl`, `checkpoints/`, `plots/`. Who
+ * trains writes here, who plots reads here. It holds all that repeating the run takes, so it can be moved, and the files that it
+ * was made from can change.
  *
  * The trap: a folder that already holds a run is never written over; a new run gets a new folder.
  */
@@ -9,56 +11,96 @@ import { stringify } from 'yaml';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 import { UserError } from '../../compiler/command-line/errors.ts';
 import { makeFolder } from '../../compiler/command-line/folders.ts';
-import type { ResolvedIcl } from '../options/icl.ts';
+import type { SizeValue } from '../options/mixers.ts';
+import type { TaskName } from '../options/set.ts';
 
 export interface RunFolder {
   readonly path: string;
+  /** Every option, and the sizes given by `-s`. */
   readonly configPath: string;
+  /** What the run was made with (provenance.ts). */
+  readonly recordPath: string;
+  /** The structure that is trained, with all that it imports (structure-copy.ts). */
+  readonly structurePath: string;
   readonly metricsPath: string;
   readonly checkpointsPath: string;
   readonly plotsPath: string;
 }
 
+/** Of a run's folder, and in a config the folder of a structure that is its own copy. */
+const structureFolder = 'structure';
+
 export function runFolder(path: string): RunFolder {
   return {
     path,
     configPath: join(path, 'config.yaml'),
+    recordPath: join(path, 'run.json'),
+    structurePath: join(path, structureFolder),
     metricsPath: join(path, 'metrics.jsonl'),
     checkpointsPath: join(path, 'checkpoints'),
     plotsPath: join(path, 'plots'),
   };
 }
 
-/** Makes the folder of a new run, with its config. Throws UserError where a run is there already. */
-export function createRunFolder(resolved: ResolvedIcl): RunFolder {
-  const { options, sizes, preset } = resolved;
-  const wanted = options.out_dir ?? freeFolder(join('runs', preset ?? `icl-${scoreName(resolved)}`));
+export interface NewRun {
+  readonly task: TaskName;
+  /** `--out_dir`; without it a new folder below `runs/` that is called `name`. */
+  readonly path: string | null;
+  readonly name: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly sizes: Readonly<Record<string, SizeValue>>;
+  /** Texts of the structure's copy by file name. */
+  readonly structure: ReadonlyMap<string, string>;
+  /** Content of `run.json`. */
+  readonly provenance: Readonly<Record<string, unknown>>;
+}
+
+/** Makes the folder of a new run. Throws UserError where a run is there already. */
+export function createRunFolder({ task, path, name, options, sizes, structure, provenance }: NewRun): RunFolder {
+  const wanted = path ?? freeFolder(join('runs', name));
   const folder = runFolder(wanted);
   if (existsSync(folder.metricsPath) || existsSync(folder.configPath)) {
     throw new UserError(`${wanted} already holds a run; choose another --out_dir`);
   }
-  for (const path of [folder.path, folder.checkpointsPath, folder.plotsPath]) makeFolder(path);
-  const config = { ...options, mlr_rank_list: options.mlr_rank_list?.join('|') ?? null, out_dir: wanted };
-  const header = '# Every option of this run; `mlbtc train icl --config THIS_FILE` repeats it.\n';
-  writeFileAtomically(folder.configPath, [header, stringify({ ...config, sizes })]);
+  if (existsSync(folder.structurePath)) {
+    throw new UserError(`${folder.structurePath} is in the way of the run's own; choose another --out_dir`);
+  }
+  const { checkpointsPath, plotsPath, structurePath } = folder;
+  for (const inner of [folder.path, checkpointsPath, plotsPath, structurePath]) makeFolder(inner);
+  for (const [file, text] of structure) writeFileAtomically(join(structurePath, file), [text]);
+  writeFileAtomically(folder.recordPath, [`${JSON.stringify(provenance, null, 2)}\n`]);
+  const header = `# Every option of this run; \`mlbtc train ${task} --config THIS_FILE\` repeats it. A structure lies relative to this file.\n`;
+  writeFileAtomically(folder.configPath, [header, stringify({ ...options, out_dir: wanted, sizes })]);
   return folder;
 }
 
+/** How a config names a file of the structure's copy. */
+export function copiedStructure(file: string): string {
+  return `${structureFolder}/${file}`;
+}
+
 /** Takes back a folder in which nothing was trained: what was wrong can be put right and tried again at the same place. */
-export function discardUnstarted({ path, configPath, metricsPath, checkpointsPath, plotsPath }: RunFolder): void {
+export function discardUnstarted(folder: RunFolder): void {
+  const { path, configPath, recordPath, structurePath, metricsPath, checkpointsPath, plotsPath } = folder;
   if (existsSync(metricsPath)) return;
-  rmSync(configPath, { force: true });
-  for (const folder of [checkpointsPath, plotsPath, path]) {
-    if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+  for (const file of [configPath, recordPath]) rmSync(file, { force: true });
+  rmSync(structurePath, { recursive: true, force: true });
+  for (const inner of [checkpointsPath, plotsPath, path]) {
+    if (existsSync(inner) && readdirSync(inner).length === 0) rmdirSync(inner);
   }
 }
 
-/** What the run's score is called in titles and folder names. */
-export function scoreName({ options }: Pick<ResolvedIcl, 'options'>): string {
+/** What a score is called in titles and folder names. */
+export function scoreName({ options }: { readonly options: ScoreOptions }): string {
   const { structure, token_mixing_struct: mixer } = options;
   return structure === null
     ? String(mixer)
     : (structure.split(/[\\/]/).at(-1) as string).replace(/\.mlbtc$/, '').replace(/[^\p{L}\p{N}_.-]/gu, '_');
+}
+
+interface ScoreOptions {
+  readonly structure: string | null;
+  readonly token_mixing_struct: string | null;
 }
 
 function freeFolder(base: string): string {

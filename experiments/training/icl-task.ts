@@ -46,9 +46,9 @@ const smoothing = 0.9;
 export function iclTask(
   resolved: ResolvedIcl,
   opened: OpenedDevice,
+  score: Score = scoreOf(resolved.options, resolved.sizes, resolved.copies),
 ): Task<IclPhase, CompiledIcl, IclTrainRecord, IclEvaluationRecord> {
   const { options } = resolved;
-  const score = scoreOf(options, resolved.sizes);
   let smoothPoint: number | undefined;
   return {
     steps: options.test_run ? testRunSteps : options.training_train_steps,

@@ -1,13 +1,20 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { describeError } from '../../../compiler/command-line/errors.ts';
-import { resolveIcl } from '../../../experiments/options/icl.ts';
 import { createRunFolder, discardUnstarted } from '../../../experiments/runs/folder.ts';
 import { inFolder } from '../../support/folder.ts';
 
-const words = ['--n_dims=3', '--d_model=8', '--n_head=2', '--token_mixing_struct=low_rank'];
-const create = (path: string) => createRunFolder(resolveIcl([...words, `--out_dir=${path}`]));
+const create = (path: string) =>
+  createRunFolder({
+    task: 'icl',
+    path,
+    name: 'unused',
+    options: { n_dims: 3 },
+    sizes: {},
+    structure: new Map([['near.mlbtc', 'structure Near { … }']]),
+    provenance: { seed: 0 },
+  });
 
 test('a run that never began leaves its place free; one that did is left alone', () =>
   inFolder((parent) => {
@@ -17,7 +24,9 @@ test('a run that never began leaves its place free; one that did is left alone',
     const begun = create(path);
     writeFileSync(begun.metricsPath, '{}\n');
     discardUnstarted(begun);
-    expect(readdirSync(path).sort()).toEqual(['checkpoints', 'config.yaml', 'metrics.jsonl', 'plots']);
+    expect(readdirSync(path).sort()).toEqual([
+      ...['checkpoints', 'config.yaml', 'metrics.jsonl', 'plots', 'run.json', 'structure'],
+    ]);
   }));
 
 test('what else lies in the folder stays', () =>
@@ -25,6 +34,8 @@ test('what else lies in the folder stays', () =>
     writeFileSync(join(parent, 'notes.txt'), 'mine');
     discardUnstarted(create(parent));
     expect(readdirSync(parent)).toEqual(['notes.txt']);
+    mkdirSync(join(parent, 'structure'));
+    expect(() => create(parent)).toThrow(/structure is in the way/);
   }));
 
 test('a file in the place of the folder', () =>

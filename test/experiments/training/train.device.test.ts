@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { DivergedError, InterruptedError } from '../../../compiler/command-line/errors.ts';
+import { scoreOf } from '../../../experiments/models/score.ts';
 import { resolveIcl } from '../../../experiments/options/icl.ts';
 import { checkpointSteps } from '../../../experiments/runs/checkpoint.ts';
 import { createRunFolder } from '../../../experiments/runs/folder.ts';
+import { copyNote, newIclRun } from '../../../experiments/runs/icl-run.ts';
 import { isIclTrain, readMetrics } from '../../../experiments/runs/metrics.ts';
 import { iclTask } from '../../../experiments/training/icl-task.ts';
 import { type TrainingIo, train } from '../../../experiments/training/loop.ts';
@@ -21,7 +23,8 @@ const noSignals: TrainingIo['signals'] = { endAsked: () => false, takeCheckpoint
 async function run(words: readonly string[], signals = noSignals) {
   runs += 1;
   const resolved = resolveIcl([...words, `--out_dir=${join(parent, `run${runs}`)}`]);
-  const folder = createRunFolder(resolved);
+  const score = scoreOf(resolved.options, resolved.sizes);
+  const folder = createRunFolder(newIclRun(resolved, score, opened));
   const progress = createProgress({ write: () => undefined });
   const ended = await train(iclTask(resolved, opened), { folder, progress, signals }).then(
     (result) => ({ result, error: undefined }),
@@ -35,6 +38,18 @@ function losses(metricsPath: string): number[] {
     .filter(isIclTrain)
     .map(({ loss }) => loss);
 }
+
+const near = `structure Near {
+  size D, H, r = 2
+  axis b: B, t, u: T, i, j: D, h: H, k: r
+  input x[b, t, i]
+  param Q[h, k, i] ~ normal(fan_in = i)
+  param K[h, k, i] ~ normal(fan_in = i)
+  S[b, h, t, u] = Q[h, k, i] * x[b, t, i] * K[h, k, j] * x[b, u, j] / r
+  A[b, h, t, u] = softmax[u](S[b, h, t, u] where u <= t)
+  output A
+}
+`;
 
 const small = [
   ...['--n_dims=3', '--d_model=8', '--n_head=2', '--n_layer=1', '--token_mixing_struct=bilinear_BTT'],
@@ -168,8 +183,30 @@ describe('a run', () => {
     expect(String(error)).toMatch(/diverged at step \d: [\w.~]+ is not finite there/);
   });
 
+  test('repeated from its config alone, it is the same run, whatever became of its structure', async () => {
+    const structure = join(parent, 'near.mlbtc');
+    const words = [...small.filter((word) => !word.startsWith('--token_mixing')), '--steps=3'];
+    writeFileSync(structure, near);
+    const { folder, losses, error } = await run([...words, `--structure=${structure}`]);
+    expect(error).toBeUndefined();
+    writeFileSync(structure, near.replace('/ r', '* 50'));
+    const config = `--config=${folder.configPath}`;
+    const resolved = resolveIcl([config]);
+    const score = scoreOf(resolved.options, resolved.sizes, resolved.copies);
+    expect(copyNote(resolved, score)).toBe(
+      `note: ${structure} has changed since that run; trained is the run's own copy of it, ${score.source.file}`,
+    );
+    expect((await run([config])).losses()).toEqual(losses());
+    expect((await run([config, `--structure=${structure}`])).losses()).not.toEqual(losses());
+    const record = JSON.parse(readFileSync(folder.recordPath, 'utf8'));
+    expect(record).toMatchObject({ seed: 0, node: process.version, device: { name: opened.name } });
+    expect(record.structure).toEqual({ copy: 'structure/near.mlbtc', from: structure });
+  });
+
   test('a folder that holds a run is left alone', async () => {
     const { folder } = await first;
-    expect(() => createRunFolder(resolveIcl([...small, `--out_dir=${folder.path}`]))).toThrow(/already holds a run/);
+    const resolved = resolveIcl([...small, `--out_dir=${folder.path}`]);
+    const again = newIclRun(resolved, scoreOf(resolved.options, {}), opened);
+    expect(() => createRunFolder(again)).toThrow(/already holds a run/);
   });
 });

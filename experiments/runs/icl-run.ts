@@ -1,0 +1,60 @@
+/** What the folder of a run of in-context regression begins with; and, when a run is repeated, which structure that is. */
+import { existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import type { OpenedDevice } from '../../runtime/device.ts';
+import type { Score } from '../models/score.ts';
+import { isSameStructure, readStructure } from '../models/structure-copy.ts';
+import type { ResolvedIcl } from '../options/icl.ts';
+import { copiedStructure, type NewRun, runFolder, scoreName } from './folder.ts';
+import { describeProvenance, readStructureOrigin } from './provenance.ts';
+
+export function newIclRun(
+  resolved: ResolvedIcl,
+  score: Score,
+  opened: OpenedDevice,
+  words: readonly string[] = [],
+): NewRun {
+  const { options, sizes, preset } = resolved;
+  const copy = copiedStructure(score.files.keys().next().value as string);
+  return {
+    task: 'icl',
+    path: options.out_dir,
+    name: preset ?? `icl-${scoreName(resolved)}`,
+    options: {
+      ...options,
+      mlr_rank_list: options.mlr_rank_list?.join('|') ?? null,
+      structure: options.structure === null ? null : copy,
+    },
+    sizes,
+    structure: score.files,
+    provenance: describeProvenance({
+      opened,
+      seed: options.seed,
+      words: ['icl', ...words],
+      structure: { copy, from: score.source.file },
+    }),
+  };
+}
+
+/**
+ * A note where the score is another run's own copy: that it is, and whether the file that was copied has changed since. Undefined
+ * where it is none, or a copy of the library's that is as the library has it.
+ */
+export function copyNote({ options }: ResolvedIcl, score: Score): string | undefined {
+  const path = score.source.file;
+  const { path: run, recordPath } = runFolder(dirname(dirname(resolve(path))));
+  const origin = readStructureOrigin(recordPath);
+  if (origin === undefined || resolve(run, origin.copy) !== resolve(path)) return undefined;
+  const hasChanged = existsSync(origin.from) && differs(origin.from, score);
+  if (hasChanged)
+    return `note: ${origin.from} has changed since that run; trained is the run's own copy of it, ${path}`;
+  return options.structure === null ? undefined : `note: the structure is the run's own copy, ${path}`;
+}
+
+function differs(path: string, score: Score): boolean {
+  try {
+    return !isSameStructure(readStructure(path), score);
+  } catch {
+    return true;
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * `run.json`: what a run was made with, beside its options: which version of this program, on which machine and device, from
+ * which file. Written once, when the run begins; for people, and for whoever compares two runs that should be equal.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import type { OpenedDevice } from '../../runtime/device.ts';
+
+const structureSchema = z.object({
+  /** Main file of the copy, relative to the run's folder. */
+  copy: z.string(),
+  /** The file that was copied. */
+  from: z.string(),
+});
+const provenanceSchema = z.object({ structure: structureSchema });
+
+/** Where a run's structure came from; undefined where the folder does not say. */
+export function readStructureOrigin(recordPath: string): z.infer<typeof structureSchema> | undefined {
+  try {
+    return provenanceSchema.parse(JSON.parse(readFileSync(recordPath, 'utf8'))).structure;
+  } catch {
+    return undefined;
+  }
+}
+
+export interface Provenance {
+  readonly opened: OpenedDevice;
+  readonly seed: number;
+  readonly words: readonly string[];
+  readonly structure: z.infer<typeof structureSchema>;
+}
+
+/** The record's content. */
+export function describeProvenance({ opened, seed, words, structure }: Provenance): Record<string, unknown> {
+  const { name, rung, adapterInfo } = opened;
+  const { vendor, architecture, device, description } = adapterInfo;
+  return {
+    begun: new Date().toISOString(),
+    command: ['mlbtc', 'train', ...words],
+    seed,
+    structure: { ...structure, from: resolve(structure.from) },
+    mlbtc: programVersion(),
+    node: process.version,
+    platform: `${process.platform} ${process.arch} ${release()}`,
+    cpu: { model: cpus()[0]?.model ?? 'unknown', cores: cpus().length, memoryBytes: totalmem() },
+    device: { name, rung, vendor, architecture, device, description },
+  };
+}
+
+interface ProgramVersion {
+  readonly version: string;
+  /** Where it runs from a clone of its repository. */
+  readonly commit?: string;
+  /** Whether files differ from that commit. */
+  readonly changed?: boolean;
+}
+
+function programVersion(): ProgramVersion {
+  const root = packageFolder();
+  if (root === undefined) return { version: 'unknown' };
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const git = (...words: readonly string[]) =>
+    execFileSync('git', ['-C', root, ...words], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  try {
+    // An installed package may lie in somebody else's repository.
+    const [folder, commit] = git('rev-parse', '--show-toplevel', 'HEAD').split('\n');
+    if (realpathSync(folder) !== realpathSync(root)) return { version };
+    return { version, commit, changed: git('status', '--porcelain', '--untracked-files=no') !== '' };
+  } catch {
+    return { version };
+  }
+}
+
+/** Found upwards from here: from the sources, or from `dist/`. */
+function packageFolder(): string | undefined {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (let up = dirname(folder); up !== folder; [folder, up] = [up, dirname(up)]) {
+    if (existsSync(join(folder, 'package.json'))) return folder;
+  }
+  return undefined;
+}
