@@ -20,6 +20,7 @@ Start here
 
 Exit status: 0 done, 1 the input is wrong, 2 the command line is wrong, 3 this machine cannot do it, 4 training diverged,
 130 interrupted. With --debug an error shows its stack.
+Training writes a checkpoint and ends at Ctrl-C, SIGTERM, SIGHUP; it writes one and goes on at SIGUSR1, SIGUSR2.
 `;
 
 export function makeProgram(): Command {
