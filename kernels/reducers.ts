@@ -1,5 +1,5 @@
 /**
- * The reducers of an equation, sum, max and min, as code around a loop: by a thread alone, and by the lanes of a row, who
+ * The reducers of an equation, sum, product, max and min, as code around a loop: by a thread alone, and by the lanes of a row, who
  * then tell each other. Sums of one order, so that they have the same bits every run. A NaN among the values is the result.
  *
  * The trap: a reduction over nothing (its domain empty) is 0 whatever the reducer, and a row of nothing but -∞ is -∞. So what
@@ -15,6 +15,14 @@ export function threadReduction(reducer: Reducer, value: string, target: string,
   switch (reducer) {
     case 'sum':
       return { before: '', inner: `${target} += ${value};`, after: '' };
+    case 'product': {
+      const [total, found] = [emitter.fresh('total'), emitter.fresh('found')];
+      return {
+        before: `var ${total} = 1.0;\nvar ${found} = false;`,
+        inner: `${total} *= ${value};\n${found} = true;`,
+        after: `${target} += select(0.0, ${total}, ${found});`,
+      };
+    }
     case 'max':
     case 'min': {
       const [best, found, next] = [emitter.fresh('best'), emitter.fresh('found'), emitter.fresh('value')];
@@ -38,7 +46,7 @@ function isSplit(): never {
 }
 
 /** What lanes can do with each other's values. */
-export type LaneOperator = 'sum' | 'max' | 'min';
+export type LaneOperator = 'sum' | 'product' | 'max' | 'min';
 
 /** WGSL of the reduction of a variable over the lanes of a row. */
 export type AcrossLanes = (operator: LaneOperator, variable: string) => string;
@@ -69,6 +77,16 @@ export function laneReduction(
         after: `let ${result} = ${combined('sum', sum)};`,
       };
     }
+    case 'product': {
+      const [total, found] = [emitter.fresh('total'), emitter.fresh('found')];
+      const after = `let ${result} = ${mayBeEmpty ? `select(0.0, ${combined('product', total)}, ${combined('max', found)} > 0.0)` : combined('product', total)};`;
+      if (mayBeEmpty) emitter.use('max_f32');
+      return {
+        before: mayBeEmpty ? `var ${total} = 1.0;\nvar ${found} = 0.0;` : `var ${total} = 1.0;`,
+        inner: mayBeEmpty ? `${total} *= ${value};\n${found} = 1.0;` : `${total} *= ${value};`,
+        after,
+      };
+    }
     case 'max':
     case 'min': {
       for (const name of ['infinity_f32', `${reducer}_f32`]) emitter.use(name);
@@ -94,8 +112,19 @@ export function laneReduction(
   }
 }
 
-const joined = (operator: LaneOperator, a: string, b: string): string =>
-  operator === 'sum' ? `${a} + ${b}` : `${operator}_f32(${a}, ${b})`;
+function joined(operator: LaneOperator, a: string, b: string): string {
+  switch (operator) {
+    case 'sum':
+      return `${a} + ${b}`;
+    case 'product':
+      return `${a} * ${b}`;
+    case 'max':
+    case 'min':
+      return `${operator}_f32(${a}, ${b})`;
+    default:
+      return operator satisfies never;
+  }
+}
 
 /** `fn row_sum` and its kin by shuffles: the lanes of a row are within one subgroup. */
 export function shuffleFunction(operator: LaneOperator, lanes: number): string {

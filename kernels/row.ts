@@ -234,7 +234,7 @@ function emitReduce(points: RowPoints, code: RowCode): void {
   const value = valueInLoop(points, code);
   const across: AcrossLanes = (operator, variable) => {
     code.reducers.add(operator);
-    if (operator !== 'sum') emitter.use(`${operator}_f32`);
+    if (operator === 'max' || operator === 'min') emitter.use(`${operator}_f32`);
     return `row_${operator}(${variable}, ${tuning.shuffle ? '0u' : 'lane'})`;
   };
   if (equation.reducer === 'sum' && open === '' && guards.length === 0) lines.push(`let ${result} = ${value};`);

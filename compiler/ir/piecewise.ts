@@ -7,7 +7,8 @@
  * The pieces are disjoint and cover the box. An expression with many of them, or one that reads data, has none.
  */
 import { add, affine, decide, isConstant, negation, range, scale, subtract } from './affine.ts';
-import type { Affine, AffineConstraint, Axis, Expression } from './program.ts';
+import { negate } from './expression.ts';
+import type { Affine, AffineConstraint, Axis, ComparisonOperator, Constraint, Expression } from './program.ts';
 
 export interface Piece {
   readonly when: readonly AffineConstraint[];
@@ -123,4 +124,53 @@ export function affinePieces(e: Expression, axes: readonly Axis[], most = 8): re
 export function wholeAffine(e: Expression, axes: readonly Axis[]): Affine | undefined {
   const pieces = affinePieces(e, axes);
   return pieces?.length === 1 && pieces[0].when.length === 0 ? pieces[0].value : undefined;
+}
+
+/** A comparison of whole numbers as constraints: affine ones where that can be. */
+export function comparedWhole(
+  left: Expression,
+  operator: ComparisonOperator,
+  right: Expression,
+  axes: readonly Axis[],
+): readonly Constraint[] {
+  const go = (a: Expression, b: Expression): readonly Constraint[] => comparedWhole(a, operator, b, axes);
+  const [a, b] = [wholeAffine(left, axes), wholeAffine(right, axes)];
+  if (a !== undefined && b !== undefined) return [comparedAffine(a, operator, b)];
+  const isAtLeast = operator === '>=' || operator === '>';
+  const isAtMost = operator === '<=' || operator === '<';
+  if (
+    left.kind === 'binary' &&
+    ((isAtLeast && left.operator === 'minimum') || (isAtMost && left.operator === 'maximum'))
+  )
+    return [...go(left.left, right), ...go(left.right, right)];
+  if (
+    right.kind === 'binary' &&
+    ((isAtMost && right.operator === 'minimum') || (isAtLeast && right.operator === 'maximum'))
+  )
+    return [...go(left, right.left), ...go(left, right.right)];
+  if (isAtMost && left.kind === 'unary' && left.operator === 'abs')
+    return [...go(left.operand, right), ...go(negate(left.operand), right)];
+  if (isAtLeast && right.kind === 'unary' && right.operator === 'abs')
+    return [...go(left, right.operand), ...go(left, negate(right.operand))];
+  return [{ kind: 'data', operator, left, right }];
+}
+
+export function comparedAffine(left: Affine, operator: ComparisonOperator, right: Affine): AffineConstraint {
+  const nonnegative = (a: Affine): AffineConstraint => ({ kind: 'nonnegative', affine: a });
+  switch (operator) {
+    case '<=':
+      return nonnegative(subtract(right, left));
+    case '<':
+      return nonnegative(subtract(right, { ...left, constant: left.constant + 1 }));
+    case '>=':
+      return nonnegative(subtract(left, right));
+    case '>':
+      return nonnegative(subtract(left, { ...right, constant: right.constant + 1 }));
+    case '==':
+      return { kind: 'zero', affine: subtract(left, right) };
+    case '!=':
+      return { kind: 'nonzero', affine: subtract(left, right) };
+    default:
+      return operator satisfies never;
+  }
 }

@@ -13,7 +13,7 @@
  * The store map is affine as the loads' maps are: a block-diagonal matrix stores to `[p·k + i, q·k + j]`, a derivative
  * exchanges a load's map with the store's, a scatter-add stores through a `gather` index. A tensor's element is the SUM over
  * its equations of what each equation's reducer makes of the points that store to it; an element that no point stores to is 0.
- * (The trap: a `max` of nothing is therefore 0, and two equations of one tensor always add.)
+ * (The trap: a `max` or a product of nothing is therefore 0, and two equations of one tensor always add.)
  *
  * A domain is a conjunction of affine constraints, which loops and tiles are cut by, and of comparisons of integer data
  * (`seg[b, t] == seg[b, u]`), which a point is asked for where it is met. Either way a point outside stores nothing.
@@ -81,7 +81,7 @@ export interface Axis {
   readonly symbol?: string;
 }
 
-export type Reducer = 'sum' | 'max' | 'min' | 'logsumexp';
+export type Reducer = 'sum' | 'product' | 'max' | 'min' | 'logsumexp';
 
 export interface Equation {
   readonly axes: readonly Axis[];

@@ -20,6 +20,17 @@ export const reductions: Readonly<Record<Reducer, (count: number) => Reduction>>
       result: (element) => total[element],
     };
   },
+  product: (count) => {
+    const total = new Float64Array(count).fill(1);
+    const taken = new Uint8Array(count);
+    return {
+      take: (element, value) => {
+        total[element] *= value;
+        taken[element] = 1;
+      },
+      result: (element) => (taken[element] === 0 ? 0 : total[element]),
+    };
+  },
   max: (count) => extremum(count, Math.max),
   min: (count) => extremum(count, Math.min),
   logsumexp: (count) => {

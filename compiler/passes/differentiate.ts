@@ -10,6 +10,7 @@
  *
  *   T = logsumexp(v)   cot.v = cot.T * exp(v - T)
  *   T = max(v)         cot.v = cot.T / count where v == T, the count of ties being a tensor of its own
+ *   T = Π v            cot.v = cot.T * T / v; where one factor is 0, for it alone, cot.T times the product of the others
  *
  * The trap: a load under `select(i >= 1, x[i - 1], 0)` lies inside its tensor only in that branch, so the store that it becomes
  * needs the branch's condition in its domain.
@@ -18,7 +19,7 @@ import { add, affine, axisIndex, scale } from '../ir/affine.ts';
 import { equation as makeEquation, pointwise, tensorMap } from '../ir/equation.ts';
 import { constant, divide, load, loadAxes, negate, select, sum, unary } from '../ir/expression.ts';
 import { stridesOf } from '../ir/ndarray.ts';
-import type { Affine, Axis, Condition, Equation, Program, Tensor } from '../ir/program.ts';
+import type { Affine, Axis, Condition, Equation, Expression, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import type { Contribution, Path } from './chain-rule.ts';
 import { factorStep, flow, flowingLoads, guardStep, merge } from './chain-rule.ts';
@@ -258,6 +259,19 @@ class Backward {
         const counting = makeEquation({ axes, domain, store, value: select(tied, constant(1), constant(0)) });
         const count = this.make(`${tensor.name}~ties`, tensor.shape, tensor.dtype, [counting]);
         return { ...root, before: [guardStep(tied), factorStep(divide(constant(1), load(count, store)))] };
+      }
+      case 'product': {
+        const isZero: Condition = { kind: 'compare', operator: '==', left: value, right: constant(0) };
+        const { name, shape, dtype } = tensor;
+        const over = (e: Expression, by: 'sum' | 'product') =>
+          makeEquation({ axes, domain, store, reducer: by, value: e });
+        const counting = over(select(isZero, constant(1), constant(0)), 'sum');
+        const zeros = load(this.make(`${name}~zeros`, shape, dtype, [counting]), store);
+        const multiplying = over(select(isZero, constant(1), value), 'product');
+        const others = load(this.make(`${name}~others`, shape, dtype, [multiplying]), store);
+        const none = (count: number, then: Expression): Expression =>
+          select({ kind: 'compare', operator: '==', left: zeros, right: constant(count) }, then, constant(0));
+        return { ...root, before: [factorStep(select(isZero, none(1, others), none(0, divide(others, value))))] };
       }
       default:
         return reducer satisfies never;

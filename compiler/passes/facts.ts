@@ -65,6 +65,8 @@ function boundsOfEquation(equation: Equation, shape: readonly number[], facts: F
     switch (reducer) {
       case 'sum':
         return repeated(one, points);
+      case 'product':
+        return { ...anyNumber, low: one.low >= 0 ? 0 : anyNumber.low, zero: one.zero, finite: one.finite };
       case 'max':
       case 'min':
         return one;

@@ -15,7 +15,15 @@
 import { add, affine, axisIndex, coefficientOf, complement, decide, substitute } from '../ir/affine.ts';
 import { axesIn, axesOfConstraint, axesOfStore, factorsOf, productOf } from '../ir/contraction.ts';
 import { usedAxes } from '../ir/equation.ts';
-import { constant, product, rewriteConstraint, rewriteExpression, rewriteIndex, sum } from '../ir/expression.ts';
+import {
+  binary,
+  constant,
+  product,
+  rewriteConstraint,
+  rewriteExpression,
+  rewriteIndex,
+  sum,
+} from '../ir/expression.ts';
 import { constraintKey } from '../ir/hash.ts';
 import type { Affine, Axis, Constraint, Equation, Expression } from '../ir/program.ts';
 import { simplifyExpression } from './algebra.ts';
@@ -147,6 +155,8 @@ function repeat({ reducer, value }: Equation, times: number): Expression {
   switch (reducer) {
     case 'sum':
       return product([constant(times), value]);
+    case 'product':
+      return binary('power', value, constant(times));
     case 'max':
     case 'min':
       return value;

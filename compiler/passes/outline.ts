@@ -5,7 +5,7 @@
  *   m[i] max= a[i, j] * b[j]           →   m~1[i, j] sum= a[i, j] * b[j]   m[i] max= m~1[i, j]
  *
  * The first because each of n loads under a non-linear operation would carry all n in its derivative, n² in all; the second because
- * the derivative of max asks where the value equals the result, and two computations of one value may differ in their last bit.
+ * the derivative of max asks where the value equals the result, and that of a product where it is 0, and two computations of one value may differ in their last bit.
  */
 import { axisIndex } from '../ir/affine.ts';
 import { equation as makeEquation } from '../ir/equation.ts';
@@ -98,7 +98,8 @@ function invert(axes: readonly number[]): readonly number[] {
 
 function outlineEquation(equation: Equation, store: (value: Expression) => Expression): Equation {
   const { value, reducer } = equation;
-  if ((reducer === 'max' || reducer === 'min') && value.kind !== 'load') return { ...equation, value: store(value) };
+  const isCompared = reducer === 'max' || reducer === 'min' || reducer === 'product';
+  if (isCompared && value.kind !== 'load') return { ...equation, value: store(value) };
   if (loads(value).length * nodeCount(value) <= largeDerivative) return equation;
   if (reducer === 'logsumexp') return { ...equation, value: store(value) };
   return { ...equation, value: outlineOperands(value, store) };

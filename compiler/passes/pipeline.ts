@@ -1,7 +1,7 @@
 /**
  * The passes and their order: the one list.
  *
- *   simplify → distribute → inline → simplify → order → simplify
+ *   integers → simplify → distribute → inline → simplify → order → simplify
  *
  * Run once on what the semantics give, and in a shorter form on the program with its derivatives: what is ordered already has two
  * operands and stays, what is new is ordered, and equal intermediates of both are found.
@@ -12,20 +12,30 @@ import type { Program } from '../ir/program.ts';
 import { orderContractions } from './contraction-order.ts';
 import { distributeSums } from './distribute.ts';
 import { inlineDefinitions } from './inline.ts';
+import { inlineIntegers } from './integers.ts';
 import { simplify } from './simplify.ts';
 
-export type PassName = 'simplify' | 'distribute' | 'inline' | 'order';
+export type PassName = 'integers' | 'simplify' | 'distribute' | 'inline' | 'order';
 
 export type Pass = (program: Program) => Program;
 
 export const passes: Readonly<Record<PassName, Pass>> = {
+  integers: inlineIntegers,
   simplify,
   distribute: distributeSums,
   inline: inlineDefinitions,
   order: orderContractions,
 };
 
-export const pipeline: readonly PassName[] = ['simplify', 'distribute', 'inline', 'simplify', 'order', 'simplify'];
+export const pipeline: readonly PassName[] = [
+  'integers',
+  'simplify',
+  'distribute',
+  'inline',
+  'simplify',
+  'order',
+  'simplify',
+];
 
 /** What the program with its derivatives goes through: the forward program is ordered, and nothing of it is inlined again. */
 export const derivativePipeline: readonly PassName[] = ['simplify', 'distribute', 'order', 'simplify'];

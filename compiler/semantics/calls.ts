@@ -32,9 +32,19 @@ export const binaryFunctions: ReadonlyMap<string, BinaryOperator> = new Map([
   ['pow', 'power'],
 ]);
 
-export type Reduction = 'sum' | 'mean' | 'max' | 'min' | 'var' | 'rms' | 'logsumexp' | 'softmax';
+export type Reduction = 'sum' | 'prod' | 'mean' | 'max' | 'min' | 'var' | 'rms' | 'logsumexp' | 'softmax';
 
-export const reductions: readonly Reduction[] = ['sum', 'mean', 'max', 'min', 'var', 'rms', 'logsumexp', 'softmax'];
+export const reductions: readonly Reduction[] = [
+  'sum',
+  'prod',
+  'mean',
+  'max',
+  'min',
+  'var',
+  'rms',
+  'logsumexp',
+  'softmax',
+];
 
 /** Functions of sizes that are numbers in a value. */
 const sizeOnly: readonly string[] = ['len', 'prefix', 'log2', 'sum', 'split'];

@@ -8,10 +8,7 @@
  *
  * The trap: `/` rounds down in an integer tensor alone. In an index or a condition it must divide exactly, as it must in sizes.
  */
-import { subtract } from '../ir/affine.ts';
-import { negate } from '../ir/expression.ts';
-import { wholeAffine } from '../ir/piecewise.ts';
-import type { Affine, Axis, ComparisonOperator, Constraint, Expression } from '../ir/program.ts';
+import type { Expression } from '../ir/program.ts';
 import { integers32, wholeBounds } from '../ir/whole.ts';
 import type { Expression as Syntax } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
@@ -69,53 +66,4 @@ function isTensor(e: Syntax & { kind: 'name' | 'read' }, scope: Scope, frame: Fr
   const meaning = meaningOf(e.reference.name.text, scope, frame);
   if (meaning?.kind !== 'entity') return false;
   return meaning.entity.kind === 'tensor' || meaning.entity.kind === 'instance';
-}
-
-/** A comparison of whole numbers as constraints: affine ones where that can be. */
-export function comparedWhole(
-  left: Expression,
-  operator: ComparisonOperator,
-  right: Expression,
-  axes: readonly Axis[],
-): readonly Constraint[] {
-  const go = (a: Expression, b: Expression): readonly Constraint[] => comparedWhole(a, operator, b, axes);
-  const [a, b] = [wholeAffine(left, axes), wholeAffine(right, axes)];
-  if (a !== undefined && b !== undefined) return [comparedAffine(a, operator, b)];
-  const isAtLeast = operator === '>=' || operator === '>';
-  const isAtMost = operator === '<=' || operator === '<';
-  if (
-    left.kind === 'binary' &&
-    ((isAtLeast && left.operator === 'minimum') || (isAtMost && left.operator === 'maximum'))
-  )
-    return [...go(left.left, right), ...go(left.right, right)];
-  if (
-    right.kind === 'binary' &&
-    ((isAtMost && right.operator === 'minimum') || (isAtLeast && right.operator === 'maximum'))
-  )
-    return [...go(left, right.left), ...go(left, right.right)];
-  if (isAtMost && left.kind === 'unary' && left.operator === 'abs')
-    return [...go(left.operand, right), ...go(negate(left.operand), right)];
-  if (isAtLeast && right.kind === 'unary' && right.operator === 'abs')
-    return [...go(left, right.operand), ...go(left, negate(right.operand))];
-  return [{ kind: 'data', operator, left, right }];
-}
-
-export function comparedAffine(left: Affine, operator: ComparisonOperator, right: Affine): Constraint {
-  const nonnegative = (a: Affine): Constraint => ({ kind: 'nonnegative', affine: a });
-  switch (operator) {
-    case '<=':
-      return nonnegative(subtract(right, left));
-    case '<':
-      return nonnegative(subtract(right, { ...left, constant: left.constant + 1 }));
-    case '>=':
-      return nonnegative(subtract(left, right));
-    case '>':
-      return nonnegative(subtract(left, { ...right, constant: right.constant + 1 }));
-    case '==':
-      return { kind: 'zero', affine: subtract(left, right) };
-    case '!=':
-      return { kind: 'nonzero', affine: subtract(left, right) };
-    default:
-      return operator satisfies never;
-  }
 }

@@ -4,12 +4,13 @@
  * A `where` takes only the first two kinds. A comparison that speaks of an axis which is summed further inside is no
  * constraint yet: it is handed down as a `Restriction`, and becomes one at the product that binds the axis.
  */
+import { comparedAffine, comparedWhole } from '../ir/piecewise.ts';
 import type { Constraint } from '../ir/program.ts';
 import type { Expression } from '../syntax/ast.ts';
 import { evaluateAffine } from './arithmetic.ts';
 import { type Builder, conjunction, type Env, materialised, type Restriction } from './builder.ts';
 import { type AxisSet, axesOfBody } from './einstein.ts';
-import { comparedAffine, comparedWhole, needsIntegers } from './integers.ts';
+import { needsIntegers } from './integers.ts';
 import { indexContext } from './lower-index.ts';
 import { lowerValue } from './lower-value.ts';
 import { actual } from './model.ts';

@@ -36,6 +36,9 @@ import { lowerValue } from './lower-value.ts';
 import type { AxisEntity } from './model.ts';
 import { axesNamed } from './names.ts';
 
+/** Those that are one equation each. */
+export type PlainReduction = Exclude<Reduction, 'softmax' | 'var' | 'rms'>;
+
 /** A reduction as the parts of an equation. */
 export interface ReductionDraft {
   readonly slots: readonly number[];
@@ -80,6 +83,7 @@ export function lowerReduction(b: Builder, e: Call, reduction: Reduction, env: E
   const { span } = e;
   switch (reduction) {
     case 'sum':
+    case 'prod':
     case 'max':
     case 'min':
     case 'logsumexp':
@@ -120,8 +124,9 @@ function squared(e: Expression): Expression {
   return e.kind === 'constant' ? constant(e.value ** 2) : binary('power', e, constant(2));
 }
 
-const labels: Readonly<Record<'sum' | 'mean' | 'max' | 'min' | 'logsumexp' | 'var' | 'meansquare', string>> = {
+const labels: Readonly<Record<PlainReduction | 'var' | 'meansquare', string>> = {
   sum: 'sum',
+  prod: 'prod',
   mean: 'mean',
   max: 'max',
   min: 'min',
@@ -142,7 +147,7 @@ function liftDraft(
 
 export function draftReduction(
   b: Builder,
-  reduction: 'sum' | 'mean' | 'max' | 'min' | 'logsumexp',
+  reduction: PlainReduction,
   slots: readonly number[],
   argument: Lowered,
   conditions: Around,
@@ -157,6 +162,8 @@ export function draftReduction(
       const domain = conjunction(b, [argument.present, argument.support]);
       return { slots, reducer: 'sum', value: divideByCount(b, slots, argument, conditions, span), domain };
     }
+    case 'prod':
+      return { slots, reducer: 'product', value: materialised(argument), domain: argument.present };
     case 'max':
     case 'min':
     case 'logsumexp':

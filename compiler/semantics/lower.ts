@@ -32,7 +32,7 @@ import {
 import { type Call, calleeOf, type Reduction } from './calls.ts';
 import { axesOfEquation, factorsOf, type Placement, placeSums } from './einstein.ts';
 import { pointOf, shownPoint } from './lower-index.ts';
-import { draftReduction, enterReduction, reducedAxes } from './lower-reduction.ts';
+import { draftReduction, enterReduction, type PlainReduction, reducedAxes } from './lower-reduction.ts';
 import { bindProduct, enterWhere, lowerFactors, lowerValue } from './lower-value.ts';
 import type { AxisEntity, Definition, Scope, TensorEntity } from './model.ts';
 import { reportReadings } from './readings.ts';
@@ -212,7 +212,7 @@ function topReduction(b: Builder, e: Call, env: Env, { negative, sole }: Positio
   return draftReduction(b, reduction, slots, argument, around(b, inner, before), e.span);
 }
 
-function isPlain(reduction: Reduction): reduction is 'sum' | 'mean' | 'max' | 'min' | 'logsumexp' {
+function isPlain(reduction: Reduction): reduction is PlainReduction {
   return reduction !== 'softmax' && reduction !== 'var' && reduction !== 'rms';
 }
 

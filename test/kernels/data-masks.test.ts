@@ -57,7 +57,8 @@ const structures: Readonly<Record<string, string>> = {
     x[t] = max[u](S[t, u] where k[u] == 0)
     v[t] = var[u](S[t, u] where k[u] >= 1)
     p[t] = S[t, u] * S[t, u] where k[u] < 2 and r[t] == 1
-    output m, l, x, v, p
+    q[t] = prod[u](S[t, u] where k[u] != r[t])
+    output m, l, x, v, p, q
   }`,
   'masked product': `structure Product {
     axis n: 6, m: 5, k: 7

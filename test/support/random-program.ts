@@ -212,7 +212,7 @@ function idsOf({ readable }: Scope): Tensor | undefined {
 
 function randomEquation(scope: Scope, store: readonly Index[], guards: Constraint[]): Equation {
   const { choices, axes } = scope;
-  const reducer: Reducer = choices.pick(['sum', 'sum', 'sum', 'sum', 'logsumexp', 'max', 'min']);
+  const reducer: Reducer = choices.pick(['sum', 'sum', 'sum', 'sum', 'logsumexp', 'max', 'min', 'product']);
   const value =
     reducer === 'max' || reducer === 'min'
       ? randomLeaf(scope, guards)

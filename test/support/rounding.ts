@@ -167,6 +167,8 @@ function inReduction(value: Expression, e: Equation, where: Where): Expression {
     case 'max':
     case 'min':
       return value;
+    case 'product':
+      return product([value, sum([constant(1), noise(where, unit)])]);
     case 'sum':
       return size === 0 ? value : product([value, sum([constant(1), noise(where, size)])]);
     case 'logsumexp':

@@ -94,8 +94,8 @@ test(`${runs} random programs, seed ${seed}`, { timeout: 1_800_000 }, async () =
 /** Whatever a program may hold, and every family in every form. */
 const required =
   `tensor computed; tensor concat; tensor view; tensor param; shape scalar; shape of size 1; several equations;
-  axis reduced; reducer sum; reducer max; reducer min; reducer logsumexp; domain nonnegative; domain zero;
-  domain nonzero; store gather; store constant; store group; store strided or offset; store block diagonal;
+  axis reduced; reducer sum; reducer max; reducer min; reducer product; reducer logsumexp; domain nonnegative; domain zero;
+  domain nonzero; domain data; store gather; store constant; store group; store strided or offset; store block diagonal;
   store diagonal; load gather; load of several axes; load strided, offset or fixed; constant; index; sum;
   product; binary divide; binary power; binary minimum; binary maximum; select domain; select compare; random
   uniform; random normal; unary negate; unary exp; unary log; unary sqrt; unary rsqrt; unary abs; unary sign;
