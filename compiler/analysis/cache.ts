@@ -3,7 +3,7 @@
  *
  *   S[b, h, t, u] sum= q[b, h, t, r] * k[b, h, u, r]   →   k: h·r elements a token
  *
- * A tensor that several levels read counts once. Of the two sides of a score, the keys are the one that is summed over; in the score
+ * A tensor that several levels read counts once, and one that is made of others that are kept not at all. Of the two sides of a score, the keys are the one that is summed over; in the score
  * itself, the one that its reader sums over, else the later.
  *
  * The trap: a structure of scores holds no values; they are whatever the model makes of them, and come on top.
@@ -11,7 +11,7 @@
 
 import type { AxisSet } from '../ir/contraction.ts';
 import { axesOfStore } from '../ir/contraction.ts';
-import { equationsOf, tensorMap } from '../ir/equation.ts';
+import { dependencies, equationsOf, tensorMap } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
 import type { Equation, Load, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
@@ -54,7 +54,13 @@ export function cachedTensors(program: Program): readonly CachedTensor[] {
       }
     }
   }
-  return program.tensors.flatMap(({ name }) => cached.get(name) ?? []);
+  return program.tensors.filter((tensor) => !isMadeOf(tensor, cached)).flatMap(({ name }) => cached.get(name) ?? []);
+}
+
+/** Made of what is kept and nothing else, as the mean of a key is: it can be made again. */
+function isMadeOf(tensor: Tensor, cached: ReadonlyMap<string, CachedTensor>): boolean {
+  const reads = dependencies(tensor);
+  return reads.length > 0 && reads.every((name) => cached.has(name));
 }
 
 /** Whether axes are of one side, and not only of the blocks that both lie in. */

@@ -56,8 +56,14 @@ function boundOf({ equation, value, sides }: Score, tensors: ReadonlyMap<string,
   const fixed = axisSet(axes.map((_, axis) => axis)) & ~(rows | columns);
   const place: Place = { axes, rows, columns, fixed, present: equation.domain, tensors };
   const found = inBlocks(place, (block) => rankOf(value, block));
-  if (found === undefined) return 'unknown';
-  return Math.min(total(found), pointsOf(rows, axes), pointsOf(columns, axes));
+  return bounded(found, pointsOf(rows, axes), pointsOf(columns, axes));
+}
+
+/** No rank is above the shorter side, so that one of a single position is known whatever it is. */
+function bounded(found: Parts | undefined, ...sides: readonly number[]): RankBound {
+  const most = Math.min(...sides);
+  if (found === undefined) return most === 1 ? 1 : 'unknown';
+  return Math.min(total(found), most);
 }
 
 /** A score that is an output: nobody reads it here, so a `where` of its one equation is its mask. */
@@ -74,9 +80,8 @@ function boundOfOutput({ maker }: Score, tensors: ReadonlyMap<string, Tensor>, c
       return rankOfEquation(equation, { axes: equation.axes, rows, columns, fixed, present, tensors });
     }),
   );
-  if (found === undefined) return 'unknown';
   const extentOf = (dimensions: readonly number[]) => elementCount(dimensions.map((d) => maker.shape[d]));
-  return Math.min(total(found), extentOf(sides.first), extentOf(sides.second));
+  return bounded(found, extentOf(sides.first), extentOf(sides.second));
 }
 
 /** What is known at a point of an equation, and which of its axes are rows, columns, or the same for the whole matrix. */

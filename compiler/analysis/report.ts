@@ -24,8 +24,8 @@ export interface AnalysisReport {
   /** Of a matrix structure, or the largest of the scores'; null for anything else. */
   readonly rankBound: RankBound | null;
   readonly scoreRanks: readonly ScoreRank[];
-  /** For each token of one layer; null where there is no score. */
-  readonly cacheBytes: number | null;
+  /** For each token of one layer; 'unknown' where a score reads nothing of another token; null where there is no score. */
+  readonly cacheBytes: number | 'unknown' | null;
   readonly cached: readonly CachedTensor[];
   readonly peakBytes: number;
   /** The largest computed tensor. */
@@ -43,7 +43,8 @@ export interface Stages {
 export function analyse(stages: Stages, scored: Stages = stages): AnalysisReport {
   const { written, inlined, optimised } = stages;
   const scoreRanks = narrowestRanks(scored);
-  const cached = cachedTensors(scored.optimised);
+  // One token has no other: the passes then leave nothing to tell them apart, and what was written must do.
+  const cached = [scored.optimised, scored.written].map(cachedTensors).find((all) => all.length > 0) ?? [];
   const matrixRanks = [written, inlined, optimised].flatMap((program) => matrixRankBound(program) ?? []);
   const computed = optimised.tensors
     .filter((tensor) => tensor.source.kind === 'computed')
@@ -55,12 +56,16 @@ export function analyse(stages: Stages, scored: Stages = stages): AnalysisReport
     leftToRightMultiplyAdds: leftToRightMultiplyAdds(inlined),
     rankBound: matrixRanks.length > 0 ? Math.min(...matrixRanks) : widest(scoreRanks),
     scoreRanks,
-    cacheBytes: scoreRanks.length > 0 ? cached.reduce((total, { bytesPerToken }) => total + bytesPerToken, 0) : null,
+    cacheBytes: scoreRanks.length > 0 ? bytesPerToken(cached) : null,
     cached,
     peakBytes: peakBytes(optimised),
     largest: computed.reduce<AnalysisReport['largest']>((a, b) => (a === null || b.bytes > a.bytes ? b : a), null),
     order: orderSteps(optimised),
   };
+}
+
+function bytesPerToken(cached: readonly CachedTensor[]): number | 'unknown' {
+  return cached.length === 0 ? 'unknown' : cached.reduce((total, tensor) => total + tensor.bytesPerToken, 0);
 }
 
 function narrowestRanks({ written, inlined, optimised }: Stages): readonly ScoreRank[] {

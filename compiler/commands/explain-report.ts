@@ -61,7 +61,7 @@ export interface ExplainReport {
   /** Sizes that number the tokens and are not bound: ranks and cache hold for any number of them. */
   readonly unboundTokens: readonly string[];
   readonly scoreRanks: AnalysisReport['scoreRanks'];
-  readonly cacheBytes: number | null;
+  readonly cacheBytes: AnalysisReport['cacheBytes'];
   readonly cached: AnalysisReport['cached'];
   /** Memory of all buffers together. */
   readonly peakBytes: number;

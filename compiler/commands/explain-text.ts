@@ -66,8 +66,8 @@ function costSection(report: ExplainReport): string[] {
     ['rank bound', typeof rankBound === 'number' ? count(rankBound) : (rankBound ?? '-'), rankText(report)],
     [
       'cache',
-      cacheBytes === null ? '-' : bytesText(cacheBytes),
-      cacheBytes === null
+      typeof cacheBytes === 'number' ? bytesText(cacheBytes) : (cacheBytes ?? '-'),
+      typeof cacheBytes !== 'number'
         ? ''
         : `a token: ${cached.map((c) => `${c.tensor} ${bytesText(c.bytesPerToken)}`).join(', ')}`,
     ],

@@ -152,12 +152,25 @@ const library: readonly (readonly [name: string, sizes: Sizes, rank: RankBound, 
   ['attention', { D: 8, H: 2, B: 2, T }, 4, ['8']],
   ['attention', { D: 8, H: 2, B: 2, T, identity_link: 1 }, 4, ['8']],
   ['sliding_window', { D: 8, H: 2, B: 2, T, w: 2 }, 4, ['8']],
+  ['alternating_window', { D: 8, H: 2, B: 2, T, w: 2, layer: 1 }, 4, ['8']],
+  ['alternating_window', { D: 8, H: 2, B: 2, T, w: 2, layer: 0 }, 4, ['8']],
   ['global_sliding_window', { D: 8, H: 2, B: 2, T, w: 2, global: 1, local: 3 }, 3, ['8']],
   ['bilinear_mlr', { D: 8, H: 2, B: 2, T, ranks: [1, 3] }, 7, ['2', '12']],
   ['bilinear_btt', { D: 9, H: 3, N: 2, T, s: 1 }, 9, ['27']],
   ['bilinear_btt', { D: 9, H: 3, N: 2, T, s: 1, identity_link: 1, causal: 0 }, 9, ['27']],
   ['mlr_attention', { D: 8, H: 2, B: 2, T, ranks: [3, 1] }, 10, ['8']],
 ];
+
+test.each(library)('%s %j of one token and one sequence keeps as much of a token', (name, sizes, _, cached) => {
+  // Blocks of one token have no room for ranks.
+  if (name === 'mlr_attention') return;
+  const batch = 'B' in sizes ? 'B' : 'N';
+  for (const one of [{ T: 1 }, { [batch]: 1 }, { T: 1, [batch]: 1 }]) {
+    const found = bounds(loweredLibrary(name, { ...sizes, ...one }));
+    expect(found.cached.map(elements)).toEqual(cached);
+    if ('T' in one) expect(found.rank).toBe(1);
+  }
+});
 
 test.each(library)('the library’s %s %j', (name, sizes, rank, cached) => {
   const program = loweredLibrary(name, sizes);
