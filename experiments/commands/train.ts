@@ -44,15 +44,18 @@ export async function trainIcl(words: readonly string[]): Promise<void> {
   checkTraining(options);
   const progress = createProgress(process.stdout);
   goOnWithoutOutput();
+  let folder: RunFolder | undefined;
   const signals = listenForSignals({
     onEndAsked: () => {
       progress.end();
       progress.say('ending: a checkpoint is written first; Ctrl-C again leaves at once');
     },
-    beforeLeaving: () => progress.end(),
+    beforeLeaving: () => {
+      progress.end();
+      if (folder !== undefined) discardUnstarted(folder);
+    },
   });
   const startMs = performance.now();
-  let folder: RunFolder | undefined;
   let opened: OpenedDevice | undefined;
   try {
     const score = scoreOf(options, resolved.sizes, resolved.copies);

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 import { UserError } from '../../compiler/command-line/errors.ts';
-import { refuseOverwriting } from '../../compiler/command-line/output-place.ts';
+import { outputPlace, refuseOverwriting } from '../../compiler/command-line/output-place.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { type StoredTensor, writeSafetensors } from '../../runtime/safetensors.ts';
 import { deviceRunners } from '../training/device-runner.ts';
@@ -31,7 +31,9 @@ export function registerVerify(program: Command): void {
       try {
         const result = await verifyCase(folder, deviceRunners(opened));
         writeSafetensors(options.out, result);
-        process.stdout.write(`${result.size} tensors in ${options.out}, computed on ${opened.name}\n`);
+        // Where the result itself goes to standard output, nothing else may.
+        const told = outputPlace(options.out).kind === 'file' ? process.stdout : process.stderr;
+        told.write(`${result.size} tensors in ${options.out}, computed on ${opened.name}\n`);
       } finally {
         opened.destroy();
       }
