@@ -1,0 +1,29 @@
+/** The plot of a language model's run from its folder alone: `plots/loss.*`. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { LmOptions } from '../options/lm.ts';
+import { type RunFolder, scoreName } from '../runs/folder.ts';
+import { readMetrics } from '../runs/metrics.ts';
+import { type LmLevels, lmLossChart } from './lm-charts.ts';
+import { renderChart } from './render.ts';
+
+/** Files that a run's plots are in, as far as they are there. */
+export function lmPlotFiles({ plotsPath }: RunFolder): readonly string[] {
+  return ['loss.svg', 'loss.png'].map((name) => join(plotsPath, name)).filter((path) => existsSync(path));
+}
+
+export interface LmPlotted {
+  readonly options: LmOptions;
+  /** Of the text, for the title. */
+  readonly text: string;
+  readonly levels: LmLevels;
+}
+
+export async function plotLmRun(folder: RunFolder, { options, text, levels }: LmPlotted): Promise<void> {
+  const { d_model, n_layer, n_head, block_size } = options;
+  const title = {
+    title: `Language model of ${text}: ${scoreName({ options })} scores`,
+    subtitle: `d_model ${d_model}, ${n_layer} layers, ${n_head} heads, ${block_size} tokens`,
+  };
+  await renderChart(lmLossChart(readMetrics(folder.metricsPath), levels, title), folder.plotsPath, 'loss');
+}

@@ -1,0 +1,344 @@
+/**
+ * A language model as the loop's task: one shape throughout, batches of windows of a text, losses on both of its parts.
+ *
+ * The trap: sequences are numbered through the whole training (windows.ts), so a step of several batches takes the next numbers,
+ * and what is learned does not depend on how they are dealt out.
+ */
+
+import type { Program } from '../../compiler/ir/program.ts';
+import type { OpenedDevice } from '../../runtime/device.ts';
+import type { TokenData, TokenSplit } from '../data/token-data.ts';
+import { languageModelProgram } from '../models/model.ts';
+import { scoreOf } from '../models/score.ts';
+import type { LmOptions, ResolvedLm } from '../options/lm.ts';
+import type { LmLevels } from '../plots/lm-charts.ts';
+import { plotLmRun } from '../plots/lm-run.ts';
+import type { LmEvaluationRecord, LmTrainRecord } from '../runs/metrics.ts';
+import {
+  drawnWindows,
+  givenWindows,
+  packedText,
+  readWindows,
+  textWords,
+  type WindowShape,
+  windowStarts,
+  windowStreams,
+} from '../tasks/windows.ts';
+import { type Arena, optimizerTables } from './arena.ts';
+import { type DeviceRunner, deviceRunner } from './device-runner.ts';
+import { firstNonFinite } from './inspect.ts';
+import { lazyRunner } from './lazy-runner.ts';
+import { biasCorrections, rateMultiplier } from './learning-rate.ts';
+import { initialValue } from './mup.ts';
+import { short } from './progress.ts';
+import { makeState, type SharedState } from './state.ts';
+import { sumStates } from './step.ts';
+import type { CompiledTask, Phase, Reading, Task } from './task.ts';
+import {
+  accumulatedStep,
+  evaluationStep,
+  inspectionStep,
+  type OptimizerSettings,
+  trainingStep,
+} from './training-step.ts';
+
+export interface CompiledLm extends CompiledTask<Phase> {
+  /** Mean loss, in nats a token, over the first windows of a part that its evaluations see. */
+  meanLoss(split: TokenSplit): Promise<number>;
+}
+
+export interface LmSettings {
+  readonly resolved: ResolvedLm;
+  readonly data: TokenData;
+  readonly opened: OpenedDevice;
+  /** Floating-point operations of the model a token and step; undefined where they are not known. */
+  readonly flopsPerToken: number | undefined;
+  /** What the loss is held against in the plot. */
+  readonly levels: LmLevels;
+}
+
+export function lmTask(settings: LmSettings): Task<Phase, CompiledLm, LmTrainRecord, LmEvaluationRecord> {
+  const { resolved, data, flopsPerToken, levels } = settings;
+  const { options } = resolved;
+  const tokensPerStep = options.batch_size * options.gradient_accumulation_steps * options.block_size;
+  let lastEvaluation: LmEvaluationRecord | undefined;
+  return {
+    steps: options.max_iters,
+    logEverySteps: options.log_interval,
+    evaluateEverySteps: options.eval_interval,
+    saveEverySteps: undefined,
+    keepEverySteps: Number.POSITIVE_INFINITY,
+    saveAtEvaluation: options.always_save_checkpoint ? 'always' : 'best',
+    phases: [{ step: 0 }],
+    compileAheadSteps: 0,
+    sameShape: () => true,
+    compile: (_, state) => compileLm(settings, state),
+    initialValue: (param) => initialValue(param, options.seed),
+    begun: () => undefined,
+    record: (facts) => {
+      const tokensPerSecond = facts.stepsPerSecond * tokensPerStep;
+      return {
+        kind: 'train',
+        ...facts,
+        lr: options.init_lr * multiplierAt(options, facts.step - 1),
+        tokens: facts.step * tokensPerStep,
+        tokensPerSecond,
+        flopsPerSecond: flopsPerToken === undefined ? null : flopsPerToken * tokensPerSecond,
+      };
+    },
+    shown: ({ step, loss, stepsPerSecond, tokensPerSecond }) => {
+      const held = lastEvaluation === undefined ? '' : `held out ${short(lastEvaluation.loss)} · `;
+      const detail = `${held}${short(tokensPerSecond)} tokens/s`;
+      return { step, steps: options.max_iters, loss, detail, stepsPerSecond };
+    },
+    evaluate: async (compiled, _, step) => {
+      lastEvaluation = await evaluateLm(compiled, options, data, step);
+      return lastEvaluation;
+    },
+    plot: (folder) => plotLmRun(folder, { options, text: data.name, levels }),
+    remedy: 'a lower --init_lr or a longer --warmup_iters may help',
+  };
+}
+
+/** Both parts, over the same windows every time. */
+export async function evaluateLm(
+  { meanLoss }: Pick<CompiledLm, 'meanLoss'>,
+  options: Pick<LmOptions, 'eval_iters' | 'batch_size' | 'block_size'>,
+  { train, val }: TokenData,
+  step: number,
+): Promise<LmEvaluationRecord> {
+  const [trainLoss, loss] = [await meanLoss(train), await meanLoss(val)];
+  return {
+    kind: 'evaluation',
+    step,
+    loss,
+    trainLoss,
+    perplexity: Math.exp(loss),
+    bitsPerCharacter: bitsPerCharacter(loss, val),
+    tokens: options.eval_iters * options.batch_size * options.block_size,
+  };
+}
+
+/** Nats a token as bits a character; null where the characters of the part were not counted. */
+export function bitsPerCharacter(loss: number, { length, characters }: TokenSplit): number | null {
+  return characters === undefined ? null : (loss / Math.LN2) * (length / characters);
+}
+
+/** The model that a run trains, for batches of that shape. Throws UserError with diagnostics where the score does not fit. */
+export function lmProgram(
+  options: LmOptions,
+  sizes: ResolvedLm['sizes'],
+  { batch, length }: WindowShape,
+  vocabulary: number,
+): Program {
+  return languageModelProgram(options, scoreOf(options, sizes), {
+    batch,
+    tokens: length,
+    vocabulary: options.vocab_size ?? vocabulary,
+    positions: options.block_size,
+  });
+}
+
+export function lmOptimizer(options: LmOptions): OptimizerSettings {
+  const { beta1, beta2, weight_decay: weightDecay, grad_clip: gradClip } = options;
+  return { beta1, beta2, weightDecay, gradClip };
+}
+
+async function compileLm(
+  { resolved: { options, sizes }, data, opened }: LmSettings,
+  state: SharedState | undefined,
+): Promise<{ readonly compiled: CompiledLm; readonly state: SharedState }> {
+  const shape = { batch: options.batch_size, length: options.block_size };
+  const model = lmProgram(options, sizes, shape, data.vocabulary);
+  const windows = trainingWindows(shape, options, data.train, opened);
+  const make = options.gradient_accumulation_steps === 1 ? stepOfOneBatch : stepOfSeveral;
+  const { stepping, shared } = await make(model, windows, options, opened, state);
+  const evaluator = lazyRunner(() =>
+    deviceRunner(opened, evaluationStep(model, givenWindows(shape), ['loss']).program, shared.buffers),
+  );
+  const compiled: CompiledLm = {
+    arena: stepping.arena,
+    enter: () => undefined,
+    run: stepping.run,
+    runAndRead: stepping.runAndRead,
+    pace: stepping.pace,
+    meanLoss: async (split) => {
+      const { executor, upload } = await evaluator.get();
+      let total = 0;
+      const read: Promise<void>[] = [];
+      for (let batch = 0; batch < options.eval_iters; batch += 1) {
+        const starts = windowStarts(options.seed, windowStreams.evaluate, batch * shape.batch, split, shape);
+        upload('window', readWindows(split, starts, shape));
+        const reading = executor.runAndRead('loss').then((found) => {
+          total += (found.get('loss') as Float32Array)[0];
+        });
+        read.push(reading);
+        await executor.pace();
+      }
+      await Promise.all(read);
+      return total / options.eval_iters;
+    },
+    firstNonFinite: (step) => {
+      const starts = startsOf(options, data.train, step, 0);
+      const inspected = inspectionStep(model, givenWindows(shape));
+      return firstNonFinite(opened, inspected, shared, (upload) =>
+        upload('window', readWindows(data.train, starts, shape)),
+      );
+    },
+    destroy: () => {
+      stepping.destroy();
+      evaluator.destroy();
+    },
+  };
+  return { compiled, state: shared };
+}
+
+/** How a step's batches come to the device. */
+interface TrainingWindows {
+  readonly tensors: ReturnType<typeof givenWindows>;
+  /** Once. */
+  readonly begin: (upload: DeviceRunner['upload']) => void;
+  /** For batch `part` of a step. */
+  readonly feed: (upload: DeviceRunner['upload'], step: number, part: number) => void;
+}
+
+/** The text on the device where one binding holds it; windows read by the host where not. */
+function trainingWindows(
+  shape: WindowShape,
+  options: LmOptions,
+  split: TokenSplit,
+  { target }: OpenedDevice,
+): TrainingWindows {
+  const words = textWords(split);
+  const { maxStorageBufferBindingSize, maxBufferSize } = target.limits;
+  if (4 * words <= Math.min(maxStorageBufferBindingSize, maxBufferSize)) {
+    return {
+      tensors: drawnWindows(shape, words, split.bytesPerToken),
+      begin: (upload) => upload('text', packedText(split)),
+      feed: (upload, step, part) => upload('start', startsOf(options, split, step, part)),
+    };
+  }
+  return {
+    tensors: givenWindows(shape),
+    begin: () => undefined,
+    feed: (upload, step, part) => upload('window', readWindows(split, startsOf(options, split, step, part), shape)),
+  };
+}
+
+/** Places of a batch's windows: batch `part` of a step. */
+function startsOf(options: LmOptions, split: TokenSplit, step: number, part: number): Int32Array {
+  const { batch_size: batch, block_size: length, gradient_accumulation_steps: parts, seed } = options;
+  const first = (step * parts + part) * batch;
+  return windowStarts(seed, windowStreams.train, first, split, { batch, length });
+}
+
+interface Stepping {
+  readonly arena: Arena;
+  readonly run: (step: number) => void;
+  readonly runAndRead: (step: number) => Promise<Reading>;
+  readonly pace: () => Promise<void>;
+  readonly destroy: () => void;
+}
+
+interface MadeStep {
+  readonly stepping: Stepping;
+  readonly shared: SharedState;
+}
+
+const logged = ['loss', 'diverged'] as const;
+
+/** The whole step is one program. */
+async function stepOfOneBatch(
+  model: Program,
+  windows: TrainingWindows,
+  options: LmOptions,
+  opened: OpenedDevice,
+  state: SharedState | undefined,
+): Promise<MadeStep> {
+  const step = trainingStep(model, windows.tensors, lmOptimizer(options), ['loss']);
+  const shared = state ?? (await makeState(opened, step.arena));
+  const runner = await deviceRunner(opened, step.program, shared.buffers);
+  uploadTables(runner, step.arena, step.untouched, options);
+  windows.begin(runner.upload);
+  const feed = (at: number) => {
+    runner.upload('step', new Int32Array([at]));
+    runner.upload('hyper', hyperAt(options, at));
+    windows.feed(runner.upload, at, 0);
+  };
+  const stepping: Stepping = {
+    arena: step.arena,
+    run: (at) => {
+      feed(at);
+      runner.run();
+    },
+    runAndRead: (at) => {
+      feed(at);
+      return runner.executor.runAndRead(...logged);
+    },
+    pace: () => runner.executor.pace(),
+    destroy: () => runner.destroy(),
+  };
+  return { stepping, shared };
+}
+
+/** One program adds up gradients batch by batch, another moves the params. */
+async function stepOfSeveral(
+  model: Program,
+  windows: TrainingWindows,
+  options: LmOptions,
+  opened: OpenedDevice,
+  state: SharedState | undefined,
+): Promise<MadeStep> {
+  const parts = options.gradient_accumulation_steps;
+  const { accumulate, update } = accumulatedStep(model, windows.tensors, lmOptimizer(options), parts);
+  const { arena } = accumulate;
+  const shared = state ?? (await makeState(opened, arena, sumStates));
+  const adding = await deviceRunner(opened, accumulate.program, shared.buffers);
+  const updating = await deviceRunner(opened, update, shared.buffers);
+  uploadTables(updating, arena, accumulate.untouched, options);
+  windows.begin(adding.upload);
+  const addAll = (at: number) => {
+    for (let part = 0; part < parts; part += 1) {
+      adding.upload('kept', new Float32Array([part === 0 ? 0 : 1]));
+      windows.feed(adding.upload, at, part);
+      adding.run();
+    }
+    updating.upload('step', new Int32Array([at]));
+    updating.upload('hyper', hyperAt(options, at));
+  };
+  const stepping: Stepping = {
+    arena,
+    run: (at) => {
+      addAll(at);
+      updating.run();
+    },
+    runAndRead: (at) => {
+      addAll(at);
+      return updating.executor.runAndRead(...logged);
+    },
+    // The batches of one step are submitted together; what is waited for is the steps.
+    pace: () => updating.executor.pace(),
+    destroy: () => {
+      adding.destroy();
+      updating.destroy();
+    },
+  };
+  return { stepping, shared };
+}
+
+function uploadTables(runner: DeviceRunner, arena: Arena, untouched: ReadonlySet<string>, options: LmOptions): void {
+  const tables = optimizerTables(arena, options.init_lr, options.weight_decay, untouched);
+  runner.upload('rate', tables.rate);
+  if (options.weight_decay > 0) runner.upload('decay', tables.decay);
+}
+
+function hyperAt(options: LmOptions, step: number): Float32Array {
+  const { first, rootSecond } = biasCorrections(step + 1, options.beta1, options.beta2);
+  return new Float32Array([multiplierAt(options, step), first, rootSecond]);
+}
+
+/** Of the peak rate at a step that counts from 0. */
+export function multiplierAt(options: LmOptions, step: number): number {
+  const { warmup_iters: warmup, lr_decay_iters: decaySteps, decay_lr: decays, init_lr: peak, min_lr: least } = options;
+  return rateMultiplier(step + 1, { warmup, decaySteps, floor: decays ? least / peak : 1 });
+}
