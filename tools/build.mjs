@@ -8,7 +8,7 @@ import { dirname, extname, join } from 'node:path';
 import { filesBelow, root, runTool } from './steps.mjs';
 
 const sourceFolders = ['compiler', 'kernels', 'runtime', 'experiments', 'test/bench'];
-const assetExtensions = new Set(['.mlbtc', '.yaml', '.csv', '.txt', '.wgsl']);
+const assetExtensions = new Set(['.mlbtc', '.yaml', '.csv', '.txt', '.gz', '.wgsl']);
 
 const sources = sourceFolders.flatMap((folder) => filesBelow(join(root, folder)).map((path) => join(folder, path)));
 if (sources.some((path) => path.endsWith('.ts'))) {
