@@ -20,7 +20,7 @@ export interface TrainingIo {
   readonly folder: RunFolder;
   readonly progress: Progress;
   /** Asked before every step. */
-  readonly signals: Pick<SignalRequests, 'endAsked' | 'takeCheckpointAsked'>;
+  readonly signals: Omit<SignalRequests, 'stop'>;
 }
 
 export interface TrainingResult<E extends EvaluationRecord> {
@@ -62,6 +62,9 @@ export async function train<
   };
   const save = async (done: number) =>
     writeCheckpoint(folder.checkpointsPath, compiled.arena, await takeState(done), task.keepEverySteps);
+  const saveIfAsked = async (done: number) => {
+    if (signals.takeCheckpointAsked()) progress.say(`checkpoint as asked: ${await save(done)}`);
+  };
   const evaluate = async (done: number): Promise<E> => {
     const record = await task.evaluate(compiled, phase, done);
     appendMetrics(folder.metricsPath, record);
@@ -79,7 +82,7 @@ export async function train<
     for (; step < steps; step += 1) {
       if (signals.endAsked()) break;
       log.check();
-      if (signals.takeCheckpointAsked()) progress.say(`checkpoint as asked: ${await save(step)}`);
+      await saveIfAsked(step);
       const due = phaseAt(phases, step);
       if (due !== phase) {
         if (!task.sameShape(due, phase)) {
@@ -98,7 +101,10 @@ export async function train<
       await compiled.pace();
       const done = step + 1;
       if (done % task.evaluateEverySteps === 0 && done < steps) {
-        await evaluate(done);
+        // It may take longer than a scheduler waits between its signal and the kill; the state stays as it is meanwhile.
+        const evaluating = evaluate(done);
+        await Promise.race([evaluating, signals.asked()]);
+        await Promise.all([evaluating, signals.endAsked() ? save(done) : saveIfAsked(done)]);
         if (performance.now() - lastPlotMs > plotEveryMs) {
           await task.plot(folder);
           lastPlotMs = performance.now();

@@ -12,6 +12,8 @@ export interface SignalRequests {
   readonly endAsked: () => boolean;
   /** Whether a checkpoint was asked for since this was last called. */
   readonly takeCheckpointAsked: () => boolean;
+  /** Resolves as soon as something is asked that was not answered yet. */
+  readonly asked: () => Promise<void>;
   /** Listens no longer. */
   readonly stop: () => void;
 }
@@ -27,16 +29,19 @@ export function listenForSignals(hooks: {
 }): SignalRequests {
   let endAsked = false;
   let checkpointAsked = false;
+  let tell: () => void = () => undefined;
   const onEnd = (signal: Signal) => {
     if (endAsked) {
       if (signal === 'SIGINT') leave();
       return;
     }
     endAsked = true;
+    tell();
     hooks.onEndAsked();
   };
   const onCheckpoint = () => {
     checkpointAsked = true;
+    tell();
   };
   const stop = () => {
     for (const signal of endSignals) process.off(signal, onEnd);
@@ -56,6 +61,11 @@ export function listenForSignals(hooks: {
       checkpointAsked = false;
       return asked;
     },
+    asked: () =>
+      new Promise((resolve) => {
+        tell = resolve;
+        if (endAsked || checkpointAsked) resolve();
+      }),
     stop,
   };
 }

@@ -18,7 +18,11 @@ const opened = await testDevice();
 const parent = mkdtempSync(join(tmpdir(), 'mlbtc-train-'));
 let runs = 0;
 
-const noSignals: TrainingIo['signals'] = { endAsked: () => false, takeCheckpointAsked: () => false };
+const noSignals: TrainingIo['signals'] = {
+  endAsked: () => false,
+  takeCheckpointAsked: () => false,
+  asked: () => new Promise(() => undefined),
+};
 
 async function run(words: readonly string[], signals = noSignals) {
   runs += 1;
@@ -157,7 +161,8 @@ describe('a run', () => {
     let asked = 0;
     const endAsked = () => {
       asked += 1;
-      return asked > 6;
+      // Before each of six steps, and once in the evaluation after the fifth.
+      return asked > 7;
     };
     const { error, folder } = await run(small, { ...noSignals, endAsked });
     expect(error).toBeInstanceOf(InterruptedError);
@@ -175,6 +180,22 @@ describe('a run', () => {
     expect(error).toBeUndefined();
     expect(checkpointSteps(folder.checkpointsPath)).toEqual([8, 9]);
     expect(losses()).toEqual((await first).losses());
+  });
+
+  test('a signal that comes while it evaluates is answered at once, and the record is as without it', async () => {
+    let isAsked = false;
+    const signals = {
+      endAsked: () => isAsked,
+      takeCheckpointAsked: () => false,
+      asked: async () => {
+        isAsked = true;
+      },
+    };
+    const { error, folder } = await run(small, signals);
+    expect(String(error)).toContain('after step 5');
+    expect(checkpointSteps(folder.checkpointsPath)).toEqual([4, 5]);
+    const kinds = readMetrics(folder.metricsPath).map(({ kind, step }) => `${kind} ${step}`);
+    expect(kinds.filter((text) => text.startsWith('evaluation'))).toEqual(['evaluation 5']);
   });
 
   test('a run that diverges names the step and the first tensor', async () => {
