@@ -3,19 +3,41 @@
  * vector, `sum_i_j` the j-th of row i; how they begin, and how each is handed to `finish`.
  */
 import type { ContractionParts } from './contraction-functions.ts';
-import type { ContractionTuning } from './contraction-tuning.ts';
 import { plus, wgsl } from './wgsl.ts';
 
-function sumNames({ rows, columns }: ContractionTuning): string[] {
-  const names: string[] = [];
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns / 4; j++) names.push(`sum_${i}_${j}`);
-  return names;
+/**
+ * Steps of k that a sum takes in at most before it is added to a total of its own: no longer chain of additions in f32
+ * (`sums.ts`). Longer than there, so that the products of models stay one loop, with half the registers.
+ */
+const longestChain = 4096;
+
+/** Beyond the square of that, as many as there are blocks of them. A multiple of every form's step. */
+export function chainOf(k: number): number {
+  return Math.max(longestChain, Math.ceil(Math.sqrt(k) / 64) * 64);
 }
 
-/** `var sum_i_j = …` lines. */
-export function beginSums({ tuning }: ContractionParts): string {
-  return sumNames(tuning)
+function isBlocked({ sizes }: ContractionParts): boolean {
+  return sizes.k > chainOf(sizes.k);
+}
+
+function names({ tuning: { rows, columns } }: ContractionParts, word: 'sum' | 'total'): string[] {
+  const all: string[] = [];
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns / 4; j++) all.push(`${word}_${i}_${j}`);
+  return all;
+}
+
+/** `var sum_i_j = …` lines, and those of the totals where there are any. */
+export function beginSums(w: ContractionParts): string {
+  return [...names(w, 'sum'), ...(isBlocked(w) ? names(w, 'total') : [])]
     .map((name) => `var ${name} = vec4<f32>();`)
+    .join('\n');
+}
+
+/** Adds the sums to the totals, and begins them anew. */
+export function flushSums(w: ContractionParts): string {
+  const totals = names(w, 'total');
+  return names(w, 'sum')
+    .map((sum, i) => `${totals[i]} += ${sum};\n${sum} = vec4<f32>();`)
     .join('\n');
 }
 
@@ -28,7 +50,7 @@ export function finishSums(w: ContractionParts, place: { readonly m: string; rea
   if (sizes.n % tuning.tileN !== 0) checks.push(`n < ${sizes.n}`);
   const call = `finish(batch, m, n, sums[${quads === 1 ? 'i' : `i * ${quads} + j / 4`}][j % 4]);`;
   return wgsl`
-    var sums = array<vec4<f32>, ${tuning.rows * quads}>(${sumNames(tuning).join(', ')});
+    var sums = array<vec4<f32>, ${tuning.rows * quads}>(${names(w, isBlocked(w) ? 'total' : 'sum').join(', ')});
     for (var i = 0; i < ${emitter.bound(tuning.rows)}; i++) {
       for (var j = 0; j < ${emitter.bound(tuning.columns)}; j++) {
         let m = ${place.m};

@@ -7,8 +7,9 @@
  */
 import { coefficientOf } from '../compiler/ir/affine.ts';
 import type { Affine, Constraint } from '../compiler/ir/program.ts';
+import { chainOf, flushSums } from './contraction-block.ts';
 import type { ContractionParts } from './contraction-functions.ts';
-import { plus, wgsl } from './wgsl.ts';
+import { indent, plus, wgsl } from './wgsl.ts';
 
 /** Length of the stretch of k over which the loop runs at once. */
 function segmentOf({ s, sizes }: ContractionParts): number {
@@ -71,7 +72,8 @@ export function tileRange(w: ContractionParts): string {
       else from = `max(${from}, -(${bound}))`;
     }
   }
-  const [first, end] = segment === sizes.k ? ['k_from', 'k_to'] : ['k_first', 'k_end'];
+  const isWhole = segment === sizes.k && segment <= chainOf(segment);
+  const [first, end] = isWhole ? ['k_from', 'k_to'] : ['k_first', 'k_end'];
   const outside = s.onOutput.flatMap((constraint) => {
     if (constraint.kind !== 'nonnegative') return [];
     const { affine } = constraint;
@@ -91,15 +93,40 @@ function isOver(a: Affine, one: number | undefined, other: number | undefined): 
   return a.terms.every((t) => t.axis === one || t.axis === other);
 }
 
-/** Puts the loop over the other k axes around the loop over a segment, from `k_from` to `k_to`. */
+/**
+ * Puts around the loop from `k_from` to `k_to` what goes through all of k: the values of the other k axes, and blocks of
+ * at most `chainOf(k)` steps, after each of which the sums are added to the totals (contraction-block.ts).
+ */
 export function overSegments(w: ContractionParts, loop: string): string {
   const segment = segmentOf(w);
-  if (segment === w.sizes.k) return loop;
-  return wgsl`
-    for (var k_base = 0; k_base < ${w.sizes.k}; k_base += ${segment}) {
+  const { k } = w.sizes;
+  const chain = chainOf(k);
+  const isLong = k > chain;
+  if (segment === k && !isLong) return loop;
+  const flushed = (text: string): string => (isLong ? `${text}\n${flushSums(w)}` : text);
+  if (segment > chain) {
+    const base = segment === k ? '' : 'k_base + ';
+    const blocks = wgsl`
+      for (var k_block = k_first; k_block < k_end; k_block += ${chain}) {
+        let k_from = ${base}k_block;
+        let k_to = ${base}min(k_block + ${chain}, k_end);
+        ${flushed(loop)}
+      }
+    `;
+    return segment === k ? blocks : `for (var k_base = 0; k_base < ${k}; k_base += ${segment}) {\n${indent(blocks)}\n}`;
+  }
+  const segments = (from: string, to: string): string => wgsl`
+    for (var k_base = ${from}; k_base < ${to}; k_base += ${segment}) {
       let k_from = k_base + k_first;
       let k_to = k_base + k_end;
       ${loop}
+    }
+  `;
+  if (!isLong) return segments('0', String(k));
+  const group = Math.floor(chain / segment) * segment;
+  return wgsl`
+    for (var k_group = 0; k_group < ${k}; k_group += ${group}) {
+      ${flushed(segments('k_group', `min(k_group + ${group}, ${k})`))}
     }
   `;
 }

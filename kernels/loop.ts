@@ -11,7 +11,7 @@
 import { asAxis, equalAffine } from '../compiler/ir/affine.ts';
 import { affinesOfIndex } from '../compiler/ir/expression.ts';
 import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
-import type { Equation, Expression, Load } from '../compiler/ir/program.ts';
+import type { Equation, Load } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import { gatherText } from './address.ts';
 import { collapseLoop, plainStore } from './collapse.ts';
@@ -19,13 +19,14 @@ import type { Emitter } from './emitter.ts';
 import { flatGrid } from './grid.ts';
 import type { FamilyCode, LoopKernel, Statement } from './kernel.ts';
 import { coordinate, flatIndex } from './linear.ts';
-import { check, loopOver, nestText, openNest, settle } from './nest.ts';
+import { check, loopOver, nestText, openNest, settle, sumText } from './nest.ts';
 import { threadReduction } from './reducers.ts';
 import { expressionText, integerText } from './scalar.ts';
 import type { Scope } from './scope.ts';
 import { solveIndex } from './solve.ts';
+import { withoutScale } from './sums.ts';
 import type { Target } from './target.ts';
-import { wgsl } from './wgsl.ts';
+import { f32Literal, wgsl } from './wgsl.ts';
 import { isWhole } from './whole.ts';
 
 /** 64 threads a workgroup: two subgroups of NVIDIA, sixteen of SwiftShader; measured no slower than 128 or 256 on either. */
@@ -100,8 +101,7 @@ function statementLines({ tensor, equations, stored }: Statement, element: Eleme
       isInteger && equations.every((e) => e.reducer === 'sum' && isWhole(e.value, { emitter, axes: e.axes }));
     const total = isInteger && !inIntegers ? emitter.fresh('total') : name;
     lines.push(`var ${total} = ${inIntegers ? '0' : '0.0'};`);
-    const text = inIntegers ? integerText : expressionText;
-    for (const equation of equations) lines.push(equationText(equation, total, text, element));
+    for (const equation of equations) lines.push(equationText(equation, total, inIntegers, element));
     if (total !== name) lines.push(`let ${name} = i32(${total});`);
   }
   held.set(tensor, name);
@@ -120,12 +120,7 @@ function singleExpression(equation: Equation, isInteger: boolean, element: Eleme
 }
 
 /** Any equation: adds what its points store at the element to the variable `total`. */
-function equationText(
-  equation: Equation,
-  total: string,
-  text: (e: Expression, scope: Scope) => string,
-  element: Element,
-): string {
+function equationText(equation: Equation, total: string, inIntegers: boolean, element: Element): string {
   const { emitter, shape, coordinates } = element;
   const names = new Map<number, string>();
   const scope = scopeOf(equation, names, element);
@@ -142,8 +137,21 @@ function equationText(
   settle(nest);
   for (const axis of equation.axes.keys()) loopOver(nest, axis);
   settle(nest);
-  const value = text(equation.value, scope);
-  return nestText(nest, threadReduction(equation.reducer, value, total, emitter));
+  const { reducer } = equation;
+  if (inIntegers)
+    return nestText(nest, { before: '', inner: `${total} += ${integerText(equation.value, scope)};`, after: '' });
+  if (reducer !== 'sum') {
+    return nestText(nest, threadReduction(reducer, expressionText(equation.value, scope), total, emitter));
+  }
+  const isLoop = nest.steps.some((step) => step.kind === 'for');
+  const { value, scale } = isLoop ? withoutScale(equation.value) : { value: equation.value, scale: 1 };
+  if (scale === 1) return sumText(nest, expressionText(value, scope), total, emitter);
+  const sum = emitter.fresh('sum');
+  return wgsl`
+    var ${sum} = 0.0;
+    ${sumText(nest, expressionText(value, scope), sum, emitter)}
+    ${total} += ${f32Literal(scale)} * ${sum};
+  `;
 }
 
 function scopeOf(equation: Equation, names: ReadonlyMap<number, string>, { emitter, shape, held }: Element): Scope {

@@ -9,13 +9,15 @@ import { coefficientOf, decide, scale } from '../compiler/ir/affine.ts';
 import { constraintAxes } from '../compiler/ir/expression.ts';
 import type { Affine, Constraint, Equation } from '../compiler/ir/program.ts';
 import { affineText, constraintText } from './address.ts';
+import type { Emitter } from './emitter.ts';
 import type { Scope } from './scope.ts';
+import { blockedLoop, type Cut, cutLoop, type Loop, longestChain, loopText } from './sums.ts';
 import { guarded, indent } from './wgsl.ts';
 
 type Step =
   | { readonly kind: 'let'; readonly name: string; readonly value: string }
   | { readonly kind: 'if'; readonly condition: string }
-  | { readonly kind: 'for'; readonly name: string; readonly from: string; readonly to: string };
+  | ({ readonly kind: 'for' } & Loop);
 
 /** A nest that is being written. */
 export interface Nest {
@@ -55,7 +57,7 @@ export function bindAxis(nest: Nest, axis: number, value: string): void {
 export function loopOver(nest: Nest, axis: number): void {
   if (isBound(nest, axis)) return;
   const name = nest.scope.emitter.named(nest.equation.axes[axis].name);
-  nest.steps.push({ kind: 'for', name, ...loopBounds(nest, axis) });
+  nest.steps.push({ kind: 'for', name, ...loopBounds(nest, axis), step: 1, turns: nest.equation.axes[axis].extent });
   nest.names.set(axis, name);
   settle(nest);
 }
@@ -103,6 +105,40 @@ export function nestText({ steps }: Nest, { before, inner, after }: NestBody): s
   return steps.some((step) => step.kind === 'let') ? `{\n${indent(block)}\n}` : block;
 }
 
+/** The same for a sum: adds what `value` is at the points to the variable `total`, no chain of additions being long. */
+export function sumText({ steps }: Nest, value: string, total: string, emitter: Emitter): string {
+  const cuts = cutSteps(steps);
+  const from = (i: number, into: string): string => {
+    const step = steps[i];
+    if (step === undefined) return `${into} += ${value};`;
+    if (step.kind !== 'for') return wrap(from(i + 1, into), step);
+    const { blocks, isApart } = cuts[i];
+    const body = (part: string): string => {
+      if (!isApart) return from(i + 1, part);
+      const own = emitter.fresh('part');
+      return `var ${own} = 0.0;\n${from(i + 1, own)}\n${part} += ${own};`;
+    };
+    return blockedLoop(step, blocks, into, body, emitter);
+  };
+  const text = from(0, total);
+  return steps.some((step) => step.kind === 'let') ? `{\n${indent(text)}\n}` : text;
+}
+
+/** How each loop is cut, from the innermost out; `isApart` where a turn sums what is inside in a variable of its own. */
+function cutSteps(steps: readonly Step[]): readonly (Cut & { readonly isApart: boolean })[] {
+  let chain = 1;
+  return steps
+    .toReversed()
+    .map((step) => {
+      if (step.kind !== 'for') return { blocks: [], chain, isApart: false };
+      const isApart = chain * step.turns > longestChain && chain * 2 > longestChain;
+      const cut = cutLoop(step.turns, isApart ? 1 : chain);
+      chain = cut.chain;
+      return { ...cut, isApart };
+    })
+    .reverse();
+}
+
 function wrap(text: string, step: Step): string {
   switch (step.kind) {
     case 'let':
@@ -110,7 +146,7 @@ function wrap(text: string, step: Step): string {
     case 'if':
       return guarded([step.condition], text);
     case 'for':
-      return `for (var ${step.name} = ${step.from}; ${step.name} < ${step.to}; ${step.name}++) {\n${indent(text)}\n}`;
+      return loopText(step, text);
     default:
       return step satisfies never;
   }

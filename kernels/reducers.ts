@@ -10,11 +10,14 @@ import type { Emitter } from './emitter.ts';
 import type { NestBody } from './nest.ts';
 import { wgsl } from './wgsl.ts';
 
-/** A thread that takes in `value` at each point and adds the result to the variable `target`. */
-export function threadReduction(reducer: Reducer, value: string, target: string, emitter: Emitter): NestBody {
+/** A thread that takes in `value` at each point and adds the result to the variable `target`; sums are `sumText` of the nest. */
+export function threadReduction(
+  reducer: Exclude<Reducer, 'sum'>,
+  value: string,
+  target: string,
+  emitter: Emitter,
+): NestBody {
   switch (reducer) {
-    case 'sum':
-      return { before: '', inner: `${target} += ${value};`, after: '' };
     case 'product': {
       const [total, found] = [emitter.fresh('total'), emitter.fresh('found')];
       return {
@@ -60,23 +63,15 @@ export interface LaneValue {
   readonly mayBeEmpty: boolean;
 }
 
-/** Lanes that each take in a value at their points; all of them then know `result`. */
+/** Lanes that each take in a value at their points; all of them then know `result`. Sums are in `row.ts`. */
 export function laneReduction(
-  reducer: Reducer,
+  reducer: Exclude<Reducer, 'sum'>,
   { value, across, mayBeEmpty }: LaneValue,
   result: string,
   emitter: Emitter,
 ): NestBody {
   const combined: AcrossLanes = (operator, variable) => across?.(operator, variable) ?? variable;
   switch (reducer) {
-    case 'sum': {
-      const sum = emitter.fresh('sum');
-      return {
-        before: `var ${sum} = 0.0;`,
-        inner: `${sum} += ${value};`,
-        after: `let ${result} = ${combined('sum', sum)};`,
-      };
-    }
     case 'product': {
       const [total, found] = [emitter.fresh('total'), emitter.fresh('found')];
       const after = `let ${result} = ${mayBeEmpty ? `select(0.0, ${combined('product', total)}, ${combined('max', found)} > 0.0)` : combined('product', total)};`;

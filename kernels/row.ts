@@ -8,7 +8,7 @@
  */
 import { loads } from '../compiler/ir/expression.ts';
 import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
-import type { Affine } from '../compiler/ir/program.ts';
+import type { Affine, Expression, Reducer } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import { affineText, constraintText } from './address.ts';
 import { collapseRow } from './collapse.ts';
@@ -20,8 +20,9 @@ import { coordinate } from './linear.ts';
 import { loopBounds, type Nest, openNest } from './nest.ts';
 import { type AcrossLanes, type LaneOperator, laneReduction, partialFunction, shuffleFunction } from './reducers.ts';
 import { expressionText } from './scalar.ts';
+import { blockedLoop, cutLoop, type Loop, loopText, withoutScale } from './sums.ts';
 import type { Target } from './target.ts';
-import { guarded, indent, wgsl } from './wgsl.ts';
+import { f32Literal, guarded, indent, wgsl } from './wgsl.ts';
 
 export interface RowTuning {
   /** Invocations that share a row: a power of two, at most `workgroupSize`. */
@@ -178,8 +179,8 @@ function emitStatement(statement: RowStatement, code: RowCode): void {
 }
 
 interface LaneLoop {
-  /** The loop's first line; '' where the row has one point. */
-  readonly open: string;
+  /** Undefined where the row has one point. */
+  readonly loop: Loop | undefined;
   readonly lets: readonly string[];
   readonly guards: readonly string[];
 }
@@ -188,32 +189,32 @@ interface LaneLoop {
 function openLoop({ inner, nest }: RowPoints, code: RowCode, tighten: boolean): LaneLoop {
   const { emitter, lane, tuning } = code;
   const { axes } = nest.equation;
-  const step = (name: string): string => (tuning.lanes === 1 ? `${name}++` : `${name} += ${tuning.lanes}`);
+  const { lanes } = tuning;
   const lets: string[] = [];
-  let open = '';
+  let loop: Loop | undefined;
   if (inner.length === 1) {
     const [axis] = inner as [number];
     const bounds = tighten ? loopBounds(nest, axis) : { from: '0', to: emitter.bound(axes[axis].extent) };
     const name = emitter.named(axes[axis].name);
-    const from = tuning.lanes === 1 ? bounds.from : bounds.from === '0' ? lane : `${bounds.from} + ${lane}`;
-    open = `for (var ${name} = ${from}; ${name} < ${bounds.to}; ${step(name)}) {`;
+    const from = lanes === 1 ? bounds.from : bounds.from === '0' ? lane : `${bounds.from} + ${lane}`;
+    loop = { name, from, to: bounds.to, step: lanes, turns: Math.ceil(axes[axis].extent / lanes) };
     nest.names.set(axis, name);
   } else if (inner.length > 1) {
     const extents = inner.map((axis) => axes[axis].extent);
     const point = emitter.fresh('point');
-    open = `for (var ${point} = ${lane}; ${point} < ${emitter.bound(elementCount(extents))}; ${step(point)}) {`;
+    const count = elementCount(extents);
+    loop = { name: point, from: lane, to: emitter.bound(count), step: lanes, turns: Math.ceil(count / lanes) };
     inner.forEach((axis, d) => {
       const name = emitter.named(axes[axis].name);
       lets.push(`let ${name} = ${coordinate(point, extents, d)};`);
       nest.names.set(axis, name);
     });
   }
-  return { open, lets, guards: [...nest.pending].map((c) => constraintText(c, nest.scope)) };
+  return { loop, lets, guards: [...nest.pending].map((c) => constraintText(c, nest.scope)) };
 }
 
-/** The equation's value at a point, with what every point of the row shares computed before the loop. */
-function valueInLoop({ inner, nest }: RowPoints, code: RowCode): string {
-  const { value } = nest.equation;
+/** A value at a point, with what every point of the row shares computed before the loop. */
+function valueInLoop(value: Expression, { inner, nest }: RowPoints, code: RowCode): string {
   if (inner.length === 0) return expressionText(value, nest.scope);
   const hoisted = hoistInvariants(value, inner, nest.scope, code.invariants);
   code.lines.push(...hoisted.lines);
@@ -229,34 +230,59 @@ function emitReduce(points: RowPoints, code: RowCode): void {
   const { emitter, lines, lane, live, tuning } = code;
   const { tensor, stored, equation } = points.statement;
   const result = emitter.value(tensor, stored);
-  const mayBeEmpty = points.nest.pending.size > 0;
-  const { open, lets, guards } = openLoop(points, code, true);
-  const value = valueInLoop(points, code);
-  const across: AcrossLanes = (operator, variable) => {
-    code.reducers.add(operator);
-    if (operator === 'max' || operator === 'min') emitter.use(`${operator}_f32`);
-    return `row_${operator}(${variable}, ${tuning.shuffle ? '0u' : 'lane'})`;
-  };
-  if (equation.reducer === 'sum' && open === '' && guards.length === 0) lines.push(`let ${result} = ${value};`);
-  else {
-    // Without a loop every lane has the row's one value already.
-    const isShared = tuning.lanes > 1 && open !== '';
-    const taken = { value, across: isShared ? across : undefined, mayBeEmpty };
-    const { before, inner, after } = laneReduction(equation.reducer, taken, result, emitter);
-    const text = [...lets, guarded(guards, inner)].join('\n');
-    lines.push(before, open === '' ? text : `${open}\n${indent(text)}\n}`, after);
-  }
+  if (equation.reducer === 'sum') emitSum(points, result, code);
+  else emitOther(points, equation.reducer, result, code);
   code.held.set(tensor, result);
   if (!stored) return;
   const conditions = [...live, ...(tuning.lanes > 1 ? [`${lane} == 0`] : [])];
   lines.push(guarded(conditions, `${storePlace(points, code)} = ${result};`));
 }
 
+/** What the lanes of a row find together; without a loop every lane has the row's one value already. */
+function acrossLanes(loop: Loop | undefined, { emitter, reducers, tuning }: RowCode): AcrossLanes | undefined {
+  if (tuning.lanes === 1 || loop === undefined) return undefined;
+  return (operator, variable) => {
+    reducers.add(operator);
+    if (operator === 'max' || operator === 'min') emitter.use(`${operator}_f32`);
+    return `row_${operator}(${variable}, ${tuning.shuffle ? '0u' : 'lane'})`;
+  };
+}
+
+function emitSum(points: RowPoints, result: string, code: RowCode): void {
+  const { emitter, lines } = code;
+  const { loop, lets, guards } = openLoop(points, code, true);
+  const given = points.nest.equation.value;
+  if (loop === undefined && guards.length === 0) {
+    lines.push(`let ${result} = ${valueInLoop(given, points, code)};`);
+    return;
+  }
+  const { value, scale } = withoutScale(given);
+  const text = valueInLoop(value, points, code);
+  const sum = emitter.fresh('sum');
+  const body = (into: string): string => [...lets, guarded(guards, `${into} += ${text};`)].join('\n');
+  lines.push(`var ${sum} = 0.0;`);
+  if (loop === undefined) lines.push(body(sum));
+  else lines.push(blockedLoop(loop, cutLoop(loop.turns, 1).blocks, sum, body, emitter));
+  const total = acrossLanes(loop, code)?.('sum', sum) ?? sum;
+  lines.push(`let ${result} = ${scale === 1 ? '' : `${f32Literal(scale)} * `}${total};`);
+}
+
+function emitOther(points: RowPoints, reducer: Exclude<Reducer, 'sum'>, result: string, code: RowCode): void {
+  const { lines } = code;
+  const mayBeEmpty = points.nest.pending.size > 0;
+  const { loop, lets, guards } = openLoop(points, code, true);
+  const value = valueInLoop(points.nest.equation.value, points, code);
+  const taken = { value, across: acrossLanes(loop, code), mayBeEmpty };
+  const { before, inner, after } = laneReduction(reducer, taken, result, code.emitter);
+  const text = [...lets, guarded(guards, inner)].join('\n');
+  lines.push(before, loop === undefined ? text : loopText(loop, text), after);
+}
+
 function emitMap(points: RowPoints, code: RowCode): void {
   const { emitter, lines, lane, live, tuning } = code;
   const { tensor } = points.statement;
-  const { open, lets, guards } = openLoop(points, code, false);
-  const value = valueInLoop(points, code);
+  const { loop, lets, guards } = openLoop(points, code, false);
+  const value = valueInLoop(points.nest.equation.value, points, code);
   const place = storePlace(points, code);
   const body = [...lets];
   if (guards.length === 0) body.push(guarded(live, `${place} = ${value};`));
@@ -265,7 +291,7 @@ function emitMap(points: RowPoints, code: RowCode): void {
     body.push(`var ${name} = 0.0;`, guarded(guards, `${name} = ${value};`), guarded(live, `${place} = ${name};`));
   }
   const text = body.join('\n');
-  if (open !== '') lines.push(`${open}\n${indent(text)}\n}`);
+  if (loop !== undefined) lines.push(loopText(loop, text));
   else lines.push(tuning.lanes > 1 ? guarded([`${lane} == 0`], text) : `{\n${indent(text)}\n}`);
   code.written.add(tensor);
   code.invariants.clear();
