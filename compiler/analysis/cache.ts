@@ -11,7 +11,7 @@
 
 import type { AxisSet } from '../ir/contraction.ts';
 import { axesOfStore } from '../ir/contraction.ts';
-import { dependencies, equationsOf, tensorMap } from '../ir/equation.ts';
+import { dependencies, equationsOf, neededFor, tensorMap } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
 import type { Equation, Load, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
@@ -34,7 +34,9 @@ export function cachedTensors(program: Program): readonly CachedTensor[] {
   const cached = new Map<string, CachedTensor>();
   /** Dimensions of keys, as the readers of a tensor have them. */
   const keyDimensions = new Map<string, readonly number[]>();
+  const needed = neededFor(program, program.outputs);
   for (const tensor of program.tensors.toReversed()) {
+    if (!needed.has(tensor.name)) continue;
     for (const equation of equationsOf(tensor)) {
       const sides = sidesOf(equation.value, carriers, positions);
       if (sides === undefined) continue;

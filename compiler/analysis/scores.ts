@@ -10,7 +10,7 @@
  */
 import type { AxisSet } from '../ir/contraction.ts';
 import { axesOfStore } from '../ir/contraction.ts';
-import { equationsOf } from '../ir/equation.ts';
+import { equationsOf, neededFor } from '../ir/equation.ts';
 import { children, loads } from '../ir/expression.ts';
 import type { Equation, Expression, Program, Tensor } from '../ir/program.ts';
 import { type Carriers, type Sides, sidesOf } from './tokens.ts';
@@ -28,7 +28,9 @@ export interface Score {
 }
 
 export function scoresOf(program: Program, carriers: Carriers): readonly Score[] {
-  const all = program.tensors.flatMap((maker) => equationsOf(maker).map((equation) => ({ maker, equation })));
+  const needed = neededFor(program, program.outputs);
+  const makers = program.tensors.filter(({ name }) => needed.has(name));
+  const all = makers.flatMap((maker) => equationsOf(maker).map((equation) => ({ maker, equation })));
   const found: Score[] = [];
   const add = (maker: Tensor, equation: Equation, value: Expression, isWhole = false): void => {
     const sides = sidesOf(value, carriers);

@@ -122,3 +122,18 @@ export function tensorMap(program: Program): ReadonlyMap<string, Tensor> {
 export function equationsOf(tensor: Tensor): readonly Equation[] {
   return tensor.source.kind === 'computed' ? tensor.source.equations : [];
 }
+
+/** Names of the tensors that others are made from, however far back, those themselves included. Throws where one is missing. */
+export function neededFor(program: Program, wanted: readonly string[]): ReadonlySet<string> {
+  const tensors = tensorMap(program);
+  const found = new Set<string>();
+  const pending = [...wanted];
+  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+    if (found.has(name)) continue;
+    found.add(name);
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw new Error(`the program has no tensor ${name}`);
+    pending.push(...dependencies(tensor));
+  }
+  return found;
+}

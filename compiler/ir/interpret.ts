@@ -8,7 +8,7 @@
  * the branch that it takes, since loads there may lie outside their tensors; a load that does is a bug of ours and throws.
  */
 import { add, affine, axisIndex, evaluate, isAffine, range, scale } from './affine.ts';
-import { dependencies, tensorMap } from './equation.ts';
+import { neededFor } from './equation.ts';
 import { constraintAxes, rewriteExpression } from './expression.ts';
 import type { NdArray } from './ndarray.ts';
 import { stridesOf, zeros } from './ndarray.ts';
@@ -25,7 +25,7 @@ type Values = ReadonlyMap<string, NdArray>;
  * `inputs` holds every input and param by name. Throws where one that is needed is missing or has another shape.
  */
 export function interpret(program: Program, inputs: Values, wanted?: readonly string[]): Map<string, NdArray> {
-  const needed = wanted === undefined ? undefined : reachable(program, wanted);
+  const needed = wanted === undefined ? undefined : neededFor(program, wanted);
   const values = new Map<string, NdArray>();
   for (const tensor of program.tensors) {
     if (needed === undefined || needed.has(tensor.name))
@@ -39,20 +39,6 @@ export function nextInputs(program: Program, inputs: Values, values: Values): Ma
   const next = new Map(inputs);
   for (const update of program.updates) next.set(update.state, lookUp(values, update.next));
   return next;
-}
-
-function reachable(program: Program, wanted: readonly string[]): ReadonlySet<string> {
-  const tensors = tensorMap(program);
-  const found = new Set<string>();
-  const pending = [...wanted];
-  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
-    if (found.has(name)) continue;
-    found.add(name);
-    const tensor = tensors.get(name);
-    if (tensor === undefined) throw new Error(`the program has no tensor ${name}`);
-    pending.push(...dependencies(tensor));
-  }
-  return found;
 }
 
 function lookUp(values: Values, name: string): NdArray {

@@ -12,8 +12,8 @@
 import { type Clocks, causality, type Lookahead } from '../../compiler/analysis/causality.ts';
 import { canProbe, probeCausality } from '../../compiler/analysis/probe.ts';
 import { DiagnosticsError } from '../../compiler/command-line/errors.ts';
-import { dependencies, equationsOf } from '../../compiler/ir/equation.ts';
-import type { Program, Tensor } from '../../compiler/ir/program.ts';
+import { equationsOf, neededFor } from '../../compiler/ir/equation.ts';
+import type { Program } from '../../compiler/ir/program.ts';
 import type { Source, Span } from '../../compiler/syntax/diagnostic.ts';
 import { renderDiagnostic } from '../../compiler/syntax/render.ts';
 import { modelFolder } from '../library.ts';
@@ -72,7 +72,8 @@ export function lookahead(program: Program, clocks: Clocks): Lookahead | undefin
 
 function explain(program: Program, score: Source, { equation, output, at, sees }: Lookahead): string {
   // Weights that read no token see one all the same where they are not 0: then the last that the score makes is to be named.
-  const made = madeFrom(program, output).flatMap(equationsOf);
+  const needed = neededFor(program, [output]);
+  const made = program.tensors.filter(({ name }) => needed.has(name)).flatMap(equationsOf);
   const own = made.findLast(({ span }) => span?.file === score.file)?.span;
   const blamed = equation?.span !== undefined && isScores(equation.span) ? equation.span : undefined;
   const span = blamed ?? own ?? { file: score.file, start: 0, end: 0 };
@@ -91,17 +92,4 @@ function explain(program: Program, score: Source, { equation, output, at, sees }
 /** Whether the place is in a file of the user's or of the library, not in one of the models'. */
 function isScores({ file }: Span): boolean {
   return !file.startsWith(modelFolder);
-}
-
-/** The tensors that one is made from, itself included, in the program's order. */
-function madeFrom({ tensors }: Program, name: string): readonly Tensor[] {
-  const needed = new Set([name]);
-  return tensors
-    .toReversed()
-    .filter((tensor) => {
-      if (!needed.has(tensor.name)) return false;
-      for (const read of dependencies(tensor)) needed.add(read);
-      return true;
-    })
-    .toReversed();
 }
