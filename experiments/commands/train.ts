@@ -1,20 +1,57 @@
-/** `mlbtc train icl …`: options to a run folder with a trained model in it. */
+/**
+ * `mlbtc train icl|lm …`: options to a run folder with a trained model in it. What the kinds of training have in common is here:
+ * signals, the device, the folder, the summary; what is trained is in `train-icl.ts` and `train-lm.ts`.
+ */
 import type { Command } from 'commander';
 import { goOnWithoutOutput, UsageError } from '../../compiler/command-line/errors.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
-import { checkCausal } from '../models/causal.ts';
-import { scoreOf } from '../models/score.ts';
+import type { Score } from '../models/score.ts';
 import { optionsHelp } from '../options/help.ts';
-import { checkTraining, iclOptions, type ResolvedIcl, resolveIcl } from '../options/icl.ts';
-
-import { plotFiles } from '../plots/icl-run.ts';
-import { createRunFolder, discardUnstarted, type RunFolder, scoreName } from '../runs/folder.ts';
-import { copyNote, newIclRun } from '../runs/icl-run.ts';
-import type { IclEvaluationRecord } from '../runs/metrics.ts';
-import { iclTask, stagesOf } from '../training/icl-task.ts';
+import type { OptionSet } from '../options/set.ts';
+import type { OptionTable } from '../options/table.ts';
+import { createRunFolder, discardUnstarted, type RunFolder } from '../runs/folder.ts';
+import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
+import { copyNote, newTrainingRun, type ResolvedTraining } from '../runs/training-run.ts';
 import { train } from '../training/loop.ts';
-import { createProgress, durationText, short } from '../training/progress.ts';
+import { createProgress, durationText } from '../training/progress.ts';
 import { listenForSignals } from '../training/signals.ts';
+import type { CompiledTask, Phase, Task } from '../training/task.ts';
+import { iclKind } from './train-icl.ts';
+import { lmKind } from './train-lm.ts';
+
+/** A kind of training, from its options on. */
+export interface TrainingKind<
+  Table extends OptionTable,
+  R extends ResolvedTraining,
+  P extends Phase,
+  C extends CompiledTask<P>,
+  T extends TrainRecord,
+  E extends EvaluationRecord,
+> {
+  readonly set: OptionSet<Table>;
+  readonly about: string;
+  /** Throws UsageError or UserError for what cannot be trained. */
+  readonly resolve: (words: readonly string[]) => R;
+  readonly begin: (resolved: R) => BegunTraining<P, C, T, E>;
+}
+
+/** What is known before a device is opened, and what is made on it. */
+export interface BegunTraining<
+  P extends Phase,
+  C extends CompiledTask<P>,
+  T extends TrainRecord,
+  E extends EvaluationRecord,
+> {
+  readonly score: Score;
+  /** What a person should hear first. */
+  readonly notes: readonly (string | undefined)[];
+  /** What is trained, in a line. */
+  readonly title: string;
+  readonly task: (opened: OpenedDevice) => Task<P, C, T, E>;
+  /** Lines at the end. */
+  readonly summary: (evaluation: E, opened: OpenedDevice, folder: RunFolder) => Promise<readonly string[]>;
+  readonly files: (folder: RunFolder) => readonly string[];
+}
 
 /** The option table reads the words after `icl` itself: commander would not take `_` for `-`, nor `--x=True` for a flag. */
 export function registerTrain(program: Command): void {
@@ -22,53 +59,68 @@ export function registerTrain(program: Command): void {
     .command('train')
     .description('train a model: `mlbtc train icl --preset tiny`; `mlbtc train icl --help` tells all')
     .action(() => {
-      throw new UsageError('say what to train: mlbtc train icl');
+      throw new UsageError('say what to train: mlbtc train icl, or mlbtc train lm');
     });
+  addKind(command, iclKind);
+  addKind(command, lmKind);
+}
+
+function addKind<
+  Table extends OptionTable,
+  R extends ResolvedTraining,
+  P extends Phase,
+  C extends CompiledTask<P>,
+  T extends TrainRecord,
+  E extends EvaluationRecord,
+>(command: Command, kind: TrainingKind<Table, R, P, C, T, E>): void {
   command
-    .command('icl')
-    .description('regression in context')
+    .command(kind.set.name)
+    .description(kind.about)
     .helpOption(false)
     .allowUnknownOption()
     .allowExcessArguments()
     .argument('[options...]')
-    .action((words: string[]) => trainIcl(words));
+    .action((words: string[]) => runTraining(kind, words));
 }
 
-export async function trainIcl(words: readonly string[]): Promise<void> {
+export async function runTraining<
+  Table extends OptionTable,
+  R extends ResolvedTraining,
+  P extends Phase,
+  C extends CompiledTask<P>,
+  T extends TrainRecord,
+  E extends EvaluationRecord,
+>(kind: TrainingKind<Table, R, P, C, T, E>, words: readonly string[]): Promise<void> {
   if (words.includes('--help') || words.includes('-h')) {
-    process.stdout.write(optionsHelp(iclOptions));
+    process.stdout.write(optionsHelp(kind.set));
     return;
   }
-  const resolved = resolveIcl(words);
-  const { options, notes } = resolved;
-  checkTraining(options);
+  const resolved = kind.resolve(words);
+  const { device } = resolved.options;
   const progress = createProgress(process.stdout);
   goOnWithoutOutput();
-  let folder: RunFolder | undefined;
   const signals = listenForSignals({
     onEndAsked: () => {
       progress.end();
       progress.say('ending: a checkpoint is written first; Ctrl-C again leaves at once');
     },
-    beforeLeaving: () => {
-      progress.end();
-      if (folder !== undefined) discardUnstarted(folder);
-    },
+    beforeLeaving: () => progress.end(),
   });
   const startMs = performance.now();
+  let folder: RunFolder | undefined;
   let opened: OpenedDevice | undefined;
   try {
-    const score = scoreOf(options, resolved.sizes, resolved.copies);
-    const points = stagesOf(options).map((stage) => stage.points);
-    const warnings = [copyNote(resolved, score), checkCausal(options, score, points)];
-    for (const note of [...notes, ...warnings]) if (note !== undefined) progress.say(note);
-    opened = await openDevice(options.device === null ? {} : { name: options.device });
-    folder = createRunFolder(newIclRun(resolved, score, opened, words));
-    progress.say(`${describe(resolved)} on ${opened.name}`);
-    const result = await train(iclTask(resolved, opened, score), { folder, progress, signals });
-    for (const line of summary(result.evaluation)) progress.say(line);
+    const { score, notes, title, task, summary, files } = kind.begin(resolved);
+    for (const note of [...resolved.notes, copyNote(resolved, score), ...notes]) {
+      if (note !== undefined) progress.say(note);
+    }
+    opened = await openDevice(device === null ? {} : { name: device });
+    folder = createRunFolder(newTrainingRun(kind.set.name, resolved, score, opened, words));
+    progress.say(`${title} on ${opened.name}`);
+    const { evaluation } = await train(task(opened), { folder, progress, signals });
+    for (const line of await summary(evaluation, opened, folder)) progress.say(line);
     progress.say(`done in ${durationText((performance.now() - startMs) / 1000)}; the run is in ${folder.path}`);
-    for (const file of plotFiles(folder)) progress.say(`  ${file}`);
+    for (const file of files(folder)) progress.say(`  ${file}`);
   } catch (error) {
     if (folder !== undefined) discardUnstarted(folder);
     throw error;
@@ -76,22 +128,4 @@ export async function trainIcl(words: readonly string[]): Promise<void> {
     signals.stop();
     opened?.destroy();
   }
-}
-
-function describe(resolved: ResolvedIcl): string {
-  const { n_dims, d_model, n_layer, n_head, training_train_steps: steps, test_run } = resolved.options;
-  const length = test_run ? 'a test run' : `${steps} steps`;
-  return (
-    `training: ${scoreName(resolved)} scores, ${n_dims} dimensions, d_model ${d_model}, ` +
-    `${n_layer} layers, ${n_head} heads, ${length}`
-  );
-}
-
-/** The last point's error beside those of the baselines, which is what a run is judged by. */
-function summary({ pointwise, baselines, prompts, points }: IclEvaluationRecord): readonly string[] {
-  const last = points - 1;
-  const others = Object.entries(baselines).map(([name, errors]) => `${name} ${short(errors[last])}`);
-  return [
-    `error with ${last} points in context, ${prompts} held-out prompts: ${short(pointwise[last])} (${others.join(', ')})`,
-  ];
 }

@@ -9,7 +9,7 @@ import type { Program } from '../../compiler/ir/program.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import type { TokenData, TokenSplit } from '../data/token-data.ts';
 import { languageModelProgram } from '../models/model.ts';
-import { scoreOf } from '../models/score.ts';
+import type { Score } from '../models/score.ts';
 import type { LmOptions, ResolvedLm } from '../options/lm.ts';
 import type { LmLevels } from '../plots/lm-charts.ts';
 import { plotLmRun } from '../plots/lm-run.ts';
@@ -49,6 +49,7 @@ export interface CompiledLm extends CompiledTask<Phase> {
 
 export interface LmSettings {
   readonly resolved: ResolvedLm;
+  readonly score: Score;
   readonly data: TokenData;
   readonly opened: OpenedDevice;
   /** Floating-point operations of the model a token and step; undefined where they are not known. */
@@ -127,11 +128,11 @@ export function bitsPerCharacter(loss: number, { length, characters }: TokenSpli
 /** The model that a run trains, for batches of that shape. Throws UserError with diagnostics where the score does not fit. */
 export function lmProgram(
   options: LmOptions,
-  sizes: ResolvedLm['sizes'],
+  score: Score,
   { batch, length }: WindowShape,
   vocabulary: number,
 ): Program {
-  return languageModelProgram(options, scoreOf(options, sizes), {
+  return languageModelProgram(options, score, {
     batch,
     tokens: length,
     vocabulary: options.vocab_size ?? vocabulary,
@@ -145,11 +146,11 @@ export function lmOptimizer(options: LmOptions): OptimizerSettings {
 }
 
 async function compileLm(
-  { resolved: { options, sizes }, data, opened }: LmSettings,
+  { resolved: { options }, score, data, opened }: LmSettings,
   state: SharedState | undefined,
 ): Promise<{ readonly compiled: CompiledLm; readonly state: SharedState }> {
   const shape = { batch: options.batch_size, length: options.block_size };
-  const model = lmProgram(options, sizes, shape, data.vocabulary);
+  const model = lmProgram(options, score, shape, data.vocabulary);
   const windows = trainingWindows(shape, options, data.train, opened);
   const make = options.gradient_accumulation_steps === 1 ? stepOfOneBatch : stepOfSeveral;
   const { stepping, shared } = await make(model, windows, options, opened, state);

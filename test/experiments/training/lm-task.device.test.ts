@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { splitOf, type TokenData } from '../../../experiments/data/token-data.ts';
+import { scoreOf } from '../../../experiments/models/score.ts';
 import { resolveLm } from '../../../experiments/options/lm.ts';
 import { packArena } from '../../../experiments/training/arena.ts';
 import { evaluateLm, lmTask } from '../../../experiments/training/lm-task.ts';
@@ -31,7 +32,8 @@ const small = [
 
 async function train(words: readonly string[], steps: number) {
   const resolved = resolveLm([...small, ...words]);
-  const task = lmTask({ resolved, data, opened, flopsPerToken: undefined, levels });
+  const score = scoreOf(resolved.options, resolved.sizes);
+  const task = lmTask({ resolved, score, data, opened, flopsPerToken: undefined, levels });
   const { compiled, state } = await task.compile({ step: 0 }, undefined);
   state.executor.upload('params', packArena(compiled.arena, task.initialValue));
   compiled.enter({ step: 0 });

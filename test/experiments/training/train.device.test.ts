@@ -7,7 +7,7 @@ import { scoreOf } from '../../../experiments/models/score.ts';
 import { resolveIcl } from '../../../experiments/options/icl.ts';
 import { checkpointSteps } from '../../../experiments/runs/checkpoint.ts';
 import { createRunFolder } from '../../../experiments/runs/folder.ts';
-import { copyNote, newIclRun } from '../../../experiments/runs/icl-run.ts';
+import { copyNote, newTrainingRun } from '../../../experiments/runs/training-run.ts';
 import { isIclTrain, readMetrics } from '../../../experiments/runs/metrics.ts';
 import { iclTask } from '../../../experiments/training/icl-task.ts';
 import { type TrainingIo, train } from '../../../experiments/training/loop.ts';
@@ -28,7 +28,7 @@ async function run(words: readonly string[], signals = noSignals) {
   runs += 1;
   const resolved = resolveIcl([...words, `--out_dir=${join(parent, `run${runs}`)}`]);
   const score = scoreOf(resolved.options, resolved.sizes);
-  const folder = createRunFolder(newIclRun(resolved, score, opened));
+  const folder = createRunFolder(newTrainingRun('icl', resolved, score, opened));
   const progress = createProgress({ write: () => undefined });
   const ended = await train(iclTask(resolved, opened), { folder, progress, signals }).then(
     (result) => ({ result, error: undefined }),
@@ -227,7 +227,7 @@ describe('a run', () => {
   test('a folder that holds a run is left alone', async () => {
     const { folder } = await first;
     const resolved = resolveIcl([...small, `--out_dir=${folder.path}`]);
-    const again = newIclRun(resolved, scoreOf(resolved.options, {}), opened);
+    const again = newTrainingRun('icl', resolved, scoreOf(resolved.options, {}), opened);
     expect(() => createRunFolder(again)).toThrow(/already holds a run/);
   });
 });

@@ -1,15 +1,23 @@
-/** What the folder of a run of in-context regression begins with; and, when a run is repeated, which structure that is. */
+/** What the folder of a run that trains a model begins with; and, when a run is repeated, which structure that is. */
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import type { Score } from '../models/score.ts';
 import { isSameStructure, readStructure } from '../models/structure-copy.ts';
-import type { ResolvedIcl } from '../options/icl.ts';
+import type { Resolved } from '../options/parse.ts';
+import type { TaskName } from '../options/set.ts';
+import type { ModelOptions } from '../options/transformer.ts';
 import { copiedStructure, type NewRun, runFolder, scoreName } from './folder.ts';
 import { describeProvenance, readStructureOrigin } from './provenance.ts';
 
-export function newIclRun(
-  resolved: ResolvedIcl,
+/** What every kind of training has among its options. */
+export type ResolvedTraining = Resolved<
+  ModelOptions & { readonly seed: number; readonly out_dir: string | null; readonly device: string | null }
+>;
+
+export function newTrainingRun(
+  task: TaskName,
+  resolved: ResolvedTraining,
   score: Score,
   opened: OpenedDevice,
   words: readonly string[] = [],
@@ -17,12 +25,11 @@ export function newIclRun(
   const { options, sizes, preset } = resolved;
   const copy = copiedStructure(score.files.keys().next().value as string);
   return {
-    task: 'icl',
+    task,
     path: options.out_dir,
-    name: preset ?? `icl-${scoreName(resolved)}`,
+    name: preset?.startsWith(task) === true ? preset : `${task}-${preset ?? scoreName(resolved)}`,
     options: {
-      ...options,
-      mlr_rank_list: options.mlr_rank_list?.join('|') ?? null,
+      ...Object.fromEntries(Object.entries(options).map(([option, value]) => [option, written(value)])),
       structure: options.structure === null ? null : copy,
     },
     sizes,
@@ -30,17 +37,22 @@ export function newIclRun(
     provenance: describeProvenance({
       opened,
       seed: options.seed,
-      words: ['icl', ...words],
+      words: [task, ...words],
       structure: { copy, from: score.source.file },
     }),
   };
+}
+
+/** Lists as they are written on a command line. */
+function written(value: unknown): unknown {
+  return Array.isArray(value) ? value.join('|') : value;
 }
 
 /**
  * A note where the score is another run's own copy: that it is, and whether the file that was copied has changed since. Undefined
  * where it is none, or a copy of the library's that is as the library has it.
  */
-export function copyNote({ options }: ResolvedIcl, score: Score): string | undefined {
+export function copyNote({ options }: ResolvedTraining, score: Score): string | undefined {
   const path = score.source.file;
   const { path: run, recordPath } = runFolder(dirname(dirname(resolve(path))));
   const origin = readStructureOrigin(recordPath);

@@ -1,0 +1,56 @@
+/** `mlbtc train icl`: in-context regression. */
+import { checkCausal } from '../models/causal.ts';
+import { scoreOf } from '../models/score.ts';
+import { checkTraining, iclOptions, iclTable, type ResolvedIcl, resolveIcl } from '../options/icl.ts';
+import { plotFiles } from '../plots/icl-run.ts';
+import { scoreName } from '../runs/folder.ts';
+import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
+import { type CompiledIcl, type IclPhase, iclTask, stagesOf } from '../training/icl-task.ts';
+import { short } from '../training/progress.ts';
+import type { TrainingKind } from './train.ts';
+
+export const iclKind: TrainingKind<
+  typeof iclTable,
+  ResolvedIcl,
+  IclPhase,
+  CompiledIcl,
+  IclTrainRecord,
+  IclEvaluationRecord
+> = {
+  set: iclOptions,
+  about: 'regression in context',
+  resolve: (words) => {
+    const resolved = resolveIcl(words);
+    checkTraining(resolved.options);
+    return resolved;
+  },
+  begin: (resolved) => {
+    const { options, sizes, copies } = resolved;
+    const score = scoreOf(options, sizes, copies);
+    const points = stagesOf(options).map((stage) => stage.points);
+    return {
+      score,
+      notes: [checkCausal(options, score, points)],
+      title: titleOf(resolved),
+      task: (opened) => iclTask(resolved, opened, score),
+      summary: async (evaluation) => [summaryOf(evaluation)],
+      files: plotFiles,
+    };
+  },
+};
+
+function titleOf(resolved: ResolvedIcl): string {
+  const { n_dims, d_model, n_layer, n_head, training_train_steps: steps, test_run } = resolved.options;
+  const length = test_run ? 'a test run' : `${steps} steps`;
+  return (
+    `training: ${scoreName(resolved)} scores, ${n_dims} dimensions, d_model ${d_model}, ` +
+    `${n_layer} layers, ${n_head} heads, ${length}`
+  );
+}
+
+/** The last point's error beside those of the baselines, which is what a run is judged by. */
+function summaryOf({ pointwise, baselines, prompts, points }: IclEvaluationRecord): string {
+  const last = points - 1;
+  const others = Object.entries(baselines).map(([name, errors]) => `${name} ${short(errors[last])}`);
+  return `error with ${last} points in context, ${prompts} held-out prompts: ${short(pointwise[last])} (${others.join(', ')})`;
+}
