@@ -1,7 +1,7 @@
 /** `mlbtc train icl`: in-context regression. */
 import { checkCausal } from '../models/causal.ts';
 import { scoreOf } from '../models/score.ts';
-import { checkTraining, iclOptions, iclTable, type ResolvedIcl, resolveIcl } from '../options/icl.ts';
+import { checkTraining, iclOptions, type iclTable, type ResolvedIcl, resolveIcl } from '../options/icl.ts';
 import { plotFiles } from '../plots/icl-run.ts';
 import { scoreName } from '../runs/folder.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
@@ -30,6 +30,7 @@ export const iclKind: TrainingKind<
     const points = stagesOf(options).map((stage) => stage.points);
     return {
       score,
+      record: {},
       notes: [checkCausal(options, score, points)],
       title: titleOf(resolved),
       task: (opened) => iclTask(resolved, opened, score),

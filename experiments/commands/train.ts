@@ -43,6 +43,8 @@ export interface BegunTraining<
   E extends EvaluationRecord,
 > {
   readonly score: Score;
+  /** What `run.json` says of it beside what every run says. */
+  readonly record: Readonly<Record<string, unknown>>;
   /** What a person should hear first. */
   readonly notes: readonly (string | undefined)[];
   /** What is trained, in a line. */
@@ -110,12 +112,12 @@ export async function runTraining<
   let folder: RunFolder | undefined;
   let opened: OpenedDevice | undefined;
   try {
-    const { score, notes, title, task, summary, files } = kind.begin(resolved);
+    const { score, record, notes, title, task, summary, files } = kind.begin(resolved);
     for (const note of [...resolved.notes, copyNote(resolved, score), ...notes]) {
       if (note !== undefined) progress.say(note);
     }
     opened = await openDevice(device === null ? {} : { name: device });
-    folder = createRunFolder(newTrainingRun(kind.set.name, resolved, score, opened, words));
+    folder = createRunFolder(newTrainingRun(kind.set.name, resolved, score, opened, words, record));
     progress.say(`${title} on ${opened.name}`);
     const { evaluation } = await train(task(opened), { folder, progress, signals });
     for (const line of await summary(evaluation, opened, folder)) progress.say(line);

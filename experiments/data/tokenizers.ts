@@ -80,6 +80,20 @@ export function byteDecoder(): TokenDecoder {
   };
 }
 
+const known: Readonly<Record<string, () => Promise<Tokenizer>>> = {
+  chars96: async () => chars96,
+  bytes: async () => bytes,
+};
+
+export const tokenizerNames = Object.keys(known);
+
+/** Throws UserError for a name that is none. */
+export async function tokenizerNamed(name: string): Promise<Tokenizer> {
+  const load = known[name];
+  if (load === undefined) throw new UserError(`no tokenizer is called ${name}; there are ${tokenizerNames.join(', ')}`);
+  return load();
+}
+
 /** A text's tokens. Throws UserError naming the first character that has none, and where it stands. */
 export function encodeOrRefuse(tokenizer: Tokenizer, text: string, what: string): Uint8Array | Uint16Array {
   const tokens = tokenizer.encode(text);

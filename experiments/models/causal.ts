@@ -42,6 +42,21 @@ export function checkCausal(options: IclOptions, score: Score, points: readonly 
   return undefined;
 }
 
+/** A language model's logits at a token, which are to say the next one. */
+const textClocks: Clocks = {
+  inputs: [{ tensor: 'tokens', dimension: 1 }],
+  outputs: [{ tensor: 'logits', dimension: 1 }],
+};
+
+/** See `refuseLookahead`; `model` has the number of tokens that the training will have. */
+export function checkLmCausal(
+  options: { readonly allow_noncausal: boolean },
+  score: Score,
+  model: Program,
+): string | undefined {
+  return refuseLookahead(model, textClocks, score.source, options.allow_noncausal);
+}
+
 /**
  * Throws DiagnosticsError where the model looks ahead, naming the equation of the score's that does; where that is allowed, returns
  * a note in its place. Undefined where there is nothing to say.

@@ -15,12 +15,14 @@ export type ResolvedTraining = Resolved<
   ModelOptions & { readonly seed: number; readonly out_dir: string | null; readonly device: string | null }
 >;
 
+/** `record` is what `run.json` says beside where the run comes from. */
 export function newTrainingRun(
   task: TaskName,
   resolved: ResolvedTraining,
   score: Score,
   opened: OpenedDevice,
   words: readonly string[] = [],
+  record: Readonly<Record<string, unknown>> = {},
 ): NewRun {
   const { options, sizes, preset } = resolved;
   const copy = copiedStructure(score.files.keys().next().value as string);
@@ -34,12 +36,15 @@ export function newTrainingRun(
     },
     sizes,
     structure: score.files,
-    provenance: describeProvenance({
-      opened,
-      seed: options.seed,
-      words: [task, ...words],
-      structure: { copy, from: score.source.file },
-    }),
+    provenance: {
+      ...describeProvenance({
+        opened,
+        seed: options.seed,
+        words: [task, ...words],
+        structure: { copy, from: score.source.file },
+      }),
+      ...record,
+    },
   };
 }
 

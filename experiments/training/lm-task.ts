@@ -101,6 +101,28 @@ export function lmTask(settings: LmSettings): Task<Phase, CompiledLm, LmTrainRec
   };
 }
 
+/** Mean loss of a runner of `evaluationStep` with output `loss`, over the first windows of a part that evaluations see. */
+export async function meanLoss(
+  { executor, upload }: Pick<DeviceRunner, 'executor' | 'upload'>,
+  options: Pick<LmOptions, 'eval_iters' | 'batch_size' | 'block_size' | 'seed'>,
+  split: TokenSplit,
+): Promise<number> {
+  const shape = { batch: options.batch_size, length: options.block_size };
+  let total = 0;
+  const read: Promise<void>[] = [];
+  for (let batch = 0; batch < options.eval_iters; batch += 1) {
+    const starts = windowStarts(options.seed, windowStreams.evaluate, batch * shape.batch, split, shape);
+    upload('window', readWindows(split, starts, shape));
+    const reading = executor.runAndRead('loss').then((found) => {
+      total += (found.get('loss') as Float32Array)[0];
+    });
+    read.push(reading);
+    await executor.pace();
+  }
+  await Promise.all(read);
+  return total / options.eval_iters;
+}
+
 /** Both parts, over the same windows every time. */
 export async function evaluateLm(
   { meanLoss }: Pick<CompiledLm, 'meanLoss'>,
@@ -163,22 +185,7 @@ async function compileLm(
     run: stepping.run,
     runAndRead: stepping.runAndRead,
     pace: stepping.pace,
-    meanLoss: async (split) => {
-      const { executor, upload } = await evaluator.get();
-      let total = 0;
-      const read: Promise<void>[] = [];
-      for (let batch = 0; batch < options.eval_iters; batch += 1) {
-        const starts = windowStarts(options.seed, windowStreams.evaluate, batch * shape.batch, split, shape);
-        upload('window', readWindows(split, starts, shape));
-        const reading = executor.runAndRead('loss').then((found) => {
-          total += (found.get('loss') as Float32Array)[0];
-        });
-        read.push(reading);
-        await executor.pace();
-      }
-      await Promise.all(read);
-      return total / options.eval_iters;
-    },
+    meanLoss: async (split) => meanLoss(await evaluator.get(), options, split),
     firstNonFinite: (step) => {
       const starts = startsOf(options, data.train, step, 0);
       const inspected = inspectionStep(model, givenWindows(shape));

@@ -1,0 +1,71 @@
+/** What a run of a language model says of its text, so that the model can be used without it; and the run read back. */
+import { existsSync, readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { UserError } from '../../compiler/command-line/errors.ts';
+import type { TokenData } from '../data/token-data.ts';
+import { type Score, scoreOf } from '../models/score.ts';
+import { type LmOptions, lmOptions, settle } from '../options/lm.ts';
+import { complete, readLayer } from '../options/parse.ts';
+import { bestCheckpointPath, checkpointPath, checkpointSteps } from './checkpoint.ts';
+import { type RunFolder, runFolder } from './folder.ts';
+
+const dataSchema = z.object({
+  name: z.string(),
+  tokenizer: z.enum(['chars96', 'bytes', 'gpt2']),
+  vocabulary: z.number(),
+});
+export type RunData = z.infer<typeof dataSchema>;
+const recordSchema = z.object({ data: dataSchema });
+
+export function dataRecord({ name, tokenizer, vocabulary }: TokenData): RunData {
+  return dataSchema.parse({ name, tokenizer, vocabulary });
+}
+
+export interface LmRun {
+  readonly folder: RunFolder;
+  readonly options: LmOptions;
+  readonly score: Score;
+  readonly data: RunData;
+}
+
+/** Throws UserError where the folder is no run of a language model, or not a whole one. */
+export function readLmRun(path: string): LmRun {
+  const folder = runFolder(path);
+  if (!existsSync(folder.configPath)) {
+    throw new UserError(
+      `${path} holds no run: there is no ${folder.configPath}; give the folder that \`mlbtc train lm\` has made`,
+    );
+  }
+  const data = readRecord(folder);
+  const layer = readLayer(lmOptions, folder.configPath);
+  const options = settle(complete(lmOptions, layer.values));
+  return { folder, options, score: scoreOf(options, layer.sizes, folder.structurePath), data };
+}
+
+function readRecord({ path, recordPath }: RunFolder): RunData {
+  const text = existsSync(recordPath) ? readFileSync(recordPath, 'utf8') : '{}';
+  try {
+    return recordSchema.parse(JSON.parse(text)).data;
+  } catch {
+    throw new UserError(`${path} is no run of a language model: ${recordPath} does not say which text it read`);
+  }
+}
+
+/** `best`, `last`, or a file. Throws UserError where it is not there. */
+export function chosenCheckpoint({ checkpointsPath, path }: RunFolder, which: string): string {
+  const steps = existsSync(checkpointsPath) ? checkpointSteps(checkpointsPath) : [];
+  const best = bestCheckpointPath(checkpointsPath);
+  const last = steps.at(-1);
+  if (which === 'best' && existsSync(best)) return best;
+  if (which === 'best' || which === 'last') {
+    if (last !== undefined) return checkpointPath(checkpointsPath, last);
+    throw new UserError(`${path} has no checkpoint yet`);
+  }
+  if (existsSync(which)) return which;
+  const known = [
+    ...(existsSync(best) ? ['best'] : []),
+    'last',
+    ...steps.map((step) => checkpointPath(checkpointsPath, step)),
+  ];
+  throw new UserError(`there is no checkpoint ${which}; ${path} has ${known.join(', ')}`);
+}

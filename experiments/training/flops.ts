@@ -1,0 +1,16 @@
+/**
+ * Floating-point operations of a model, for speeds that can be compared: two for each multiply-add of its forward pass and four
+ * more for its backward pass, counted from the ordered program, within its domains. Recomputing and the optimizer are not the model's.
+ */
+import { multiplyAdds } from '../../compiler/analysis/cost.ts';
+import type { Program } from '../../compiler/ir/program.ts';
+import { optimise } from '../../compiler/passes/pipeline.ts';
+import { limited } from '../../compiler/schedule/normalise.ts';
+
+const forwardAndBackward = 6;
+
+/** Of one token of a training step; `tokens` are those of the program's batch. */
+export function trainingFlopsPerToken(model: Program, output: string, tokens: number): number {
+  const forward = limited(optimise({ ...model, outputs: [output] }));
+  return (forwardAndBackward * multiplyAdds(forward)) / tokens;
+}
