@@ -55,13 +55,24 @@ const multiply = (a: Dual, b: Dual): Dual => chain(a.value * b.value, [a, b.valu
 const divide = (a: Dual, b: Dual): Dual =>
   chain(a.value / b.value, [a, 1 / b.value], [b, (-a.value / b.value) * (1 / b.value)]);
 
+/** By how each is written, the operand being §a. */
 const unaryFunctions: Readonly<Record<string, (x: Dual) => Dual>> = {
-  log: (x) => chain(Math.log(x.value), [x, 1 / x.value]),
-  sqrt: (x) => chain(Math.sqrt(x.value), [x, 0.5 / Math.sqrt(x.value)]),
-  rsqrt: (x) => chain(1 / Math.sqrt(x.value), [x, -0.5 / Math.sqrt(x.value) ** 3]),
-  relu: (x) => (x.value <= 0 ? number(0) : x),
-  tanh: (x) => chain(Math.tanh(x.value), [x, 1 - Math.tanh(x.value) ** 2]),
+  'log(§a)': (x) => chain(Math.log(x.value), [x, 1 / x.value]),
+  'sqrt(§a)': (x) => chain(Math.sqrt(x.value), [x, 0.5 / Math.sqrt(x.value)]),
+  'rsqrt(§a)': (x) => chain(1 / Math.sqrt(x.value), [x, -0.5 / Math.sqrt(x.value) ** 3]),
+  'relu(§a)': (x) => (x.value <= 0 ? number(0) : x),
+  'tanh(§a)': (x) => chain(Math.tanh(x.value), [x, 1 - Math.tanh(x.value) ** 2]),
+  'exp(tanh(§a))': (x) => exponential(unaryFunctions['tanh(§a)'](x)),
+  'abs(§a)': (x) => chain(Math.abs(x.value), [x, Math.sign(x.value)]),
+  ...Object.fromEntries(
+    [-2, -1, -0.5, 0.5, 1.5, 2, 3].map((p) => [
+      `(§a) ^ ${p}`,
+      (x: Dual): Dual => chain(x.value ** p, [x, p * x.value ** (p - 1)]),
+    ]),
+  ),
 };
+
+const exponential = (x: Dual): Dual => chain(Math.exp(x.value), [x, Math.exp(x.value)]);
 
 const binaryFunctions: Readonly<Record<string, (a: Dual, b: Dual) => Dual>> = {
   '§a + §b': add,
@@ -79,6 +90,16 @@ const reductions: Readonly<Record<string, (present: readonly Dual[]) => Dual>> =
     const square = all.map((d) => multiply(d, d)).reduce(add);
     const root = Math.sqrt(square.value / all.length);
     return chain(root, [square, 0.5 / root / all.length]);
+  },
+  var: (all) => {
+    const mean = reductions.mean(all);
+    return reductions.mean(all.map((d) => unaryFunctions['(§a) ^ 2'](add(d, multiply(number(-1), mean)))));
+  },
+  logsumexp: (all) => {
+    const peak = Math.max(...all.map((d) => d.value));
+    const whole = peak + Math.log(all.reduce((sum, d) => sum + Math.exp(d.value - peak), 0));
+    const value = Number.isFinite(peak) ? whole : peak;
+    return chain(value, ...all.map((d) => [d, Math.exp(d.value - value)] as const));
   },
   max: (all) => tied(all, Math.max(...all.map((d) => d.value))),
   min: (all) => tied(all, Math.min(...all.map((d) => d.value))),
@@ -147,7 +168,7 @@ function expressions(axes: readonly Axis[], tensors: number, depth: number): fc.
       weight: 4,
       arbitrary: fc
         .record({ a: inner, name: fc.constantFrom(...Object.keys(unaryFunctions)) })
-        .map(({ a, name }) => pointwise(`${name}(${a.text})`, [a], unaryFunctions[name])),
+        .map(({ a, name }) => pointwise(name.replace('§a', a.text), [a], unaryFunctions[name])),
     },
     {
       weight: 4,
@@ -198,6 +219,21 @@ function expressions(axes: readonly Axis[], tensors: number, depth: number): fc.
             }),
           ),
         ),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ bound: axis, body: inner }).map(
+        ({ bound, body }): Meaning => ({
+          text: `softmax[${bound}](${body.text})`,
+          at: (p, env) => {
+            const values = Array.from({ length: extents[bound] }, (_, n) => body.at({ ...p, [bound]: n }, env));
+            const own = values[p[bound]];
+            if (own === undefined) return number(0);
+            const whole = reductions.logsumexp(values.filter((value) => value !== undefined));
+            return exponential(add(own, multiply(number(-1), whole)));
+          },
+        }),
+      ),
     },
   );
 }
