@@ -124,7 +124,7 @@ function productOf({ cotangent, before, after }: Path, domain: readonly Constrai
   const isTame = (factor: Expression): boolean => facts.surelyFinite(factor, { axes, domain });
   const singular = factors.filter((factor) => !isTame(factor));
   const guards = [
-    ...(facts.mayBeExcluded(cotangent.tensor) ? [isNotZero(cotangent)] : []),
+    ...(facts.mayBeExcluded(cotangent.tensor) && singular.some((f) => f !== cotangent) ? [isNotZero(cotangent)] : []),
     ...steps.filter((step) => step.kind === 'guard'),
   ];
   if (singular.length === 0 || guards.length === 0) {

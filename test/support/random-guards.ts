@@ -93,7 +93,9 @@ const reductions: Readonly<Record<string, (present: readonly Dual[]) => Dual>> =
   },
   var: (all) => {
     const mean = reductions.mean(all);
-    return reductions.mean(all.map((d) => unaryFunctions['(§a) ^ 2'](add(d, multiply(number(-1), mean)))));
+    const whole = reductions.mean(all.map((d) => unaryFunctions['(§a) ^ 2'](add(d, multiply(number(-1), mean)))));
+    // Of equal values it is 0, or what rounding leaves.
+    return whole.value < 1e-20 ? chain(Number.NaN, [whole, 1]) : whole;
   },
   logsumexp: (all) => {
     const peak = Math.max(...all.map((d) => d.value));
