@@ -91,18 +91,17 @@ const reductions: Readonly<Record<string, (present: readonly Dual[]) => Dual>> =
     const root = Math.sqrt(square.value / all.length);
     return chain(root, [square, 0.5 / root / all.length]);
   },
-  var: (all) => {
-    const mean = reductions.mean(all);
-    const whole = reductions.mean(all.map((d) => unaryFunctions['(§a) ^ 2'](add(d, multiply(number(-1), mean)))));
-    // Of equal values it is 0, or what rounding leaves.
-    return whole.value < 1e-20 ? chain(Number.NaN, [whole, 1]) : whole;
-  },
   logsumexp: (all) => {
     const peak = Math.max(...all.map((d) => d.value));
     const whole = peak + Math.log(all.reduce((sum, d) => sum + Math.exp(d.value - peak), 0));
     const value = Number.isFinite(peak) ? whole : peak;
     return chain(value, ...all.map((d) => [d, Math.exp(d.value - value)] as const));
   },
+  prod: (all) =>
+    chain(
+      all.reduce((whole, d) => whole * d.value, 1),
+      ...all.map((d, n) => [d, all.reduce((rest, e, m) => (m === n ? rest : rest * e.value), 1)] as const),
+    ),
   max: (all) => tied(all, Math.max(...all.map((d) => d.value))),
   min: (all) => tied(all, Math.min(...all.map((d) => d.value))),
 };
