@@ -21,6 +21,7 @@ import type { Diagnostic } from '../compiler/syntax/diagnostic.ts';
 import { type OpenedDevice, openDevice } from './device.ts';
 import { createExecutor, type HostArray } from './executor.ts';
 import { checkIntegers } from './index-bounds.ts';
+import { nonFinite } from './non-finite.ts';
 import { type ExpectedTensor, matchTensors } from './run-tensors.ts';
 import { readSafetensors, type StoredDtype, type StoredTensor, writeSafetensors } from './safetensors.ts';
 
@@ -77,7 +78,11 @@ interface RunFlags {
 }
 
 /** The device is opened only once everything that can be wrong before has been looked at. */
-export async function runStructure(options: RunOptions, open: () => Promise<OpenedDevice>): Promise<void> {
+export async function runStructure(
+  options: RunOptions,
+  open: () => Promise<OpenedDevice>,
+  warn: (text: string) => void = (text) => void process.stderr.write(`${text}\n`),
+): Promise<void> {
   const { file, structure, sizes, vjp } = options;
   refuseOverwriting(options.out, [options.in, file]);
   const opened = openSource(file, options.slots);
@@ -100,6 +105,10 @@ export async function runStructure(options: RunOptions, open: () => Promise<Open
   const cotangentNames = new Set(program.outputs.map((name) => `cot.${name}`));
   const arrays = matchTensors(options.in, given, expected, cotangentNames);
   checkIntegers(options.in, program, arrays);
+  const wrongGiven = nonFinite(
+    new Map(expected.map((tensor) => [tensor.name, { ...tensor, data: arrays.get(tensor.name)! }])),
+  );
+  if (wrongGiven !== undefined) warn(`warning: not finite in ${options.in}: ${wrongGiven}`);
 
   const device = await open();
   const compiled = compileProgram(program, { target: device.target, gradients: vjp });
@@ -109,6 +118,10 @@ export async function runStructure(options: RunOptions, open: () => Promise<Open
     for (const [name, data] of arrays) if (Object.hasOwn(compiled.plan.tensors, name)) executor.upload(name, data);
     executor.run();
     const results = await executor.download(...compiled.plan.outputs);
+    const wrong = nonFinite(
+      new Map([...results].map(([name, data]) => [name, { ...compiled.plan.tensors[name], data }])),
+    );
+    if (wrong !== undefined) warn(`warning: not finite in the result: ${wrong}`);
     writeSafetensors(
       options.out,
       new Map([...results].map(([name, data]) => [name, stored(data, compiled.plan, name)])),

@@ -22,8 +22,8 @@ export interface AdamwSettings {
   /** Without it the decay table is not read at all. */
   readonly hasDecay: boolean;
   /**
-   * A scalar, the loss. From the first step at which it is not finite on, no state changes any more, so that what made it so
-   * can still be looked at; the state `diverged` then holds that step plus one, else 0. Needs the input `step`.
+   * A scalar, the loss. From the first step at which it, or the norm of the gradients where they are clipped, is not finite on,
+   * no state changes any more, so that what made it so can still be looked at; the state `diverged` then holds that step plus one, else 0. Needs the input `step`.
    */
   readonly onlyWhileFinite: string | undefined;
 }
@@ -60,8 +60,9 @@ export function adamw(
       ? value
       : select({ kind: 'compare', operator: '==', left: at('diverged~next'), right: constant(0) }, value, at(state, e));
 
-  const watching = onlyWhileFinite === undefined ? [] : divergence(onlyWhileFinite);
   const clipping = gradClip > 0 ? clipFactor(arena, gradients, gradClip) : [];
+  const watched = [onlyWhileFinite, ...clipping.slice(0, 1).map(({ name }) => name)];
+  const watching = onlyWhileFinite === undefined ? [] : divergence(watched.filter((name) => name !== undefined));
   const gradient = (e: Affine): Expression =>
     gradClip > 0 ? product([at(gradients, e), at('clip~factor')]) : at(gradients, e);
 
@@ -92,8 +93,8 @@ export function adamw(
       ...(hasDecay ? [input('decay', [arena.blocks])] : []),
       input('m', shape),
       input('v', shape),
-      ...watching,
       ...clipping,
+      ...watching,
       firstMoment,
       secondMoment,
       params,
@@ -105,15 +106,20 @@ export function adamw(
   };
 }
 
-/** The first step (counted from 1) at which the loss was not finite, 0 while there is none. A NaN is below nothing. */
-function divergence(loss: string): Tensor[] {
-  const finite = select(
-    { kind: 'compare', operator: '<', left: unary('abs', at(loss)), right: constant(largestFinite) },
-    constant(0),
-    sum([at('step'), constant(1)]),
-  );
+/** The first step (counted from 1) at which one of these scalars was not finite, 0 while there is none. A NaN is below nothing. */
+function divergence(watched: readonly string[]): Tensor[] {
+  const here = sum([at('step'), constant(1)]);
+  const found = watched.reduce<Expression>((rest, name) => {
+    const isSound = {
+      kind: 'compare',
+      operator: '<',
+      left: unary('abs', at(name)),
+      right: constant(largestFinite),
+    } as const;
+    return select(isSound, rest, here);
+  }, constant(0));
   const none = { kind: 'compare', operator: '==', left: at('diverged'), right: constant(0) } as const;
-  const value = select(none, finite, at('diverged'));
+  const value = select(none, found, at('diverged'));
   return [input('diverged', []), computed('diverged~next', [], [over({}, () => ({ store: [], value }))])];
 }
 

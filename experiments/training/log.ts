@@ -7,11 +7,17 @@ import type { CompiledTask, Phase, Reading, Task } from './task.ts';
 /** The loop's own signal: the state froze at this step, counted from 0. */
 export class DivergedAt extends Error {
   readonly step: number;
-  constructor(step: number) {
+  /** What is wrong where every number is finite. */
+  readonly reason: string | undefined;
+  constructor(step: number, reason?: string) {
     super(`diverged at step ${step}`);
     this.step = step;
+    this.reason = reason;
   }
 }
+
+/** A loss so many times the first one is no loss that training comes back from. */
+const beyondReason = 1e6;
 
 export interface Log<P> {
   /** `reading` is of a step that was just queued. */
@@ -23,11 +29,15 @@ export interface Log<P> {
 
 export function createLog<P extends Phase, C extends CompiledTask<P>, R extends TrainRecord>(
   task: Pick<Task<P, C, R, EvaluationRecord>, 'record' | 'shown'>,
-  { folder, progress }: { readonly folder: RunFolder; readonly progress: Progress },
+  {
+    folder,
+    progress,
+  }: { readonly folder: Pick<RunFolder, 'metricsPath'>; readonly progress: Pick<Progress, 'update'> },
 ): Log<P> {
   const startMs = performance.now();
   let lastStep = 0;
   let lastMs = startMs;
+  let first: number | undefined;
   let failure: unknown;
   let pending = Promise.resolve();
 
@@ -38,6 +48,13 @@ export function createLog<P extends Phase, C extends CompiledTask<P>, R extends 
     const stepsPerSecond = (1000 * (step + 1 - lastStep)) / Math.max(1e-3, nowMs - lastMs);
     [lastStep, lastMs] = [step + 1, nowMs];
     const loss = (found.get('loss') as ArrayLike<number>)[0];
+    first ??= Math.abs(loss);
+    if (first > 0 && Math.abs(loss) > beyondReason * first) {
+      throw new DivergedAt(
+        step,
+        `the loss, ${loss.toPrecision(3)}, is more than a million times the first, ${first.toPrecision(3)}`,
+      );
+    }
     const facts = { step: step + 1, loss, stepsPerSecond, timeS: (nowMs - startMs) / 1000 };
     const record = task.record(facts, phase, found);
     appendMetrics(folder.metricsPath, record);

@@ -121,16 +121,19 @@ export async function train<
       throw new InterruptedError(`interrupted after step ${step}; its checkpoint is in ${folder.checkpointsPath}`);
     }
     const evaluation = await evaluate(step);
+    // The last step's gradients may have been the first that are not finite, and no step after it tells.
+    if (!Number.isFinite(evaluation.loss)) throw new DivergedAt(step - 1);
     progress.end();
     await task.plot(folder);
     return { steps, evaluation };
   } catch (error) {
     progress.end();
     if (!(error instanceof DivergedAt)) throw error;
-    const tensor = (await compiled.firstNonFinite(error.step, phase)) ?? 'loss';
+    const tensor = error.reason === undefined ? await compiled.firstNonFinite(error.step, phase) : undefined;
+    const found = tensor === undefined ? 'a gradient is not finite there' : `${tensor} is not finite there`;
+    const whose = tensor === undefined || tensor === 'loss' ? '' : ', the first tensor that is not';
     throw new DivergedError(
-      `training diverged at step ${error.step + 1}: ${tensor} is not finite there` +
-        `${tensor === 'loss' ? '' : ', the first tensor that is not'}; ${task.remedy}`,
+      `training diverged at step ${error.step + 1}: ${error.reason ?? `${found}${whose}`}; ${task.remedy}`,
     );
   } finally {
     compiled.destroy();

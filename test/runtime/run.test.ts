@@ -260,3 +260,35 @@ test('the command itself', async () => {
     await expect(run('--in', paths.in, '--out', paths.out, '-s', 'D')).rejects.toThrow('there is no `=` in it');
   });
 });
+
+describe('what is not finite is told', () => {
+  const text = 'structure S { axis i: I  input x[i]  input m[i]: f16  y[i] = log(x[i])  z[i] = 2 * m[i]  output y, z }';
+  const told = async (x: readonly number[], m: readonly number[]): Promise<string[]> =>
+    withFile(text, async (file) => {
+      const paths = { in: join(dirname(file), 'in.safetensors'), out: join(dirname(file), 'out.safetensors') };
+      const half: StoredTensor = { dtype: 'F16', shape: [m.length], data: Uint16Array.from(m) };
+      writeSafetensors(
+        paths.in,
+        new Map([
+          ['x', f32([x.length], x)],
+          ['m', half],
+        ]),
+      );
+      const lines: string[] = [];
+      await runStructure({ file, sizes: {}, vjp: false, ...paths }, testDevice, (line) =>
+        lines.push(line.replace(dirname(file), '')),
+      );
+      return lines;
+    });
+
+  test('of what is given and of what comes out, with the first place', async () => {
+    expect(await told([1, 0, -1, Number.POSITIVE_INFINITY], [0x3c00, 0x7c00, 0xfe00, 0xfc00])).toEqual([
+      'warning: not finite in /in.safetensors: `x` (1 of 4 elements, the first at [3], ∞), `m` (3 of 4 elements, the first at [1], ∞)',
+      'warning: not finite in the result: `y` (3 of 4 elements, the first at [1], -∞), `z` (3 of 4 elements, the first at [1], ∞)',
+    ]);
+  });
+
+  test('and nothing where all is', async () => {
+    expect(await told([1, 2], [0x3c00, 0x7bff])).toEqual([]);
+  });
+});
