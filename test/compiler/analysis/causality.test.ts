@@ -278,7 +278,7 @@ describe('what an input reaches, in random programs', () => {
           }
         }
       }),
-      { numRuns: 300, seed: 5 },
+      { numRuns: 150, seed: 5 },
     );
     // A maximum that stays and a branch not taken hide some; the pairs are no wide guess all the same.
     expect(changes / pairs).toBeGreaterThan(0.25);

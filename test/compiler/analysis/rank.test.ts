@@ -331,10 +331,10 @@ describe('random scores', () => {
         seen.bounded += 1;
         if (rank === bound) seen.met += 1;
       }),
-      { numRuns: 150, seed: 11 },
+      { numRuns: 80, seed: 11 },
     );
-    expect(seen.bounded).toBeGreaterThan(60);
-    expect(seen.met).toBeGreaterThan(30);
+    expect(seen.bounded).toBeGreaterThan(30);
+    expect(seen.met).toBeGreaterThan(15);
     expect(seen.unknown).toBeGreaterThan(5);
   });
 });

@@ -66,6 +66,27 @@ test.each([
   },
 );
 
+test('what nothing bounds is unknown, and says so; a layer has no dense product', async () => {
+  await inFolder(async (folder) => {
+    const text = `structure Capped {
+  size D = 8, T = 6
+  axis b: B, t, u: T, i: D
+  input x[b, t, i]
+  param Q[i] ~ ones
+  A[b, t, u] = softmax[u](tanh(Q[i] * x[b, t, i] * x[b, u, i]) where u <= t)
+  y[b, t, i] = A[b, t, u] * x[b, u, i]
+  output y
+}
+`;
+    writeFiles(folder, { 'capped.mlbtc': text });
+    const { out } = await mlbtcc(['explain', join(folder, 'capped.mlbtc'), '--json']);
+    expect(JSON.parse(out)).toMatchObject({ rankBound: 'unknown', denseMultiplyAdds: null });
+    const shown = await mlbtcc(['explain', join(folder, 'capped.mlbtc')]);
+    expect(shown.out).toMatch(/rank bound +unknown {2}scores of A: unknown\n/);
+    expect(shown.out).toMatch(/multiply-adds +[\d,]+ {2}no matrix and no scores, so nothing dense to compare with\n/);
+  });
+});
+
 test('queries and keys of two unbound numbers; a head size that is unbound still counts as 1', async () => {
   await inFolder(async (folder) => {
     const text = `structure Cross {

@@ -3,9 +3,11 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { checkCausal } from '../../../experiments/models/causal.ts';
+import { checkCausal, checkLmCausal } from '../../../experiments/models/causal.ts';
+import { languageModelProgram } from '../../../experiments/models/model.ts';
 import { scoreOf } from '../../../experiments/models/score.ts';
 import { resolveIcl } from '../../../experiments/options/icl.ts';
+import { resolveLm } from '../../../experiments/options/lm.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mlbtc-causal-'));
 
@@ -13,7 +15,7 @@ const folder = mkdtempSync(join(tmpdir(), 'mlbtc-causal-'));
 function checked(...words: string[]): string | undefined {
   const { options, sizes } = resolveIcl(['--preset=tiny', '--n_dims=4', '--d_model=16', '--n_layer=2', ...words]);
   try {
-    return checkCausal(options, scoreOf(options, sizes), [4, 5]);
+    return checkCausal(options, scoreOf(options, sizes), [4]);
   } catch (error) {
     return (error as Error).message;
   }
@@ -76,13 +78,38 @@ describe('a score of one’s own', () => {
   });
 });
 
-test('near.mlbtc and the built-in scores are let through; the reference’s causal=False too, since it is asked for', () => {
+test('near.mlbtc and the built-in scores are let through, as structures of one’s own as well', () => {
   expect(checked('--structure=docs/near.mlbtc')).toBeUndefined();
   expect(checked('--token_mixing_struct=low_rank')).toBeUndefined();
-  expect(checked('--token_mixing_struct=bilinear_MLR', '--mlr_rank_list=4|2|2')).toBeUndefined();
-  expect(checked('--token_mixing_struct=bilinear_BTT')).toBeUndefined();
+  const library = (name: string, ...sizes: string[]) =>
+    checked(`--structure=experiments/structures/${name}.mlbtc`, ...sizes.flatMap((size) => ['-s', size]));
+  expect(library('attention')).toBeUndefined();
+  expect(library('sliding_window', 'w=2')).toBeUndefined();
+  expect(library('bilinear_mlr', 'ranks=[4,2,2]')).toBeUndefined();
+  expect(library('bilinear_btt')).toBeUndefined();
+  expect(library('mlr_attention', 'ranks=[4,2,2]', 'block_size=8', 'block_divide=1')).toBeUndefined();
+});
+
+test('the reference’s causal=False is let through, since it is asked for by name', () => {
   expect(checked('--token_mixing_struct=bilinear_BTT', '--causal=False')).toBeUndefined();
   expect(checked('--structure=experiments/structures/bilinear_btt.mlbtc', '-s', 'causal=0')).toMatch(
     /bilinear_btt\.mlbtc:\d+:\d+: error E0801/,
   );
+});
+
+test('a language model is asked in the same way', () => {
+  const asked = (...words: string[]): string | undefined => {
+    const { options, sizes } = resolveLm(['--d_model=16', '--n_head=2', '--n_layer=2', '--block_size=6', ...words]);
+    const score = scoreOf(options, sizes);
+    const shape = { batch: 1, tokens: 6, vocabulary: 5, positions: 6 };
+    try {
+      return checkLmCausal(options, score, languageModelProgram(options, score, shape));
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  expect(asked('--structure=docs/near.mlbtc')).toBeUndefined();
+  const open = ['--structure=experiments/structures/bilinear_btt.mlbtc', '-s', 'causal=0'];
+  expect(asked(...open)).toMatch(/bilinear_btt\.mlbtc:\d+:\d+: error E0801: the score looks ahead: token \d+ sees/);
+  expect(asked(...open, '--allow_noncausal')).toMatch(/sees later tokens/);
 });
