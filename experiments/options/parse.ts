@@ -11,6 +11,7 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { UsageError, UserError } from '../../compiler/command-line/errors.ts';
 import { readText } from '../../compiler/command-line/input-file.ts';
+import { addBindings } from '../../compiler/command-line/size-options.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
 import { experimentsFolder, presetNames } from '../library.ts';
 import type { SizeValue } from './mixers.ts';
@@ -138,11 +139,11 @@ function readWords(names: Names, words: readonly string[]): CommandLine {
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at];
     if (word === '-s' || word === '--size' || /^-s./.test(word)) {
-      if (/^-s./.test(word)) Object.assign(sizes, readSize(word.slice(2)));
+      if (/^-s./.test(word)) Object.assign(sizes, addBindings({}, word.slice(2)));
       else if (words[at + 1] === undefined) throw new UsageError('-s needs NAME=VALUE, for example -s rank=8');
       while (words[at + 1] !== undefined && !words[at + 1].startsWith('-')) {
         at += 1;
-        Object.assign(sizes, readSize(words[at]));
+        Object.assign(sizes, addBindings({}, words[at]));
       }
       continue;
     }
@@ -215,18 +216,6 @@ function validated(row: OptionRow<unknown>, value: unknown, fail: (problem: stri
   throw fail(`${result.error.issues[0].message}${near === undefined ? '' : `; did you mean ${near}?`}`);
 }
 
-/** `rank=8` or `ranks=[4,2,2]`. */
-export function readSize(word: string): Record<string, SizeValue> {
-  const match = /^([\p{L}][\p{L}\p{N}_]*)=(.+)$/u.exec(word);
-  const list = match === null ? null : /^\[(.*)\]$/.exec(match[2]);
-  const whole = /^\s*\d+\s*$/;
-  const parts = list === null ? [] : list[1].split(',');
-  if (match === null || (list === null ? !whole.test(match[2]) : !parts.every((part) => whole.test(part)))) {
-    throw new UsageError(`-s ${word}: write NAME=8 or NAME=[4,2,2], whole numbers from 0 on`);
-  }
-  return { [match[1]]: list === null ? Number(match[2]) : parts.map(Number) };
-}
-
 function readPreset(names: Names, name: string): Layer {
   const known = presetNames(names.set.name);
   if (!known.includes(name)) {
@@ -247,7 +236,8 @@ function readConfig(names: Names, path: string): Layer {
   return { ...layer, values: { ...values, structure: existsSync(beside) ? relative('', beside) : structure } };
 }
 
-const sizesSchema = z.record(z.string(), z.union([z.int().min(0), z.array(z.int().min(0))]));
+/** Sizes are whole and consts are not; which is which the score's file says. */
+const sizesSchema = z.record(z.string(), z.union([z.number(), z.array(z.int().min(0))]));
 
 /** A preset or a config: a YAML map of options under their names, and `sizes`. Throws UserError where it is none. */
 export function readLayer(set: OptionSet<OptionTable>, path: string): Layer {
@@ -270,7 +260,7 @@ function layerOf({ rows, canonical }: Names, path: string): Layer {
   for (const [written, value] of Object.entries(content)) {
     if (written === 'sizes') {
       const result = sizesSchema.safeParse(value ?? {});
-      if (!result.success) throw new UserError(`${path}: sizes: whole numbers or lists of them are expected`);
+      if (!result.success) throw new UserError(`${path}: sizes: numbers or lists of whole numbers are expected`);
       sizes = result.data;
       continue;
     }

@@ -58,6 +58,15 @@ export interface Draft extends FileDraft {
 export const constructs = [
   ...['size with default', 'size bound', 'size from shape', 'size list', 'size functions', 'split', 'check'],
   ...['input', 'param', 'param fixed', 'scalar tensor', 'normal std', 'normal fan_in', 'fan_in group', 'ones', 'zeros'],
+  ...[
+    'zeros fan_in',
+    'const',
+    'const bound',
+    'slot',
+    'slot of fewer axes',
+    'slot output left out',
+    'slot size dropped',
+  ],
   ...['constant', 'i32 input', 'axis of size 1', 'prime axis', 'doc comment', 'comment'],
   ...['contraction', 'six operands', 'sum of products', 'product of sums', 'parenthesised product', 'divisor'],
   ...['axis reused by terms', '+=', '= and +=', 'overlapping +='],
@@ -259,8 +268,11 @@ export function newLeaf(draft: Draft, axes: readonly Axis[], form?: 'input' | 'p
 
 function initOf(draft: Draft, axes: readonly Axis[]): string {
   const { choices } = draft;
-  const kind = choices.pick(['normal std', 'normal fan_in', 'fan_in group', 'ones', 'zeros', 'constant'] as const);
-  const fits = (kind === 'normal fan_in' ? 1 : kind === 'fan_in group' ? 2 : 0) <= axes.length;
+  const kind = choices.pick([
+    ...(['normal std', 'normal fan_in', 'fan_in group', 'ones', 'zeros', 'constant', 'zeros fan_in'] as const),
+  ]);
+  const least = kind === 'normal fan_in' || kind === 'zeros fan_in' ? 1 : kind === 'fan_in group' ? 2 : 0;
+  const fits = least <= axes.length;
   const chosen = fits ? kind : 'ones';
   mark(draft, chosen);
   if (choices.oneIn(6)) mark(draft, 'param fixed');
@@ -272,6 +284,8 @@ function initOf(draft: Draft, axes: readonly Axis[]): string {
         return 'normal(std = 0.02)';
       case 'normal fan_in':
         return `normal(fan_in = ${axes[0].name})`;
+      case 'zeros fan_in':
+        return `zeros(fan_in = ${axes[0]?.name})`;
       case 'fan_in group':
         return `normal(fan_in = (${axes[0].name} ${axes[1].name}))`;
       case 'constant':

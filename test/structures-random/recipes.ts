@@ -336,7 +336,10 @@ const attention: Recipe = (draft) => {
   define(draft, `t${n}`, [T, h.extent, 2]);
 };
 
-/** Another structure, written before the main one, with an input, a size and params of its own. */
+/**
+ * Another structure, written before the main one, with an input, a size, a const and params of its own; used by its name, or as
+ * what fills a slot, where it may take the first two axes as one.
+ */
 const use: Recipe = (draft) => {
   const { choices, items } = draft;
   if (draft.depth > 0) return pointwise(draft);
@@ -346,14 +349,24 @@ const use: Recipe = (draft) => {
   if (given === undefined) return pointwise(draft);
   const inner = newDraft(draft.file, draft.depth + 1);
   const n = fresh(draft, '');
-  const axes = given.shape.map((extent, d): Axis => ({ name: `g${d}`, extent }));
-  inner.items.push(`size scale = 2`, `axis ${axes.map((axis, d) => `${axis.name}: E${d}`).join(', ')}`);
+  const slotted = choices.oneIn(3);
+  const fewer = slotted && given.shape.length > 1 && choices.oneIn(2);
+  const [first = 1, second = 1, ...others] = given.shape;
+  const shape = fewer ? [first * second, ...others] : given.shape;
+  const axes = shape.map((extent, d): Axis => ({ name: `g${d}`, extent }));
+  inner.items.push(
+    `size scale = 2`,
+    `const damping = 0.5`,
+    `axis ${axes.map((axis, d) => `${axis.name}: E${d}`).join(', ')}`,
+  );
   inner.items.push(`input ξ${bracketed(axes)}`);
   const kept = axes.slice(0, 2);
   const value = expression(inner, axes.slice(0, 2), 'bounded', 2);
   const weight = newLeaf(inner, kept);
-  inner.items.push(`y${bracketed(axes)} = ξ${bracketed(axes)} * ${weight.name}${bracketed(kept)} * scale + ${value}`);
-  inner.known.push(computedOf('y', given.shape));
+  inner.items.push(
+    `y${bracketed(axes)} = ξ${bracketed(axes)} * ${weight.name}${bracketed(kept)} * scale * damping + ${value}`,
+  );
+  inner.known.push(computedOf('y', shape));
   someRecipe(inner);
   const last = inner.known[inner.known.length - 1];
   draft.top.push(
@@ -363,26 +376,49 @@ const use: Recipe = (draft) => {
   mark(draft, 'use');
   const distinct: Axis[] = [];
   for (const extent of given.shape) distinct.push(axisOf(draft, extent, new Set(distinct.map((a) => a.name))));
+  mark(draft, 'const');
+  const named = slotted ? `Slot${n}` : `Inner${n}`;
+  if (slotted) items.push(slotOf(draft, n, distinct, last));
+  if (fewer) mark(draft, 'slot of fewer axes');
   if (choices.oneIn(3)) {
     mark(draft, 'use in level');
     mark(draft, 'level');
-    items.push(`level l in 0 .. 1 { use Inner${n}(scale = l + 1, ξ = ${given.name}) as m${n} }`);
+    items.push(`level l in 0 .. 1 { use ${named}(scale = l + 1, ξ = ${given.name}) as m${n} }`);
     mark(draft, 'use with size');
     items.push(`${y}${bracketed(distinct)} = m${n}.0.y${bracketed(distinct)} + m${n}.1.y${bracketed(distinct)}`);
     return define(draft, y, given.shape);
   }
   const size = choices.oneIn(2);
   if (size) mark(draft, 'use with size');
-  items.push(`use Inner${n}(${size ? 'scale = 3, ' : ''}ξ = ${given.name}) as m${n}`);
+  const damping = choices.pick(['', 'damping = 0.25, ', 'damping = 1 / 4, ']);
+  if (damping !== '') mark(draft, 'const bound');
+  const dropped = slotted && choices.oneIn(2) ? 'absent = 7, ' : '';
+  if (dropped !== '') mark(draft, 'slot size dropped');
+  items.push(`use ${named}(${size ? 'scale = 3, ' : ''}${damping}${dropped}ξ = ${given.name}) as m${n}`);
   define(draft, `m${n}.y`, given.shape);
   if (choices.oneIn(3)) {
     mark(draft, 'use twice');
-    items.push(`use Inner${n}(ξ = m${n}.y) as k${n}`);
+    items.push(`use ${named}(ξ = m${n}.y) as k${n}`);
     define(draft, `k${n}.y`, given.shape);
   }
   items.push(`${y}${bracketed(distinct)} = m${n}.y${bracketed(distinct)} * 0.5`);
   define(draft, y, given.shape);
 };
+
+/** A slot for the structure `Inner`, over these axes; it may ask for an output more than there is. */
+function slotOf(draft: Draft, n: string, axes: readonly Axis[], last: Known): string {
+  mark(draft, 'slot');
+  const outputs = [`y${bracketed(axes)}`];
+  if (last.name !== 'y') {
+    const own: Axis[] = [];
+    for (const extent of last.shape) own.push(axisOf(draft, extent, new Set(own.map((a) => a.name))));
+    outputs.push(`z${own.length === 0 ? '' : bracketed(own)}`);
+  } else if (draft.choices.oneIn(2)) {
+    mark(draft, 'slot output left out');
+    outputs.push(`z${bracketed(axes)} else ξ`);
+  }
+  return `slot Slot${n}(ξ${bracketed(axes)}) -> ${outputs.join(', ')} = Inner${n}`;
+}
 
 const recipes: readonly Recipe[] = [
   ...[pointwise, contraction, stores, pointwise, matrix, contraction, attention, chain],

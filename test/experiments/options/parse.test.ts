@@ -124,7 +124,7 @@ describe('mistakes', () => {
     [['--no-bias=True'], /takes no value/],
     [['stray'], /'stray' is not an option/],
     [['--preset=tinny'], /did you mean tiny\?/],
-    [['-s', 'rank=-1'], /NAME=8/],
+    [['-s', 'rank=x'], /write NAME=VALUE/],
     [['--training_task=decision_tree'], /not there yet/],
     [['--dropout=0.1'], /not there yet/],
     [['--split_qkv=False', '--token_mixing_struct=low_rank'], /no muP rule/],
