@@ -10,7 +10,8 @@ import { initialValue, paramsOf } from '../../../experiments/training/mup.ts';
 const vocabulary = 11;
 const tokens = 8;
 
-function lossOf(targets: readonly number[], headScale: number, ...words: string[]): number {
+/** Loss and logits of fewer or all of the tokens that the model takes. */
+function valuesOf(targets: readonly number[], headScale: number, ...words: string[]) {
   const { options, sizes } = resolveLm([
     `--d_model=16`,
     '--n_head=2',
@@ -18,24 +19,26 @@ function lossOf(targets: readonly number[], headScale: number, ...words: string[
     `--block_size=${tokens}`,
     ...words,
   ]);
-  const shape = { batch: 1, tokens, vocabulary, positions: tokens };
+  const shape = { batch: 1, tokens: targets.length, vocabulary, positions: tokens };
   const program = languageModelProgram(options, scoreOf(options, sizes), shape);
   const values = new Map(
     paramsOf(program).map((param) => {
       const start = initialValue(param, 3);
       const drawn = param.name === 'lm_head' ? start.map((_, i) => headScale * Math.sin(i)) : start;
-      return [param.name, ndarray(param.shape, drawn)];
+      // What starts at zero shall take part.
+      const isMap = /attn_out|mlp_out/.test(param.name);
+      return [param.name, ndarray(param.shape, isMap ? start.map((_, i) => 0.3 * Math.cos(i)) : drawn)];
     }),
   );
-  values.set(
-    'tokens',
-    ndarray(
-      [1, tokens],
-      Int32Array.from({ length: tokens }, (_, i) => (3 * i) % vocabulary),
-    ),
-  );
-  values.set('targets', ndarray([1, tokens], Int32Array.from(targets)));
-  return interpret(program, values).get('loss')?.data[0] as number;
+  const read = Int32Array.from(targets, (_, i) => (3 * i) % vocabulary);
+  values.set('tokens', ndarray([1, targets.length], read));
+  values.set('targets', ndarray([1, targets.length], Int32Array.from(targets)));
+  const found = interpret(program, values);
+  return { loss: found.get('loss')?.data[0] as number, logits: [...(found.get('logits')?.data ?? [])] };
+}
+
+function lossOf(targets: readonly number[], headScale: number, ...words: string[]): number {
+  return valuesOf(targets, headScale, ...words).loss;
 }
 
 const targets = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -51,6 +54,15 @@ describe.each([
 ])('%s', (...words) => {
   test('starts at the logarithm of the vocabulary', () => {
     expect(lossOf(targets, 0, ...words)).toBeCloseTo(Math.log(vocabulary), 12);
+  });
+
+  test('gives a token the same logits whatever follows it, blocks that are not full included', () => {
+    const { logits: all } = valuesOf(targets, 1, ...words);
+    for (const some of [5, 1]) {
+      const { logits } = valuesOf(targets.slice(0, some), 1, ...words);
+      expect(logits).toHaveLength(some * vocabulary);
+      for (const [i, value] of logits.entries()) expect(value).toBeCloseTo(all[i] as number, 10);
+    }
   });
 
   test('a target of -1 is not asked for, and counts for nothing', () => {
