@@ -7,7 +7,9 @@ import { Command } from 'commander';
 import { runCommand } from '../compiler/command-line/errors.ts';
 import { registerDoctor } from '../runtime/doctor.ts';
 import { registerRun } from '../runtime/run.ts';
+import { registerEval } from './commands/eval.ts';
 import { registerPlot } from './commands/plot.ts';
+import { registerSample } from './commands/sample.ts';
 import { registerTrain } from './commands/train.ts';
 import { registerVerify } from './commands/verify.ts';
 
@@ -33,6 +35,8 @@ export function makeProgram(): Command {
     .addHelpText('after', epilog);
   registerTrain(program);
   registerVerify(program);
+  registerEval(program);
+  registerSample(program);
   registerPlot(program);
   registerRun(program);
   registerDoctor(program);
