@@ -1,5 +1,5 @@
 /**
- * `--target`: `gpu` and `cpu` keep to the limits that every WebGPU has and differ in the kernels' forms; a file describes one
+ * `--target`: `gpu` (or `portable`) and `cpu` keep to the limits that every WebGPU has and differ in the kernels' forms; a file describes one
  * device, as `mlbtc doctor --json` prints it. Limits that a file leaves out are WebGPU's own.
  */
 import { z } from 'zod';
@@ -19,10 +19,10 @@ const targetSchema = z.object({
 });
 
 export function readTarget(wanted: string | undefined): Target {
-  if (wanted === undefined || wanted === 'gpu') return portableTarget;
+  if (wanted === undefined || wanted === 'gpu' || wanted === 'portable') return portableTarget;
   if (wanted === 'cpu') return { ...portableTarget, name: 'portable cpu', class: 'cpu' };
   if (!wanted.endsWith('.json')) {
-    throw new UsageError(`--target ${JSON.stringify(wanted)} is none of cpu, gpu or a file ending in .json`);
+    throw new UsageError(`--target ${JSON.stringify(wanted)} is none of gpu, cpu, portable or a file ending in .json`);
   }
   const parsed = targetSchema.safeParse(targetIn(readJson(wanted)));
   if (!parsed.success) {

@@ -5,7 +5,7 @@ import { checkTraining, iclOptions, type iclTable, type ResolvedIcl, resolveIcl 
 import { plotFiles } from '../plots/icl-run.ts';
 import { scoreName } from '../runs/folder.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
-import { type CompiledIcl, type IclPhase, iclTask, stagesOf } from '../training/icl-task.ts';
+import { type CompiledIcl, type IclPhase, iclDryStep, iclTask, stagesOf } from '../training/icl-task.ts';
 import { short } from '../training/progress.ts';
 import type { TrainingKind } from './train.ts';
 
@@ -38,6 +38,7 @@ export const iclKind: TrainingKind<
       files: plotFiles,
     };
   },
+  dryStep: ({ options, sizes, copies }) => iclDryStep(options, scoreOf(options, sizes, copies)),
 };
 
 function titleOf(resolved: ResolvedIcl): string {

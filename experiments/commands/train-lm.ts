@@ -1,10 +1,11 @@
 /** `mlbtc train lm`: language models. */
 
+import { UserError } from '../../compiler/command-line/errors.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { peakFlopsPerSecond } from '../../runtime/device-peaks.ts';
 import { bigramEntropy } from '../data/bigrams.ts';
 import { chosenData } from '../data/choose.ts';
-import type { TokenData } from '../data/token-data.ts';
+import { splitOf, type TokenData } from '../data/token-data.ts';
 import { checkLmCausal } from '../models/causal.ts';
 import { type Score, scoreOf } from '../models/score.ts';
 import { checkLm, lmOptions, type lmTable, type ResolvedLm, resolveLm } from '../options/lm.ts';
@@ -14,7 +15,7 @@ import { dataRecord } from '../runs/lm-run.ts';
 import { isLmTrain, type LmEvaluationRecord, type LmTrainRecord, readMetrics } from '../runs/metrics.ts';
 import { sampleRun } from '../sampling/run.ts';
 import { trainingFlopsPerToken } from '../training/flops.ts';
-import { type CompiledLm, lmProgram, lmTask } from '../training/lm-task.ts';
+import { type CompiledLm, lmDryStep, lmProgram, lmTask } from '../training/lm-task.ts';
 import { short } from '../training/progress.ts';
 import type { Phase } from '../training/task.ts';
 import type { TrainingKind } from './train.ts';
@@ -48,7 +49,20 @@ export const lmKind: TrainingKind<typeof lmTable, ResolvedLm, Phase, CompiledLm,
       files: lmPlotFiles,
     };
   },
+  dryStep: ({ options, sizes, copies }) => lmDryStep(options, scoreOf(options, sizes, copies), dryText(options)),
 };
+
+/** The chosen data, or where there are none yet a text of the vocabulary that is asked for: what a step is can be said without. */
+function dryText(options: ResolvedLm['options']): Pick<TokenData, 'vocabulary' | 'train'> {
+  const { vocab_size: vocabulary, block_size: length } = options;
+  try {
+    return chosenData(options);
+  } catch (error) {
+    if (vocabulary === null || !(error instanceof UserError)) throw error;
+    const tokens = vocabulary > 256 ? new Uint16Array(length + 1) : new Uint8Array(length + 1);
+    return { vocabulary, train: splitOf(tokens, undefined) };
+  }
+}
 
 function titleOf(resolved: ResolvedLm, data: TokenData): string {
   const { d_model, n_layer, n_head, block_size, max_iters } = resolved.options;

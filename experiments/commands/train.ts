@@ -4,6 +4,7 @@
  */
 import type { Command } from 'commander';
 import { goOnWithoutOutput, UsageError } from '../../compiler/command-line/errors.ts';
+import { readTarget } from '../../compiler/commands/target-file.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import type { Score } from '../models/score.ts';
 import { optionsHelp } from '../options/help.ts';
@@ -12,6 +13,7 @@ import type { OptionTable } from '../options/table.ts';
 import { createRunFolder, discardUnstarted, type RunFolder } from '../runs/folder.ts';
 import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
 import { copyNote, newTrainingRun, type ResolvedTraining } from '../runs/training-run.ts';
+import { type DryStep, dryRun, dryRunLines } from '../training/dry-run.ts';
 import { train } from '../training/loop.ts';
 import { createProgress, durationText } from '../training/progress.ts';
 import { listenForSignals } from '../training/signals.ts';
@@ -33,6 +35,8 @@ export interface TrainingKind<
   /** Throws UsageError or UserError for what cannot be trained. */
   readonly resolve: (words: readonly string[]) => R;
   readonly begin: (resolved: R) => BegunTraining<P, C, T, E>;
+  /** What a step is, for `--dry_run`. */
+  readonly dryStep: (resolved: R) => DryStep;
 }
 
 /** What is known before a device is opened, and what is made on it. */
@@ -98,7 +102,11 @@ export async function runTraining<
     return;
   }
   const resolved = kind.resolve(words);
-  const { device } = resolved.options;
+  const { device, dry_run: isDry } = resolved.options;
+  if (isDry) {
+    tellStep(kind.dryStep(resolved), resolved);
+    return;
+  }
   const progress = createProgress(process.stdout);
   goOnWithoutOutput();
   const signals = listenForSignals({
@@ -130,4 +138,10 @@ export async function runTraining<
     signals.stop();
     opened?.destroy();
   }
+}
+
+function tellStep(step: DryStep, { options: { target, json }, notes }: ResolvedTraining): void {
+  const report = dryRun(step, readTarget(target ?? undefined));
+  const lines = json ? [JSON.stringify(report)] : [...notes, ...dryRunLines(report)];
+  process.stdout.write(`${lines.join('\n')}\n`);
 }

@@ -9,7 +9,7 @@ import { UsageError } from '../../compiler/command-line/errors.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, real, text } from './table.ts';
-import { checkModel, scoreRows } from './transformer.ts';
+import { checkModel, dryRunRows, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -85,6 +85,7 @@ export const iclGroups = {
     device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
     allow_noncausal: flag(false, 'train a score that sees later tokens, which then reads the answers (ours)'),
   },
+  'Dry run': dryRunRows,
   Ignored: {
     wandb_project: text('accepted and ignored'),
     wandb_entity: text('accepted and ignored'),
@@ -98,6 +99,7 @@ export const iclTable = {
   ...iclGroups.Optimizer,
   ...iclGroups.Curriculum,
   ...iclGroups.Training,
+  ...iclGroups['Dry run'],
   ...iclGroups.Ignored,
 } as const;
 

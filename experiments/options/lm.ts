@@ -9,7 +9,7 @@ import { UsageError } from '../../compiler/command-line/errors.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, optionalReal, real, text } from './table.ts';
-import { checkModel, type ModelOptions, scoreRows } from './transformer.ts';
+import { checkModel, dryRunRows, type ModelOptions, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 const unit = { min: 0, max: 1 };
@@ -61,6 +61,7 @@ export const lmGroups = {
     dataset: text('name of a folder below data/, where neither data nor data_dir is given'),
     sample_tokens: integer(200, 'length of the sample that a run ends with, 0 for none (ours)', { min: 0 }),
   },
+  'Dry run': dryRunRows,
   Ignored: {
     wandb_log: flag(false, 'accepted and ignored'),
     wandb_entity: text('accepted and ignored'),
@@ -78,6 +79,7 @@ export const lmTable = {
   ...lmGroups.Optimizer,
   ...lmGroups.Training,
   ...lmGroups.Data,
+  ...lmGroups['Dry run'],
   ...lmGroups.Ignored,
 } as const;
 

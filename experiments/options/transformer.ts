@@ -66,6 +66,15 @@ export const scoreRows = {
   structure: text('a .mlbtc file with a score of your own, in the place of token_mixing_struct'),
 } as const;
 
+/** `--dry_run` and what goes with it. */
+export const dryRunRows = {
+  dry_run: flag(false, 'run nothing and open no device: say what a step is'),
+  json: flag(false, 'with dry_run: one JSON object'),
+  target: text(
+    'with dry_run: the device to compile for, gpu, cpu, portable, or a file that `mlbtc doctor --json` printed',
+  ),
+} as const;
+
 export type ScoreOptions = OptionValues<typeof scoreRows>;
 
 /** What a model is built from, whichever of the three it is. */

@@ -6,13 +6,19 @@ import type { Score } from '../models/score.ts';
 import { isSameStructure, readStructure } from '../models/structure-copy.ts';
 import type { Resolved } from '../options/parse.ts';
 import type { TaskName } from '../options/set.ts';
-import type { ModelOptions } from '../options/transformer.ts';
+import type { OptionValues } from '../options/table.ts';
+import type { dryRunRows, ModelOptions } from '../options/transformer.ts';
 import { copiedStructure, type NewRun, runFolder, scoreName } from './folder.ts';
 import { describeProvenance, readStructureOrigin } from './provenance.ts';
 
 /** What every kind of training has among its options. */
 export type ResolvedTraining = Resolved<
-  ModelOptions & { readonly seed: number; readonly out_dir: string | null; readonly device: string | null }
+  ModelOptions &
+    OptionValues<typeof dryRunRows> & {
+      readonly seed: number;
+      readonly out_dir: string | null;
+      readonly device: string | null;
+    }
 >;
 
 /** `record` is what `run.json` says beside where the run comes from. */

@@ -9,8 +9,12 @@ import { limited } from '../../compiler/schedule/normalise.ts';
 
 const forwardAndBackward = 6;
 
-/** Of one token of a training step; `tokens` are those of the program's batch. */
+/** Multiply-adds of one token of a forward pass to `output`; `tokens` are those of the program's batch. */
+export function forwardMultiplyAddsPerToken(model: Program, output: string, tokens: number): number {
+  return multiplyAdds(limited(optimise({ ...model, outputs: [output] }))) / tokens;
+}
+
+/** Of one token of a training step. */
 export function trainingFlopsPerToken(model: Program, output: string, tokens: number): number {
-  const forward = limited(optimise({ ...model, outputs: [output] }));
-  return (forwardAndBackward * multiplyAdds(forward)) / tokens;
+  return forwardAndBackward * forwardMultiplyAddsPerToken(model, output, tokens);
 }

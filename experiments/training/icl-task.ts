@@ -6,6 +6,7 @@
  */
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { inContextProgram } from '../models/model.ts';
+import { referenceCounts, referenceFlops } from '../models/reference-counts.ts';
 import { type Score, scoreOf } from '../models/score.ts';
 import type { IclOptions, ResolvedIcl } from '../options/icl.ts';
 import { plotRun } from '../plots/icl-run.ts';
@@ -17,6 +18,8 @@ import { feedPrompts, poolSizes, promptNumbers } from '../tasks/pools.ts';
 import { dimsInput, drawnPrompts, streams } from '../tasks/regression.ts';
 import { optimizerTables } from './arena.ts';
 import { deviceRunner } from './device-runner.ts';
+import type { DryStep } from './dry-run.ts';
+import { forwardMultiplyAddsPerToken } from './flops.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner, uploadWhereRead } from './lazy-runner.ts';
 import { biasCorrections, rateMultiplier } from './learning-rate.ts';
@@ -156,6 +159,34 @@ export function optimizerSettings(options: IclOptions): OptimizerSettings {
   return { beta1, beta2, weightDecay, gradClip };
 }
 
+/** What a step of the last stage is, for `--dry_run`. */
+export function iclDryStep(options: IclOptions, score: Score): DryStep {
+  const stages = stagesOf(options);
+  const { points } = stages[stages.length - 1];
+  const { model, step } = stepPrograms(options, score, points);
+  const tokens = 2 * points;
+  const counted = { model: 'in-context' as const, tokens: 4 * options.n_dims, features: options.n_dims };
+  const counts = referenceCounts(options, counted);
+  return {
+    parts: [{ program: step.program, times: 1 }],
+    flopsPerToken: {
+      reference: counts === undefined ? null : referenceFlops(counts, false),
+      actual: forwardMultiplyAddsPerToken(model, 'pred', options.training_batch_size * tokens),
+    },
+    stages: stages.map(({ step: from, dims, points: some }) => ({ step: from, dims, points: some })),
+  };
+}
+
+function stepPrograms(options: IclOptions, score: Score, points: number) {
+  const batch = options.training_batch_size;
+  const model = inContextProgram(options, score, { batch, points });
+  const sizes = poolSizes(options);
+  const pool = { examples: sizes.examples !== null, tasks: sizes.tasks !== null };
+  const prompts = drawnPrompts({ batch, points, nDims: options.n_dims }, streams.train, pool);
+  const step = trainingStep(model, prompts, optimizerSettings(options), ['loss', 'pointwise']);
+  return { model, prompts, step };
+}
+
 /** Compiles the step for a number of points. */
 async function compileStep(
   options: IclOptions,
@@ -166,11 +197,7 @@ async function compileStep(
 ): Promise<{ readonly compiled: CompiledIcl; readonly state: SharedState }> {
   const batch = options.training_batch_size;
   const shape = { batch, points, nDims: options.n_dims };
-  const model = inContextProgram(options, score, { batch, points });
-  const sizes = poolSizes(options);
-  const pool = { examples: sizes.examples !== null, tasks: sizes.tasks !== null };
-  const trainingPrompts = drawnPrompts(shape, streams.train, pool);
-  const step = trainingStep(model, trainingPrompts, optimizerSettings(options), ['loss', 'pointwise']);
+  const { model, prompts: trainingPrompts, step } = stepPrograms(options, score, points);
   const shared = state ?? (await makeState(opened, step.arena));
   const runner = await deviceRunner(opened, step.program, shared.buffers);
   const seed = new Int32Array([options.seed]);

@@ -9,6 +9,7 @@ import type { Program } from '../../compiler/ir/program.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import type { TokenData, TokenSplit } from '../data/token-data.ts';
 import { languageModelProgram } from '../models/model.ts';
+import { referenceCounts, referenceFlops } from '../models/reference-counts.ts';
 import type { Score } from '../models/score.ts';
 import type { LmOptions, ResolvedLm } from '../options/lm.ts';
 import type { LmLevels } from '../plots/lm-charts.ts';
@@ -26,6 +27,8 @@ import {
 } from '../tasks/windows.ts';
 import { type Arena, optimizerTables } from './arena.ts';
 import { type DeviceRunner, deviceRunner } from './device-runner.ts';
+import type { DryStep } from './dry-run.ts';
+import { forwardMultiplyAddsPerToken } from './flops.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner } from './lazy-runner.ts';
 import { biasCorrections, rateMultiplier } from './learning-rate.ts';
@@ -160,6 +163,39 @@ export function lmProgram(
     vocabulary: options.vocab_size ?? vocabulary,
     positions: options.block_size,
   });
+}
+
+/** What a step is, for `--dry_run`. */
+export function lmDryStep(
+  options: LmOptions,
+  score: Score,
+  { vocabulary, train }: Pick<TokenData, 'vocabulary' | 'train'>,
+): DryStep {
+  const shape = { batch: options.batch_size, length: options.block_size };
+  const model = lmProgram(options, score, shape, vocabulary);
+  const batch = drawnWindows(shape, textWords(train), train.bytesPerToken);
+  const times = options.gradient_accumulation_steps;
+  const optimizer = lmOptimizer(options);
+  const made = times === 1 ? undefined : accumulatedStep(model, batch, optimizer, times);
+  const counts = referenceCounts(options, {
+    model: 'language-model',
+    tokens: shape.length,
+    features: options.vocab_size ?? vocabulary,
+  });
+  return {
+    parts:
+      made === undefined
+        ? [{ program: trainingStep(model, batch, optimizer, ['loss']).program, times: 1 }]
+        : [
+            { program: made.accumulate.program, times },
+            { program: made.update, times: 1 },
+          ],
+    flopsPerToken: {
+      reference: counts === undefined ? null : referenceFlops(counts, false),
+      actual: forwardMultiplyAddsPerToken(model, 'logits', shape.batch * shape.length),
+    },
+    stages: [],
+  };
 }
 
 export function lmOptimizer(options: LmOptions): OptimizerSettings {

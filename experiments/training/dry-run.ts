@@ -1,0 +1,106 @@
+/**
+ * What a training step is, without a device: how often something is dispatched, how much is multiplied, what lies in memory. Counted
+ * from the plans that training would run.
+ *
+ * `bytes.peak` is everything that training holds at once: params and optimizer and the step's other buffers, an evaluation's aside.
+ * `flopsPerToken` is of one forward pass, in multiply-adds as the reference counts: `reference` what its code counts where it has the
+ * score (and five for each element that is layer-normed), `actual` what the ordered program multiplies within its domains.
+ */
+import { bytesText } from '../../compiler/command-line/amounts.ts';
+import type { Program } from '../../compiler/ir/program.ts';
+import { type Plan, planMultiplyAdds } from '../../compiler/schedule/plan.ts';
+import { schedule } from '../../compiler/schedule/schedule.ts';
+import type { Target } from '../../kernels/target.ts';
+
+/** A program of a step, and how often a step runs it. */
+export interface StepPart {
+  readonly program: Program;
+  readonly times: number;
+}
+
+export interface DryStep {
+  readonly parts: readonly StepPart[];
+  readonly flopsPerToken: DryRunReport['flopsPerToken'];
+  /** Stages of a curriculum; the step is that of the last. */
+  readonly stages: readonly Readonly<Record<string, number>>[];
+}
+
+export interface DryRunReport {
+  readonly dispatches: number;
+  readonly pipelines: number;
+  readonly multiplyAdds: number;
+  readonly bytes: {
+    readonly params: number;
+    readonly optimizer: number;
+    readonly activations: number;
+    readonly data: number;
+    readonly peak: number;
+  };
+  readonly flopsPerToken: { readonly reference: number | null; readonly actual: number };
+  readonly stages: readonly Readonly<Record<string, number>>[];
+}
+
+/** States that a run keeps from step to step. */
+const stateBuffers = new Set(['params', 'm', 'v', 'diverged', 'sum', 'lossSum']);
+
+export function dryRun({ parts, flopsPerToken, stages }: DryStep, target: Target): DryRunReport {
+  return { ...measure(parts, target), flopsPerToken, stages };
+}
+
+function measure(parts: readonly StepPart[], target: Target) {
+  const plans = parts.map(({ program, times }) => ({ plan: schedule(program, { target }), times }));
+  const total = (of: (plan: Plan) => number) => plans.reduce((sum, { plan, times }) => sum + times * of(plan), 0);
+  const buffers = new Map<string, { readonly bytes: number; readonly role: string }>();
+  for (const [n, { plan }] of plans.entries()) {
+    for (const { id, sizeBytes, role } of plan.buffers) {
+      // States are shared between the programs, the rest is each one's own.
+      buffers.set(stateBuffers.has(id) ? id : `${n} ${id}`, { bytes: sizeBytes, role });
+    }
+  }
+  const sum = (keep: (name: string, role: string) => boolean) =>
+    [...buffers].reduce((bytes, [name, buffer]) => (keep(name, buffer.role) ? bytes + buffer.bytes : bytes), 0);
+  const isState = (name: string) => stateBuffers.has(name);
+  return {
+    dispatches: total((plan) => plan.kernels.length),
+    pipelines: new Set(plans.flatMap(({ plan }) => plan.kernels.map(({ key }) => key))).size,
+    multiplyAdds: total(planMultiplyAdds),
+    bytes: {
+      params: sum((name) => name === 'params'),
+      optimizer: sum((name) => isState(name) && name !== 'params'),
+      activations: sum((name, role) => !isState(name) && role !== 'input'),
+      data: sum((name, role) => !isState(name) && role === 'input'),
+      peak: sum(() => true),
+    },
+  };
+}
+
+/** The report for people. */
+export function dryRunLines(report: DryRunReport): readonly string[] {
+  const { dispatches, pipelines, multiplyAdds, bytes, flopsPerToken, stages } = report;
+  const count = (value: number) => Math.round(value).toLocaleString('en');
+  const row = (name: string, value: string) => `  ${name.padEnd(18)}${value}`;
+  return [
+    `a step${stages.length > 1 ? ' of the last stage' : ''}`,
+    row('dispatches', count(dispatches)),
+    row('pipelines', count(pipelines)),
+    row('multiply-adds', count(multiplyAdds)),
+    row('params', bytesText(bytes.params)),
+    row('optimizer', bytesText(bytes.optimizer)),
+    row('activations', `${bytesText(bytes.activations)}, gradients among them`),
+    row('data', bytesText(bytes.data)),
+    row('all together', bytesText(bytes.peak)),
+    row('forward, a token', `${count(flopsPerToken.actual)} multiply-adds`),
+    row(
+      '',
+      flopsPerToken.reference === null
+        ? 'unknown to the reference'
+        : `${count(flopsPerToken.reference)} as the reference counts`,
+    ),
+    ...(stages.length > 1 ? ['stages', ...stages.map(stageLine)] : []),
+  ];
+}
+
+function stageLine(stage: Readonly<Record<string, number>>): string {
+  const what = Object.entries(stage).map(([name, value]) => `${name} ${value}`);
+  return `  ${what.join(', ')}`;
+}
