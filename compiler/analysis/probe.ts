@@ -38,11 +38,12 @@ export function probeCausality(program: Program, clocks: Clocks): Seen | undefin
   const wanted = clocks.outputs.map(({ tensor }) => tensor);
   const tensors = new Map(program.tensors.map((tensor) => [tensor.name, tensor]));
   const last = Math.max(...clocks.outputs.map((clock) => timeOf(clock, lastIndex(tensors.get(clock.tensor), clock))));
+  const bounds = indexBounds(program);
   for (const seed of seeds) {
-    const values = drawn(program, seed);
+    const values = drawn(program, seed, bounds);
     const before = interpret(program, values, wanted);
     for (const bar of new Set([0, last >> 1, last - 1])) {
-      const after = interpret(program, redrawnAfter(values, clocks.inputs, bar, program, seed), wanted);
+      const after = interpret(program, redrawnAfter(values, clocks.inputs, bar, program, seed, bounds), wanted);
       for (const clock of clocks.outputs) {
         if (changedUpTo(bar, clock, before.get(clock.tensor) as NdArray, after.get(clock.tensor) as NdArray)) {
           return { output: clock.tensor, at: bar };
@@ -61,8 +62,7 @@ function lastIndex(tensor: Tensor | undefined, { dimension }: Clock): number {
   return (tensor?.shape[dimension] ?? 1) - 1;
 }
 
-function drawn(program: Program, seed: number): Map<string, NdArray> {
-  const bounds = indexBounds(program);
+function drawn(program: Program, seed: number, bounds: Bounds): Map<string, NdArray> {
   const given = program.tensors.filter(({ source }) => source.kind === 'input' || source.kind === 'param');
   return new Map(given.map((tensor, stream) => [tensor.name, draw(tensor, seed, stream, 0, bounds)]));
 }
@@ -72,7 +72,7 @@ function draw(
   seed: number,
   stream: number,
   step: number,
-  bounds: ReadonlyMap<string, number>,
+  bounds: Bounds,
 ): NdArray {
   const count = elementCount(shape);
   const data = new Float64Array(count);
@@ -88,7 +88,9 @@ function draw(
 }
 
 /** How large the values of an integer tensor may be: as the dimensions that it indexes allow. */
-function indexBounds(program: Program): ReadonlyMap<string, number> {
+type Bounds = ReadonlyMap<string, number>;
+
+function indexBounds(program: Program): Bounds {
   const shapes = new Map(program.tensors.map(({ name, shape }) => [name, shape]));
   const bounds = new Map<string, number>();
   const visit = (indices: readonly Index[], shape: readonly number[]): void => {
@@ -113,8 +115,8 @@ function redrawnAfter(
   bar: number,
   program: Program,
   seed: number,
+  bounds: Bounds,
 ): Map<string, NdArray> {
-  const bounds = indexBounds(program);
   const changed = new Map(values);
   for (const [stream, tensor] of program.tensors.entries()) {
     const clock = inputs.find((input) => input.tensor === tensor.name);
