@@ -225,10 +225,10 @@ function evaluateProduct(e: Expression & { kind: 'product' }, context: IndexCont
   for (let i = 1; i < factors.length; i++) {
     const { operator, value: written } = e.factors[i];
     const factor = factors[i] as Affine;
-    const before: Span = { ...e.span, end: e.factors[i - 1].value.span.end };
-    const names = `\`${report.textOf(before)}\` ${operator} \`${report.textOf(written.span)}\``;
     const next = multiply(product, operator, factor);
     if (typeof next === 'string') {
+      const before: Span = { ...e.span, end: e.factors[i - 1].value.span.end };
+      const names = `\`${report.textOf(before)}\` ${operator} \`${report.textOf(written.span)}\``;
       const [left, right] = [product, factor].map((a) => (isConstant(a) ? String(a.constant) : 'an axis'));
       const message =
         next === 'inexact'
