@@ -15,6 +15,9 @@ import { type Frame, meaningOf, reportUnknown, type Wanted } from './names.ts';
 import { evaluateCall } from './size-functions.ts';
 import { axisExtent, type SizeContext, sizeValue } from './sizes.ts';
 
+/** What an axis's extent is called. */
+export const axisSize = "an axis's size";
+
 export interface List {
   readonly kind: 'list';
   readonly values: readonly number[];
@@ -160,7 +163,11 @@ function evaluateName(e: Expression & { kind: 'name' }, context: IndexContext): 
     case 'tensor':
     case 'instance': {
       const help =
-        entity.kind === 'const' ? 'a const is real and stands in values; for a whole number write `size`' : undefined;
+        entity.kind === 'const'
+          ? 'a const is real and stands in values; for a whole number write `size`'
+          : what === axisSize
+            ? `sizes and tensors share one set of names: give the size another, such as \`${name.text}1\``
+            : undefined;
       report.error('E0313', e.span, `\`${name.text}\` is ${kindName(entity)}, and cannot stand in ${what}`, help);
       return undefined;
     }

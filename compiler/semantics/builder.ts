@@ -50,6 +50,8 @@ export interface Builder {
   readonly target: string;
   readonly slots: Axis[];
   readonly placement: Placement;
+  /** The axes on the left. */
+  readonly left: readonly AxisEntity[];
   readonly axesIn: (e: Syntax) => AxisSet;
   /** Counts reads that only the conditions around keep inside their tensors. */
   guardUses: number;

@@ -41,6 +41,10 @@ export function elaborate(instance: StructureInstance, context: ElaborationConte
     root.names.set(name, size);
     instance.sizes.push(size);
   }
+  for (const { text, span } of usage.undeclared) {
+    const message = `\`${text}\` is not declared, and stands here as more than the size of an axis`;
+    context.report.error('E0401', span, message, `declare it: \`size ${text}\``);
+  }
   elaborateScope(root, structure.items, context);
 }
 

@@ -9,6 +9,7 @@ import { actual } from './model.ts';
 import { resolveTensor } from './references.ts';
 import { tensorShape } from './shapes.ts';
 import { axisExtent } from './sizes.ts';
+import { usageOf } from './usage.ts';
 
 export interface StructureInterface {
   readonly name: string;
@@ -131,11 +132,18 @@ function paramsOf(instance: StructureInstance, context: LoweringContext): readon
   return params;
 }
 
+/** A tensor that nothing reads was likely meant, else the last that is defined. */
+function outputMeant({ structure, tensors }: StructureInstance): string | undefined {
+  const unread = usageOf(structure).unread.find(({ kind }) => kind === 'tensor')?.name.text;
+  const meant = unread ?? tensors.findLast(({ role }) => role === 'computed')?.localName;
+  return meant === undefined ? undefined : `an output is a tensor: write \`output ${meant}\``;
+}
+
 /** The outputs, each once, in the order in which they are named. */
 export function outputsOf(instance: StructureInstance, context: LoweringContext): readonly OutputInterface[] {
   const outputs = new Map<string, OutputInterface>();
   for (const { reference, scope, doc } of instance.outputs) {
-    const tensor = resolveTensor(reference, scope, context);
+    const tensor = resolveTensor(reference, scope, context, () => outputMeant(instance));
     if (tensor === undefined) continue;
     const { name } = actual(tensor);
     const known = outputs.get(name);

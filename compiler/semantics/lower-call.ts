@@ -7,6 +7,7 @@ import { isConstant } from '../ir/affine.ts';
 import { binary, select, unary } from '../ir/expression.ts';
 import type { Constraint, Expression } from '../ir/program.ts';
 import { evaluateIndex } from './arithmetic.ts';
+import { withAxesMeant } from './axes-meant.ts';
 import {
   type Builder,
   conjunction,
@@ -69,9 +70,8 @@ export function lowerCall(b: Builder, e: Call, env: Env): Lowered {
       return takes(b, e, 3) ? lowerSelect(b, e, env) : placeholder;
     case 'reduction':
       if (e.axes === undefined && !e.every) {
-        const text = report.textOf(e.span);
-        const arg = e.arguments[0] === undefined ? '…' : report.textOf(e.arguments[0].span);
-        report.error('E0408', e.span, `\`${text}\` does not say over which axes`, `write \`${name}[i](${arg})\``);
+        const help = `write \`${withAxesMeant(b, e, env, callee.reduction === 'softmax')}\``;
+        report.error('E0408', e.span, `\`${report.textOf(e.span)}\` does not say over which axes`, help);
         return placeholder;
       }
       return takes(b, e, 1) ? lowerReduction(b, e, callee.reduction, env) : placeholder;
@@ -127,8 +127,7 @@ function lowerSizeCall(b: Builder, e: Call, env: Env): Lowered {
     }),
   );
   if (plain && reductions.some((r) => r === name)) {
-    const argument = report.textOf(e.arguments[0].span);
-    const help = `write \`${name}[i](${argument})\` with the axes to reduce, or \`${name}[*](${argument})\``;
+    const help = `write \`${withAxesMeant(b, e, env, false)}\``;
     report.error('E0408', e.span, `\`${report.textOf(e.span)}\` does not say over which axes`, help);
     return placeholder;
   }

@@ -1,3 +1,4 @@
+import { withAxesMeant } from './axes-meant.ts';
 import { type BodyFrame, type Builder, bind, type Env, type Lowered, placeholder, small } from './builder.ts';
 import type { Call } from './calls.ts';
 import type { AxisSet } from './einstein.ts';
@@ -74,7 +75,7 @@ function callAxes(
   if (wanted === 0 && given === 0) return [];
   if (wanted === 0 || given === 0 || (wanted > 1 && given !== wanted)) {
     const text = `\`${name}\` takes ${count(wanted, 'axis')} in brackets, not ${given}`;
-    const help = given === 0 ? `write \`${name}[${(declared ?? []).map((a) => a.text).join(', ')}](…)\`` : undefined;
+    const help = given === 0 ? `write \`${withAxesMeant(b, e, env, true, wanted)}\`` : undefined;
     report.error('E0408', e.span, text, help);
     return undefined;
   }

@@ -12,6 +12,7 @@ import type { Affine, AffineConstraint, Constraint, Index, Expression as Value }
 import type { Expression, Reference } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import { evaluateAffine, groupIndex, type IndexContext } from './arithmetic.ts';
+import { reordered } from './axes-meant.ts';
 import { type Builder, type Env, lift } from './builder.ts';
 import { needsIntegers } from './integers.ts';
 import { lowerValue } from './lower-value.ts';
@@ -64,7 +65,9 @@ export function lowerIndices(
     const extent = shape[d];
     const found = index as NonNullable<typeof index>;
     const where = `position ${d + 1} of \`${tensor.localName}\``;
-    if (found.kind === 'affine' && extent !== undefined) checkInside(b, found, extent, written[d], where, env);
+    if (found.kind === 'affine' && extent !== undefined) {
+      checkInside(b, found, extent, written[d], where, env, () => reportOrder(b, tensor, written, span, env));
+    }
     if (found.kind !== 'whole') return found;
     if (extent !== undefined) checkWhole(b, found.value, extent, written[d], where, env);
     return liftIndex(b, found, written[d].span, env);
@@ -178,8 +181,29 @@ function lowerGather(
   return indices && { kind: 'gather', tensor: name, indices };
 }
 
+/** Whether the indices would fit in another order; then that is the mistake. */
+function reportOrder(b: Builder, tensor: TensorEntity, written: readonly Expression[], span: Span, env: Env): boolean {
+  const { report } = b.context;
+  const fitting = reordered(b, tensor, written, env);
+  if (fitting === undefined) return false;
+  const name = report.lineOfSource(span).replace(/\s*\[.*/, '');
+  const read = report.textOf(span);
+  const extents = `of extents ${fitting.extents}, and the indices of \`${read}\` reach ${fitting.given}`;
+  const message = `\`${name}\` is \`${name}[${fitting.declared}]\` ${extents}`;
+  report.error('E0503', span, message, `in the order that fits: \`${name}[${fitting.indices}]\``);
+  return true;
+}
+
 /** Reports a point at which an index leaves 0 .. extent - 1, if there is one. */
-function checkInside(b: Builder, index: Affine, extent: number, written: Expression, where: string, env: Env): void {
+function checkInside(
+  b: Builder,
+  index: Affine,
+  extent: number,
+  written: Expression,
+  where: string,
+  env: Env,
+  reportOtherwise: () => boolean = () => false,
+): void {
   const { report } = b.context;
   const { min, max } = range(index, b.slots);
   if (Number.isNaN(min) || Number.isNaN(max)) return;
@@ -190,6 +214,7 @@ function checkInside(b: Builder, index: Affine, extent: number, written: Express
   for (const outside of beyond) {
     const point = pointOf(b, [...env.guards, { kind: 'nonnegative', affine: outside }]);
     if (point === undefined) continue;
+    if (reportOtherwise()) return;
     const text = report.textOf(written.span);
     const wrong = point === 'unknown' ? (outside === beyond[0] && max >= extent ? max : min) : evaluateAt(index, point);
     const value = text === String(wrong) ? '' : ` is ${wrong}`;

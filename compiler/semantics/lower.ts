@@ -60,7 +60,7 @@ export function lowerTensor(tensor: TensorEntity, context: LoweringContext): voi
 function lowerDefinition(tensor: TensorEntity, definition: Definition, context: LoweringContext): readonly Equation[] {
   const { item, scope, leftAxes, store } = definition;
   const placement = placeSums(item.value, new Set(leftAxes), scope);
-  const b = newBuilder(tensor.name, placement, scope, context);
+  const b = newBuilder(tensor.name, leftAxes, placement, scope, context);
   reportReadings(placement, b.axesIn, scope.instance.module, context.report);
   const left = leftAxes.map((axis) => newSlot(b, axis));
   const root = rootEnv(scope, new Map(leftAxes.map((axis, i) => [axis, left[i]])));
@@ -107,12 +107,19 @@ function zeroEquation(b: Builder, left: readonly number[], store: readonly Affin
   return finish(b, { axes: left, domain: conjunction(b, [domain]), store, reducer: 'sum', value: constant(0), span });
 }
 
-function newBuilder(target: string, placement: Placement, scope: Scope, context: LoweringContext): Builder {
+function newBuilder(
+  target: string,
+  left: readonly AxisEntity[],
+  placement: Placement,
+  scope: Scope,
+  context: LoweringContext,
+): Builder {
   return {
     context,
     target,
     slots: [],
     placement,
+    left,
     axesIn: axesOfEquation(scope),
     guardUses: 0,
     nodes: 0,
@@ -380,7 +387,7 @@ function fanInOf(
 export function realNumber(e: Syntax, scope: Scope, context: LoweringContext): number | undefined {
   const { report } = context;
   const placement = placeSums(e, new Set(), scope);
-  const b = newBuilder('', placement, scope, context);
+  const b = newBuilder('', [], placement, scope, context);
   const errors = report.diagnostics.length;
   const { env } = bind(
     b,

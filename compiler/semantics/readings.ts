@@ -18,7 +18,7 @@ import { calleeOf } from './calls.ts';
 import { type AxisSet, factorsOf, type Placement } from './einstein.ts';
 import type { Module } from './files.ts';
 import type { AxisEntity } from './model.ts';
-import type { Report } from './report.ts';
+import { oneLine, type Report } from './report.ts';
 import { childrenOf, unparenthesised } from './walk.ts';
 
 type Product = Expression & { readonly kind: 'product' };
@@ -213,13 +213,6 @@ function withSums(e: Product, wrapped: ReadonlyMap<Expression, readonly string[]
   return oneLine(text);
 }
 
-function oneLine(text: string): string {
-  return text
-    .replace(/\/\/[^\n\r]*/g, ' ')
-    .replace(/\s+/g, ' ')
-    .trim();
-}
-
 // Likely slips
 
 function reportAlone(e: Product, alone: ReadonlyMap<AxisEntity, Expression>, { report }: Reader): void {
@@ -235,7 +228,7 @@ function reportRepeatedTensor(e: Product, axis: AxisEntity, carriers: readonly E
   for (const carrier of carriers) {
     const read = unparenthesised(carrier);
     if (read.kind !== 'read') continue;
-    const tensor = oneLine(report.sourceOf(read.reference.span));
+    const tensor = report.lineOfSource(read.reference.span);
     if (!seen.has(tensor)) {
       seen.add(tensor);
       continue;

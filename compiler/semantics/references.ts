@@ -53,11 +53,16 @@ export function resolve(reference: Reference, scope: Scope, context: ReferenceCo
 }
 
 /** The tensor that a reference names; anything else is reported. */
-export function resolveTensor(reference: Reference, scope: Scope, context: ReferenceContext): TensorEntity | undefined {
+export function resolveTensor(
+  reference: Reference,
+  scope: Scope,
+  context: ReferenceContext,
+  otherwise?: () => string | undefined,
+): TensorEntity | undefined {
   const entity = resolve(reference, scope, context);
   if (entity === undefined || entity.kind === 'tensor') return entity;
   const written = context.report.textOf(reference.span);
-  const help = entity.kind === 'instance' ? `name one of its tensors: \`${written}.y\`` : undefined;
+  const help = entity.kind === 'instance' ? `name one of its tensors: \`${written}.y\`` : otherwise?.();
   context.report.error('E0402', reference.span, `\`${written}\` is ${kindName(entity)}, not a tensor`, help);
   return undefined;
 }

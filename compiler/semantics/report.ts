@@ -24,6 +24,8 @@ export interface Report {
   readonly textOf: (span: Span) => string;
   /** The text of a place, whole and as it stands. */
   readonly sourceOf: (span: Span) => string;
+  /** The text of a place, whole, on one line and without comments: to be pasted. */
+  readonly lineOfSource: (span: Span) => string;
   /** The call of a library function whose body one is in: what is told of the body is told there. */
   site: Span | undefined;
   readonly placeOf: (span: Span) => Span;
@@ -87,12 +89,21 @@ export function createReport(sources: () => readonly Source[]): Report {
       const source = sources().find((s) => s.file === file) ?? prelude;
       return source.file === file ? source.text.slice(start, end) : '';
     },
+    lineOfSource: (span) => oneLine(report.sourceOf(span)),
     textOf: (span) => {
       const line = report.sourceOf(span).replace(/\s+/g, ' ');
       return line.length > quoteLimit ? `${line.slice(0, quoteLimit - 1)}…` : line;
     },
   };
   return report;
+}
+
+/** A piece of source on one line. */
+export function oneLine(text: string): string {
+  return text
+    .replace(/\/\/[^\n\r]*/g, ' ')
+    .replace(/\s+/g, ' ')
+    .trim();
 }
 
 /** A report that nobody reads, for trying whether something would be a mistake. */

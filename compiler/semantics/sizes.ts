@@ -7,7 +7,7 @@
  * instance's sizes.
  */
 import type { Expression } from '../syntax/ast.ts';
-import { evaluateIndex, evaluateNumber, type IndexContext } from './arithmetic.ts';
+import { axisSize, evaluateIndex, evaluateNumber, type IndexContext } from './arithmetic.ts';
 import { type AxisEntity, lookUp, type Scope, type SizeEntity, type SizeValue } from './model.ts';
 import type { Report } from './report.ts';
 import { showSize } from './size-conditions.ts';
@@ -127,6 +127,9 @@ function fromDefault(size: SizeEntity, context: SizeContext): SizeValue | undefi
         report.postponed = true;
         return undefined;
       case 'refuse': {
+        // That it is to be declared has been told.
+        const { undeclared } = usageOf(size.scope.instance.structure);
+        if (size.role === 'implicit' && undeclared.some(({ text }) => text === size.name)) return undefined;
         const main = size.scope.instance.parent === undefined;
         const help = main ? `bind it: \`-s ${size.name}=…\`` : `bind it in the \`use\`: \`${size.name} = …\``;
         report.error('E0302', size.span, `the size \`${size.name}\` has no value`, help);
@@ -195,7 +198,7 @@ export function axisExtent(axis: AxisEntity, context: SizeContext): number | und
   if (axis.known) return axis.extent;
   axis.known = true;
   const { report } = context;
-  const value = evaluateNumber(axis.expression, contextOf(axis.scope, context, "an axis's size"));
+  const value = evaluateNumber(axis.expression, contextOf(axis.scope, context, axisSize));
   if (value === undefined) return undefined;
   const written = report.textOf(axis.expression.span);
   const shown = written === String(value) ? written : `${written} = ${value}`;

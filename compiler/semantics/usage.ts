@@ -12,6 +12,8 @@ import { childrenOf, referencesIn } from './walk.ts';
 export interface Usage {
   /** First place of each implicitly declared size, in the order of the text. */
   readonly implicit: ReadonlyMap<string, Identifier>;
+  /** Where one of them stands that is no extent: it must be declared, and is implicit only so that no more is told. */
+  readonly undeclared: readonly Identifier[];
   /** Slots, sizes and consts that are declared and never used; of a `split` neither. */
   readonly unused: readonly UnusedName[];
   /** What is declared or defined and never read, an output included. */
@@ -41,7 +43,8 @@ interface Seen {
   /** What can be read, by name, where it stands first. */
   readonly readable: Map<string, Unread>;
   readonly used: Set<string>;
-  readonly elsewhere: Set<string>;
+  /** The first place of each name outside extents; an output, which can only be a tensor, is not counted. */
+  readonly elsewhere: Map<string, Identifier>;
   readonly alone: Map<string, Identifier>;
   readonly lists: Set<string>;
 }
@@ -58,16 +61,17 @@ export function usageOf(structure: Structure): Usage {
     structures: new Set(),
     readable: new Map(),
     used: new Set(),
-    elsewhere: new Set(),
+    elsewhere: new Map(),
     alone: new Map(),
     lists: new Set(),
   };
   visitItems(structure.items, seen);
-  const implicit = new Map([...seen.alone].filter(([name]) => !seen.declared.has(name) && !seen.elsewhere.has(name)));
+  const implicit = new Map([...seen.alone].filter(([name]) => !seen.declared.has(name)));
+  const undeclared = [...implicit.keys()].flatMap((name) => seen.elsewhere.get(name) ?? []);
   const unusedNames = seen.bindings.filter((names) => names.every((name) => !seen.used.has(name.text))).flat();
   const unused = [...unusedNames, ...seen.slots.filter(({ text }) => !seen.structures.has(text))];
   const unread = [...seen.readable].filter(([name]) => !seen.used.has(name)).map(([, item]) => item);
-  const usage = { implicit, unused, unread, lists: seen.lists, declared: seen.declared };
+  const usage = { implicit, undeclared, unused, unread, lists: seen.lists, declared: seen.declared };
   known.set(structure, usage);
   return usage;
 }
@@ -78,9 +82,9 @@ function visitItems(items: readonly Item[], seen: Seen): void {
     markLists(e, seen.lists);
     for (const reference of referencesIn(e)) {
       const names = [reference.name, ...reference.members.flatMap((m) => (m.kind === 'name' ? [m.name] : []))];
-      for (const { text } of names) {
-        seen.used.add(text);
-        seen.elsewhere.add(text);
+      for (const name of names) {
+        seen.used.add(name.text);
+        if (!seen.elsewhere.has(name.text)) seen.elsewhere.set(name.text, name);
       }
     }
   };
@@ -160,7 +164,10 @@ function visitItems(items: readonly Item[], seen: Seen): void {
         }
         break;
       case 'output':
-        for (const reference of item.references) use({ kind: 'name', reference, span: reference.span });
+        for (const { name, members } of item.references) {
+          seen.used.add(name.text);
+          for (const member of members) if (member.kind === 'expression') use(member.value);
+        }
         break;
       default:
         item satisfies never;

@@ -6,7 +6,7 @@
  * which; `(k p q)` is a group only as a whole index; and the actions also run once on dummy tokens when Chevrotain records
  * the grammar, hence `ACTION`.
  */
-import type { IToken } from 'chevrotain';
+import { EOF, type IToken } from 'chevrotain';
 import type { Expression, Identifier, Member, Reference } from './ast.ts';
 import type { Code } from './codes.ts';
 import type { Span } from './diagnostic.ts';
@@ -104,18 +104,58 @@ export abstract class ExpressionGrammar extends RecoveringParser {
   /** A flat row of operands and operators. `index`: it is a whole index, where a group may stand. */
   protected readonly expression = this.RULE('expression', (index: boolean): Expression => {
     const row: RowEntry[] = [this.SUBRULE(this.operand)];
-    this.MANY(() => {
-      const operator = this.CONSUME(T.BinaryOperator);
-      const operatorSpan = this.tokenSpan(operator);
-      row.push({ ...this.SUBRULE2(this.operand), operator: operator.image, operatorSpan });
+    this.MANY({
+      GATE: () => this.is(T.BinaryOperator) || this.atOr(),
+      DEF: () => {
+        const operator = this.OR([
+          { ALT: () => this.CONSUME(T.BinaryOperator) },
+          { GATE: () => this.atOr(), ALT: () => this.CONSUME(T.Name) },
+        ]);
+        const operatorSpan = this.tokenSpan(operator);
+        row.push({ ...this.SUBRULE2(this.operand), operator: operator.image, operatorSpan });
+      },
     });
-    return this.ACTION(() => {
+    const value = this.ACTION(() => {
       if (!index || row.length > 1 || row[0].minuses.length > 0) this.refuseGroups(row);
       const { expression, diagnostics } = shape(row, this.source.text);
       for (const d of diagnostics) this.report(d.code as Code, d.span, d.message, d.help);
       return expression;
     });
+    this.OPTION({
+      GATE: () => this.atTernary(),
+      DEF: () => {
+        this.CONSUME(T.If);
+        const condition = this.SUBRULE(this.expression, { ARGS: [false] });
+        this.CONSUME(T.Else);
+        const otherwise = this.SUBRULE2(this.expression, { ARGS: [false] });
+        this.ACTION(() => this.refuseTernary(value, condition, otherwise));
+      },
+    });
+    return value;
   });
+
+  /** `or` between two operands: no reserved word, so that a name may be `or`. */
+  private atOr(): boolean {
+    if (this.LA(1).image !== 'or' || !this.is(T.Name) || !this.operandBefore()) return false;
+    return this.is(T.Name, 2) || this.is(T.NumberLiteral, 2) || this.is(T.LeftParen, 2) || this.is(T.Minus, 2);
+  }
+
+  /** `a if c else b`, as Python has it: an `if` on the line of an operand whose `else` comes without a block before it. */
+  private atTernary(): boolean {
+    if (!this.is(T.If) || !this.operandBefore()) return false;
+    for (let ahead = 2; ahead < 200 && !this.is(EOF, ahead); ahead++) {
+      if (this.is(T.Else, ahead)) return true;
+      if (this.is(T.LeftBrace, ahead) || this.is(T.RightBrace, ahead) || this.is(T.If, ahead)) return false;
+    }
+    return false;
+  }
+
+  private refuseTernary(value: Expression, condition: Expression, otherwise: Expression): void {
+    const text = ({ span }: Expression): string => this.source.text.slice(span.start, span.end).replace(/\s+/g, ' ');
+    const span = { ...value.span, end: otherwise.span.end };
+    const chosen = `select(${[condition, value, otherwise].map(text).join(', ')})`;
+    this.report('E0106', span, 'a value is chosen by `select`, not by `if … else`', `write \`${chosen}\``);
+  }
 
   private refuseGroups(row: readonly RowEntry[]): void {
     for (const { operand } of row) {

@@ -8,6 +8,7 @@
 import type { ComparisonOperator, Expression, ProductFactor, SumTerm } from './ast.ts';
 import { error } from './codes.ts';
 import type { Diagnostic, Span } from './diagnostic.ts';
+import { withoutOr } from './disjunction.ts';
 
 /** Binding strength of what an expression is made of; higher binds tighter. */
 export const precedence: Readonly<Record<Expression['kind'], number>> = {
@@ -56,9 +57,9 @@ export function shape(row: readonly RowEntry[], text: string): Shaped {
   const quote = (e: Expression) => text.slice(e.span.start, e.span.end).replace(/\s+/g, ' ');
 
   function where(): Expression {
-    const value = and();
+    const value = or();
     if (!next('where')) return value;
-    const condition = and();
+    const condition = or();
     while (next('where')) {
       const span = row[at].operatorSpan!;
       const help = 'join the conditions by `and`; put parentheses around what an inner `where` belongs to';
@@ -66,6 +67,21 @@ export function shape(row: readonly RowEntry[], text: string): Shaped {
       and();
     }
     return { kind: 'where', value, condition, span: over(value, condition) };
+  }
+
+  /** There is none; it is read so that the help can say what to write, and only its first operand is kept. */
+  function or(): Expression {
+    const first = and();
+    if (!next('or')) return first;
+    const inWhere = row.slice(0, at).some(({ operator }) => operator === 'where');
+    const alternatives = [first];
+    while (next('or')) alternatives.push(and());
+    const span = over(first, alternatives[alternatives.length - 1]);
+    const one = withoutOr(alternatives, inWhere, quote);
+    const help =
+      one === undefined ? 'for `select(p or q, a, b)` write `select(p, a, select(q, a, b))`' : `write \`${one}\``;
+    diagnostics.push(error('E0121', span, 'conditions are joined by `and` only, there is no `or`', help));
+    return first;
   }
 
   function and(): Expression {

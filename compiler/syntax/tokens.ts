@@ -158,6 +158,15 @@ const operatorAliases: readonly (readonly [written: string, meant: TokenType])[]
   ['≔', Equal],
 ];
 
+/** Operators of two characters with a space between them. */
+const spacedOperators: readonly (readonly [written: RegExp, meant: TokenType])[] = [
+  [/<[ \t]+=/, LessEqual],
+  [/>[ \t]+=/, GreaterEqual],
+  [/![ \t]+=/, NotEqual],
+  [/=[ \t]+=/, EqualEqual],
+  [/\+[ \t]+=/, PlusEqual],
+];
+
 /** A token that is a mistake: how to report it, and what it counts as (`image`: as if that had been written). */
 export interface Mistake {
   readonly code: Code;
@@ -173,10 +182,10 @@ function mistake(type: TokenType, report: Mistake): TokenType {
   return type;
 }
 
-const aliasTokens = operatorAliases.map(([written, meant], i) =>
-  mistake(createToken({ name: `Alias${i}`, pattern: written, categories: meant }), {
+const aliasTokens = [...operatorAliases, ...spacedOperators].map(([pattern, meant], i) =>
+  mistake(createToken({ name: `Alias${i}`, pattern, categories: meant }), {
     code: 'E0103',
-    message: () => `\`${written}\` is not an operator here`,
+    message: (written) => `\`${written}\` is not an operator here`,
     help: () => `write \`${meant.PATTERN}\``,
     image: String(meant.PATTERN),
   }),

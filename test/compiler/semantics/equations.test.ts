@@ -408,7 +408,7 @@ describe('reductions', () => {
   test.each([
     ['y = sum[i, i](A[i, 0])', 'E0507 2:12 the axis `i` stands twice in the brackets of `sum`'],
     ['y = sum[k](A[0, 0])', 'E0401 2:9 `k` is not known here'],
-    ['y = sum(A[i, j])', 'E0408 2:5 `sum(A[i, j])` does not say over which axes | write `sum[i](A[i, j])`'],
+    ['y = sum(A[i, j])', 'E0408 2:5 `sum(A[i, j])` does not say over which axes | write `sum[i, j](A[i, j])`'],
     ['y = mean(2)', 'E0408 2:5 `mean(2)` does not say over which axes'],
     ['y = sum[i](A[i, 0], 2)', 'E0408 2:5 `sum` takes 1 argument, not 2'],
     ['y[i] = max(A[i, 0])', 'E0408 2:8 `max(A[i, 0])` does not say over which axes'],
@@ -609,7 +609,7 @@ describe('functions', () => {
   test.each([
     ['fn f(a) = a', 'y = f(1, 2)', 'E0408 2:5 `f` takes 1 argument, not 2'],
     ['fn f(a) = a', 'y[j] = f[j](x[j])', 'E0408 2:8 `f` takes no axes in brackets, not 1'],
-    ['fn f[k](a) = a', 'y[j] = f(x[j])', 'E0408 2:8 `f` takes 1 axis in brackets, not 0 | write `f[k](…)`'],
+    ['fn f[k](a) = a', 'y[j] = f(x[j])', 'E0408 2:8 `f` takes 1 axis in brackets, not 0 | write `f[j](x[j])`'],
     ['fn f[k, l](a) = a', 'y[j] = f[j](x[j])', 'E0408 2:8 `f` takes 2 axes in brackets, not 1'],
     ['fn f[k](a) = a', 'y[j] = f[*](x[j])', 'E0408 2:8 `[*]` is for reductions'],
     ['fn f[k](a) = a', 'y[j] = f[j, j](x[j])', 'E0507 2:13 the axis `j` stands twice'],

@@ -89,10 +89,7 @@ describe('values', () => {
   });
 
   test('a name that also stands elsewhere is not', () => {
-    expect(errors('axis b: B  size C = B + 1')).toEqual([
-      expect.stringContaining('E0401 2:9 `B` is not known here'),
-      expect.stringContaining('E0401 2:21 `B` is not known here'),
-    ]);
+    expect(errors('axis b: B  size C = B + 1')).toEqual([expect.stringContaining('E0401 2:21 `B` is not declared')]);
   });
 });
 

@@ -220,3 +220,18 @@ describe('files', () => {
     expect(file.comments[0].own).toBe(true);
   });
 });
+
+describe('what looks like a mistake and is none', () => {
+  test.each([
+    ['y = x if a == 1 { z = 1 } else { z = 2 }', ['equation', 'if']],
+    ['if a == 1 { y = x } else if a == 2 { y = 2 } else { y = 3 }', ['if']],
+    ['axis or: 3 input x[or] y = sum[or](x[or])', ['axis', 'input', 'equation']],
+    ['y = W[(k or)] + or', ['equation']],
+    ['y = a or = 2', ['equation', 'equation']],
+    ['y += 1', ['equation']],
+  ])('%s', (text, kinds) => {
+    const { file, diagnostics } = parseText(`structure S {\n${text}\n}`);
+    expect(diagnostics).toEqual([]);
+    expect(file.structures[0].items.map((item) => item.kind)).toEqual(kinds);
+  });
+});
