@@ -47,7 +47,9 @@ export function printTensor(tensor: Tensor): string {
 
 function printInit(init: Init): string {
   const fanIn = init.fanIn === undefined ? '' : `, fan_in = ${init.fanIn}`;
-  if (init.kind === 'constant') return `constant(${printNumber(init.value)}${fanIn})`;
+  if (init.kind === 'constant') {
+    return init.fanIn === undefined ? `constant(${printNumber(init.value)})` : `zeros(fan_in = ${init.fanIn})`;
+  }
   return `normal(std = ${printNumber(init.std)}${fanIn})`;
 }
 
