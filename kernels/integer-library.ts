@@ -10,7 +10,7 @@ export const integerFunctions: readonly LibraryFunction[] = [
     needs: [],
     code: `fn quotient_i32(a: i32, b: i32) -> i32 {
   let q = a / b;
-  return select(q, q - 1, q * b != a && ((a < 0) != (b < 0)));
+  return select(q, q - 1, (q * b != a) & ((a < 0) != (b < 0)));
 }`,
   },
   {
@@ -49,8 +49,8 @@ export const integerFunctions: readonly LibraryFunction[] = [
     name: 'compare_wide',
     needs: [],
     code: `fn compare_wide(a: vec2<u32>, b: vec2<u32>) -> i32 { // -1, 0 or 1
-  if (a.y != b.y) { return select(-1, 1, bitcast<i32>(a.y) > bitcast<i32>(b.y)); }
-  return select(select(-1, 1, a.x > b.x), 0, a.x == b.x);
+  let low = select(select(-1, 1, a.x > b.x), 0, a.x == b.x);
+  return select(low, select(-1, 1, bitcast<i32>(a.y) > bitcast<i32>(b.y)), a.y != b.y);
 }`,
   },
   ...(['min', 'max'] as const).map((name) => ({

@@ -6,8 +6,9 @@
  * 7.1.26 above.
  *
  * Two traps. NaN is told by its bits and made by bits, since a comparison with it may be folded away and it has no
- * literal. And nothing here branches or returns early: SwiftShader takes functions into their callers, and each branch
- * of one inside a loop doubles what comes out (twelve `log` took 16 s to compile, without branches 0.2 s).
+ * literal. And nothing here branches or returns early, nor has `&&` or `||`, which are branches: SwiftShader takes functions
+ * into their callers, and each branch of one inside a loop doubles what comes out (twelve `log` took 16 s to compile, without
+ * branches 0.2 s).
  */
 import { integerFunctions } from './integer-library.ts';
 
@@ -189,13 +190,14 @@ fn sincos_f32(x: f32) -> vec2<f32> {
 fn power_f32(base: f32, exponent: f32) -> f32 {
   let largest = 3.4028234663852886e+38;
   let size = abs(base);
-  let is_limit = size == 0.0 || size > largest || abs(exponent) > largest;
+  let is_limit = (size == 0.0) | (size > largest) | (abs(exponent) > largest);
   let limit = select(0.0, infinity_f32(), (size > 1.0) == (exponent > 0.0));
   let magnitude = select(pow(size, exponent), limit, is_limit);
   let is_odd = fract(abs(exponent) * 0.5) == 0.5;
-  let signed = select(magnitude, -magnitude, is_odd && bitcast<i32>(base) < 0);
-  let is_root = floor(exponent) != exponent && base < 0.0;
-  let is_none = is_root || (size == 1.0 && abs(exponent) > largest) || is_nan_f32(base) || is_nan_f32(exponent);
+  let signed = select(magnitude, -magnitude, is_odd & (bitcast<i32>(base) < 0));
+  let is_root = (floor(exponent) != exponent) & (base < 0.0);
+  let is_one = (size == 1.0) & (abs(exponent) > largest);
+  let is_none = is_root | is_one | is_nan_f32(base) | is_nan_f32(exponent);
   return select(select(signed, nan_f32(), is_none), 1.0, exponent == 0.0);
 }`,
   },

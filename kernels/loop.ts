@@ -21,7 +21,8 @@ import type { FamilyCode, LoopKernel, Statement } from './kernel.ts';
 import { coordinate, flatIndex } from './linear.ts';
 import { check, loopOver, nestText, openNest, settle, sumText } from './nest.ts';
 import { threadReduction } from './reducers.ts';
-import { expressionText, integerText } from './scalar.ts';
+import { sharedText } from './repeats.ts';
+import { integerText } from './scalar.ts';
 import type { Scope } from './scope.ts';
 import { solveIndex } from './solve.ts';
 import { withoutScale } from './sums.ts';
@@ -94,7 +95,7 @@ function statementLines({ tensor, equations, stored }: Statement, element: Eleme
   const lines: string[] = [];
   const [first, ...others] = equations;
   const single = first && others.length === 0 ? singleExpression(first, isInteger, element) : undefined;
-  if (single !== undefined) lines.push(`let ${name} = ${single};`);
+  if (single !== undefined) lines.push(...single.lines, `let ${name} = ${single.text};`);
   else {
     // Sums of integers stay integers; the other reducers go through f32, as what holds reals does.
     const inIntegers =
@@ -110,13 +111,18 @@ function statementLines({ tensor, equations, stored }: Statement, element: Eleme
 }
 
 /** A pointwise equation over the whole tensor is one expression. */
-function singleExpression(equation: Equation, isInteger: boolean, element: Element): string | undefined {
+function singleExpression(
+  equation: Equation,
+  isInteger: boolean,
+  element: Element,
+): { readonly lines: readonly string[]; readonly text: string } | undefined {
   const { shape, coordinates } = element;
   const axes = plainStore(equation, shape);
   if (!axes || equation.domain.length > 0) return undefined;
   if (equation.axes.some((axis, i) => axis.extent > 1 && !axes.includes(i))) return undefined;
   const scope = scopeOf(equation, new Map(axes.map((axis, d) => [axis, coordinates[d]])), element);
-  return isInteger ? integerText(equation.value, scope) : expressionText(equation.value, scope);
+  if (isInteger) return { lines: [], text: integerText(equation.value, scope) };
+  return sharedText(equation.value, scope);
 }
 
 /** Any equation: adds what its points store at the element to the variable `total`. */
@@ -138,18 +144,21 @@ function equationText(equation: Equation, total: string, inIntegers: boolean, el
   for (const axis of equation.axes.keys()) loopOver(nest, axis);
   settle(nest);
   const { reducer } = equation;
-  if (inIntegers)
+  if (inIntegers) {
     return nestText(nest, { before: '', inner: `${total} += ${integerText(equation.value, scope)};`, after: '' });
+  }
   if (reducer !== 'sum') {
-    return nestText(nest, threadReduction(reducer, expressionText(equation.value, scope), total, emitter));
+    const { lines, text } = sharedText(equation.value, scope);
+    const { before, inner, after } = threadReduction(reducer, text, total, emitter);
+    return nestText(nest, { before, inner: [...lines, inner].join('\n'), after });
   }
   const isLoop = nest.steps.some((step) => step.kind === 'for');
   const { value, scale } = isLoop ? withoutScale(equation.value) : { value: equation.value, scale: 1 };
-  if (scale === 1) return sumText(nest, expressionText(value, scope), total, emitter);
+  if (scale === 1) return sumText(nest, sharedText(value, scope), total, emitter);
   const sum = emitter.fresh('sum');
   return wgsl`
     var ${sum} = 0.0;
-    ${sumText(nest, expressionText(value, scope), sum, emitter)}
+    ${sumText(nest, sharedText(value, scope), sum, emitter)}
     ${total} += ${f32Literal(scale)} * ${sum};
   `;
 }

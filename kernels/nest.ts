@@ -106,11 +106,16 @@ export function nestText({ steps }: Nest, { before, inner, after }: NestBody): s
 }
 
 /** The same for a sum: adds what `value` is at the points to the variable `total`, no chain of additions being long. */
-export function sumText({ steps }: Nest, value: string, total: string, emitter: Emitter): string {
+export function sumText(
+  { steps }: Nest,
+  value: { readonly lines: readonly string[]; readonly text: string },
+  total: string,
+  emitter: Emitter,
+): string {
   const cuts = cutSteps(steps);
   const from = (i: number, into: string): string => {
     const step = steps[i];
-    if (step === undefined) return `${into} += ${value};`;
+    if (step === undefined) return [...value.lines, `${into} += ${value.text};`].join('\n');
     if (step.kind !== 'for') return wrap(from(i + 1, into), step);
     const { blocks, isApart } = cuts[i];
     const body = (part: string): string => {

@@ -135,17 +135,17 @@ export function shuffleFunction(operator: LaneOperator, lanes: number): string {
   `;
 }
 
-/** The same by way of workgroup memory, `partial`. */
+/** The same by way of workgroup memory, `lane_values`. */
 export function partialFunction(operator: LaneOperator, lanes: number): string {
   return wgsl`
     fn row_${operator}(value: f32, lane: u32) -> f32 {
-      partial[lane] = value;
+      lane_values[lane] = value;
       workgroupBarrier();
       for (var width = ${lanes / 2}u; width > 0u; width >>= 1u) {
-        if (lane % ${lanes}u < width) { partial[lane] = ${joined(operator, 'partial[lane]', 'partial[lane + width]')}; }
+        if (lane % ${lanes}u < width) { lane_values[lane] = ${joined(operator, 'lane_values[lane]', 'lane_values[lane + width]')}; }
         workgroupBarrier();
       }
-      let total = partial[lane - lane % ${lanes}u];
+      let total = lane_values[lane - lane % ${lanes}u];
       workgroupBarrier();
       return total;
     }

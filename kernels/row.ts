@@ -19,7 +19,7 @@ import type { FamilyCode, RowKernel, RowStatement } from './kernel.ts';
 import { coordinate } from './linear.ts';
 import { loopBounds, type Nest, openNest } from './nest.ts';
 import { type AcrossLanes, type LaneOperator, laneReduction, partialFunction, shuffleFunction } from './reducers.ts';
-import { expressionText } from './scalar.ts';
+import { sharedText } from './repeats.ts';
 import { blockedLoop, cutLoop, type Loop, loopText, withoutScale } from './sums.ts';
 import type { Target } from './target.ts';
 import { f32Literal, guarded, indent, wgsl } from './wgsl.ts';
@@ -93,7 +93,7 @@ export function emitRow(
   for (const statement of statements) emitStatement(statement, code);
   const operators = [...code.reducers];
   const parts = [
-    ...(operators.length > 0 && !shuffle ? [`var<workgroup> partial: array<f32, ${workgroupSize}>;`] : []),
+    ...(operators.length > 0 && !shuffle ? [`var<workgroup> lane_values: array<f32, ${workgroupSize}>;`] : []),
     ...operators.map((operator) => (shuffle ? shuffleFunction(operator, lanes) : partialFunction(operator, lanes))),
     wgsl`
       @compute @workgroup_size(${workgroupSize})
@@ -214,11 +214,15 @@ function openLoop({ inner, nest }: RowPoints, code: RowCode, tighten: boolean): 
 }
 
 /** A value at a point, with what every point of the row shares computed before the loop. */
-function valueInLoop(value: Expression, { inner, nest }: RowPoints, code: RowCode): string {
-  if (inner.length === 0) return expressionText(value, nest.scope);
+function valueInLoop(
+  value: Expression,
+  { inner, nest }: RowPoints,
+  code: RowCode,
+): { readonly lines: readonly string[]; readonly text: string } {
+  if (inner.length === 0) return sharedText(value, nest.scope);
   const hoisted = hoistInvariants(value, inner, nest.scope, code.invariants);
   code.lines.push(...hoisted.lines);
-  return expressionText(value, hoisted.scope);
+  return sharedText(value, hoisted.scope);
 }
 
 function storePlace({ statement, nest }: RowPoints, { emitter }: RowCode): string {
@@ -253,13 +257,15 @@ function emitSum(points: RowPoints, result: string, code: RowCode): void {
   const { loop, lets, guards } = openLoop(points, code, true);
   const given = points.nest.equation.value;
   if (loop === undefined && guards.length === 0) {
-    lines.push(`let ${result} = ${valueInLoop(given, points, code)};`);
+    const { lines: shared, text } = valueInLoop(given, points, code);
+    lines.push(...shared, `let ${result} = ${text};`);
     return;
   }
   const { value, scale } = withoutScale(given);
-  const text = valueInLoop(value, points, code);
+  const { lines: shared, text } = valueInLoop(value, points, code);
   const sum = emitter.fresh('sum');
-  const body = (into: string): string => [...lets, guarded(guards, `${into} += ${text};`)].join('\n');
+  const body = (into: string): string =>
+    [...lets, guarded(guards, [...shared, `${into} += ${text};`].join('\n'))].join('\n');
   lines.push(`var ${sum} = 0.0;`);
   if (loop === undefined) lines.push(body(sum));
   else lines.push(blockedLoop(loop, cutLoop(loop.turns, 1).blocks, sum, body, emitter));
@@ -271,10 +277,10 @@ function emitOther(points: RowPoints, reducer: Exclude<Reducer, 'sum'>, result: 
   const { lines } = code;
   const mayBeEmpty = points.nest.pending.size > 0;
   const { loop, lets, guards } = openLoop(points, code, true);
-  const value = valueInLoop(points.nest.equation.value, points, code);
+  const { lines: shared, text: value } = valueInLoop(points.nest.equation.value, points, code);
   const taken = { value, across: acrossLanes(loop, code), mayBeEmpty };
   const { before, inner, after } = laneReduction(reducer, taken, result, code.emitter);
-  const text = [...lets, guarded(guards, inner)].join('\n');
+  const text = [...lets, guarded(guards, [...shared, inner].join('\n'))].join('\n');
   lines.push(before, loop === undefined ? text : loopText(loop, text), after);
 }
 
@@ -282,13 +288,14 @@ function emitMap(points: RowPoints, code: RowCode): void {
   const { emitter, lines, lane, live, tuning } = code;
   const { tensor } = points.statement;
   const { loop, lets, guards } = openLoop(points, code, false);
-  const value = valueInLoop(points.nest.equation.value, points, code);
+  const { lines: shared, text: value } = valueInLoop(points.nest.equation.value, points, code);
   const place = storePlace(points, code);
   const body = [...lets];
-  if (guards.length === 0) body.push(guarded(live, `${place} = ${value};`));
+  if (guards.length === 0) body.push(...shared, guarded(live, `${place} = ${value};`));
   else {
     const name = emitter.value(tensor, true);
-    body.push(`var ${name} = 0.0;`, guarded(guards, `${name} = ${value};`), guarded(live, `${place} = ${name};`));
+    const assigned = [...shared, `${name} = ${value};`].join('\n');
+    body.push(`var ${name} = 0.0;`, guarded(guards, assigned), guarded(live, `${place} = ${name};`));
   }
   const text = body.join('\n');
   if (loop !== undefined) lines.push(loopText(loop, text));

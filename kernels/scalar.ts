@@ -117,8 +117,10 @@ function constantPiece(value: number, { emitter }: Scope): Piece {
 /** The trap: NaN is unequal to everything, but WGSL's `!=` may be false of it, so unequal is written as not equal. */
 export function conditionText(condition: Condition, scope: Scope): string {
   if (condition.kind === 'domain') {
-    if (condition.constraints.length === 0) return 'true';
-    return condition.constraints.map((c) => constraintText(c, scope)).join(' && ');
+    const [first, ...others] = condition.constraints.map((c) => constraintText(c, scope));
+    if (first === undefined) return 'true';
+    // No `&&`: it is a branch, see library.ts.
+    return others.length === 0 ? first : [first, ...others].map((text) => `(${text})`).join(' & ');
   }
   const whole = wholeComparison(condition, scope);
   if (whole !== undefined) return whole;
