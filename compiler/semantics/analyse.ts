@@ -10,6 +10,7 @@
 import type { Program, Tensor } from '../ir/program.ts';
 import type { Structure } from '../syntax/ast.ts';
 import type { Diagnostic, Source, Span } from '../syntax/diagnostic.ts';
+import { bindByName } from './bind-by-name.ts';
 import type { LoweringContext } from './builder.ts';
 import { builtinNames } from './calls.ts';
 import { inOrder } from './definition-order.ts';
@@ -22,7 +23,7 @@ import type { GivenShape, SizeValue, StructureInstance, TensorEntity } from './m
 import type { ElaborationContext } from './references.ts';
 import { createReport, diagnosticLimit, LimitError, type Report } from './report.ts';
 import { tensorShape } from './shapes.ts';
-import { bindByName, mainStructure } from './slots.ts';
+import { mainStructure } from './slots.ts';
 import { usageOf } from './usage.ts';
 
 export interface AnalyseOptions {

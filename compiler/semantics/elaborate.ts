@@ -18,7 +18,7 @@ import { reportUnknown } from './names.ts';
 import { type ElaborationContext, memberValue } from './references.ts';
 import { evaluateCondition } from './size-conditions.ts';
 import { sizeContext, sizeValue } from './sizes.ts';
-import { signatureOf } from './slots.ts';
+import { checkSignature } from './slots.ts';
 import { usageOf } from './usage.ts';
 import { referencesIn } from './walk.ts';
 
@@ -54,7 +54,7 @@ function elaborateScope(scope: Scope, items: readonly Item[], context: Elaborati
   const flat = flatten(scope, items, context);
   resolveDeclarations(scope, context, true);
   for (const item of flat) if (item.kind === 'check') runCheck(item, scope, context);
-  for (const item of flat) if (item.kind === 'slot') signatureOf(item, scope, context);
+  for (const item of flat) if (item.kind === 'slot') checkSignature(item, scope, context);
   for (const item of flat) {
     if (item.kind === 'equation') attach(item, scope, context);
     else if (item.kind === 'output') {

@@ -9,6 +9,7 @@
 import type { Expression, Structure, UseItem } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import { evaluateIndex } from './arithmetic.ts';
+import { bindByName } from './bind-by-name.ts';
 import { type Declared, declaredNames } from './declared-names.ts';
 import { checkValues, elaborate } from './elaborate.ts';
 import type { Module, VisibleStructure } from './files.ts';
@@ -30,16 +31,8 @@ import { resolveTensor } from './references.ts';
 import { LimitError } from './report.ts';
 import { count, rankOf, tensorShape } from './shapes.ts';
 import { axisExtent, sizeContext } from './sizes.ts';
-import {
-  bindByName,
-  checkSlotInput,
-  exposeOutputs,
-  fillingNamed,
-  fillingOf,
-  reportUnfilled,
-  shapeForInput,
-  tensorForInput,
-} from './slots.ts';
+import { checkSlotInput, exposeOutputs, shapeForInput, tensorForInput } from './slot-join.ts';
+import { fillingNamed, fillingOf, reportUnfilled } from './slots.ts';
 import { referencesIn } from './walk.ts';
 
 const depthLimit = 64;
@@ -378,7 +371,9 @@ function bindValue(
     return true;
   }
   const filling = fillingNamed(value.reference.name, scope.instance, context);
-  if (filling !== undefined && filling !== 'nothing') into.fillings.set(text, filling);
+  // One that has been reported fills it all the same, so that the default is not looked at in its place.
+  const wanting: Filling = { visible: undefined, given: { values: {}, slots: {} } };
+  if (filling !== 'nothing') into.fillings.set(text, filling ?? wanting);
   return true;
 }
 
