@@ -6,11 +6,11 @@
  */
 
 import { UserError } from '../compiler/command-line/errors.ts';
+import { positionIn } from '../compiler/ir/ndarray.ts';
 import type { Dtype } from '../compiler/ir/program.ts';
 import { closest } from '../compiler/syntax/suggest.ts';
 import type { HostArray } from './executor.ts';
 import { floatsToHalves } from './half-float.ts';
-import { positionIn } from './positions.ts';
 import { type StoredDtype, type StoredTensor, toFloat64 } from './safetensors.ts';
 
 export interface ExpectedTensor {

@@ -27,3 +27,14 @@ export function stridesOf(shape: readonly number[]): readonly number[] {
   }
   return strides;
 }
+
+/** The indices of an element, from its place in row-major order. */
+export function positionIn(shape: readonly number[], flat: number): number[] {
+  const position: number[] = [];
+  let rest = flat;
+  for (let d = shape.length - 1; d >= 0; d--) {
+    position.unshift(rest % shape[d]);
+    rest = Math.floor(rest / shape[d]);
+  }
+  return position;
+}

@@ -7,6 +7,7 @@
  * and no size was postponed. The trap: what is wrong with a file is told here and nowhere else. The parts downstream
  * take a program as it is, and an exception there is a bug of ours.
  */
+import { integerMisuse } from '../ir/integer-check.ts';
 import type { Program, Tensor } from '../ir/program.ts';
 import type { Structure } from '../syntax/ast.ts';
 import type { Diagnostic, Source, Span } from '../syntax/diagnostic.ts';
@@ -192,7 +193,21 @@ function analyseOne(
   );
   const program = ordered && { tensors: ordered, outputs: face.outputs.map((output) => output.name), updates: [] };
   if (context.checkBroken) hideConsequences(report, before);
+  const isSound = report.diagnostics.slice(before).every((d) => d.severity !== 'error');
+  if (program !== undefined && isSound) checkIntegers(program, report);
   return { program, interface: face };
+}
+
+/** Larger integer tensors are looked at when they are run alone. */
+const mostChecked = 1 << 18;
+
+/** Indices that are made of positions are known as soon as the sizes are. */
+function checkIntegers(program: Program, report: Report): void {
+  if (program.tensors.some(({ shape }) => shape.some(Number.isNaN))) return;
+  const misuse = integerMisuse(program, new Map(), mostChecked);
+  if (misuse?.span === undefined) return;
+  const help = 'leave such points out by `where`, or keep the number inside by `min`, `max` or `%`';
+  report.error(misuse.kind === 'out of range' ? 'E0503' : 'E0510', misuse.span, misuse.message, help);
 }
 
 function reportUnused(structure: Structure, report: Report): void {

@@ -195,6 +195,11 @@ export function condition(draft: Draft, axes: readonly Axis[]): string {
   const b = choices.pick(axes);
   const middle = a.extent >> 1;
   const size = draft.pools.find((pool) => /^N\d+$/.test(pool.size))?.size ?? '2';
+  if (choices.oneIn(5)) {
+    mark(draft, 'where on data');
+    const more = choices.oneIn(2) ? '' : ` and ${a.name} <= ${b.name}`;
+    return `${wholeRead(draft, axes)} ${choices.pick(['!=', '==', '<'])} ${choices.pick(['1', `(${a.name} + 1) % 2`])}${more}`;
+  }
   const [construct, text] = choices.pick<[Construct, string]>([
     ['where', `${a.name} <= ${b.name}`],
     ['where window', `${a.name} <= ${b.name} and ${b.name} - ${a.name} <= 1`],
@@ -215,11 +220,43 @@ function sizeValue(draft: Draft): string | undefined {
   return `(${size} / 4)`;
 }
 
+/** An element that is 0 or 1: of an input, of a computed tensor, or worked out where it stands. */
 function whole(draft: Draft, free: readonly Axis[]): string {
+  if (!draft.choices.oneIn(4) || free.length === 0) return wholeRead(draft, free);
+  mark(draft, 'integer index');
+  return `(${wholeRead(draft, free)} + ${draft.choices.pick(free).name}) % 2`;
+}
+
+function wholeRead(draft: Draft, free: readonly Axis[]): string {
+  if (free.length > 0 && (draft.depth > 0 || draft.choices.oneIn(3))) return computedWhole(draft, free);
   const having = draft.known.filter((t) => t.role === 'whole');
   const bare = free.length === 0 ? axisOf(draft, draft.pools[0].extent, draft.used) : draft.choices.pick(free);
   const ids = having.length > 0 && !draft.choices.oneIn(4) ? draft.choices.pick(having) : newWhole(draft, bare);
-  return `${ids.name}[${indexInto(draft, ids.shape[0], free)}]`;
+  return `${ids.name}[${ids.shape.map((extent) => indexInto(draft, extent, free)).join(', ')}]`;
+}
+
+/** A new integer tensor over some of the axes, of which an element is read. */
+function computedWhole(draft: Draft, free: readonly Axis[]): string {
+  const { choices, items, known } = draft;
+  mark(draft, 'integer tensor');
+  const axes = choices.oneIn(2) && free.length > 1 ? free.slice(0, 2) : [choices.pick(free)];
+  const [a, b = a] = axes;
+  const inputs = known.filter((t) => t.role === 'whole' && t.shape.length === 1 && t.shape[0] >= a.extent);
+  const given = inputs.length > 0 && draft.depth === 0 ? `${choices.pick(inputs).name}[${a.name}]` : `2 * ${a.name}`;
+  const value = choices.pick([
+    `(${a.name} - ${b.name}) % 2`,
+    `max(min(${a.name} - ${b.name}, 1), 0)`,
+    `(${given} - ${b.name}) / 2 % 2`,
+    `select(${a.name} > ${b.name}, 1, ${given} % 2)`,
+    `abs(${a.name} - ${b.name} - 1) / ${Math.max(a.extent, b.extent, 2)}`,
+  ]);
+  const where = choices.oneIn(4) ? ` where ${a.name} >= ${b.name}` : '';
+  const name = `k${draft.file.next++}`;
+  const brackets = `[${axes.map((axis) => axis.name).join(', ')}]`;
+  items.push(`${name}${brackets}: i32 = ${value}${where}`);
+  // One of an inner structure's cannot be told from the others where it is used.
+  if (draft.depth === 0) known.push({ name, shape: axes.map((axis) => axis.extent), role: 'whole' });
+  return `${name}${brackets}`;
 }
 
 function wholeValue(draft: Draft, free: readonly Axis[]): string {
@@ -277,7 +314,7 @@ function boundAxes(draft: Draft, free: readonly Axis[], most: number): readonly 
 
 function reduction(draft: Draft, free: readonly Axis[], depth: number): string {
   const { choices } = draft;
-  const kind = choices.pick(['sum', 'mean', 'max', 'min', 'var', 'rms', 'logsumexp'] as const);
+  const kind = choices.pick(['sum', 'mean', 'max', 'min', 'var', 'rms', 'logsumexp', 'prod'] as const);
   mark(draft, `${kind}[]`);
   if (choices.oneIn(5)) {
     const axes = boundAxes(draft, free, 2);
@@ -292,6 +329,7 @@ function reduction(draft: Draft, free: readonly Axis[], depth: number): string {
     sum: () => expression(draft, inside, 'any', depth - 1),
     mean: () => expression(draft, inside, 'any', depth - 1),
     // A kink wherever two elements are equal.
+    prod: () => expression(draft, inside, 'bounded', depth - 1),
     max: () => read(draft, inside, 'leaf'),
     min: () => read(draft, inside, 'leaf'),
     var: () => expression(draft, inside, 'bounded', depth - 1),

@@ -47,6 +47,12 @@ describe('integer tensors', () => {
     expect(nested(values.z)).toEqual([1, 3, 3]);
   });
 
+  test('an index of positions is in bounds where it is used', () => {
+    expect(
+      nested(run('axis t: 3 input x[t] n[t]: i32 = t + 1 y[t] = x[n[t]] where t < 2 output y', { x: [4, 5, 6] }).y),
+    ).toEqual([5, 6, 0]);
+  });
+
   test('a circulant matrix, a bucketed bias', () => {
     const values = run(
       `size D = 3, NB = 2
@@ -81,6 +87,11 @@ describe('integer tensors', () => {
     ['y[t]: i32 = t y[t]: f32 += 1', 'E0405 3:15 `y` is f32 here, and i32 in line 3'],
     ['y[t]: f16 = t', 'E0112 3:7 what is computed is not f16 | one of `f32` and `i32`'],
     ['y[t]: i32 = k[t + 1]', 'E0503'],
+    [
+      'n[t]: i32 = t + 1 y[t] = x[n[t]]',
+      'E0503 3:19 `n`[2] is 3, and it indexes dimension 0 of `x`, where only 0 to 2 exist',
+    ],
+    ['n[t]: i32 = t * 2^30 y[t] = n[t]', 'E0510 3:1 `n` is 2147483648 at t = 2, beyond 32 bits'],
     ['y[t] = x[k[t] / 2]', 'E0510 3:10 `k[t] / 2` divides, and `/` rounds down in an integer tensor alone'],
     ['y[t] = x[t] where k[t] / 2 == 1', 'E0510 3:19 `k[t] / 2` divides'],
     ['y[t] = x[t] where k[t] == x[t]', 'E0602 3:19 `k[t] == x[t]` compares reals'],
