@@ -38,10 +38,6 @@ export function affinePieces(e: Expression, axes: readonly Axis[], most = 8): re
     }
     return all.length > most ? undefined : all;
   };
-  const lesser = (a: Affine, b: Affine): readonly Piece[] => [
-    { when: [nonnegative(subtract(b, a))], value: a },
-    { when: [nonnegative(subtract(subtract(a, b), affine(1)))], value: b },
-  ];
   /** What the quotient by a whole number above 0 is, stretch by stretch. */
   const stretches = (a: Affine, b: Affine, value: (quotient: number, divisor: number) => Affine) => {
     if (!isConstant(b) || b.constant <= 0) return undefined;
@@ -89,9 +85,15 @@ export function affinePieces(e: Expression, axes: readonly Axis[], most = 8): re
       const [left, right] = [go(e.left), go(e.right)];
       switch (e.operator) {
         case 'minimum':
-          return joined(left, right, lesser);
+          return joined(left, right, (a, b) => [
+            { when: [nonnegative(subtract(b, a))], value: a },
+            { when: [nonnegative(subtract(subtract(a, b), affine(1)))], value: b },
+          ]);
         case 'maximum':
-          return joined(left, right, (a, b) => lesser(b, a));
+          return joined(left, right, (a, b) => [
+            { when: [nonnegative(subtract(a, b))], value: a },
+            { when: [nonnegative(subtract(subtract(b, a), affine(1)))], value: b },
+          ]);
         case 'quotient':
           return joined(left, right, (a, b) => stretches(a, b, (quotient) => affine(quotient)));
         case 'remainder':

@@ -13,6 +13,7 @@ import {
   newLeaf,
   newWhole,
   someAxes,
+  wholeBound,
 } from './draft.ts';
 
 /** Bounded values lie in about -2 .. 2, positive ones in about 0.5 .. 4. */
@@ -356,6 +357,8 @@ function library(draft: Draft, free: readonly Axis[], depth: number): string {
   if (name === 'cross_entropy' && draft.depth === 0) {
     const [axis] = boundAxes(draft, free, 1);
     const logits = expression(draft, [axis, ...free], 'bounded', depth - 1);
+    // A label beyond the axis is refused.
+    if (axis.extent < wholeBound) return `cross_entropy[${axis.name}](${logits}, 0)`;
     return `cross_entropy[${axis.name}](${logits}, ${whole(draft, free)})`;
   }
   if (name === 'rms_clip') return `rms_clip(${read(draft, free, 'leaf')}, 3, ${choices.pick(['2', '5'])})`;
