@@ -1,7 +1,8 @@
 /** What of given or computed tensors is no number: NaN and infinities, told in one line. */
+
+import { positionIn } from '../compiler/ir/ndarray.ts';
 import type { Dtype } from '../compiler/ir/program.ts';
 import type { HostArray } from './executor.ts';
-import { positionIn } from './positions.ts';
 
 export interface HostTensor {
   readonly dtype: Dtype;
