@@ -5,6 +5,8 @@
  */
 import { Command } from 'commander';
 import { runCommand } from '../compiler/command-line/errors.ts';
+import { refuseUnknownOptions } from '../compiler/command-line/unknown-options.ts';
+import { packageVersion } from '../compiler/command-line/version.ts';
 import { registerDoctor } from '../runtime/doctor.ts';
 import { registerRun } from '../runtime/run.ts';
 import { registerEval } from './commands/eval.ts';
@@ -30,6 +32,7 @@ export function makeProgram(): Command {
     .description('Structured attention scores and matrices from tensor equations, trained on the GPU.')
     .showSuggestionAfterError()
     .enablePositionalOptions()
+    .version(packageVersion(), '--version', 'print the version')
     .option('--debug', 'show stack traces')
     .exitOverride()
     .addHelpText('after', epilog);
@@ -48,5 +51,7 @@ export function makeProgram(): Command {
 }
 
 await runCommand(async (argv) => {
-  await makeProgram().parseAsync([...argv]);
+  const program = makeProgram();
+  refuseUnknownOptions(program, argv.slice(2));
+  await program.parseAsync([...argv]);
 });

@@ -18,7 +18,8 @@ export function checkPlan(plan: ExecutablePlan, limits: TargetLimits, deviceClas
   for (const { id, sizeBytes } of plan.buffers) {
     if (sizeBytes > limits.maxBufferSize) {
       throw new MachineError(
-        `the buffer '${id}' would take ${bytesText(sizeBytes)}, this device allows ${bytesText(limits.maxBufferSize)} a buffer`,
+        `${largestIn(plan, id)} would take ${bytesText(sizeBytes)}, this device allows ` +
+          `${bytesText(limits.maxBufferSize)} a buffer; a smaller batch, sequence or model needs less`,
       );
     }
   }
@@ -35,6 +36,18 @@ export function checkPlan(plan: ExecutablePlan, limits: TargetLimits, deviceClas
     if (!sizeOf.has(buffer)) throw new Error(`tensor '${name}' lies in no buffer of the plan`);
     if (offsetBytes % 4 !== 0) throw new Error(`tensor '${name}' begins at byte ${offsetBytes}, no multiple of 4`);
   }
+}
+
+/** What lies in a buffer, by the largest of it: a tensor of the user's file with its shape. */
+function largestIn({ tensors }: ExecutablePlan, id: string): string {
+  const elements = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
+  const inside = Object.entries(tensors).filter(([, { buffer }]) => buffer === id);
+  const [largest] = inside.sort(([, p], [, q]) => elements(q.shape) - elements(p.shape));
+  if (largest === undefined) return `the buffer '${id}'`;
+  const [name, { shape }] = largest;
+  const own = name.replace(/~.*/, '');
+  const what = own === name ? `the tensor '${name}'` : `an intermediate of '${own}'`;
+  return `${what} of shape [${shape.join(', ')}]`;
 }
 
 function checkKernel(sizeOf: ReadonlyMap<string, number>, kernel: ExecutableKernel, limits: TargetLimits): void {

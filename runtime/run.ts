@@ -17,7 +17,6 @@ import type { Program } from '../compiler/ir/program.ts';
 import type { Plan } from '../compiler/schedule/plan.ts';
 import { analyse } from '../compiler/semantics/analyse.ts';
 import type { StructureInterface } from '../compiler/semantics/interface.ts';
-import type { Diagnostic } from '../compiler/syntax/diagnostic.ts';
 import { type OpenedDevice, openDevice } from './device.ts';
 import { createExecutor, type HostArray } from './executor.ts';
 import { checkIntegers } from './index-bounds.ts';
@@ -99,8 +98,10 @@ export async function runStructure(
     options.out,
     sources.map((imported) => imported.file),
   );
-  refuseMissingInputs(options.in, given, analysis.interface);
-  if (program === undefined) throw diagnosticsError(causes(diagnostics), sources);
+  // What is wrong with the file itself comes first, as `check` says it; an input that is missing leaves sizes without a value.
+  const isMisread = diagnostics.some(({ severity, code }) => severity === 'error' && code !== 'E0302');
+  if (!isMisread) refuseMissingInputs(options.in, given, analysis.interface);
+  if (program === undefined) throw diagnosticsError(diagnostics, sources);
   const expected = expectedTensors(program, vjp);
   const cotangentNames = new Set(program.outputs.map((name) => `cot.${name}`));
   const arrays = matchTensors(options.in, given, expected, cotangentNames);
@@ -129,12 +130,6 @@ export async function runStructure(
   } finally {
     executor.destroy();
   }
-}
-
-/** A shape that does not fit settles nothing: the sizes without a value are then no mistake of their own. */
-function causes(diagnostics: readonly Diagnostic[]): readonly Diagnostic[] {
-  const isMisfit = diagnostics.some(({ code }) => code === 'E0312');
-  return isMisfit ? diagnostics.filter(({ code }) => code !== 'E0302') : diagnostics;
 }
 
 /** Inputs, params and, for gradients, the cotangents of floating outputs. */

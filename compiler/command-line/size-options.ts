@@ -26,12 +26,21 @@ export function sizeOption(): Option {
 /** Adds what one `-s` says. Throws UsageError. */
 export function addBindings(known: SizeBindings, text: string): SizeBindings {
   const result: Record<string, BoundSize> = { ...known };
+  refuseBareList(text);
   for (const part of splitOutsideBrackets(text)) {
     const [name, value] = parseBinding(part, text);
     if (Object.hasOwn(result, name)) throw new UsageError(`-s ${shown(text)}: ${name} is bound twice`);
     result[name] = value;
   }
   return result;
+}
+
+/** `ranks=4,2,2`, whose list has no brackets. */
+function refuseBareList(text: string): void {
+  const bare = /(?:^|,)\s*([^=,[\]]+?)\s*=\s*(\d+(?:\s*,\s*\d+)+)\s*(?=,|$)/.exec(text);
+  if (bare === null) return;
+  const mended = text.replace(bare[2], `[${bare[2].replace(/\s+/g, '')}]`);
+  throw new UsageError(`-s ${shown(text)}: a list stands in brackets\n  help: write -s ${JSON.stringify(mended)}`);
 }
 
 function parseBinding(part: string, whole: string): [string, BoundSize] {

@@ -1,5 +1,5 @@
 /** `mlbtcc build`: the kernels of a structure as files. All of them are made before the first is written. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Target } from '../../kernels/target.ts';
 import { checkPlan } from '../../runtime/plan-checks.ts';
 import { MachineError, UsageError } from '../command-line/errors.ts';
@@ -58,7 +58,11 @@ export function registerBuild(program: Command, io: CommandIo): void {
     .addOption(sizeOption())
     .addOption(slotOption())
     .option('--grad', 'with the gradients of every input and param')
-    .option('--emit <list>', `what to write: ${emits.join(',')}`, parseEmits, new Set<Emit>(['wgsl', 'json']))
+    .addOption(
+      new Option('--emit <list>', `what to write: ${emits.join(',')}`)
+        .argParser(parseEmits)
+        .default(new Set<Emit>(['wgsl', 'json']), 'wgsl,json'),
+    )
     .requiredOption('-o, --out <folder>', 'where to write')
     .option('--target <device>', 'cpu, gpu or a .json of a device (default: gpu, the limits that every WebGPU has)')
     .addHelpText('after', help)

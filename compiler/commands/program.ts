@@ -4,9 +4,10 @@
  * The trap: commander ends the process itself unless it is told to throw; here it throws, and `runCommand` makes of it the exit
  * statuses of design.md §4.
  */
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { CommandIo } from '../command-line/io.ts';
+import { refuseUnknownOptions } from '../command-line/unknown-options.ts';
+import { packageVersion } from '../command-line/version.ts';
 import { registerBuild } from './build.ts';
 import { registerCheck } from './check.ts';
 import { registerExplain } from './explain.ts';
@@ -59,16 +60,6 @@ export async function runMlbtcc(args: readonly string[], io: CommandIo): Promise
       );
     if (command !== program) command.option('--debug', 'with an error, print the stack trace as well');
   }
+  refuseUnknownOptions(program, args);
   await program.parseAsync([...args], { from: 'user' });
-}
-
-/** Found upwards from here: the package is as far from the sources as from `dist/compiler/commands`. */
-function packageVersion(): string {
-  for (const up of ['../../', '../../../']) {
-    try {
-      const { name, version } = JSON.parse(readFileSync(new URL(`${up}package.json`, import.meta.url), 'utf8'));
-      if (name === 'mlbtc') return version;
-    } catch {}
-  }
-  return 'unknown';
 }

@@ -22,12 +22,14 @@ export interface ModuleSubject {
 export function moduleText({ structure, sizes, file, plan }: ModuleSubject, { files, fileOf }: KernelFiles): string {
   const given = [...plan.inputs, ...plan.params];
   const bound = Object.entries(sizes).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
-  const destructured = plan.outputs.map((name) => (isIdentifier(name) ? name : `${literal(name)}: result`));
   return `/**
  * ${comment(structure)}, from ${comment(file)}${bound.length > 0 ? `, with ${comment(bound.join(', '))}` : ''}. Written by \`mlbtcc build --emit ts\`: do not edit.
  *
  *   const program = await load(device);
- *   const { ${comment(destructured.join(', '))} } = await program.run({ ${comment(given.map((name) => (isIdentifier(name) ? name : `${literal(name)}: …`)).join(', '))} });
+ *   const outputs = await program.run({
+${given.map((name) => ` *     ${comment(`${key(name)}: ${zeros(name, plan)}`)},`).join('\n')}
+ *   });
+${plan.outputs.map((name) => ` *   outputs${comment(isIdentifier(name) ? `.${name}` : `[${literal(name)}]`)}; // ${shown(name, plan)}`).join('\n')}
  *   program.destroy();
  *
  * Arrays are row-major; f16 is given and returned as the bits of its numbers in a Uint16Array.
@@ -208,10 +210,25 @@ function tensorRow(name: string, plan: Plan): string {
 function fields(names: readonly string[], plan: Plan): string {
   return names
     .map((name) => {
-      const { dtype, shape } = plan.tensors[name];
-      return `  /** ${dtype}[${shape.join(', ')}] */\n  readonly ${isIdentifier(name) ? name : literal(name)}: ${arrayTypes[dtype]};`;
+      const { dtype } = plan.tensors[name];
+      return `  /** ${shown(name, plan)} */\n  readonly ${key(name)}: ${arrayTypes[dtype]};`;
     })
     .join('\n');
+}
+
+function shown(name: string, plan: Plan): string {
+  const { dtype, shape } = plan.tensors[name];
+  return `${dtype}[${shape.join(', ')}]`;
+}
+
+/** An array for the example, of the right type and length. */
+function zeros(name: string, plan: Plan): string {
+  const { dtype, shape } = plan.tensors[name];
+  return `new ${arrayTypes[dtype]}(${elementCount(shape)})`;
+}
+
+function key(name: string): string {
+  return isIdentifier(name) ? name : literal(name);
 }
 
 function isIdentifier(name: string): boolean {

@@ -304,6 +304,8 @@ const followsFromErrors: ReadonlySet<string> = new Set(['W0202', 'W0601', 'W0602
 
 function tidy(diagnostics: readonly Diagnostic[], sources: readonly Source[]): readonly Diagnostic[] {
   const wrong = diagnostics.some((d) => d.severity === 'error');
+  // An input that is not understood, or does not fit, settles no size.
+  const misread = diagnostics.some((d) => d.severity === 'error' && /^E0([124]|312)/.test(d.code));
   const syntaxErrors = diagnostics.some((d) => d.severity === 'error' && d.code.startsWith('E01'));
   const order = new Map(sources.map((source, i) => [source.file, i]));
   const words = new Map<string, ReadonlyMap<string, number>>();
@@ -316,6 +318,7 @@ function tidy(diagnostics: readonly Diagnostic[], sources: readonly Source[]): r
   };
   const kept = diagnostics.filter((d) => {
     if (wrong && followsFromErrors.has(d.code)) return false;
+    if (d.code === 'E0302' && misread) return false;
     if (!syntaxErrors) return true;
     // An unknown name may have been declared by an item that could not be read, unless it stands nowhere else.
     if (d.code === 'E0401') return once(d);

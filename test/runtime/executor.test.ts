@@ -179,6 +179,10 @@ describe('limits are checked before anything is made', () => {
   test('a buffer, the whole memory, a binding, a grid', () => {
     const tooLarge = limits().maxBufferSize + 4;
     refused({ buffers: [{ id: 'big', sizeBytes: tooLarge }] }).toThrow("the buffer 'big' would take");
+    const tensors = { 'S~sum': { buffer: 'big', offsetBytes: 0, dtype: 'f32' as const, shape: [8, 1024] } };
+    refused({ buffers: [{ id: 'big', sizeBytes: tooLarge }], tensors }).toThrow(
+      "an intermediate of 'S' of shape [8, 1024] would take",
+    );
     const many = Array.from({ length: 4096 }, (_, i) => ({ id: `b${i}`, sizeBytes: 2 ** 28 }));
     refused({ buffers: many, kernels: [], tensors: {} }, 'cpu').toThrow('the run would take 1 TiB of memory');
     const grid = withKernel({ workgroups: [limits().maxComputeWorkgroupsPerDimension + 1, 1, 1] });

@@ -155,7 +155,12 @@ describe('the command line itself', () => {
     [['check', 'a.mlbtc', '-s', 'ranks=[4,two]'], '"two" is neither'],
     [['check', 'a.mlbtc', '-s', '2D=4'], '"2D" is no name'],
     [['check', 'a.mlbtc', '-s', 'D=4', '-s', 'D=5'], 'bound twice'],
+    [['check', 'a.mlbtc', '-s', 'ranks=4,2,2'], 'write -s "ranks=[4,2,2]"'],
+    [['check', 'a.mlbtc', '-s', 'D=8, ranks = 4, 2'], 'write -s "D=8, ranks = [4,2]"'],
     [['build', 'a.mlbtc'], '--out'],
+    [['build', 'a.mlbtc', '--strcture', 'A'], "unknown option '--strcture'\n  help: did you mean --structure?"],
+    [['build', 'a.mlbtc', '-s', 'D=4', '--oute=x'], 'did you mean --out?'],
+    [['build', 'a.mlbtc', '--structure', '--emit', '-o', 'x', '--emt', 'ts'], 'unknown option'],
     [['build', 'a.mlbtc', '-o', 'x', '--emit', 'wgsl,spirv'], '"spirv" is none of wgsl, ir, json, ts, dot'],
     [['lsp', '--stdio'], 'unknown command'],
     [[], 'Usage: mlbtcc'],
@@ -164,6 +169,12 @@ describe('the command line itself', () => {
     expect([code, out]).toEqual([2, '']);
     expect(err).toContain(told);
     expect(err).not.toContain('    at ');
+  });
+
+  test('a default is shown as it is written', async () => {
+    const { out } = await mlbtcc(['build', '--help']);
+    expect(out.replace(/\s+/g, ' ')).toContain('(default: wgsl,json)');
+    expect(out).not.toContain('{}');
   });
 
   test('lists and several bindings in one', async () => {

@@ -88,6 +88,12 @@ test('integers, halves and an output that is an input', async () => {
 test('type-checks in the strictest setting, with nothing but the types of WebGPU', async () => {
   await inFolder(async (folder) => {
     await mlbtcc(['build', shared('mlr'), '-s', 'B=2', '--grad', '--emit', 'ts', '-o', folder]);
+    // The example of its header is TypeScript, too.
+    const [header = ''] = readFileSync(join(folder, 'MLR.ts'), 'utf8').split('Arrays are row-major');
+    const example = [...header.matchAll(/^ \* {3}(.*)$/gm)].map(([, line]) => line).join('\n');
+    expect(example).toContain("'U.0': new Float32Array(");
+    const head = "import { load } from './MLR';\ndeclare const device: GPUDevice;\n";
+    writeFileSync(join(folder, 'example.ts'), `${head}${example}\nexport {};\n`);
     const require = createRequire(import.meta.url);
     const options = { strict: true, noUnusedLocals: true, erasableSyntaxOnly: true, noEmit: true, skipLibCheck: true };
     const config = {

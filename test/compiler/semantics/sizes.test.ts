@@ -138,6 +138,10 @@ describe('sizes without a value', () => {
   test('are refused where something depends on them', () => {
     expect(diagnose(text)).toEqual(['E0302 2:9 the size `B` has no value | bind it: `-s B=…`']);
     expect(errors('size Z')).toEqual([]);
+    // Not beside an input that could not be read: it may be what settles them.
+    expect(diagnose('axis i: D, t: T\ninput x[i], z[t]\ny[i] = x[i]\noutput y')).toEqual([
+      expect.stringContaining('E0120 3:13'),
+    ]);
   });
 
   test('are postponed without a word, and nothing else is', () => {
