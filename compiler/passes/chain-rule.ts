@@ -24,17 +24,16 @@ export interface Contribution {
   readonly value: Expression;
 }
 
-/** A factor, or a guard: a condition and which of its two branches flow. It multiplies by 1 there, and elsewhere by 0. */
-type Step =
-  | { readonly kind: 'factor'; readonly factor: Expression }
+/** What is met on the way down: factors on both sides of what flows further in, or a guard and which of its branches flow. */
+export type Step =
+  | { readonly kind: 'factors'; readonly before: readonly Expression[]; readonly after: readonly Expression[] }
   | { readonly kind: 'guard'; readonly condition: Condition; readonly holds: boolean };
 
-/** The way from the root to a subexpression; in the product that comes out, what flows further in stands in the middle. */
+/** The way from the root to a subexpression, from the outside in. */
 export interface Path {
   /** The cotangent of the equation's tensor. */
   readonly cotangent: Load;
-  readonly before: readonly Step[];
-  readonly after: readonly Step[];
+  readonly steps: readonly Step[];
 }
 
 export interface Flow {
@@ -44,8 +43,8 @@ export interface Flow {
   readonly found: Contribution[];
 }
 
-export function factorStep(factor: Expression): Step {
-  return { kind: 'factor', factor };
+export function factorStep(...factors: readonly Expression[]): Step {
+  return { kind: 'factors', before: factors, after: [] };
 }
 
 export function guardStep(condition: Condition, holds = true): Step {
@@ -63,7 +62,7 @@ export function flow(
   to: Flow,
 ): void {
   if (!reaches(e, to.wanted)) return;
-  const further = (...steps: readonly Step[]): Path => ({ ...path, before: [...path.before, ...steps] });
+  const further = (...steps: readonly Step[]): Path => ({ ...path, steps: [...path.steps, ...steps] });
   const slopeTo = (operand: Expression, slope: Slope | undefined): void => {
     if (slope === undefined) return;
     const { factor, guard } = slope;
@@ -83,9 +82,8 @@ export function flow(
       return;
     case 'product':
       e.factors.forEach((factor, i) => {
-        const before = [...path.before, ...e.factors.slice(0, i).map(factorStep)];
-        const after = [...e.factors.slice(i + 1).map(factorStep), ...path.after];
-        flow(factor, { ...path, before, after }, domain, undefined, to);
+        const others = { before: e.factors.slice(0, i), after: e.factors.slice(i + 1) };
+        flow(factor, further({ kind: 'factors', ...others }), domain, undefined, to);
       });
       return;
     case 'unary':
@@ -116,32 +114,37 @@ export function flow(
   }
 }
 
-/** The product of a whole path: selected where a factor may be infinite and something may exclude it. */
-function productOf({ cotangent, before, after }: Path, domain: readonly Constraint[], to: Flow): Expression {
-  const { axes, facts } = to;
-  const steps = [factorStep(cotangent), ...before, ...after];
-  const factors = steps.flatMap((step) => (step.kind === 'factor' ? factorsIn(step.factor) : []));
+/**
+ * The product of a whole path. A guard selects what lies further in, and with it every factor that may be infinite where something
+ * may exclude it.
+ */
+function productOf({ cotangent, steps }: Path, domain: readonly Constraint[], { axes, facts }: Flow): Expression {
   const isTame = (factor: Expression): boolean => facts.surelyFinite(factor, { axes, domain });
-  const singular = factors.filter((factor) => !isTame(factor));
-  const guards = [
-    ...(facts.mayBeExcluded(cotangent.tensor) && singular.some((f) => f !== cotangent) ? [isNotZero(cotangent)] : []),
-    ...steps.filter((step) => step.kind === 'guard'),
-  ];
-  if (singular.length === 0 || guards.length === 0) {
-    return product(steps.map((step) => (step.kind === 'factor' ? step.factor : masked(step, constant(1)))));
-  }
-  const selected = guards.reduceRight((inner, guard) => masked(guard, inner), product(singular));
-  return product([...factors.filter(isTame), selected]);
+  const all = [cotangent, ...steps.flatMap((step) => (step.kind === 'factors' ? [...step.before, ...step.after] : []))];
+  const singular = all.flatMap(factorsIn).filter((factor) => !isTame(factor));
+  const excluded = facts.mayBeExcluded(cotangent.tensor) && singular.some((factor) => factor !== cotangent);
+  const moves = singular.length > 0 && (excluded || steps.some(({ kind }) => kind === 'guard'));
+  const staying = (factors: readonly Expression[]): readonly Expression[] =>
+    moves ? factors.flatMap(factorsIn).filter(isTame) : factors;
+  const innermost = !moves
+    ? constant(1)
+    : excluded
+      ? onlyWhereNotZero(cotangent, product(singular))
+      : product(singular);
+  const inner = steps.reduceRight(
+    (e, step) =>
+      step.kind === 'guard' ? masked(step, e) : product([...staying(step.before), e, ...staying(step.after)]),
+    innermost,
+  );
+  return product([...staying([cotangent]), inner]);
 }
 
-type Guard = Extract<Step, { kind: 'guard' }>;
-
-function masked({ condition, holds }: Guard, e: Expression): Expression {
+function masked({ condition, holds }: Extract<Step, { kind: 'guard' }>, e: Expression): Expression {
   return holds ? select(condition, e, constant(0)) : select(condition, constant(0), e);
 }
 
-function isNotZero(e: Expression): Guard {
-  return { kind: 'guard', condition: { kind: 'compare', operator: '!=', left: e, right: constant(0) }, holds: true };
+function onlyWhereNotZero(cotangent: Load, e: Expression): Expression {
+  return select({ kind: 'compare', operator: '!=', left: cotangent, right: constant(0) }, e, constant(0));
 }
 
 function factorsIn(e: Expression): readonly Expression[] {

@@ -240,7 +240,7 @@ class Backward {
   /** From the tensor's cotangent to that of the equation's value at a point. */
   private root(equation: Equation, tensor: Tensor, cotangent: string): Path {
     const { axes, domain, store, reducer, value } = equation;
-    const root: Path = { cotangent: load(cotangent, store), before: [], after: [] };
+    const root: Path = { cotangent: load(cotangent, store), steps: [] };
     const result = load(tensor.name, store);
     if (reducer !== 'sum' && tensor.source.kind === 'computed' && tensor.source.equations.length > 1) {
       throw new Error(`${tensor.name} adds a ${reducer} to other equations, whose result alone is not stored`);
@@ -251,14 +251,14 @@ class Backward {
       case 'logsumexp': {
         const weight =
           storedExponential(this.program, equation, tensor.name) ?? unary('exp', sum([value, negate(result)]));
-        return { ...root, before: [factorStep(weight)] };
+        return { ...root, steps: [factorStep(weight)] };
       }
       case 'max':
       case 'min': {
         const tied: Condition = { kind: 'compare', operator: '==', left: value, right: result };
         const counting = makeEquation({ axes, domain, store, value: select(tied, constant(1), constant(0)) });
         const count = this.make(`${tensor.name}~ties`, tensor.shape, tensor.dtype, [counting]);
-        return { ...root, before: [guardStep(tied), factorStep(divide(constant(1), load(count, store)))] };
+        return { ...root, steps: [guardStep(tied), factorStep(divide(constant(1), load(count, store)))] };
       }
       case 'product': {
         const isZero: Condition = { kind: 'compare', operator: '==', left: value, right: constant(0) };
@@ -271,7 +271,7 @@ class Backward {
         const others = load(this.make(`${name}~others`, shape, dtype, [multiplying]), store);
         const none = (count: number, then: Expression): Expression =>
           select({ kind: 'compare', operator: '==', left: zeros, right: constant(count) }, then, constant(0));
-        return { ...root, before: [factorStep(select(isZero, none(1, others), none(0, divide(others, value))))] };
+        return { ...root, steps: [factorStep(select(isZero, none(1, others), none(0, divide(others, value))))] };
       }
       default:
         return reducer satisfies never;

@@ -1,6 +1,13 @@
 // What a guard excludes contributes nothing to a gradient: values by hand, at every stage.
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { openSource } from '../../../compiler/command-line/source.ts';
+import { compileProgram } from '../../../compiler/compile.ts';
 import { printProgram } from '../../../compiler/ir/print.ts';
+import { factsOf } from '../../../compiler/passes/facts.ts';
+import { guardSingular } from '../../../compiler/passes/guard-singular.ts';
+import { analyse } from '../../../compiler/semantics/analyse.ts';
+import { portableTarget } from '../../../kernels/target.ts';
 import { type Data, stagesOf, valuesOf } from '../../support/guarded-gradients.ts';
 
 const infinity = Number.POSITIVE_INFINITY;
@@ -69,6 +76,13 @@ describe('a guard around', () => {
     );
   });
 
+  test('an exponential that is too large where its branch is not taken', () => {
+    const large = [1, 2, 1000];
+    const text = (e: string): string => `axis n: 3 input x[n] y[n] = select(x[n] < 10, ${e}, x[n])`;
+    hold(text('exp(x[n])'), { x: large }, { x: [Math.exp(1), Math.exp(2), 1] });
+    hold(text('exp(x[n]) / x[n]'), { x: large }, { x: [0, Math.exp(2) / 4, 1] });
+  });
+
   test('of a matrix product whose other operand is infinite', () => {
     const text = `axis i, j: 2 input x[i, j], v[j], m[i]
       s[i] = sum[j](log(x[i, j]) * v[j])
@@ -121,4 +135,16 @@ describe('no guard is made where nothing can be infinite', () => {
     // A guard is a factor 1 or 0.
     expect(printed.replaceAll(/select\([^()]*(\[[^\]]*\])*[^()]*, 1, 0\)/g, '')).not.toContain('!= 0');
   });
+});
+
+test('the library has nothing that may be infinite, and so no guards', () => {
+  for (const name of ['attention', 'bilinear_btt', 'bilinear_mlr', 'mlr_attention', 'sliding_window']) {
+    const { source, resolve } = openSource(join(import.meta.dirname, `../../structures/${name}.mlbtc`));
+    const { program } = analyse({ source, resolve, sizes: {}, unbound: 'one' });
+    const compiled = compileProgram(program!, { target: portableTarget, gradients: true }).program;
+    const facts = factsOf(compiled.tensors);
+    expect(compiled.tensors.filter((t) => !facts.bounds(t.name).finite).map((t) => t.name)).toEqual([]);
+    expect(guardSingular(compiled)).toBe(compiled);
+    expect(printProgram(compiled)).not.toContain('!= 0');
+  }
 });
