@@ -24,7 +24,7 @@ fn finish(batch: i32, m: i32, n: i32, sum: f32) {
   var S = 0.0;
   if (m >= n) { S = sum * (0.35355338); }
 …
-    if (t >= u) { S += -slope[h] * (f32(t) - f32(u)); }`.split('\n');
+    if (t >= u) { S += -slope_[h] * (f32(t) - f32(u)); }`.split('\n');
 
 const records = readFileSync(join(run, 'metrics.jsonl'), 'utf8')
   .trim()

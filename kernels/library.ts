@@ -169,8 +169,8 @@ fn gelu_f32(x: f32) -> f32 {
   },
   {
     name: 'sincos_f32',
-    needs: [],
-    code: `// (sin x, cos x), |x| up to about 8192.
+    needs: ['nan_f32'],
+    code: `// (sin x, cos x): exact to 2e-7 up to |x| = 8192, to 5e-6 up to 1e5; beyond 2^20, where f32 has steps of 1/8, no number.
 fn sincos_f32(x: f32) -> vec2<f32> {
   let quadrant = round(x * 0.63661977);
   let r = ((x - quadrant * 1.5703125) - quadrant * 4.8375129699707031e-4) - quadrant * 7.5497899548918821e-8;
@@ -180,7 +180,8 @@ fn sincos_f32(x: f32) -> vec2<f32> {
   let q = bitcast<u32>(i32(quadrant));
   let turned = select(vec2<f32>(s, c), vec2<f32>(c, s), (q & 1u) != 0u);
   let signs = vec2<u32>(q & 2u, (q + 1u) & 2u) << vec2<u32>(30u);
-  return bitcast<vec2<f32>>(bitcast<vec2<u32>>(turned) ^ signs);
+  let y = bitcast<vec2<f32>>(bitcast<vec2<u32>>(turned) ^ signs);
+  return select(y, vec2<f32>(nan_f32()), abs(x) > 1048576.0);
 }`,
   },
   {

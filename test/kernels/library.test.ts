@@ -71,6 +71,8 @@ const cases: Readonly<Record<string, Case>> = {
   gelu: { ...call('gelu'), points: [...linear(-20, 20), 0, 1e30, -1e30], absolute: 3e-7, relative: 1e-6 },
   sin: { ...call('sin'), points: [...linear(-8192, 8192), ...linear(-7, 7), 0], absolute: 2e-7, relative: 0 },
   cos: { ...call('cos'), points: [...linear(-8192, 8192), ...linear(-7, 7), 0], absolute: 2e-7, relative: 0 },
+  'sin to 1e5': { ...call('sin'), points: linear(-1e5, 1e5), absolute: 5e-6, relative: 0 },
+  'cos to 1e5': { ...call('cos'), points: linear(-1e5, 1e5), absolute: 5e-6, relative: 0 },
   relu: { ...call('relu'), points: everywhere, absolute: 0, relative: 0 },
   abs: { ...call('abs'), points: everywhere, absolute: 0, relative: 0 },
   sign: { ...call('sign'), points: everywhere, absolute: 0, relative: 0 },
@@ -162,6 +164,16 @@ describe('at the ends of f32, and beyond the domain', () => {
         ? alone.filter(([x]) => !(Math.abs(x) > 8192 && Math.abs(x) < Infinity))
         : alone;
     await hold((a) => unary(operator, a), points);
+  });
+
+  test('sin and cos beyond their range are no numbers rather than wrong ones', async () => {
+    const far = over({ i: 3 }, ({ i }) => ({
+      store: [i],
+      value: sum([unary('sin', at('x', i)), unary('cos', at('x', i))]),
+    }));
+    const p = program([input('x', [3]), computed('y', [3], [far])], ['y']);
+    const { values } = await runOnDevice(opened, p, new Map([['x', ndarray([3], [2e6, -1e30, largest])]]));
+    expect([...values.get('y')!.data]).toEqual([Number.NaN, Number.NaN, Number.NaN]);
   });
 
   test.each([0.5, -0.5, 1.5, -1, 2, 3, -3, 8, 11, 0])('x ^ %d', async (exponent) => {
