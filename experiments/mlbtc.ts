@@ -9,6 +9,7 @@ import { refuseUnknownOptions } from '../compiler/command-line/unknown-options.t
 import { packageVersion } from '../compiler/command-line/version.ts';
 import { registerDoctor } from '../runtime/doctor.ts';
 import { registerRun } from '../runtime/run.ts';
+import { registerData } from './commands/data.ts';
 import { registerEval } from './commands/eval.ts';
 import { registerPlot } from './commands/plot.ts';
 import { registerSample } from './commands/sample.ts';
@@ -37,6 +38,7 @@ export function makeProgram(): Command {
     .exitOverride()
     .addHelpText('after', epilog);
   registerTrain(program);
+  registerData(program);
   registerVerify(program);
   registerEval(program);
   registerSample(program);

@@ -17,7 +17,9 @@ export interface Tokenizer {
   /** Where in the text the first character without a token stands; undefined if there is none. */
   readonly firstUnknown: (text: string) => number | undefined;
   readonly decoder: () => TokenDecoder;
-  /** Tokens that begin a text where nothing else does: one that a line ends with. */
+  /** How many characters begin in a token: those of a text's tokens are together the text's. */
+  readonly characters: (token: number) => number;
+  /** Stands after every document, and so before a text that nothing else stands before. */
   readonly start: number;
 }
 
@@ -58,6 +60,7 @@ export const chars96: Tokenizer = {
     push: (token) => String.fromCharCode(token === 0 ? newline : token + firstPrintable - 1),
     end: () => '',
   }),
+  characters: () => 1,
   start: 0,
 };
 
@@ -68,8 +71,41 @@ export const bytes: Tokenizer = {
   encode: (text) => new TextEncoder().encode(text),
   firstUnknown: () => undefined,
   decoder: () => byteDecoder(),
+  characters: characterStarts,
   start: newline,
 };
+
+/** 1 for a byte of UTF-8 that a character begins with, 0 for one that goes on with it. */
+export function characterStarts(byte: number): number {
+  return (byte & 0xc0) === 0x80 ? 0 : 1;
+}
+
+/** What is known of each before it is loaded. */
+export const tokenizerShapes = {
+  chars96: { vocabulary: chars96.vocabulary, bytesPerToken: 1 },
+  bytes: { vocabulary: bytes.vocabulary, bytesPerToken: 1 },
+  gpt2: { vocabulary: 50257, bytesPerToken: 2 },
+} as const satisfies Readonly<Record<TokenizerName, Pick<Tokenizer, 'vocabulary' | 'bytesPerToken'>>>;
+
+const known: Readonly<Record<TokenizerName, () => Promise<Tokenizer>>> = {
+  chars96: async () => chars96,
+  bytes: async () => bytes,
+  gpt2: async () => (await import('./gpt2.ts')).gpt2,
+};
+
+export const tokenizerNames: readonly string[] = Object.keys(known);
+
+export function isTokenizerName(name: string): name is TokenizerName {
+  return tokenizerNames.includes(name);
+}
+
+/** Throws UserError for a name that is none. */
+export async function tokenizerNamed(name: string): Promise<Tokenizer> {
+  if (!isTokenizerName(name)) {
+    throw new UserError(`no tokenizer is called ${name}; there are ${tokenizerNames.join(', ')}`);
+  }
+  return known[name]();
+}
 
 /** Of UTF-8 that comes in pieces. */
 export function byteDecoder(): TokenDecoder {
@@ -80,29 +116,21 @@ export function byteDecoder(): TokenDecoder {
   };
 }
 
-const known: Readonly<Record<string, () => Promise<Tokenizer>>> = {
-  chars96: async () => chars96,
-  bytes: async () => bytes,
-};
-
-export const tokenizerNames = Object.keys(known);
-
-/** Throws UserError for a name that is none. */
-export async function tokenizerNamed(name: string): Promise<Tokenizer> {
-  const load = known[name];
-  if (load === undefined) throw new UserError(`no tokenizer is called ${name}; there are ${tokenizerNames.join(', ')}`);
-  return load();
-}
-
 /** A text's tokens. Throws UserError naming the first character that has none, and where it stands. */
 export function encodeOrRefuse(tokenizer: Tokenizer, text: string, what: string): Uint8Array | Uint16Array {
   const tokens = tokenizer.encode(text);
   if (tokens !== undefined) return tokens;
   const at = tokenizer.firstUnknown(text) as number;
-  const character = String.fromCodePoint(text.codePointAt(at) as number);
-  const code = (text.codePointAt(at) as number).toString(16).toUpperCase().padStart(4, '0');
   throw new UserError(
-    `${what}: the character '${character}' (U+${code}) at place ${at + 1} is not among the ${tokenizer.vocabulary} of ` +
+    `${what}: the character ${characterName(text, at)} at place ${at + 1} is not among the ${tokenizer.vocabulary} of ` +
       `${tokenizer.name}${tokenizer.name === 'chars96' ? ': a newline and the printable ones of ASCII' : ''}`,
   );
+}
+
+/** `'é' (U+00E9)`; what does not show itself has only its number. */
+export function characterName(text: string, at: number): string {
+  const code = text.codePointAt(at) as number;
+  const number = `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
+  const character = String.fromCodePoint(code);
+  return /[\p{C}\p{Z}\p{M}]/u.test(character) ? number : `'${character}' (${number})`;
 }
