@@ -17,6 +17,7 @@ const peaks: readonly (readonly [pattern: RegExp, teraflops: number])[] = [
 
 /** In FLOP/s; undefined where it is not known. */
 export function peakFlopsPerSecond(deviceName: string): number | undefined {
-  const found = peaks.find(([pattern]) => pattern.test(deviceName));
+  const words = deviceName.replaceAll('-', ' ');
+  const found = peaks.find(([pattern]) => pattern.test(words));
   return found === undefined ? undefined : found[1] * 1e12;
 }

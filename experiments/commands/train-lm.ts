@@ -84,10 +84,10 @@ export function lossLine(
   );
 }
 
-function speedLines(folder: RunFolder, { name }: OpenedDevice): readonly string[] {
+function speedLines(folder: RunFolder, { name, adapterInfo }: OpenedDevice): readonly string[] {
   const last = readMetrics(folder.metricsPath).filter(isLmTrain).at(-1);
   if (last === undefined || last.flopsPerSecond === null) return [];
-  const peak = peakFlopsPerSecond(name);
+  const peak = peakFlopsPerSecond(`${name} ${adapterInfo.device}`);
   const share = peak === undefined ? 'unknown' : `${short((100 * last.flopsPerSecond) / peak)} %`;
   return [
     `speed: ${short(last.tokensPerSecond)} tokens/s, ${short(last.flopsPerSecond / 1e9)} GFLOP/s of the model; ` +
