@@ -101,6 +101,36 @@ describe('a structure of one’s own', () => {
     expect(paramsOf(program).map(({ name }) => name)).toContain('body.block.0.attn.M');
   });
 
+  test('a score learns its layer, and binds its consts', () => {
+    const path = write(
+      'layered.mlbtc',
+      `structure Layered {
+  size layer, layers, block_size, first = 1
+  const damping = 1
+  axis b: B, t, u: T, i: D, h: H
+  input x[b, t, i]
+  param P[h, i] ~ normal(fan_in = i)
+  S[b, h, t, u] = P[h, i] * x[b, u, i] * damping / block_size
+  if layer >= first {
+    param slope[h] ~ constant(layer / layers)
+    S[b, h, t, u] += slope[h] * (u - t)
+  }
+  A[b, h, t, u] = softmax[u](S[b, h, t, u] where u <= t)
+  output A
+}
+`,
+    );
+    const params = (...words: string[]) =>
+      paramsOf(programOf(`--structure=${path}`, '--n_layer=3', '-s', 'H=2', ...words)).filter(({ name }) =>
+        name.includes('slope'),
+      );
+    expect(params('-s', 'damping=0.25').map(({ name, init }) => [name, init])).toEqual([
+      ['body.block.1.attn.slope', { kind: 'constant', value: 1 / 3 }],
+      ['body.block.2.attn.slope', { kind: 'constant', value: 2 / 3 }],
+    ]);
+    expect(params('-s', 'first=2')).toHaveLength(1);
+  });
+
   test('what is no score says why', () => {
     const heads = trivial(`  axis q: Q, s, e: S, f: F, k: 3
   input x[q, s, f]
