@@ -123,7 +123,7 @@ export function term(draft: Draft, free: readonly Axis[], depth: number, most = 
     factors.push(`(${read(draft, all.slice(0, 2))} + ${read(draft, all.slice(0, 2))})`);
   }
   if (choices.oneIn(8)) factors.push(expression(draft, free, 'bounded', depth));
-  if (choices.oneIn(6)) {
+  if (choices.oneIn(6) && hasOneReading(factors, summed)) {
     mark(draft, 'parenthesised product');
     factors.push(`(${factors.pop()} * ${factors.pop()})`);
   }
@@ -131,6 +131,13 @@ export function term(draft: Draft, free: readonly Axis[], depth: number, most = 
   if (!choices.oneIn(6)) return text;
   mark(draft, 'divisor');
   return `${text} / ${choices.pick(['2', `(2 + ${read(draft, free, 'leaf')})`])}`;
+}
+
+/** Whether the last two factors may stand in parentheses: a summed axis of both that stands outside them too has two readings. */
+function hasOneReading(factors: readonly string[], summed: readonly Axis[]): boolean {
+  const [inside, outside] = [factors.slice(-2), factors.slice(0, -2)];
+  const carries = (list: readonly string[], { name }: Axis) => list.filter((factor) => mentions(factor, name)).length;
+  return summed.every((axis) => carries(inside, axis) < 2 || carries(outside, axis) === 0);
 }
 
 export function mentions(text: string, name: string): boolean {

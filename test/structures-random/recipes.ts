@@ -413,9 +413,10 @@ function slotOf(draft: Draft, n: string, axes: readonly Axis[], last: Known): st
     const own: Axis[] = [];
     for (const extent of last.shape) own.push(axisOf(draft, extent, new Set(own.map((a) => a.name))));
     outputs.push(`z${own.length === 0 ? '' : bracketed(own)}`);
-  } else if (draft.choices.oneIn(2)) {
+  }
+  if (draft.choices.oneIn(2)) {
     mark(draft, 'slot output left out');
-    outputs.push(`z${bracketed(axes)} else ξ`);
+    outputs.push(`q${bracketed(axes)} else ξ`);
   }
   return `slot Slot${n}(ξ${bracketed(axes)}) -> ${outputs.join(', ')} = Inner${n}`;
 }
