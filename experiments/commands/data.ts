@@ -75,7 +75,7 @@ async function prepare(inputs: readonly string[], words: PrepareWords): Promise<
   } catch (error) {
     drawing.end();
     if (hasCode(error, 'ENOSPC', 'EDQUOT')) {
-      drawing.say(`what is done so far is in ${workFolder(out)}; with more room there the same command goes on`);
+      drawing.say(`with more room the same command goes on from what it last made safe in ${workFolder(out)}`);
     }
     throw error;
   } finally {

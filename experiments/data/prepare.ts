@@ -9,7 +9,17 @@
  * another request begins anew.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync, statSync, truncateSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
@@ -77,7 +87,7 @@ const pieceBytes = 2 ** 20;
  */
 export async function prepareData(options: PrepareOptions, watcher: PrepareWatcher): Promise<Prepared | undefined> {
   const { inputs, tokenizer } = options;
-  const out = resolve(options.out);
+  const out = existsSync(options.out) ? realpathSync(options.out) : resolve(options.out);
   const { files, hidden } = findInputFiles(inputs, [out, workFolder(out)]);
   const request = requestFor(options, files);
   if (isThere(out, options.out, request)) return undefined;
@@ -116,6 +126,11 @@ function requestFor({ tokenizer, split, valFraction, field }: PrepareOptions, fi
 function isThere(out: string, name: string, request: string): boolean {
   if (!existsSync(out)) return false;
   if (!statSync(out).isDirectory()) throw new UserError(`--out ${name} is a file; name a folder`);
+  if (statSync(out).dev !== statSync(dirname(out)).dev) {
+    throw new UserError(
+      `--out ${name} is mounted by itself and cannot be put there as a whole; name a folder inside it`,
+    );
+  }
   if (readdirSync(out).length === 0) return false;
   const metaPath = join(out, metaName);
   if (existsSync(metaPath) && requestOf(readText(metaPath)) === request) return true;

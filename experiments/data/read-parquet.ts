@@ -20,7 +20,7 @@ export async function* readParquet(
     import('hyparquet'),
     import('hyparquet-compressors'),
   ]);
-  const decoder = new TextDecoder('utf-8', { fatal: true });
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   const descriptor = openSync(path, 'r');
   try {
     const file = {

@@ -109,7 +109,7 @@ export async function tokenizerNamed(name: string): Promise<Tokenizer> {
 
 /** Of UTF-8 that comes in pieces. */
 export function byteDecoder(): TokenDecoder {
-  const decoder = new TextDecoder();
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   return {
     push: (token) => decoder.decode(Uint8Array.of(token), { stream: true }),
     end: () => decoder.decode(),

@@ -120,7 +120,7 @@ function lock(path: string): void {
   const holder = existsSync(path) ? Number(readFileSync(path, 'utf8')) : Number.NaN;
   if (Number.isInteger(holder) && holder > 0 && holder !== process.pid && isAlive(holder)) {
     throw new UserError(
-      `process ${holder} is preparing data there already (${path}); wait for it, end it, or choose another --out`,
+      `process ${holder} is preparing data there already; wait for it, choose another --out, or remove ${path} if it is none`,
     );
   }
   writeFileAtomically(path, [`${process.pid}\n`]);

@@ -128,7 +128,7 @@ describe('what is read', () => {
   });
 
   test('a document larger than any piece, dropped for its last character', async () => {
-    const long = 'All work and no play makes Jack a dull boy.\n'.repeat(100_000);
+    const long = 'All work and no play makes Jack a dull boy.\n'.repeat(30_000);
     const { text, meta, val, train } = await prepared({ 'a.txt': long, 'b.txt': `${long}\u2014`, 'c.txt': 'end' });
     expect(text).toBe(`${long}\nend\n`);
     expect(meta.documents).toMatchObject({ kept: 2, dropped: 1 });
@@ -189,13 +189,13 @@ describe('tokens', () => {
         for (const tokenizer of [bytes, gpt2]) {
           const tokens = tokenizer.encode(text)!;
           const { push, end } = tokenizer.decoder();
-          expect(Array.from(tokens, push).join('') + end()).toBe(text.replace(/^\uFEFF/, ''));
+          expect(Array.from(tokens, push).join('') + end()).toBe(text);
           expect(Array.from(tokens).reduce((sum, token) => sum + tokenizer.characters(token), 0)).toBe(
             [...text].length,
           );
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 
@@ -276,7 +276,18 @@ describe('a preparation that is interrupted', () => {
   const text = lines(
     ...Array.from({ length: 30_000 }, (_, i) => ({ text: `${i % 7 === 0 ? '\t' : ''}row ${i} of many` })),
   );
-  const files = { 'a.jsonl': text, 'b.txt': 'a text\n'.repeat(20_000), 'c.jsonl.gz': gzipSync(text) };
+  const table = parquetWriteBuffer({
+    columnData: [{ name: 'text', data: Array.from({ length: 6000 }, (_, i) => `row ${i} of a table`), type: 'STRING' }],
+    rowGroupSize: 700,
+    codec: 'GZIP',
+    compressors: { GZIP: gzipSync },
+  });
+  const files = {
+    'a.jsonl': text,
+    'b.txt': 'a text\n'.repeat(20_000),
+    'c.parquet': new Uint8Array(table),
+    'd.jsonl.gz': gzipSync(text),
+  };
   const folderOf = (path: string) =>
     Object.fromEntries(readdirSync(path).map((name) => [name, readFileSync(join(path, name)).toString('base64')]));
 
