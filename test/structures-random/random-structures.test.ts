@@ -69,7 +69,11 @@ hits.expect('kernels on the device', [
   ...['loop', 'loop of several', 'row', 'row of several', 'row of several lanes', 'contraction'],
   ...['contraction tiled', 'contraction direct', 'contraction lanes', 'contraction of several'],
 ]);
-hits.expect('diagnostic codes', Object.keys(codes));
+hits.expect(
+  'diagnostic codes',
+  // E08xx is what training says of a whole model; no file is wrong by itself.
+  Object.keys(codes).filter((code) => !code.startsWith('E08')),
+);
 
 /** The rules count when they are asked, and are put back at the end: the test files of one process share them. */
 type Rules = Record<string, (...operands: never[]) => unknown>;
