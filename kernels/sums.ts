@@ -60,22 +60,37 @@ export function blockedLoop(
   emitter: Emitter,
 ): string {
   if (turns === undefined) return loopText(loop, body(into));
-  const [block, end, part] = ['block', 'block_end', 'part'].map((word) => emitter.fresh(word));
+  const [block, part] = ['block', 'part'].map((word) => emitter.fresh(word));
   const step = turns * loop.step;
+  const blocks = { name: block, from: loop.from, to: loop.to, step, turns: Math.ceil(loop.turns / turns) };
+  const add = (inside: string) => wgsl`
+    var ${part} = 0.0;
+    ${inside}
+    ${into} += ${part};
+  `;
+  if (isEven(loop, step)) {
+    const turn = emitter.fresh('turn');
+    const whole = { name: turn, from: '0', to: String(step), step: loop.step, turns };
+    const inBlock = (variable: string) => wgsl`
+      let ${loop.name} = ${block} + ${turn};
+      ${body(variable)}
+    `;
+    return loopText(blocks, add(blockedLoop(whole, inner, part, inBlock, emitter)));
+  }
+  const end = emitter.fresh('block_end');
+  const rest = { ...loop, from: block, to: end, turns };
   return loopText(
-    { name: block, from: loop.from, to: loop.to, step, turns: Math.ceil(loop.turns / turns) },
+    blocks,
     wgsl`
-      let ${end} = ${isEven(loop, step) ? `${block} + ${step}` : `min(${block} + ${step}, ${loop.to})`};
-      var ${part} = 0.0;
-      ${blockedLoop({ ...loop, from: block, to: end, turns }, inner, part, body, emitter)}
-      ${into} += ${part};
+      let ${end} = min(${block} + ${step}, ${loop.to});
+      ${add(blockedLoop(rest, inner, part, body, emitter))}
     `,
   );
 }
 
 /**
- * Whether blocks of that many steps fill the loop. Then every block has as many turns, and a GPU's compiler unrolls it; with a bound
- * that is not known a sum of 512 values took four times as long on an H100 (test/bench/records, 2026-11-26).
+ * Whether blocks of that many steps fill the loop. Then every block counts its turns from 0 to a number that is known, and a GPU's
+ * compiler unrolls it; with any other bound a sum of 512 values took four times as long on an H100.
  */
 function isEven({ from, to }: Loop, step: number): boolean {
   return from === '0' && /^\d+$/.test(to) && Number(to) % step === 0;
