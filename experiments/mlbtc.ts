@@ -21,6 +21,7 @@ Start here
   mlbtc doctor                          which device will be used, and what is missing
   mlbtc train icl --preset tiny         a training run of two minutes, on any machine
   mlbtc train icl --help                every option
+  mlbtc data prepare FILES --out DIR    tokens of a text of your own, for mlbtc train lm --data DIR
   mlbtcc explain FILE.mlbtc -s D=256    what a structure costs (the compiler's own command)
 
 Exit status: 0 done, 1 the input is wrong, 2 the command line is wrong, 3 this machine cannot do it, 4 training diverged,
