@@ -3,10 +3,12 @@
  *
  *   y[n, i] sum= L[i, r] * R[j, r] * x[n, j]   →   n·j·r + n·r·i multiply-adds, n·r elements of intermediates
  *
- * A product without a reduced axis counts too, one multiply-add a point: otherwise forming a product first would seem free.
+ * Points outside the domain cost nothing, so that a matrix that is stored in parts, each where a condition holds, costs its readers
+ * no more in parts than whole. A product without a reduced axis counts too, one multiply-add a point: otherwise forming a product first would seem free.
  * The trap: half the equations of a program are alike but for their names, so costs are remembered by shape.
  */
 import { pointCount } from '../ir/equation.ts';
+import { pointsInDomain } from '../ir/points.ts';
 import type { Equation, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import type { Cost, Network } from './contraction-network.ts';
@@ -24,9 +26,16 @@ export function equationCost(equation: Equation): Cost {
   const known = byEquation.get(equation);
   if (known !== undefined) return known;
   const plan = planEquation(equation);
-  const cost = plan === undefined ? unaryCost(equation) : networkCost(plan.network);
+  const box = plan === undefined ? unaryCost(equation) : networkCost(plan.network);
+  const cost = { ...box, multiplyAdds: withinDomain(box.multiplyAdds, equation) };
   byEquation.set(equation, cost);
   return cost;
+}
+
+/** The part of the work that the domain lets through; in this order it is whole for whole loops, and the parts add up. */
+function withinDomain(multiplyAdds: number, equation: Equation): number {
+  const { axes, domain } = equation;
+  return domain.length === 0 ? multiplyAdds : (multiplyAdds / pointCount(equation)) * pointsInDomain(axes, domain);
 }
 
 /** Its equations and the elements that it stores. */

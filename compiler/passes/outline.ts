@@ -2,10 +2,12 @@
  * Gives large or compared subexpressions a tensor of their own, before differentiation:
  *
  *   y[i] sum= exp(a[i] + … + z[i])^2   →   y~1[i] sum= a[i] + … + z[i]     y[i] sum= exp(y~1[i])^2
+ *   y[i] sum= a[i] * … * z[i]          →   y~1[i] sum= a[i] * b[i]     …     y[i] sum= y~23[i] * y~24[i]
  *   m[i] max= a[i, j] * b[j]           →   m~1[i, j] sum= a[i, j] * b[j]   m[i] max= m~1[i, j]
  *
- * The first because each of n loads under a non-linear operation would carry all n in its derivative, n² in all; the second because
- * the derivative of max asks where the value equals the result, and that of a product where it is 0, and two computations of one value may differ in their last bit.
+ * The first two because each of n loads would carry all n in its derivative, n² in all; the third because the derivative of max asks
+ * where the value equals the result, and that of a product where it is 0, and two computations of one value may differ in their last
+ * bit.
  */
 import { axisIndex } from '../ir/affine.ts';
 import { equation as makeEquation } from '../ir/equation.ts';
@@ -24,10 +26,13 @@ import {
 } from '../ir/expression.ts';
 import { expressionKey } from '../ir/hash.ts';
 import type { Equation, Expression, Program, Tensor } from '../ir/program.ts';
+import { mapSame } from './algebra.ts';
 import { freshName } from './names.ts';
 
 /** Loads times nodes of an equation from which on its derivatives would be too large to write out. */
 const largeDerivative = 65_536;
+/** Longest product that is differentiated as it is. */
+const longProduct = 8;
 /** Smallest number of loads in an operand that is worth a tensor. */
 const largeOperand = 16;
 
@@ -100,9 +105,51 @@ function outlineEquation(equation: Equation, store: (value: Expression) => Expre
   const { value, reducer } = equation;
   const isCompared = reducer === 'max' || reducer === 'min' || reducer === 'product';
   if (isCompared && value.kind !== 'load') return { ...equation, value: store(value) };
-  if (loads(value).length * nodeCount(value) <= largeDerivative) return equation;
-  if (reducer === 'logsumexp') return { ...equation, value: store(value) };
-  return { ...equation, value: outlineOperands(value, store) };
+  const paired = pairFactors(value, store);
+  const isLarge = loads(paired).length * nodeCount(paired) > largeDerivative;
+  if (!isLarge) return paired === value ? equation : { ...equation, value: paired };
+  if (reducer === 'logsumexp') return { ...equation, value: store(paired) };
+  return { ...equation, value: outlineOperands(paired, store) };
+}
+
+/** The expression with every long product made of two halves, stored, and those of halves of theirs. */
+function pairFactors(e: Expression, store: (value: Expression) => Expression): Expression {
+  const go = (part: Expression): Expression => pairFactors(part, store);
+  switch (e.kind) {
+    case 'constant':
+    case 'index':
+    case 'load':
+    case 'random':
+    case 'select':
+      // A branch may be evaluated only where it is taken, so nothing of it is stored whole.
+      return e;
+    case 'sum': {
+      const terms = mapSame(e.terms, go);
+      return terms === e.terms ? e : sum(terms);
+    }
+    case 'product': {
+      const factors = mapSame(e.factors, go);
+      if (factors.length > longProduct) return inHalves(factors, store);
+      return factors === e.factors ? e : product(factors);
+    }
+    case 'unary': {
+      const operand = go(e.operand);
+      return operand === e.operand ? e : { ...e, operand };
+    }
+    case 'binary': {
+      const [left, right] = [go(e.left), go(e.right)];
+      return left === e.left && right === e.right ? e : { ...e, left, right };
+    }
+    default:
+      return e satisfies never;
+  }
+}
+
+function inHalves(factors: readonly Expression[], store: (value: Expression) => Expression): Expression {
+  const middle = Math.ceil(factors.length / 2);
+  const half = (part: readonly Expression[]): Expression =>
+    part.length === 1 ? (part[0] as Expression) : store(inHalves(part, store));
+  return product([half(factors.slice(0, middle)), half(factors.slice(middle))]);
 }
 
 /** Stores the large operands of what is not linear in them; a sum's terms, and a lone factor beside constants, stay. */

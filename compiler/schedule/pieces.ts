@@ -31,10 +31,10 @@ export function splitLongSum(
   known: ReadonlyMap<string, Tensor>,
 ): { partial: Tensor; rest: Equation } | undefined {
   if (equation.reducer !== 'sum' || equation.store.some((i) => i.kind === 'gather')) return undefined;
-  const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis].extent > 1);
+  const reduced = reducedAxes(equation);
   const length = elementCount(reduced.map((axis) => equation.axes[axis].extent));
   if (length < longSum) return undefined;
-  const stored = storeAxes(equation).filter((axis) => equation.axes[axis].extent > 1);
+  const stored = storeAxes(equation);
   const results = elementCount(stored.map((axis) => equation.axes[axis].extent));
   const layouts = (name: string): { shape: readonly number[]; dtype: 'f32'; slot: string } => ({
     shape: known.get(name)!.shape,

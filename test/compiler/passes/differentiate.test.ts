@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { add, affine, scale, subtract } from '../../../compiler/ir/affine.ts';
 import { at, atLeastZero, computed, gather, input, over, param, program } from '../../../compiler/ir/build.ts';
+import { equationsOf } from '../../../compiler/ir/equation.ts';
 import { binary, constant, negate, product, select, sum, unary } from '../../../compiler/ir/expression.ts';
 import { interpret } from '../../../compiler/ir/interpret.ts';
 import type { NdArray } from '../../../compiler/ir/ndarray.ts';
@@ -560,6 +561,27 @@ describe('larger than life', () => {
     const text = added(p, ['x']);
     expect(text.length).toBeLessThan(100_000);
     checkGradients({ program: p, inputs: new Map([['x', normals([count], 1)]]), wrt: ['x'], directions: 3 });
+  });
+
+  test('a product of n factors has a gradient of about 3n products', () => {
+    const names = Array.from({ length: 100 }, (_, f) => `x${f}`);
+    const p = vector(product(names.map((name) => at(name, i0))), ...names);
+    const after = differentiate(p, { seeds: { y: 'input' }, wrt: names });
+    expect(verify(after)).toEqual([]);
+    const products = after.tensors
+      .flatMap(equationsOf)
+      .map(({ value }) => (value.kind === 'product' ? value.factors.length - 1 : 0));
+    expect(products.reduce((all, one) => all + one, 0)).toBeLessThanOrEqual(300);
+  });
+
+  test('the gradient of a long product is right, a factor of 0 and a sum over it included', () => {
+    const names = Array.from({ length: 11 }, (_, f) => `x${f}`);
+    const value = sum([product(names.map((name) => at(name, i0))), at('x3', i0)]);
+    const whole = computed('y', [], [over({ i: 3 }, () => ({ store: [], value }))]);
+    const p = program([...names.map((name) => input(name, [3])), whole], ['y']);
+    const inputs = new Map(names.map((name, f) => [name, normals([3], f + 1)]));
+    (inputs.get('x5') as NdArray).data[1] = 0;
+    checkGradients({ program: p, inputs, wrt: names });
   });
 
   test('what is stored apart keeps to the axes that it needs and the conditions that keep its loads inside', () => {

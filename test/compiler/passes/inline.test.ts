@@ -263,3 +263,52 @@ describe('stored', () => {
     );
   });
 });
+
+describe('a matrix that is stored in parts, each where a condition holds', () => {
+  const D = 6;
+  const c = param('c', [D]);
+  const shifted = (by: number): Equation =>
+    over({ i: D, j: D }, ({ i, j }) => ({
+      store: [i, j],
+      value: at('c', add(subtract(i, j), affine(by))),
+      domain: [atLeastZero(by === 0 ? subtract(i, j) : subtract(subtract(j, i), affine(1)))],
+    }));
+  const circulant = computed('W', [D, D], [shifted(0), shifted(D)]);
+
+  test('is read in its parts and never formed', () => {
+    const y = computed(
+      'y',
+      [5, D],
+      [
+        over({ n: 5, i: D, j: D }, ({ n, i, j }) => ({
+          store: [n, i],
+          value: product([at('W', i, j), at('x', n, j)]),
+        })),
+      ],
+    );
+    const before = program([c, input('x', [5, D]), circulant, y], ['y']);
+    expect(inlined(before)).toEqual([
+      'y[n, i] sum= c[i - j] * x[n, j] | over n: 5, i: 6, j: 6 | where i - j >= 0',
+      'y[n, i] sum= c[i - j + 6] * x[n, j] | over n: 5, i: 6, j: 6 | where j - i - 1 >= 0',
+    ]);
+    expect(optimise(before).tensors.some(({ name }) => name === 'W')).toBe(false);
+  });
+
+  test('neither in a product of three, whichever are joined first', () => {
+    for (const rows of [1, 40]) {
+      const y = computed(
+        'y',
+        [rows, 2],
+        [
+          over({ n: rows, r: 2, i: D, j: D }, ({ n, r, i, j }) => ({
+            store: [n, r],
+            value: product([at('V', r, i), at('W', i, j), at('x', n, j)]),
+          })),
+        ],
+      );
+      const before = program([c, param('V', [2, D]), input('x', [rows, D]), circulant, y], ['y']);
+      inlined(before);
+      expect(optimise(before).tensors.some(({ name }) => name === 'W')).toBe(false);
+    }
+  });
+});
