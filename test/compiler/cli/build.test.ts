@@ -182,7 +182,7 @@ describe('targets', () => {
         ['wrong.json', 'class', 1],
         ['broken.json', 'is not JSON', 1],
         ['gone.json', 'no such file', 1],
-        ['h100', 'none of cpu, gpu', 2],
+        ['h100', 'none of gpu, cpu', 2],
       ] as const) {
         const path = name.endsWith('.json') ? join(folder, name) : name;
         const result = await mlbtcc(['build', ...base, path, '-o', join(folder, 'out')]);

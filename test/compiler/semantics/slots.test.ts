@@ -167,7 +167,7 @@ describe('slots', () => {
       'structure F { axis n: N, a, b, i: D input x[n, a, b, i] y[n, i] = sum[a, b](x[n, a, b, i]) output y }',
       'E0312 f.mlbtc:1:43 `w` of the slot `Up` has 3 axes, and the input `x` has 4',
     ],
-    ['structure F { size k axis n: N, i: D input x[n, i] check D == k  "no" y[n, i] = x[n, i] output y }', 'E0302'],
+    ['structure F { size k, D axis n: N, i: D input x[n, i] check D == k  "no" y[n, i] = x[n, i] output y }', 'E0302'],
     [
       'structure F { size D axis n: N, i: D input x[n, i] check D == 3  "no" y[n, i] = x[n, i] output y }',
       'E0309 f.mlbtc',

@@ -424,6 +424,7 @@ describe('interface', () => {
         { name: 'D', doc: 'width', default: '4', value: 4, unbound: false, implicit: false },
         { name: 'B', doc: undefined, default: undefined, value: undefined, unbound: true, implicit: true },
       ],
+      consts: [],
       inputs: [
         {
           ...{ name: 'x', dtype: 'f32', doc: undefined, shape: [undefined, 4] },
