@@ -88,7 +88,8 @@ function storesEverywhere(equation: Equation, shape: readonly number[]): boolean
     return axis === undefined ? shape[d] === 1 : axes[axis].extent === shape[d];
   });
   const stored = storeAxes(equation);
-  if (!whole || stored.length !== store.filter((_, d) => shape[d] > 1).length) return false;
+  const dimensions = store.filter((index) => index.kind === 'affine' && asAxis(index) !== undefined);
+  if (!whole || stored.length !== dimensions.length) return false;
   const { constraints, exact } = shadowOf(domain, axes, (axis) => stored.includes(axis));
   return exact && constraints.length === 0;
 }

@@ -1,10 +1,9 @@
 /**
  * The loops of one equation, made as small as they can be seen to be.
  *
- *   y[0·a + i] sum= select(i - j >= 0, A[i, j], 0)  over a: 1, i: 4, j: 4, k: 3
+ *   y[i] sum= select(i - j >= 0, A[i, j], 0)  over i: 4, j: 4, k: 3
  *   →  y[i] sum= 3 * A[i, j]  over i: 4, j: 4  where i - j >= 0
  *
- *  - an axis of extent 1 is the index 0;
  *  - an axis that nothing speaks of repeats each point: times its extent under a sum, nothing under max and min;
  *  - constraints that always hold are dropped, one that never holds takes the equation away;
  *  - a constraint on one axis alone shortens (and shifts) the axis; an equality takes a reduced axis away;
@@ -12,10 +11,12 @@
  *
  * The trap: `select(c, a, 0)` may move into the domain only under a sum; a `max` over it counts the zeros.
  */
-import { add, affine, axisIndex, coefficientOf, complement, decide, substitute } from '../ir/affine.ts';
+import { add, affine, asAxis, axisIndex, coefficientOf, complement, decide, substitute } from '../ir/affine.ts';
 import { axesIn, axesOfConstraint, axesOfStore, factorsOf, productOf } from '../ir/contraction.ts';
-import { usedAxes } from '../ir/equation.ts';
+import { reducedAxes, usedAxes } from '../ir/equation.ts';
 import {
+  affinesOf,
+  affinesOfIndex,
   binary,
   constant,
   product,
@@ -52,7 +53,7 @@ function step(equation: Equation): Equation | undefined {
   const value = simplifyExpression(equation.value, equation);
   if (equation.reducer === 'sum' && value.kind === 'constant' && value.value === 0) return undefined;
   // Where nothing is reduced the reducer does not matter.
-  const reducer = equation.reducer !== 'sum' && storesOnce(equation) ? 'sum' : equation.reducer;
+  const reducer = reducedAxes(equation).length === 0 && storesOnce(equation) ? 'sum' : equation.reducer;
   const same = value === equation.value && reducer === equation.reducer;
   const valued = same ? equation : { ...equation, value, reducer };
   return (
@@ -111,7 +112,7 @@ function boundAxis(equation: Equation): Equation | undefined {
     if (low > high) return { ...equation, domain: [{ kind: 'zero', affine: affine(1) }] };
     const domain = equation.domain.filter((_, i) => i !== position);
     const axes = equation.axes.map((a, i) => (i === axis ? { ...a, extent: high - low + 1 } : a));
-    const shifted = add(affine(low), axisIndex(axis));
+    const shifted = low === high ? affine(low) : add(affine(low), axisIndex(axis));
     return replaceAxes({ ...equation, domain }, axes, (a) => (a === axis ? shifted : axisIndex(a)));
   }
   return undefined;
@@ -133,11 +134,17 @@ function solveReduced(equation: Equation): Equation | undefined {
   return undefined;
 }
 
-/** Axes of extent 1, and axes that nothing speaks of. */
+/**
+ * Axes that nothing speaks of, and digits that are always 0. An axis of extent 1 that is an index by itself stays: what is fused must
+ * not hang on an extent.
+ */
 function dropAxes(equation: Equation): Equation | undefined {
   const used = new Set(usedAxes(equation));
+  const whole = new Set([...equation.store.flatMap(affinesOfIndex), ...affinesOf(equation.value)].map(asAxis));
   const silent = equation.axes.map((_, axis) => axis).filter((axis) => !used.has(axis));
-  const kept = equation.axes.map((_, axis) => axis).filter((axis) => used.has(axis) && equation.axes[axis].extent > 1);
+  const kept = equation.axes
+    .map((_, axis) => axis)
+    .filter((axis) => used.has(axis) && (equation.axes[axis].extent > 1 || whole.has(axis)));
   if (kept.length === equation.axes.length) return undefined;
   const repeats = silent.reduce((points, axis) => points * equation.axes[axis].extent, 1);
   const position = new Map(kept.map((axis, i) => [axis, i]));

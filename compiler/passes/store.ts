@@ -4,7 +4,8 @@
  *   W[8·α + β, γ] over α, β: 8, γ   once and, if the extents fill the shape, everywhere
  *   d[t + k]      over t, k         neither known: several points may store to one element
  *
- * The trap: both answers are "surely" or "not known"; the domain is not looked at by `storesOnce`, it can only take points away.
+ * The trap: both answers are "surely" or "not known"; the domain is not looked at by `storesOnce`, it can only take points away, and
+ * a reduced axis of extent 1 is reduced like any other, so that no extent decides which kernels there are.
  */
 import { asAxis } from '../ir/affine.ts';
 import type { AffineTerm, Axis, Equation } from '../ir/program.ts';
@@ -23,7 +24,7 @@ export function storesOnce({ axes, store }: Equation): boolean {
       changed = true;
     }
   }
-  return axes.every((axis, i) => settled.has(i) || axis.extent === 1);
+  return axes.every((_, axis) => settled.has(axis));
 }
 
 /** Whether the terms are the digits of one number: each step is larger than all smaller digits together. */
@@ -47,7 +48,9 @@ export function fillsOnce(equation: Equation, shape: readonly number[]): boolean
 
 /** Whether the box of the axes stores to every element: plain axes or full groups of digits, each axis once. */
 export function fills({ axes, store }: Pick<Equation, 'axes' | 'store'>, shape: readonly number[]): boolean {
-  const used = store.flatMap((index) => (index.kind === 'affine' ? index.terms.map((term) => term.axis) : []));
+  const used = store
+    .flatMap((index) => (index.kind === 'affine' ? index.terms.map((term) => term.axis) : []))
+    .filter((axis) => axes[axis].extent > 1);
   if (new Set(used).size !== used.length) return false;
   return store.every((index, d) => {
     if (index.kind !== 'affine' || index.constant !== 0) return false;

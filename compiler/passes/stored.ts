@@ -21,7 +21,7 @@ function storesApart({ axes, store }: Equation): boolean {
   for (const index of store) {
     if (index.kind === 'affine' && index.terms.length === 1) alone.add(index.terms[0].axis);
   }
-  return axes.every(({ extent }, axis) => extent === 1 || alone.has(axis));
+  return axes.every((_, axis) => alone.has(axis));
 }
 
 /**

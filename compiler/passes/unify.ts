@@ -80,9 +80,10 @@ class Solver {
     const a = divisor === 1 ? equality : divide(equality, divisor);
     const { min, max } = range(a, this.axes);
     if (min > 0 || max < 0) return 'empty';
-    if (min === 0 || max === 0) return this.pinToCorner(a, max === 0);
     const [first, second] = a.terms;
+    // An axis of extent 1 is 0 already, and stays an axis as it would with a larger extent.
     if (a.terms.length === 1) {
+      if (min === 0 && max === 0) return undefined;
       this.replaced.set(first.axis, affine(-a.constant / first.coefficient));
       return undefined;
     }
@@ -90,7 +91,28 @@ class Solver {
       this.identify(first.axis, second.axis);
       return undefined;
     }
+    if (this.replaceByDigits(a)) return undefined;
+    const long = a.terms.filter((term) => this.axes[term.axis].extent > 1);
+    if (long.length < a.terms.length) return affine(a.constant, long);
+    if (min === 0 || max === 0) return this.pinToCorner(a, max === 0);
     return this.matchDigits(a) ?? this.substituteAxis(a);
+  }
+
+  /**
+   * i = R·h + r with an h of extent 1: no digit of i can be told from r, so i is written in both, as it would be for a longer h.
+   */
+  private replaceByDigits(a: Affine): boolean {
+    if (a.terms.every((term) => this.axes[term.axis].extent > 1)) return false;
+    for (const { axis, coefficient } of a.terms) {
+      if (Math.abs(coefficient) !== 1 || this.axes[axis].extent === 1) continue;
+      const others = a.terms.filter((term) => term.axis !== axis);
+      const value = scale(affine(a.constant, others), -coefficient);
+      const { min, max } = range(value, this.axes);
+      if (min !== 0 || max !== this.axes[axis].extent - 1) continue;
+      this.replaced.set(axis, value);
+      return true;
+    }
+    return false;
   }
 
   /** The equality is an extreme value of its expression, so that every axis is at an end of its range. */

@@ -49,7 +49,7 @@ function isApart(equation: Equation, tensor: Tensor, known: ReadonlyMap<string, 
 
 /** A max or min over nothing but one point is the point. */
 function isReducerOfOne(equation: Equation): boolean {
-  return reducedAxes(equation).every((axis) => equation.axes[axis].extent === 1);
+  return reducedAxes(equation).length === 0;
 }
 
 /** An equation whose axes are the tensor's dimensions, then the reduced axes from the longest to the shortest. */
@@ -64,12 +64,10 @@ interface Part {
 function canonical(equation: Equation, shape: readonly number[]): Part | undefined {
   const plain = plainAxes(equation, shape);
   if (!plain) return undefined;
-  const order = reducedAxes(equation)
-    .filter((axis) => equation.axes[axis].extent > 1)
-    .sort((a, b) => {
-      const [p, q] = [equation.axes[a], equation.axes[b]];
-      return q.extent - p.extent || (p.name < q.name ? -1 : p.name > q.name ? 1 : a - b);
-    });
+  const order = [...reducedAxes(equation)].sort((a, b) => {
+    const [p, q] = [equation.axes[a], equation.axes[b]];
+    return q.extent - p.extent || (p.name < q.name ? -1 : p.name > q.name ? 1 : a - b);
+  });
   const positions = equation.axes.map((_, axis): Affine => {
     const [d, r] = [plain.indexOf(axis), order.indexOf(axis)];
     return d >= 0 ? axisIndex(d) : r >= 0 ? axisIndex(shape.length + r) : affine(0);

@@ -8,7 +8,9 @@ export function plainAxes(equation: Equation, shape: readonly number[]): readonl
   const axes: (number | undefined)[] = [];
   for (const [d, index] of equation.store.entries()) {
     if (index.kind !== 'affine') return undefined;
-    const axis = asAxis(index);
+    // A digit that is always 0 makes an index no less plain.
+    const long = index.terms.filter((term) => equation.axes[term.axis].extent > 1);
+    const axis = asAxis(long.length > 0 ? { ...index, terms: long } : index);
     if (axis === undefined) {
       if (shape[d] !== 1 || index.terms.length > 0) return undefined;
     } else {
@@ -20,10 +22,9 @@ export function plainAxes(equation: Equation, shape: readonly number[]): readonl
   return axes;
 }
 
-/** No reduced axis (of extent above 1) and a plain store. */
+/** No reduced axis and a plain store. */
 export function isPointwise(equation: Equation, shape: readonly number[]): boolean {
-  if (!plainAxes(equation, shape)) return false;
-  return reducedAxes(equation).every((axis) => equation.axes[axis].extent === 1);
+  return reducedAxes(equation).length === 0 && plainAxes(equation, shape) !== undefined;
 }
 
 export function sameShape(a: readonly number[], b: readonly number[]): boolean {

@@ -11,7 +11,7 @@ import { flatIndex } from '../../kernels/linear.ts';
 import { readAsIndex } from '../../kernels/statements.ts';
 import type { Target } from '../../kernels/target.ts';
 import { asAxis, coefficientOf, leastStep } from '../ir/affine.ts';
-import { equationsOf, readTensors, reducedAxes, reducedCount } from '../ir/equation.ts';
+import { equationsOf, readTensors, reducedAxes } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
 import type { Equation, Index, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
@@ -22,17 +22,14 @@ import { isPointwise, plainAxes, sameShape } from './plain.ts';
 const longRowMap = 2048;
 /** Rows that keep a software device's threads at work. */
 const fewRowsOnCpu = 8;
-/** Below so many points a row is not worth lanes of its own: a thread an element does as well. */
-const leastRowPoints = 2;
 
 type ShapeOf = (tensor: string) => readonly number[];
 
 /** The tensor as the first statement of a row kernel, where rows serve it better than a thread an element. */
 export function openingRow(tensor: Tensor, shapeOf: ShapeOf): RowStatement | undefined {
   const statement = asReduction(tensor);
-  if (!statement || (tensor.shape.length > 1 && tensor.shape.includes(1))) return undefined;
-  const { equation } = statement;
-  return reducedCount(equation) >= leastRowPoints && readsRowsInOrder(statement, shapeOf) ? statement : undefined;
+  if (statement === undefined || reducedAxes(statement.equation).length === 0) return undefined;
+  return readsRowsInOrder(statement, shapeOf) ? statement : undefined;
 }
 
 /** The tensor as one more statement of a row kernel, if it keeps to the kernel's rows. */
@@ -47,7 +44,7 @@ export function joiningRow(
   if (!sharesWith(kernel, equation) || readAsIndex(equation).length > 0) return undefined;
   const reduction = asReduction(tensor);
   if (reduction && sameShape(tensor.shape, kernel.rows)) {
-    const isReduced = reducedAxes(equation).some((axis) => equation.axes[axis].extent > 1);
+    const isReduced = reducedAxes(equation).length > 0;
     if (isReduced && !readsRowsInOrder(reduction, shapeOf)) return undefined;
     return keepsToRows(kernel, reduction) ? reduction : undefined;
   }
@@ -69,12 +66,11 @@ function asReduction(tensor: Tensor): RowStatement | undefined {
 
 /** Lanes that walk along a row should walk through memory; a reduction down the columns is better one thread a column. */
 function readsRowsInOrder({ equation, rowAxes }: RowStatement, shapeOf: ShapeOf): boolean {
-  const isLong = (axis: number): boolean => equation.axes[axis].extent > 1;
-  const [inner, rows] = [reducedAxes(equation).filter(isLong), rowAxes.filter(isLong)];
+  const inner = reducedAxes(equation);
   return loads(equation.value)
     .map((l) => flatIndex(shapeOf(l.tensor), l.indices)!)
     .filter((flat) => inner.some((axis) => coefficientOf(flat, axis) !== 0))
-    .every((flat) => leastStep(flat, inner) <= leastStep(flat, rows));
+    .every((flat) => leastStep(flat, inner) <= leastStep(flat, rowAxes));
 }
 
 /** Whether the equation reads something that the kernel makes, or reads as well. */

@@ -155,18 +155,18 @@ Cost
   rank bound                    2
   cache                         -
   memory                448 bytes  all buffers together
-  largest intermediate    8 bytes  y~1 (2)
+  largest intermediate    8 bytes  y~1 (2, 1)
   Not bound and counted as 1: B. Bind with -s B=…
 
 Contraction order
   step  multiply-adds  makes  shape   size      as
-     1             16  y~1    (2)     8 bytes   y~1[k] sum= R[j, k] * x[0, j]   over k: 2, j: 8
-     2             16  y      (1, 8)  32 bytes  y[0, i] sum= L[i, k] * y~1[k]   over i: 8, k: 2
+     1             16  y~1    (2, 1)  8 bytes   y~1[k, b] sum= R[j, k] * x[b, j]   over k: 2, b: 1, j: 8
+     2             16  y      (1, 8)  32 bytes  y[b, i] sum= L[i, k] * y~1[k, b]   over b: 1, i: 8, k: 2
 
 Kernels
   #  family  makes  multiply-adds  moves      workgroups  from
   0  loop    y~1               16  104 bytes  1×1×1       low_rank.mlbtc:12:13
-  1  loop    y                 16  104 bytes  1×1×1       low_rank.mlbtc:12:13
+  1  row     y                 16  104 bytes  1×1×1       low_rank.mlbtc:12:13
 `);
   });
 });

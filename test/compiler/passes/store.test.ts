@@ -16,7 +16,10 @@ describe('store maps', () => {
     expect(storesOnce(stored(4, 3, (i, j) => add(scale(i, 3), j)))).toBe(true);
     expect(storesOnce(stored(4, 3, (i, j) => add(scale(i, 2), j)))).toBe(false);
     expect(storesOnce(stored(4, 3, (i) => i))).toBe(false);
-    expect(storesOnce(stored(4, 1, (i) => i))).toBe(true);
+    // As with any other extent: what is fused must not hang on one.
+    expect(storesOnce(stored(4, 1, (i) => i))).toBe(false);
+    expect(storesOnce(stored(4, 1, (i, j) => add(i, j)))).toBe(false);
+    expect(storesOnce(stored(1, 3, (i, j) => add(scale(i, 3), j)))).toBe(true);
     expect(storesOnce(stored(4, 3, (i, j) => subtract(scale(i, 5), j)))).toBe(true);
   });
 
