@@ -1,7 +1,14 @@
 /** `mlbtc train icl`: in-context regression. */
 import { checkCausal } from '../models/causal.ts';
-import { scoreOf } from '../models/score.ts';
-import { checkTraining, iclOptions, type iclTable, type ResolvedIcl, resolveIcl } from '../options/icl.ts';
+import { type Score, scoreOf } from '../models/score.ts';
+import {
+  checkTraining,
+  type IclOptions,
+  iclOptions,
+  type iclTable,
+  type ResolvedIcl,
+  resolveIcl,
+} from '../options/icl.ts';
 import { plotFiles } from '../plots/icl-run.ts';
 import { scoreName } from '../runs/folder.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
@@ -27,19 +34,29 @@ export const iclKind: TrainingKind<
   begin: (resolved) => {
     const { options, sizes, copies } = resolved;
     const score = scoreOf(options, sizes, copies);
-    const points = stagesOf(options).map((stage) => stage.points);
     return {
       score,
       record: {},
-      notes: [checkCausal(options, score, points)],
+      notes: [checkedCausal(options, score)],
       title: titleOf(resolved),
       task: (opened) => iclTask(resolved, opened, score),
       summary: async (evaluation) => [summaryOf(evaluation)],
       files: plotFiles,
     };
   },
-  dryStep: ({ options, sizes, copies }) => iclDryStep(options, scoreOf(options, sizes, copies)),
+  dryStep: ({ options, sizes, copies }) => {
+    const score = scoreOf(options, sizes, copies);
+    return { note: checkedCausal(options, score), step: iclDryStep(options, score) };
+  },
 };
+
+function checkedCausal(options: IclOptions, score: Score): string | undefined {
+  return checkCausal(
+    options,
+    score,
+    stagesOf(options).map(({ points }) => points),
+  );
+}
 
 function titleOf(resolved: ResolvedIcl): string {
   const { n_dims, d_model, n_layer, n_head, training_train_steps: steps, test_run } = resolved.options;

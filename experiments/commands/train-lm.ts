@@ -49,7 +49,12 @@ export const lmKind: TrainingKind<typeof lmTable, ResolvedLm, Phase, CompiledLm,
       files: lmPlotFiles,
     };
   },
-  dryStep: ({ options, sizes, copies }) => lmDryStep(options, scoreOf(options, sizes, copies), dryText(options)),
+  dryStep: ({ options, sizes, copies }) => {
+    const score = scoreOf(options, sizes, copies);
+    const text = dryText(options);
+    const model = lmProgram(options, score, { batch: 1, length: options.block_size }, text.vocabulary);
+    return { note: checkLmCausal(options, score, model), step: lmDryStep(options, score, text) };
+  },
 };
 
 /** The chosen data, or where there are none yet a text of the vocabulary that is asked for: what a step is can be said without. */

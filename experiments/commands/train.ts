@@ -1,25 +1,24 @@
 /**
- * `mlbtc train icl|lm …`: options to a run folder with a trained model in it. What the kinds of training have in common is here:
- * signals, the device, the folder, the summary; what is trained is in `train-icl.ts` and `train-lm.ts`.
+ * `mlbtc train icl|lm|series …`: options to a run folder with a trained model in it. What the kinds of training have in common is here:
+ * signals, the device, the folder, the summary; what is trained is in `train-icl.ts` and `train-lm.ts`; `train-series.ts` is not trained yet.
  */
 import type { Command } from 'commander';
 import { goOnWithoutOutput, UsageError } from '../../compiler/command-line/errors.ts';
-import { readTarget } from '../../compiler/commands/target-file.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import type { Score } from '../models/score.ts';
-import { optionsHelp } from '../options/help.ts';
 import type { OptionSet } from '../options/set.ts';
 import type { OptionTable } from '../options/table.ts';
 import { createRunFolder, discardUnstarted, type RunFolder } from '../runs/folder.ts';
 import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
 import { copyNote, newTrainingRun, type ResolvedTraining } from '../runs/training-run.ts';
-import { type DryStep, dryRun, dryRunLines } from '../training/dry-run.ts';
 import { train } from '../training/loop.ts';
 import { createProgress, durationText } from '../training/progress.ts';
 import { listenForSignals } from '../training/signals.ts';
 import type { CompiledTask, Phase, Task } from '../training/task.ts';
+import { answer, type DryKind } from './dry-kind.ts';
 import { iclKind } from './train-icl.ts';
 import { lmKind } from './train-lm.ts';
+import { runSeries, seriesKind } from './train-series.ts';
 
 /** A kind of training, from its options on. */
 export interface TrainingKind<
@@ -29,14 +28,8 @@ export interface TrainingKind<
   C extends CompiledTask<P>,
   T extends TrainRecord,
   E extends EvaluationRecord,
-> {
-  readonly set: OptionSet<Table>;
-  readonly about: string;
-  /** Throws UsageError or UserError for what cannot be trained. */
-  readonly resolve: (words: readonly string[]) => R;
+> extends DryKind<Table, R> {
   readonly begin: (resolved: R) => BegunTraining<P, C, T, E>;
-  /** What a step is, for `--dry_run`. */
-  readonly dryStep: (resolved: R) => DryStep;
 }
 
 /** What is known before a device is opened, and what is made on it. */
@@ -65,28 +58,26 @@ export function registerTrain(program: Command): void {
     .command('train')
     .description('train a model: `mlbtc train icl --preset tiny`; `mlbtc train icl --help` tells all')
     .action(() => {
-      throw new UsageError('say what to train: mlbtc train icl, or mlbtc train lm');
+      throw new UsageError('say what to train: mlbtc train icl, mlbtc train lm or mlbtc train series');
     });
-  addKind(command, iclKind);
-  addKind(command, lmKind);
+  addKind(command, iclKind, (words) => runTraining(iclKind, words));
+  addKind(command, lmKind, (words) => runTraining(lmKind, words));
+  addKind(command, seriesKind, runSeries);
 }
 
-function addKind<
-  Table extends OptionTable,
-  R extends ResolvedTraining,
-  P extends Phase,
-  C extends CompiledTask<P>,
-  T extends TrainRecord,
-  E extends EvaluationRecord,
->(command: Command, kind: TrainingKind<Table, R, P, C, T, E>): void {
+function addKind<Table extends OptionTable>(
+  command: Command,
+  { set, about }: { readonly set: OptionSet<Table>; readonly about: string },
+  run: (words: readonly string[]) => void | Promise<void>,
+): void {
   command
-    .command(kind.set.name)
-    .description(kind.about)
+    .command(set.name)
+    .description(about)
     .helpOption(false)
     .allowUnknownOption()
     .allowExcessArguments()
     .argument('[options...]')
-    .action((words: string[]) => runTraining(kind, words));
+    .action((words: string[]) => run(words));
 }
 
 export async function runTraining<
@@ -97,16 +88,9 @@ export async function runTraining<
   T extends TrainRecord,
   E extends EvaluationRecord,
 >(kind: TrainingKind<Table, R, P, C, T, E>, words: readonly string[]): Promise<void> {
-  if (words.includes('--help') || words.includes('-h')) {
-    process.stdout.write(optionsHelp(kind.set));
-    return;
-  }
-  const resolved = kind.resolve(words);
-  const { device, dry_run: isDry } = resolved.options;
-  if (isDry) {
-    tellStep(kind.dryStep(resolved), resolved);
-    return;
-  }
+  const resolved = answer(kind, words);
+  if (resolved === undefined) return;
+  const { device } = resolved.options;
   const progress = createProgress(process.stdout);
   goOnWithoutOutput();
   const signals = listenForSignals({
@@ -138,10 +122,4 @@ export async function runTraining<
     signals.stop();
     opened?.destroy();
   }
-}
-
-function tellStep(step: DryStep, { options: { target, json }, notes }: ResolvedTraining): void {
-  const report = dryRun(step, readTarget(target ?? undefined));
-  const lines = json ? [JSON.stringify(report)] : [...notes, ...dryRunLines(report)];
-  process.stdout.write(`${lines.join('\n')}\n`);
 }

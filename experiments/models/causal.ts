@@ -19,6 +19,7 @@ import { renderDiagnostic } from '../../compiler/syntax/render.ts';
 import { modelFolder } from '../library.ts';
 import type { IclOptions } from '../options/icl.ts';
 import type { LmOptions } from '../options/lm.ts';
+import type { SeriesOptions } from '../options/series.ts';
 import type { ModelOptions } from '../options/transformer.ts';
 import { inContextProgram } from './model.ts';
 import { fileSource } from './resolve.ts';
@@ -57,6 +58,21 @@ export function checkLmCausal(
   model: Program,
 ): string | undefined {
   return isAsked(options) ? refuseLookahead(model, textClocks, score.source, options.allow_noncausal) : undefined;
+}
+
+/** A series model's values at a time, which are to say those of the next one. */
+const seriesClocks: Clocks = {
+  inputs: [{ tensor: 'x', dimension: 1 }],
+  outputs: [{ tensor: 'pred', dimension: 1 }],
+};
+
+/** See `refuseLookahead`; `model` has the number of times that the training will have. */
+export function checkSeriesCausal(
+  options: Pick<SeriesOptions, 'allow_noncausal' | 'structure'>,
+  score: Score,
+  model: Program,
+): string | undefined {
+  return isAsked(options) ? refuseLookahead(model, seriesClocks, score.source, options.allow_noncausal) : undefined;
 }
 
 /** The built-in scores are causal, which tests hold them to; one is not if `--causal=False` asks for it by name. */

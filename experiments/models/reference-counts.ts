@@ -38,13 +38,14 @@ export function referenceCounts(
   const { d_model: width, n_layer: layers } = options;
   const scores = Array.from({ length: layers }, (_, layer) => mixer.counts(settings, tokens, layer));
   const sum = (of: 'linear' | 'logits' | 'normed') => scores.reduce((total, counts) => total + counts[of], 0);
-  const isLanguage = model === 'language-model';
+  // Read-in and read-out; a series is read out channel by channel, and the reference's has one.
+  const ends = { 'in-context': features + 1, 'language-model': 0, series: 2 * features }[model];
   return {
     // Values, attention output, and both maps of the MLP.
-    linear: layers * 10 * width ** 2 + sum('linear') + (isLanguage ? 0 : features * width + width),
+    linear: layers * 10 * width ** 2 + sum('linear') + ends * width,
     logits: sum('logits'),
     values: layers * tokens * width,
-    head: isLanguage ? features * width : 0,
+    head: model === 'language-model' ? features * width : 0,
     normed: (2 * layers + 1) * width + sum('normed'),
   };
 }

@@ -4,6 +4,7 @@ import type { OptionSet } from './set.ts';
 import { type OptionRow, type OptionTable, showValue } from './table.ts';
 
 export function optionsHelp({ name, intro, groups, aliases }: OptionSet<OptionTable>): string {
+  const presets = presetNames(name);
   const lines = [
     `mlbtc train ${name} [OPTIONS]`,
     '',
@@ -15,7 +16,7 @@ export function optionsHelp({ name, intro, groups, aliases }: OptionSet<OptionTa
     'Names may be written with - or _; a flag as --x, --x=True, --x=False or --no-x; a list as 16|8|4|4.',
     '',
     'Start from',
-    row('preset NAME', `options from a file: ${presetNames(name).join(', ')}`),
+    ...(presets.length === 0 ? [] : [row('preset NAME', `options from a file: ${presets.join(', ')}`)]),
     row('config FILE', "options from a run's config.yaml"),
     row('s NAME=VALUE', 'a size of the structure (-s); lists as ranks=[4,2,2]'),
   ];

@@ -9,7 +9,7 @@ import { UsageError } from '../../compiler/command-line/errors.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, real, text } from './table.ts';
-import { checkModel, dryRunRows, scoreRows } from './transformer.ts';
+import { checkTrained, dryRunRows, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -132,16 +132,10 @@ export function resolveIcl(words: readonly string[]): ResolvedIcl {
 
 /** Refuses options of a training run that cannot be honoured. Throws UsageError. */
 export function checkTraining(options: IclOptions): void {
-  checkModel(options);
+  checkTrained(options);
   const { training_task: task, training_curriculum_dims_interval: dimsInterval } = options;
   if (task !== 'linear_regression') {
     throw new UsageError(`--training_task ${task} is not there yet; for now only linear_regression`);
-  }
-  if (options.dropout !== 0) throw new UsageError(`--dropout ${options.dropout} is not there yet; only 0`);
-  if (!options.split_qkv) {
-    throw new UsageError(
-      '--split_qkv=False cannot train: a fused qkv matrix has no muP rule, in the reference neither',
-    );
   }
   if (options.training_curriculum_points_interval !== dimsInterval) {
     throw new UsageError(
@@ -156,5 +150,4 @@ export function checkTraining(options: IclOptions): void {
   }
   if (options.training_resume_id !== null)
     throw new UsageError('--training_resume_id: resuming a run is not there yet');
-  if (options.beta1 >= 1 || options.beta2 >= 1) throw new UsageError('--beta1 and --beta2 must be below 1');
 }

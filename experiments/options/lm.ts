@@ -1,18 +1,15 @@
 /**
  * Every option of `mlbtc train lm`: those of the reference's `train.py` under the same names, with the defaults of its
  * `train_struct_gpt2.py` (train.py's own cannot train: a fused qkv has no muP rule), then ours.
- *
- * The trap: in the reference `n_head = -1` means d_model / d_head, so a head's size is what stands and the number of heads what
- * follows; giving n_head turns that round.
  */
 import { UsageError } from '../../compiler/command-line/errors.ts';
+import { optimizerRows, type SettledRates, settledRates } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
-import { choice, flag, integer, type OptionValues, optionalInteger, optionalReal, real, text } from './table.ts';
-import { checkModel, dryRunRows, type ModelOptions, scoreRows } from './transformer.ts';
+import { choice, flag, integer, type OptionValues, optionalInteger, text } from './table.ts';
+import { checkTrained, dryRunRows, headsOf, type ModelOptions, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
-const unit = { min: 0, max: 1 };
 
 export const lmGroups = {
   Model: {
@@ -25,16 +22,7 @@ export const lmGroups = {
     token_mixing_struct: { ...scoreRows.token_mixing_struct, fallback: 'low_rank' as string | null },
   },
   Optimizer: {
-    opt_name: choice(['AdamW'], 'AdamW', 'the optimizer'),
-    init_lr: real(3e-3, 'peak learning rate, before muP scales it for each param', { min: 0 }),
-    warmup_iters: integer(2000, 'steps of linear warm-up', { min: 0 }),
-    decay_lr: flag(false, 'cosine decay after warm-up, from init_lr to min_lr at lr_decay_iters'),
-    lr_decay_iters: optionalInteger('step at which the decay ends (default: max_iters)', positive),
-    min_lr: optionalReal('rate at the end of the decay (default: init_lr / 10)', { min: 0 }),
-    weight_decay: real(0, 'decay of matrices, decoupled', { min: 0 }),
-    beta1: real(0.9, 'memory of the first moment', unit),
-    beta2: real(0.95, 'memory of the second moment', unit),
-    grad_clip: real(1, 'largest norm of all gradients together, 0 for none', { min: 0 }),
+    ...optimizerRows,
   },
   Training: {
     batch_size: integer(64, 'sequences at a time on the device', positive),
@@ -87,8 +75,7 @@ export const lmTable = {
 type LmWords = OptionValues<typeof lmTable>;
 
 /** With everything settled that follows from other options; the vocabulary is the data's where it is none. */
-export type LmOptions = Omit<LmWords, 'n_head' | 'lr_decay_iters' | 'min_lr'> &
-  ModelOptions & { readonly lr_decay_iters: number; readonly min_lr: number };
+export type LmOptions = Omit<LmWords, 'n_head' | keyof SettledRates> & ModelOptions & SettledRates;
 
 export const lmOptions: OptionSet<typeof lmTable> = {
   name: 'lm',
@@ -117,35 +104,15 @@ export function resolveLm(words: readonly string[]): ResolvedLm {
   return { ...resolved, options: settle(resolved.options) };
 }
 
-const standardHead = 64;
-
 /** The options that follow from others. Throws UsageError where they contradict each other. */
 export function settle(options: LmWords): LmOptions {
-  const { d_model: width, n_head: heads, d_head: headSize } = options;
-  if (heads === null && width % (headSize ?? standardHead) !== 0) {
-    throw new UsageError(
-      `--d_model ${width} does not split into heads of --d_head ${headSize ?? standardHead}; give --n_head or another --d_head`,
-    );
-  }
-  return {
-    ...options,
-    n_head: heads ?? width / (headSize ?? standardHead),
-    lr_decay_iters: options.lr_decay_iters ?? options.max_iters,
-    min_lr: options.min_lr ?? options.init_lr / 10,
-  };
+  return { ...options, n_head: headsOf(options), ...settledRates(options) };
 }
 
 /** Refuses options of a training run that cannot be honoured. Throws UsageError. */
 export function checkLm(options: LmOptions): void {
-  checkModel(options);
+  checkTrained(options);
   if (options.init_from !== 'scratch') throw new UsageError('--init_from resume: resuming a run is not there yet');
-  if (options.dropout !== 0) throw new UsageError(`--dropout ${options.dropout} is not there yet; only 0`);
-  if (!options.split_qkv) {
-    throw new UsageError(
-      '--split_qkv=False cannot train: a fused qkv matrix has no muP rule, in the reference neither',
-    );
-  }
-  if (options.beta1 >= 1 || options.beta2 >= 1) throw new UsageError('--beta1 and --beta2 must be below 1');
   const named = (['data', 'data_dir', 'dataset'] as const).filter((name) => options[name] !== null);
   if (named.includes('data') && named.includes('data_dir') && options.data !== options.data_dir) {
     throw new UsageError(`--data ${options.data} and --data_dir ${options.data_dir} name two folders; give one`);

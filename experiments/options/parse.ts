@@ -219,6 +219,7 @@ function validated(row: OptionRow<unknown>, value: unknown, fail: (problem: stri
 function readPreset(names: Names, name: string): Layer {
   const known = presetNames(names.set.name);
   if (!known.includes(name)) {
+    if (known.length === 0) throw new UsageError(`--preset ${name}: \`mlbtc train ${names.set.name}\` has no presets`);
     const near = closest(name, known);
     throw new UsageError(`no preset '${name}'; ${near ? `did you mean ${near}?` : `there are: ${known.join(', ')}`}`);
   }

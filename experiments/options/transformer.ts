@@ -129,3 +129,35 @@ export function checkModel(options: ModelOptions): void {
   const problem = entry?.problem(mixerSettings(options));
   if (problem !== undefined) throw new UsageError(`--token_mixing_struct ${mixer}: ${problem}`);
 }
+
+/** Refuses what no model can be trained with. Throws UsageError. */
+export function checkTrained(options: ModelOptions & { readonly beta1: number; readonly beta2: number }): void {
+  checkModel(options);
+  if (options.dropout !== 0) throw new UsageError(`--dropout ${options.dropout} is not there yet; only 0`);
+  if (!options.split_qkv) {
+    throw new UsageError(
+      '--split_qkv=False cannot train: a fused qkv matrix has no muP rule, in the reference neither',
+    );
+  }
+  if (options.beta1 >= 1 || options.beta2 >= 1) throw new UsageError('--beta1 and --beta2 must be below 1');
+}
+
+const standardHead = 64;
+
+/**
+ * The number of heads. In the reference `n_head = -1` means d_model / d_head, so a head's size is what stands and the number of heads
+ * what follows; giving n_head turns that round. Throws UsageError where the width does not split.
+ */
+export function headsOf({
+  d_model: width,
+  n_head: heads,
+  d_head: headSize,
+}: Pick<ModelOptions, 'd_model' | 'd_head'> & { readonly n_head: number | null }): number {
+  const size = headSize ?? standardHead;
+  if (heads === null && width % size !== 0) {
+    throw new UsageError(
+      `--d_model ${width} does not split into heads of --d_head ${size}; give --n_head or another --d_head`,
+    );
+  }
+  return heads ?? width / size;
+}

@@ -27,7 +27,7 @@ import { initialValue } from './mup.ts';
 import { short } from './progress.ts';
 import { makeState, type SharedState } from './state.ts';
 import type { CompiledTask, Task } from './task.ts';
-import { evaluationStep, inspectionStep, type OptimizerSettings, trainingStep } from './training-step.ts';
+import { evaluationStep, inspectionStep, optimizerSettings, trainingStep } from './training-step.ts';
 
 /** A stage with the baselines of its held-out prompts. */
 export interface IclPhase extends Stage {
@@ -152,11 +152,6 @@ export function stagesOf(options: IclOptions): readonly Stage[] {
 
 function sameSize(a: Stage, b: Stage): boolean {
   return a.dims === b.dims && a.points === b.points;
-}
-
-export function optimizerSettings(options: IclOptions): OptimizerSettings {
-  const { beta1, beta2, weight_decay: weightDecay, grad_clip: gradClip } = options;
-  return { beta1, beta2, weightDecay, gradClip };
 }
 
 /** What a step of the last stage is, for `--dry_run`. */

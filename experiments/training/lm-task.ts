@@ -37,13 +37,7 @@ import { short } from './progress.ts';
 import { makeState, type SharedState } from './state.ts';
 import { sumStates } from './step.ts';
 import type { CompiledTask, Phase, Reading, Task } from './task.ts';
-import {
-  accumulatedStep,
-  evaluationStep,
-  inspectionStep,
-  type OptimizerSettings,
-  trainingStep,
-} from './training-step.ts';
+import { accumulatedStep, evaluationStep, inspectionStep, optimizerSettings, trainingStep } from './training-step.ts';
 
 export interface CompiledLm extends CompiledTask<Phase> {
   /** Mean loss, in nats a token, over the first windows of a part that its evaluations see. */
@@ -175,7 +169,7 @@ export function lmDryStep(
   const model = lmProgram(options, score, shape, vocabulary);
   const batch = drawnWindows(shape, textWords(train), train.bytesPerToken);
   const times = options.gradient_accumulation_steps;
-  const optimizer = lmOptimizer(options);
+  const optimizer = optimizerSettings(options);
   const made = times === 1 ? undefined : accumulatedStep(model, batch, optimizer, times);
   const counts = referenceCounts(options, {
     model: 'language-model',
@@ -196,11 +190,6 @@ export function lmDryStep(
     },
     stages: [],
   };
-}
-
-export function lmOptimizer(options: LmOptions): OptimizerSettings {
-  const { beta1, beta2, weight_decay: weightDecay, grad_clip: gradClip } = options;
-  return { beta1, beta2, weightDecay, gradClip };
 }
 
 async function compileLm(
@@ -299,7 +288,7 @@ async function stepOfOneBatch(
   opened: OpenedDevice,
   state: SharedState | undefined,
 ): Promise<MadeStep> {
-  const step = trainingStep(model, windows.tensors, lmOptimizer(options), ['loss']);
+  const step = trainingStep(model, windows.tensors, optimizerSettings(options), ['loss']);
   const shared = state ?? (await makeState(opened, step.arena));
   const runner = await deviceRunner(opened, step.program, shared.buffers);
   uploadTables(runner, step.arena, step.untouched, options);
@@ -334,7 +323,7 @@ async function stepOfSeveral(
   state: SharedState | undefined,
 ): Promise<MadeStep> {
   const parts = options.gradient_accumulation_steps;
-  const { accumulate, update } = accumulatedStep(model, windows.tensors, lmOptimizer(options), parts);
+  const { accumulate, update } = accumulatedStep(model, windows.tensors, optimizerSettings(options), parts);
   const { arena } = accumulate;
   const shared = state ?? (await makeState(opened, arena, sumStates));
   const adding = await deviceRunner(opened, accumulate.program, shared.buffers);

@@ -19,6 +19,13 @@ export interface OptimizerSettings {
   readonly gradClip: number;
 }
 
+export function optimizerSettings(
+  options: Readonly<Record<'beta1' | 'beta2' | 'weight_decay' | 'grad_clip', number>>,
+): OptimizerSettings {
+  const { beta1, beta2, weight_decay: weightDecay, grad_clip: gradClip } = options;
+  return { beta1, beta2, weightDecay, gradClip };
+}
+
 function adamwSettings(
   { beta1, beta2, weightDecay, gradClip }: OptimizerSettings,
   onlyWhileFinite: string | undefined,

@@ -13,8 +13,7 @@ import { inContextProgram } from '../../experiments/models/model.ts';
 import { scoreOf } from '../../experiments/models/score.ts';
 import { resolveIcl } from '../../experiments/options/icl.ts';
 import { dimsInput, drawnPrompts, streams } from '../../experiments/tasks/regression.ts';
-import { optimizerSettings } from '../../experiments/training/icl-task.ts';
-import { trainingStep } from '../../experiments/training/training-step.ts';
+import { optimizerSettings, trainingStep } from '../../experiments/training/training-step.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
 
