@@ -8,6 +8,7 @@ import type { NdArray } from '../../../compiler/ir/ndarray.ts';
 import { ndarray } from '../../../compiler/ir/ndarray.ts';
 import { printProgram, printTensor } from '../../../compiler/ir/print.ts';
 import type {
+  Affine,
   BinaryOperator,
   Equation,
   Expression,
@@ -220,7 +221,9 @@ describe('operators against central differences', () => {
     });
   });
 
-  test.each(Object.keys(binaryDerivatives) as BinaryOperator[])('%s', (operator) => {
+  const ofWholeNumbers: readonly BinaryOperator[] = ['quotient', 'remainder'];
+  const ofReals = (Object.keys(binaryDerivatives) as BinaryOperator[]).filter((name) => !ofWholeNumbers.includes(name));
+  test.each(ofReals)('%s', (operator) => {
     const equation = over({ i: 7 }, ({ i }) => ({ store: [i], value: binary(operator, at('a', i), at('b', i)) }));
     const shared = over({ i: 7 }, ({ i }) => ({
       store: [],
@@ -235,6 +238,25 @@ describe('operators against central differences', () => {
       ['b', uniforms([7], 2, 0.5, 2)],
     ]);
     checkGradients({ program: p, inputs, wrt: ['a', 'b'] });
+  });
+
+  test.each(ofWholeNumbers)('%s of whole numbers: a factor and an exponent, without a slope of its own', (operator) => {
+    const whole = (i: Affine): Expression =>
+      binary(operator, sum([at('n', i), { kind: 'index', affine: i }]), constant(3));
+    const p = program(
+      [
+        input('x', [7]),
+        input('n', [7], 'i32'),
+        computed('y', [7], [over({ i: 7 }, ({ i }) => ({ store: [i], value: product([at('x', i), whole(i)]) }))]),
+        computed('w', [], [over({ i: 7 }, ({ i }) => ({ store: [], value: binary('power', at('x', i), whole(i)) }))]),
+      ],
+      ['y', 'w'],
+    );
+    const inputs = new Map([
+      ['x', uniforms([7], 1, 0.5, 2)],
+      ['n', integers([7], 2, 5)],
+    ]);
+    checkGradients({ program: p, inputs, wrt: ['x'] });
   });
 
   test.each([-2, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4])('power by the constant %f', (exponent) => {
