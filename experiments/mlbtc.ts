@@ -20,7 +20,8 @@ const epilog = `
 Start here
   mlbtc doctor                          which device will be used, and what is missing
   mlbtc train icl --preset tiny         a training run of two minutes, on any machine
-  mlbtc train icl --help                every option
+  mlbtc train lm --preset tiny          a small language model, minutes on any machine
+  mlbtc train icl --help                every option; also lm, and series
   mlbtc data prepare FILES --out DIR    tokens of a text of your own, for mlbtc train lm --data DIR
   mlbtcc explain FILE.mlbtc -s D=256    what a structure costs (the compiler's own command)
 

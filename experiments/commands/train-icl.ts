@@ -9,7 +9,7 @@ import {
   type ResolvedIcl,
   resolveIcl,
 } from '../options/icl.ts';
-import { plotFiles } from '../plots/icl-run.ts';
+import { iclPlotFiles } from '../plots/icl-run.ts';
 import { scoreName } from '../runs/folder.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
 import { type CompiledIcl, type IclPhase, iclDryStep, iclTask, stagesOf } from '../training/icl-task.ts';
@@ -41,7 +41,7 @@ export const iclKind: TrainingKind<
       title: titleOf(resolved),
       task: (opened) => iclTask(resolved, opened, score),
       summary: async (evaluation) => [summaryOf(evaluation)],
-      files: plotFiles,
+      files: iclPlotFiles,
     };
   },
   dryStep: ({ options, sizes, copies }) => {

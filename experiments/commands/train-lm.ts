@@ -3,13 +3,12 @@
 import { UserError } from '../../compiler/command-line/errors.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { peakFlopsPerSecond } from '../../runtime/device-peaks.ts';
-import { bigramEntropy } from '../data/bigrams.ts';
 import { chosenData } from '../data/choose.ts';
 import { splitOf, type TokenData } from '../data/token-data.ts';
 import { checkLmCausal } from '../models/causal.ts';
 import { type Score, scoreOf } from '../models/score.ts';
 import { checkLm, lmOptions, type lmTable, type ResolvedLm, resolveLm } from '../options/lm.ts';
-import { lmPlotFiles } from '../plots/lm-run.ts';
+import { lmLevels, lmPlotFiles } from '../plots/lm-run.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
 import { dataRecord } from '../runs/lm-run.ts';
 import { isLmTrain, type LmEvaluationRecord, type LmTrainRecord, readMetrics } from '../runs/metrics.ts';
@@ -34,10 +33,11 @@ export const lmKind: TrainingKind<typeof lmTable, ResolvedLm, Phase, CompiledLm,
     const data = chosenData(options);
     const model = lmProgram(options, score, { batch: 1, length: options.block_size }, data.vocabulary);
     const flopsPerToken = trainingFlopsPerToken(model, 'loss', options.block_size);
-    const levels = { bigrams: bigramEntropy(data.val), vocabulary: options.vocab_size ?? data.vocabulary };
+    const record = dataRecord(data);
+    const levels = lmLevels(options, record);
     return {
       score,
-      record: { data: dataRecord(data) },
+      record: { data: record },
       notes: [checkLmCausal(options, score, model)],
       title: titleOf(resolved, data),
       task: (opened) => lmTask({ resolved, score, data, opened, flopsPerToken, levels }),

@@ -56,7 +56,9 @@ export interface BegunTraining<
 export function registerTrain(program: Command): void {
   const command = program
     .command('train')
-    .description('train a model: `mlbtc train icl --preset tiny`; `mlbtc train icl --help` tells all')
+    .description(
+      'train a model: `mlbtc train icl --preset tiny`, `mlbtc train lm --preset tiny`; `mlbtc train icl --help` tells all',
+    )
     .action(() => {
       throw new UsageError('say what to train: mlbtc train icl, mlbtc train lm or mlbtc train series');
     });

@@ -1,7 +1,8 @@
 /** The options of one kind of training, `mlbtc train NAME`: its table in groups, its short names, what its help begins with. */
 import type { OptionTable } from './table.ts';
 
-export type TaskName = 'icl' | 'lm' | 'series';
+export const taskNames = ['icl', 'lm', 'series'] as const;
+export type TaskName = (typeof taskNames)[number];
 
 export interface OptionSet<Table extends OptionTable> {
   readonly name: TaskName;

@@ -1,20 +1,16 @@
-/** The plots of a run from its folder alone: `plots/loss.*` and `plots/error-by-point.*`. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+/** The plots of a run of in-context regression from its folder alone: `plots/loss.*` and `plots/error-by-point.*`. */
 import type { ResolvedIcl } from '../options/icl.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
 import { isIclEvaluation, readMetrics } from '../runs/metrics.ts';
 import { contextChart, lossChart } from './icl-charts.ts';
-import { renderChart } from './render.ts';
+import { chartFiles, renderChart } from './render.ts';
 
 /** Files that a run's plots are in, as far as they are there. */
-export function plotFiles({ plotsPath }: RunFolder): readonly string[] {
-  return ['loss', 'error-by-point']
-    .flatMap((name) => [join(plotsPath, `${name}.svg`), join(plotsPath, `${name}.png`)])
-    .filter((path) => existsSync(path));
+export function iclPlotFiles({ plotsPath }: RunFolder): readonly string[] {
+  return chartFiles(plotsPath, ['loss', 'error-by-point']);
 }
 
-export async function plotRun(folder: RunFolder, resolved: Pick<ResolvedIcl, 'options'>): Promise<void> {
+export async function plotIclRun(folder: RunFolder, resolved: Pick<ResolvedIcl, 'options'>): Promise<void> {
   const { options } = resolved;
   const records = readMetrics(folder.metricsPath);
   const shape = `${options.n_dims} dimensions, d_model ${options.d_model}, ${options.n_layer} layers, ${options.n_head} heads`;

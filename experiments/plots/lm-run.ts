@@ -1,15 +1,14 @@
 /** The plot of a language model's run from its folder alone: `plots/loss.*`. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { LmOptions } from '../options/lm.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
+import type { RunData } from '../runs/lm-run.ts';
 import { readMetrics } from '../runs/metrics.ts';
 import { type LmLevels, lmLossChart } from './lm-charts.ts';
-import { renderChart } from './render.ts';
+import { chartFiles, renderChart } from './render.ts';
 
 /** Files that a run's plots are in, as far as they are there. */
 export function lmPlotFiles({ plotsPath }: RunFolder): readonly string[] {
-  return ['loss.svg', 'loss.png'].map((name) => join(plotsPath, name)).filter((path) => existsSync(path));
+  return chartFiles(plotsPath, ['loss']);
 }
 
 export interface LmPlotted {
@@ -17,6 +16,14 @@ export interface LmPlotted {
   /** Of the text, for the title. */
   readonly text: string;
   readonly levels: LmLevels;
+}
+
+/** What the loss is held against, from what `run.json` says of the text. */
+export function lmLevels(
+  { vocab_size }: Pick<LmOptions, 'vocab_size'>,
+  { bigramEntropy, vocabulary }: Pick<RunData, 'bigramEntropy' | 'vocabulary'>,
+): LmLevels {
+  return { bigrams: bigramEntropy, vocabulary: vocab_size ?? vocabulary };
 }
 
 export async function plotLmRun(folder: RunFolder, { options, text, levels }: LmPlotted): Promise<void> {

@@ -4,6 +4,7 @@
  * The trap: a machine without fonts draws a PNG without any text and says nothing. So the font that comes with the bundled
  * software device is taken where it is there, and the system's fonts otherwise.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Resvg } from '@resvg/resvg-js';
 import { parse, View } from 'vega';
@@ -20,6 +21,13 @@ export async function renderChart(spec: TopLevelSpec, folder: string, name: stri
   const svg = await chartSvg(spec);
   writeFileAtomically(join(folder, `${name}.svg`), [svg]);
   writeFileAtomically(join(folder, `${name}.png`), [chartPng(svg)]);
+}
+
+/** The files of charts with these names, as far as they are there. */
+export function chartFiles(folder: string, names: readonly string[]): readonly string[] {
+  return names
+    .flatMap((name) => [join(folder, `${name}.svg`), join(folder, `${name}.png`)])
+    .filter((path) => existsSync(path));
 }
 
 export async function chartSvg(spec: TopLevelSpec): Promise<string> {

@@ -42,6 +42,15 @@ export function runFolder(path: string): RunFolder {
   };
 }
 
+/** The folder of a run that there is; `maker` is the command that makes one. Throws UserError where there is none. */
+export function existingRun(path: string, maker: string): RunFolder {
+  const folder = runFolder(path);
+  if (existsSync(folder.configPath)) return folder;
+  throw new UserError(
+    `${path} holds no run: there is no ${folder.configPath}; give the folder that \`${maker}\` has made`,
+  );
+}
+
 export interface NewRun {
   readonly task: TaskName;
   /** `--out_dir`; without it a new folder below `runs/` that is called `name`. */

@@ -2,44 +2,54 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../../compiler/command-line/errors.ts';
+import { bigramEntropy } from '../data/bigrams.ts';
 import type { TokenData } from '../data/token-data.ts';
 import { type Score, scoreOf } from '../models/score.ts';
 import { type LmOptions, lmOptions, settle } from '../options/lm.ts';
+import type { SizeValue } from '../options/mixers.ts';
 import { complete, readLayer } from '../options/parse.ts';
 import { bestCheckpointPath, checkpointPath, checkpointSteps } from './checkpoint.ts';
-import { type RunFolder, runFolder } from './folder.ts';
+import { existingRun, type RunFolder } from './folder.ts';
 
 const dataSchema = z.object({
   name: z.string(),
   tokenizer: z.enum(['chars96', 'bytes', 'gpt2']),
   vocabulary: z.number(),
+  /** Of the held-out part, nats a token: what its plots hold the loss against. */
+  bigramEntropy: z.number(),
 });
 export type RunData = z.infer<typeof dataSchema>;
 const recordSchema = z.object({ data: dataSchema });
 
-export function dataRecord({ name, tokenizer, vocabulary }: TokenData): RunData {
-  return dataSchema.parse({ name, tokenizer, vocabulary });
+export function dataRecord({ name, tokenizer, vocabulary, val }: TokenData): RunData {
+  return dataSchema.parse({ name, tokenizer, vocabulary, bigramEntropy: bigramEntropy(val) });
 }
 
-export interface LmRun {
+/** What a run's folder says of a language model beside its score. */
+export interface LmSetting {
   readonly folder: RunFolder;
   readonly options: LmOptions;
-  readonly score: Score;
+  readonly sizes: Readonly<Record<string, SizeValue>>;
   readonly data: RunData;
+}
+
+export interface LmRun extends LmSetting {
+  readonly score: Score;
 }
 
 /** Throws UserError where the folder is no run of a language model, or not a whole one. */
 export function readLmRun(path: string): LmRun {
-  const folder = runFolder(path);
-  if (!existsSync(folder.configPath)) {
-    throw new UserError(
-      `${path} holds no run: there is no ${folder.configPath}; give the folder that \`mlbtc train lm\` has made`,
-    );
-  }
+  const setting = readLmSetting(path);
+  const { folder, options, sizes } = setting;
+  return { ...setting, score: scoreOf(options, sizes, folder.structurePath) };
+}
+
+/** The same without the score. */
+export function readLmSetting(path: string): LmSetting {
+  const folder = existingRun(path, 'mlbtc train lm');
   const data = readRecord(folder);
-  const layer = readLayer(lmOptions, folder.configPath);
-  const options = settle(complete(lmOptions, layer.values));
-  return { folder, options, score: scoreOf(options, layer.sizes, folder.structurePath), data };
+  const { values, sizes } = readLayer(lmOptions, folder.configPath);
+  return { folder, options: settle(complete(lmOptions, values)), sizes, data };
 }
 
 function readRecord({ path, recordPath }: RunFolder): RunData {

@@ -9,6 +9,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import type { OpenedDevice } from '../../runtime/device.ts';
+import { type TaskName, taskNames } from '../options/set.ts';
 
 const structureSchema = z.object({
   /** Main file of the copy, relative to the run's folder. */
@@ -22,6 +23,19 @@ const provenanceSchema = z.object({ structure: structureSchema });
 export function readStructureOrigin(recordPath: string): z.infer<typeof structureSchema> | undefined {
   try {
     return provenanceSchema.parse(JSON.parse(readFileSync(recordPath, 'utf8'))).structure;
+  } catch {
+    return undefined;
+  }
+}
+
+const commandSchema = z.object({
+  command: z.tuple([z.literal('mlbtc'), z.literal('train'), z.enum(taskNames)]).rest(z.string()),
+});
+
+/** Which training made a run; undefined where the folder does not say. */
+export function readTask(recordPath: string): TaskName | undefined {
+  try {
+    return commandSchema.parse(JSON.parse(readFileSync(recordPath, 'utf8'))).command[2];
   } catch {
     return undefined;
   }

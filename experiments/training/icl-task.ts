@@ -9,7 +9,7 @@ import { inContextProgram } from '../models/model.ts';
 import { referenceCounts, referenceFlops } from '../models/reference-counts.ts';
 import { type Score, scoreOf } from '../models/score.ts';
 import type { IclOptions, ResolvedIcl } from '../options/icl.ts';
-import { plotRun } from '../plots/icl-run.ts';
+import { plotIclRun } from '../plots/icl-run.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
 import type { BaselineErrors } from '../tasks/baselines.ts';
 import { curriculumStages, type Stage } from '../tasks/curriculum.ts';
@@ -102,7 +102,7 @@ export function iclTask(
         baselines: asRecord(baselines),
       };
     },
-    plot: (folder) => plotRun(folder, resolved),
+    plot: (folder) => plotIclRun(folder, resolved),
     remedy: 'a lower --training_learning_rate or a longer --warmup may help',
   };
 }
