@@ -8,6 +8,7 @@ import { binaryFunctions, reductions, unaryFunctions } from '../../compiler/sema
 import { preludeFunctions } from '../../compiler/semantics/prelude.ts';
 import { codes } from '../../compiler/syntax/codes.ts';
 import { reservedWords } from '../../compiler/syntax/tokens.ts';
+import { mlbtcc } from '../support/command-line.ts';
 import { blocksOf, pages, readPage, root, toldOf } from './pages.ts';
 
 describe.each(pages())('%s', (page) => {
@@ -45,6 +46,11 @@ describe('docs/language.md', () => {
     expect(defined).toEqual(expect.arrayContaining([...preludeFunctions().keys()]));
   });
 
+  test('lists every field of explain --json', async () => {
+    const { out } = await mlbtcc(['explain', join(root, 'docs/near.mlbtc'), '--json']);
+    expect(wordsAfter(page, '`explain --json` has')).toEqual(Object.keys(JSON.parse(out)).sort());
+  });
+
   test('is what README and the page of the compiler link to', () => {
     expect(readPage('README.md')).toContain('](docs/language.md)');
     expect(readFileSync(join(root, 'compiler/README.md'), 'utf8')).toContain('](../docs/language.md)');
@@ -55,5 +61,5 @@ describe('docs/language.md', () => {
 function wordsAfter(page: string, label: string): readonly string[] {
   const start = page.indexOf(label);
   const span = /`([^`]*)`/.exec(page.slice(start + label.length))?.[1] ?? '';
-  return start < 0 ? [] : span.split(/\s+/).sort();
+  return start < 0 ? [] : span.split(/[\s,]+/).sort();
 }
