@@ -10,9 +10,19 @@ import fc from 'fast-check';
 import { add, affine, axisIndex, range, scale, subtract } from '../../compiler/ir/affine.ts';
 import { computed, inOrder, input, param } from '../../compiler/ir/build.ts';
 import { dependencies, equation as makeEquation } from '../../compiler/ir/equation.ts';
-import { binary, constant, load, sum } from '../../compiler/ir/expression.ts';
+import { binary, constant, load, product, sum } from '../../compiler/ir/expression.ts';
 import type { NdArray } from '../../compiler/ir/ndarray.ts';
-import type { Affine, Axis, Constraint, Equation, Index, Program, Reducer, Tensor } from '../../compiler/ir/program.ts';
+import type {
+  Affine,
+  Axis,
+  Constraint,
+  Equation,
+  Expression,
+  Index,
+  Program,
+  Reducer,
+  Tensor,
+} from '../../compiler/ir/program.ts';
 import { elementCount } from '../../compiler/ir/program.ts';
 import type { Choices } from './choices.ts';
 import { choicesFrom } from './choices.ts';
@@ -42,6 +52,8 @@ export function randomProgram(options: RandomProgramOptions = {}): fc.Arbitrary<
 const extents = [3, 2, 1, 5, 4, 6];
 /** Points of an equation's axes at most. */
 const mostPoints = 400;
+/** Factors of a product that may be anything between -2 and 2; an element of the output may have them all. */
+const fewFactors = 12;
 
 /** What an equation may read, and the axes that it reads with. */
 export interface Scope {
@@ -213,12 +225,30 @@ function idsOf({ readable }: Scope): Tensor | undefined {
 function randomEquation(scope: Scope, store: readonly Index[], guards: Constraint[]): Equation {
   const { choices, axes } = scope;
   const reducer: Reducer = choices.pick(['sum', 'sum', 'sum', 'sum', 'logsumexp', 'max', 'min', 'product']);
-  const value =
-    reducer === 'max' || reducer === 'min'
-      ? randomLeaf(scope, guards)
-      : randomExpression(scope, guards, reducer === 'sum' ? 'any' : 'bounded');
+  const value = randomOperand(reducer, scope, guards);
   const extra = axes.length > 0 && choices.oneIn(3) ? [randomConstraint(scope)] : [];
   return makeEquation({ axes, domain: [...guards, ...extra], store, reducer, value });
+}
+
+/** What is reduced at each point: kinks stand on inputs alone, and a reduction of many points stays in f32's range. */
+function randomOperand(reducer: Reducer, scope: Scope, guards: Constraint[]): Expression {
+  switch (reducer) {
+    case 'sum':
+      return randomExpression(scope, guards, 'any');
+    case 'logsumexp':
+      return randomExpression(scope, guards, 'bounded');
+    case 'product': {
+      const factor = randomExpression(scope, guards, 'bounded');
+      const points = scope.axes.reduce((count, { extent }) => count * extent, 1);
+      // f32 has no 0.25^250. Of many factors each differs from 1 by so little that all of them together stay near it.
+      return points <= fewFactors ? factor : sum([constant(1), product([constant(2 / points), factor])]);
+    }
+    case 'max':
+    case 'min':
+      return randomLeaf(scope, guards);
+    default:
+      return reducer satisfies never;
+  }
 }
 
 /** A condition on the axes that some points meet and some may not. */

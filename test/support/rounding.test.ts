@@ -5,7 +5,7 @@ import { at, computed, input, over, program } from '../../compiler/ir/build.ts';
 import { constant, negate, product, select, sum, unary } from '../../compiler/ir/expression.ts';
 import { interpret } from '../../compiler/ir/interpret.ts';
 import { ndarray } from '../../compiler/ir/ndarray.ts';
-import type { Expression, Program } from '../../compiler/ir/program.ts';
+import type { Expression, Program, Reducer } from '../../compiler/ir/program.ts';
 import { asF32, roundingBounds } from './rounding.ts';
 
 const [count, reduced] = [8, 6];
@@ -28,6 +28,18 @@ describe('the bound', () => {
   test('is a few last places where nothing cancels', () => {
     expect(bound(rowSums((v) => v))).toBeLessThan(4e-6);
     expect(bound(rowSums((v) => product([v, unary('tanh', v)])))).toBeLessThan(1e-5);
+  });
+
+  test('grows with the number of terms where they are the same, as their errors are', () => {
+    const times = (n: number, reducer: Reducer): Program => {
+      const value = sum([constant(1), product([constant(0.01), unary('tanh', at('x', affine(0), affine(0)))])]);
+      const equation = over({ j: n }, () => ({ store: [], reducer, value }));
+      return program([input('x', [count, reduced]), computed('y', [], [equation])], ['y']);
+    };
+    for (const reducer of ['sum', 'product'] as const) {
+      expect(bound(times(300, reducer))).toBeGreaterThan(2 * bound(times(60, reducer)));
+      expect(bound(times(300, reducer))).toBeLessThan(1e-4);
+    }
   });
 
   test('is as wide as what cancels: 1 + x / 1000 - 1', () => {

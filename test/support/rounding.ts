@@ -5,12 +5,13 @@
  * error to expect: large where the program subtracts nearly equal numbers, and only there.
  *
  * The trap: an error that all elements share cancels where it must not, and a sum that is moved as a whole hides what
- * was lost in its terms. So each operation has an error of its own at each point, and a reduction's is in its terms.
- * Conditions stay exact: a comparison that turns over is no rounding.
+ * was lost in its terms. So each operation has an error of its own wherever its operands differ, and a reduction's is in
+ * its terms. But along an axis that an operation does not see it computes the same again, with the same error: the sum of
+ * n equal terms is off by n times what one is. Conditions stay exact: a comparison that turns over is no rounding.
  */
 import { affine } from '../../compiler/ir/affine.ts';
-import { equationsOf, reducedCount } from '../../compiler/ir/equation.ts';
-import { children, constant, loads, product, select, sum, unary } from '../../compiler/ir/expression.ts';
+import { equationsOf, reducedCount, storeAxes } from '../../compiler/ir/equation.ts';
+import { axesOf, children, constant, loads, product, select, sum, unary } from '../../compiler/ir/expression.ts';
 import { interpret } from '../../compiler/ir/interpret.ts';
 import type { NdArray } from '../../compiler/ir/ndarray.ts';
 import type { Axis, Equation, Expression, Program, Tensor, UnaryOperator } from '../../compiler/ir/program.ts';
@@ -79,12 +80,15 @@ interface Where {
   readonly stream: () => number;
 }
 
-/** Between -size and size, another at each point: the sine of a large angle. Draws would take ten times as long. */
-function noise({ axes, sample, stream }: Where, size: number): Expression {
+/**
+ * Between -size and size, another at each point of the axes that are `seen`: the sine of a large angle. Draws would take ten times
+ * as long.
+ */
+function noise({ axes, sample, stream }: Where, size: number, seen: readonly number[]): Expression {
   let stride = 1;
-  const terms = axes.map(({ extent }, axis) => {
+  const terms = seen.map((axis) => {
     const term = { axis, coefficient: stride };
-    stride *= extent;
+    stride *= axes[axis].extent;
     return term;
   });
   const at = stream();
@@ -121,7 +125,7 @@ const unaryLoss: Readonly<Record<UnaryOperator, Loss>> = {
 function roughen(e: Expression, where: Where): Expression {
   const go = (part: Expression): Expression => roughen(part, where);
   const off = (part: Expression, relative: number, absolute = 0): Expression => {
-    const moved = (size: number): Expression => noise(where, size * unit);
+    const moved = (size: number): Expression => noise(where, size * unit, axesOf(part));
     const scaled = relative === 0 ? part : product([part, sum([constant(1), moved(relative)])]);
     return absolute === 0 ? scaled : sum([scaled, moved(absolute)]);
   };
@@ -163,16 +167,18 @@ function roughen(e: Expression, where: Where): Expression {
 /** n terms are rounded n - 1 times on their way into a sum, each time as the sum so far: half of n terms on average. */
 function inReduction(value: Expression, e: Equation, where: Where): Expression {
   const size = ((reducedCount(e) - 1) / 2) * unit;
+  const seen = [...new Set([...storeAxes(e), ...axesOf(e.value)])];
+  const moved = (by: number): Expression => noise(where, by, seen);
   switch (e.reducer) {
     case 'max':
     case 'min':
       return value;
     case 'product':
-      return product([value, sum([constant(1), noise(where, unit)])]);
+      return product([value, sum([constant(1), moved(unit)])]);
     case 'sum':
-      return size === 0 ? value : product([value, sum([constant(1), noise(where, size)])]);
+      return size === 0 ? value : product([value, sum([constant(1), moved(size)])]);
     case 'logsumexp':
-      return sum([product([value, sum([constant(1), noise(where, 4 * unit)])]), noise(where, size + 8 * unit)]);
+      return sum([product([value, sum([constant(1), moved(4 * unit)])]), moved(size + 8 * unit)]);
     default:
       return e.reducer satisfies never;
   }
