@@ -8,7 +8,6 @@ import { orderSteps } from '../analysis/cost.ts';
 import type { RankBound } from '../analysis/rank.ts';
 import { type AnalysisReport, analyse } from '../analysis/report.ts';
 import type { CompiledFile } from '../command-line/source.ts';
-import { kernelTensors } from '../emit/kernel-files.ts';
 import { originFinder, originText } from '../emit/origin.ts';
 import { printTensor } from '../ir/print.ts';
 import { elementCount } from '../ir/program.ts';
@@ -112,7 +111,7 @@ export function explainReport(compiled: CompiledFile, unbound?: UnboundTokens): 
     largestIntermediate: largestIntermediate(compiled),
     order: orderSteps(program),
     kernels: plan.kernels.map((kernel) => {
-      const makes = kernelTensors(kernel);
+      const { makes } = kernel;
       const origin = makes.map(originOf).find((found) => found !== undefined);
       const { family, multiplyAdds, bytes, workgroups, tuning, equations } = kernel;
       return {

@@ -1,6 +1,5 @@
 /** The plan as a Graphviz graph: kernels as boxes, the tensors that they hand each other as ellipses. `dot -Tsvg program.dot`. */
 import type { Plan, PlanTensor } from '../schedule/plan.ts';
-import { kernelTensors } from './kernel-files.ts';
 
 const colours: Readonly<Record<string, string>> = {
   input: '#dceefb',
@@ -17,7 +16,7 @@ export function planDot(plan: Plan, title: string): string {
   const edges: string[] = [];
   const mentioned = new Set<string>([...plan.inputs, ...plan.params, ...plan.outputs]);
   const kernels = plan.kernels.map((kernel, i) => {
-    const made = new Set(kernelTensors(kernel));
+    const made = new Set(kernel.makes);
     for (const { tensors } of kernel.bindings) {
       for (const tensor of tensors) {
         mentioned.add(tensor);

@@ -29,22 +29,22 @@ export function kernelFiles(plan: Plan, originOf: (tensor: string) => Origin | u
   const fileOf = plan.kernels.map((kernel) => {
     const known = nameOfKey.get(kernel.key);
     if (known !== undefined) return known;
-    const made = kernelTensors(kernel);
-    const base = fileName(made);
+    const base = fileName(kernel.makes);
     let name = `${base}.wgsl`;
     for (let i = 2; taken.has(name.toLowerCase()); i++) name = `${base}-${i}.wgsl`;
     taken.add(name.toLowerCase());
     nameOfKey.set(kernel.key, name);
     const same = plan.kernels.filter(({ key }) => key === kernel.key);
-    files.push({ name, wgsl: `${header(same.map(kernelTensors), originOf)}\n${kernel.wgsl}` });
+    files.push({
+      name,
+      wgsl: `${header(
+        same.map(({ makes }) => makes),
+        originOf,
+      )}\n${kernel.wgsl}`,
+    });
     return name;
   });
   return { files, fileOf };
-}
-
-/** The tensors that a kernel computes, in order; the label holds them after its number. */
-export function kernelTensors({ label }: { readonly label: string }): readonly string[] {
-  return label.replace(/^\d+ /, '').split(', ');
 }
 
 function fileName(tensors: readonly string[]): string {

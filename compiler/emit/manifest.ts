@@ -9,7 +9,6 @@ import type { Dtype, Init, Program } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { type Plan, planBytes, planMultiplyAdds } from '../schedule/plan.ts';
 import type { KernelFiles } from './kernel-files.ts';
-import { kernelTensors } from './kernel-files.ts';
 import type { Origin } from './origin.ts';
 import { originText } from './origin.ts';
 
@@ -108,7 +107,7 @@ export function makeManifest(
     outputs: plan.outputs.map(tensor),
     buffers: manifestBuffers(plan),
     kernels: plan.kernels.map((kernel, i): ManifestKernel => {
-      const makes = kernelTensors(kernel);
+      const { makes } = kernel;
       const origin = makes.map(originOf).find((found) => found !== undefined);
       return {
         name: kernel.label,

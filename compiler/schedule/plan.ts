@@ -3,6 +3,7 @@
  * the WGSL in files of its own. The runtime knows nothing of tensors beyond what stands here.
  */
 import type { Dtype } from '../ir/program.ts';
+import type { Span } from '../syntax/diagnostic.ts';
 
 export interface PlanBuffer {
   readonly id: string;
@@ -22,7 +23,12 @@ export interface PlanBinding {
 }
 
 export interface PlanKernel {
+  /** Its number and what it makes, for people. */
   readonly label: string;
+  /** Tensors that it computes, in the order of computation. */
+  readonly makes: readonly string[];
+  /** Where the equations that it computes were written, as far as a user wrote them. */
+  readonly spans: readonly Span[];
   readonly family: string;
   readonly wgsl: string;
   readonly entryPoint: string;

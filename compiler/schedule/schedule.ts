@@ -212,11 +212,12 @@ function emitAll(
     const wgsl = written.get(key) ?? code.wgsl;
     written.set(key, wgsl);
     const bindings = code.bindings.map((b) => ({ ...places.get(b.slot)!, access: b.access, tensors: b.tensors }));
-    const label = `${i} ${kernelParts(kernel)
-      .map((p) => p.tensor)
-      .join(', ')}`;
+    const parts = kernelParts(kernel);
+    const makes = parts.map((part) => part.tensor);
     return {
-      label,
+      label: `${i} ${makes.join(', ')}`,
+      makes,
+      spans: parts.flatMap((part) => part.equations.flatMap(({ span }) => span ?? [])),
       family: kernel.family,
       wgsl,
       entryPoint: 'main',

@@ -64,9 +64,9 @@ async function hold(p: Program): Promise<void> {
         continue;
       }
       count(String(kernel.tuning.form));
-      if (kernel.label.includes(',')) count('epilogue');
+      if (kernel.makes.length > 1) count('epilogue');
       if (kernel.wgsl.includes('_value += ')) count('adds to what is there');
-      if (kernel.label.replace(/^\d+ /, '').split(', ').length < kernel.equations.length) count('addend');
+      if (kernel.makes.length < kernel.equations.length) count('addend');
       if (kernel.equations[0].includes('where')) count('mask');
     }
     for (const name of p.outputs) {

@@ -303,10 +303,10 @@ const tiled: Partial<ScheduleOptions> = {
 };
 
 function countPlan(form: string, plan: Plan): void {
-  for (const { family, label, tuning } of plan.kernels) {
+  for (const { family, makes, tuning } of plan.kernels) {
     hits.count('forms on the device', `${form}: ${family}`);
     hits.count('kernels on the device', family);
-    if (label.includes(',')) hits.count('kernels on the device', `${family} of several`);
+    if (makes.length > 1) hits.count('kernels on the device', `${family} of several`);
     if (family === 'contraction') hits.count('kernels on the device', `contraction ${tuning.form}`);
     if (family === 'row' && Number(tuning.lanes) > 1) hits.count('kernels on the device', 'row of several lanes');
   }

@@ -52,7 +52,7 @@ function conflicts(p: Program, plan: Plan): string[] {
         found.push(`${reader} reads ${name}, over which ${w.name} was written`);
   };
   plan.kernels.forEach((kernel, i) => {
-    const made = kernel.label.replace(/^\d+ /, '').split(', ');
+    const made = kernel.makes;
     for (const { tensors: names, buffer, offsetBytes, sizeBytes } of kernel.bindings) {
       const whole = plan.buffers.find((b) => b.id === buffer)!;
       if (offsetBytes % 256 !== 0) found.push(`${kernel.label} binds at ${offsetBytes}`);

@@ -53,10 +53,10 @@ function countPlan(form: string, plan: Plan): void {
     count(`${form}: ${kernel.family}`);
     if (kernel.family === 'contraction') {
       count(`contraction ${kernel.tuning.form}`);
-      if (kernel.label.includes(',')) count('contraction with epilogue');
+      if (kernel.makes.length > 1) count('contraction with epilogue');
     }
-    if (kernel.family === 'row' && kernel.label.includes(',')) count('row of several');
-    if (kernel.family === 'loop' && kernel.label.includes(',')) count('loop of several');
+    if (kernel.family === 'row' && kernel.makes.length > 1) count('row of several');
+    if (kernel.family === 'loop' && kernel.makes.length > 1) count('loop of several');
   }
 }
 
