@@ -57,7 +57,7 @@ function nameOf(e: Expression, emitter: Emitter): string {
 }
 
 /** Whether there is anything to save: a load from memory, or arithmetic. */
-function costs(e: Expression, scope: Scope): boolean {
+export function costs(e: Expression, scope: Scope): boolean {
   switch (e.kind) {
     case 'constant':
     case 'index':

@@ -10,6 +10,7 @@
 import { children } from '../compiler/ir/expression.ts';
 import { expressionKey } from '../compiler/ir/hash.ts';
 import type { Expression } from '../compiler/ir/program.ts';
+import { costs } from './invariant.ts';
 import { expressionText } from './scalar.ts';
 import type { Scope } from './scope.ts';
 
@@ -60,21 +61,11 @@ export function sharedText(
   return { lines, text: expressionText(value, lines.length === 0 ? scope : { ...scope, known }) };
 }
 
-/** A read of memory or arithmetic; a sign or a constant factor is written with the terms around it. */
+/** Whether there is anything to save; a sign or a constant factor is written with the terms around it. */
 function isWorthIt(e: Expression, scope: Scope): boolean {
-  switch (e.kind) {
-    case 'constant':
-    case 'index':
-      return false;
-    case 'load':
-      return scope.held?.(e) === undefined;
-    case 'product':
-      return e.factors.filter(({ kind }) => kind !== 'constant').length > 1;
-    case 'unary':
-      return e.operator !== 'negate';
-    default:
-      return true;
-  }
+  if (e.kind === 'unary' && e.operator === 'negate') return false;
+  if (e.kind === 'product') return e.factors.filter(({ kind }) => kind !== 'constant').length > 1;
+  return costs(e, scope);
 }
 
 /** Numbers expressions so that equal ones have one number, each in the time that it takes to look at it once. */

@@ -16,6 +16,12 @@ export interface SeriesStyle {
   readonly marked?: boolean;
 }
 
+/** What every run writes down of itself: the pale line under the strong one. */
+export const trainingStyles: readonly SeriesStyle[] = [
+  { name: 'training', color: '#9ecae1', dash: [1, 0], width: 1.2 },
+  { name: 'training, smoothed', color: '#08519c', dash: [1, 0], width: 2.6 },
+];
+
 export interface ChartPoint {
   readonly x: number;
   readonly y: number;

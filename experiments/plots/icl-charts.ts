@@ -18,12 +18,12 @@ import {
   type SeriesStyle,
   smoothed,
   thinned,
+  trainingStyles,
 } from './chart.ts';
 
 /** The model's own lines are the strong ones. */
 const series: readonly SeriesStyle[] = [
-  { name: 'training', color: '#9ecae1', dash: [1, 0], width: 1.2 },
-  { name: 'training, smoothed', color: '#08519c', dash: [1, 0], width: 2.6 },
+  ...trainingStyles,
   { name: 'held-out prompts', color: '#d94801', dash: [1, 0], width: 2.6, marked: true },
   { name: 'least squares', color: '#238b45', dash: [6, 3], width: 2 },
   { name: '3 nearest neighbours', color: '#756bb1', dash: [4, 3], width: 2 },

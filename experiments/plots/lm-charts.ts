@@ -1,11 +1,10 @@
 /** The chart of a language model: loss over tokens, of training and of both parts, beside what counting characters gives. */
 import type { TopLevelSpec } from 'vega-lite';
 import { isLmEvaluation, isLmTrain, type MetricsRecord } from '../runs/metrics.ts';
-import { type ChartTitle, chart, named, type SeriesStyle, smoothed, thinned } from './chart.ts';
+import { type ChartTitle, chart, named, type SeriesStyle, smoothed, thinned, trainingStyles } from './chart.ts';
 
 const series: readonly SeriesStyle[] = [
-  { name: 'training', color: '#9ecae1', dash: [1, 0], width: 1.2 },
-  { name: 'training, smoothed', color: '#08519c', dash: [1, 0], width: 2.6 },
+  ...trainingStyles,
   { name: 'held-out text', color: '#d94801', dash: [1, 0], width: 2.6, marked: true },
   { name: 'training text', color: '#3182bd', dash: [2, 2], width: 1.8 },
   { name: 'bigrams', color: '#238b45', dash: [6, 3], width: 2 },

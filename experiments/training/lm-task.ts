@@ -298,20 +298,7 @@ async function stepOfOneBatch(
     runner.upload('hyper', hyperAt(options, at));
     windows.feed(runner.upload, at, 0);
   };
-  const stepping: Stepping = {
-    arena: step.arena,
-    run: (at) => {
-      feed(at);
-      runner.run();
-    },
-    runAndRead: (at) => {
-      feed(at);
-      return runner.executor.runAndRead(...logged);
-    },
-    pace: () => runner.executor.pace(),
-    destroy: () => runner.destroy(),
-  };
-  return { stepping, shared };
+  return { stepping: steppingOf(step.arena, feed, [runner]), shared };
 }
 
 /** One program adds up gradients batch by batch, another moves the params. */
@@ -339,24 +326,32 @@ async function stepOfSeveral(
     updating.upload('step', new Int32Array([at]));
     updating.upload('hyper', hyperAt(options, at));
   };
-  const stepping: Stepping = {
+  return { stepping: steppingOf(arena, addAll, [adding, updating]), shared };
+}
+
+/** A step of which `prepare` does everything but what the last runner submits: that is what is read and waited for. */
+function steppingOf(
+  arena: Arena,
+  prepare: (at: number) => void,
+  runners: readonly [...DeviceRunner[], DeviceRunner],
+): Stepping {
+  const last = runners[runners.length - 1];
+  return {
     arena,
     run: (at) => {
-      addAll(at);
-      updating.run();
+      prepare(at);
+      last.run();
     },
     runAndRead: (at) => {
-      addAll(at);
-      return updating.executor.runAndRead(...logged);
+      prepare(at);
+      return last.executor.runAndRead(...logged);
     },
     // The batches of one step are submitted together; what is waited for is the steps.
-    pace: () => updating.executor.pace(),
+    pace: () => last.executor.pace(),
     destroy: () => {
-      adding.destroy();
-      updating.destroy();
+      for (const runner of runners) runner.destroy();
     },
   };
-  return { stepping, shared };
 }
 
 function uploadTables(runner: DeviceRunner, arena: Arena, untouched: ReadonlySet<string>, options: LmOptions): void {
