@@ -1,9 +1,8 @@
 /** `mlbtc train lm`: language models. */
 
-import { UserError } from '../../compiler/command-line/errors.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { peakFlopsPerSecond } from '../../runtime/device-peaks.ts';
-import { chosenData } from '../data/choose.ts';
+import { chosenData, isUnprepared } from '../data/choose.ts';
 import { splitOf, type TokenData } from '../data/token-data.ts';
 import { checkLmCausal } from '../models/causal.ts';
 import { type Score, scoreOf } from '../models/score.ts';
@@ -57,16 +56,12 @@ export const lmKind: TrainingKind<typeof lmTable, ResolvedLm, Phase, CompiledLm,
   },
 };
 
-/** The chosen data, or where there are none yet a text of the vocabulary that is asked for: what a step is can be said without. */
+/** The chosen data, or where they are not prepared yet a text of the vocabulary that is asked for: a step can be told without. */
 function dryText(options: ResolvedLm['options']): Pick<TokenData, 'vocabulary' | 'train'> {
   const { vocab_size: vocabulary, block_size: length } = options;
-  try {
-    return chosenData(options);
-  } catch (error) {
-    if (vocabulary === null || !(error instanceof UserError)) throw error;
-    const tokens = vocabulary > 256 ? new Uint16Array(length + 1) : new Uint8Array(length + 1);
-    return { vocabulary, train: splitOf(tokens, undefined) };
-  }
+  if (vocabulary === null || !isUnprepared(options)) return chosenData(options);
+  const tokens = vocabulary > 256 ? new Uint16Array(length + 1) : new Uint8Array(length + 1);
+  return { vocabulary, train: splitOf(tokens, undefined) };
 }
 
 function titleOf(resolved: ResolvedLm, data: TokenData): string {

@@ -28,6 +28,11 @@ export function chosenData(
   return data;
 }
 
+/** Whether the options name a data set by its name alone that nobody has prepared yet. */
+export function isUnprepared({ data, data_dir, dataset }: Pick<LmOptions, 'data' | 'data_dir' | 'dataset'>): boolean {
+  return data === null && data_dir === null && dataset !== null && !existsSync(join('data', dataset));
+}
+
 function named({ data, data_dir, dataset }: Pick<LmOptions, 'data' | 'data_dir' | 'dataset'>): TokenData {
   const folder = data ?? data_dir;
   if (folder !== null) return openTokenData(folder);

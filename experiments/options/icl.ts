@@ -119,7 +119,7 @@ export const iclOptions: OptionSet<typeof iclTable> = {
     '  mlbtc train icl --preset tiny                            a small model, two minutes on two cores',
     '  mlbtc train icl --preset tiny --token-mixing-struct low_rank --steps 500',
     '  mlbtc train icl --preset tiny --structure mine.mlbtc -s rank=4',
-    '  mlbtc train icl --config runs/icl/config.yaml            the same run again',
+    '  mlbtc train icl --config runs/icl-tiny/config.yaml       the same run again',
   ],
 };
 

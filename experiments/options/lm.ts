@@ -92,7 +92,7 @@ export const lmOptions: OptionSet<typeof lmTable> = {
     '  mlbtc train lm --preset tiny --token-mixing-struct low_rank',
     '  mlbtc data prepare mytexts/ --out data/mine --tokenizer chars96',
     '  mlbtc train lm --preset train_struct_gpt2 --data data/mine --d_model=512 --block_size=1024 --batch_size=4',
-    '  mlbtc train lm --config runs/lm/config.yaml              the same run again',
+    '  mlbtc train lm --config runs/lm-tiny/config.yaml         the same run again',
   ],
 };
 

@@ -184,7 +184,7 @@ function readOption(
   const help =
     near === undefined
       ? `\`mlbtc train ${set.name} --help\` lists them`
-      : `did you mean --${canonical.get(near) ?? near}?`;
+      : `did you mean --${near in set.aliases ? near : (canonical.get(near) ?? near)}?`;
   throw new UsageError(`unknown option --${written}; ${help}`);
 }
 
