@@ -115,7 +115,7 @@ describe('mistakes', () => {
 
   test.each([
     [['--d_modle=3'], /unknown option --d_modle; did you mean --d_model\?/],
-    [['--stepz', '3'], /did you mean --training_train_steps\?/],
+    [['--stepz', '3'], /did you mean --steps\?/],
     [['--token_mixing_struct=bilinear_BTX'], /did you mean bilinear_BTT\?/],
     [['--n_layer=two'], /--n_layer two: must be a whole number/],
     [['--n_layer=0'], /must be at least 1/],
