@@ -101,7 +101,8 @@ describe('ones and tenths', () => {
     );
     const points = 1500 * 1501;
     const { y, families } = await filled(p, { x: 0.1 });
-    expect(families).toEqual(['loop']);
+    // A GPU makes it in pieces.
+    expect(new Set(families)).toEqual(new Set(['loop']));
     for (const total of y) expect(Math.abs(total / (points * Math.fround(0.1)) - 1)).toBeLessThan(4e-6);
   });
 
