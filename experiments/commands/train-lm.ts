@@ -65,10 +65,10 @@ function dryText(options: ResolvedLm['options']): Pick<TokenData, 'vocabulary' |
 }
 
 function titleOf(resolved: ResolvedLm, data: TokenData): string {
-  const { d_model, n_layer, n_head, block_size, max_iters } = resolved.options;
+  const { d_model, n_layer, n_head, block_size, max_iters, eval_only } = resolved.options;
   return (
     `training on ${data.name} (${data.train.length} tokens of ${data.tokenizer}): ${scoreName(resolved)} scores, d_model ${d_model}, ` +
-    `${n_layer} layers, ${n_head} heads, ${block_size} tokens, ${max_iters} steps`
+    `${n_layer} layers, ${n_head} heads, ${block_size} tokens, ${eval_only ? 'evaluated as it starts' : `${max_iters} steps`}`
   );
 }
 

@@ -61,7 +61,8 @@ export function lmTask(settings: LmSettings): Task<Phase, CompiledLm, LmTrainRec
   const tokensPerStep = options.batch_size * options.gradient_accumulation_steps * options.block_size;
   let lastEvaluation: LmEvaluationRecord | undefined;
   return {
-    steps: options.max_iters,
+    // An evaluation of the model as it starts is a training of no steps.
+    steps: options.eval_only ? 0 : options.max_iters,
     logEverySteps: options.log_interval,
     evaluateEverySteps: options.eval_interval,
     saveEverySteps: undefined,

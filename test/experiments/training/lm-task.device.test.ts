@@ -72,4 +72,10 @@ describe('a language model', () => {
     const size = whole.params.reduce((sum, value) => sum + value ** 2, 0);
     expect(Math.sqrt(error / size)).toBeLessThan(1e-3);
   });
+
+  test('--eval_only is a training of no steps', () => {
+    const resolved = resolveLm([...small, '--eval_only']);
+    const score = scoreOf(resolved.options, resolved.sizes);
+    expect(lmTask({ resolved, score, data, opened, flopsPerToken: undefined, levels }).steps).toBe(0);
+  });
 });
