@@ -137,8 +137,8 @@ export function negation(constraint: Constraint): Constraint {
   }
 }
 
-/** Of whole numbers, one of which is never NaN. */
-const contrary: Readonly<Record<ComparisonOperator, ComparisonOperator>> = {
+/** The comparison that holds where this one does not. Of whole numbers; a NaN meets neither. */
+export const contrary: Readonly<Record<ComparisonOperator, ComparisonOperator>> = {
   '<': '>=',
   '<=': '>',
   '>': '<=',

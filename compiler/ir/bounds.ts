@@ -8,7 +8,7 @@
  * The arithmetic is that of the reals, on finite inputs: an exponential that overflows or vanishes is not what this is about.
  * The trap: bounds hold at the points of the domain that they were asked for; where a step asks less of it, ask again.
  */
-import { affine, range, subtract } from './affine.ts';
+import { affine, contrary, range, subtract } from './affine.ts';
 import { findPoint } from './feasible.ts';
 import { expressionKey } from './hash.ts';
 import type {
@@ -92,7 +92,7 @@ function boundsOfNode(e: Expression, context: BoundsContext): Bounds {
       const { operator, left, right } = condition;
       return either(
         boundsOf(then, learn(context, left, operator, go(right))),
-        boundsOf(otherwise, learn(context, left, opposite[operator], go(right))),
+        boundsOf(otherwise, learn(context, left, contrary[operator], go(right))),
       );
     }
     case 'random':
@@ -208,15 +208,6 @@ const binaryBounds: Readonly<Record<BinaryOperator, (a: Bounds, b: Bounds) => Bo
   remainder: (a, b) => between(0, Math.max(0, b.high), true, a.finite && b.finite && !b.zero),
   minimum: (a, b) => between(Math.min(a.low, b.low), Math.min(a.high, b.high), a.zero || b.zero, a.finite && b.finite),
   maximum: (a, b) => between(Math.max(a.low, b.low), Math.max(a.high, b.high), a.zero || b.zero, a.finite && b.finite),
-};
-
-const opposite: Readonly<Record<ComparisonOperator, ComparisonOperator>> = {
-  '<': '>=',
-  '<=': '>',
-  '>': '<=',
-  '>=': '<',
-  '==': '!=',
-  '!=': '==',
 };
 
 /** What `left operator right` says of left; of NaN every opposite but that of `!=` would be wrong, so finiteness stays. */
