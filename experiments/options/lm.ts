@@ -3,11 +3,12 @@
  * `train_struct_gpt2.py` (train.py's own cannot train: a fused qkv has no muP rule), then ours.
  */
 import { UsageError } from '../../compiler/command-line/errors.ts';
-import { optimizerRows, type SettledRates, settledRates } from './optimizer.ts';
+import { optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
+import { type Settled, settle } from './settle.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, text } from './table.ts';
-import { checkTrained, dryRunRows, headsOf, type ModelOptions, scoreRows } from './transformer.ts';
+import { checkTrained, dryRunRows, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -71,11 +72,10 @@ export const lmTable = {
   ...lmGroups.Ignored,
 } as const;
 
-/** As given; `resolveLm` settles what follows from the others. */
 type LmWords = OptionValues<typeof lmTable>;
 
 /** With everything settled that follows from other options; the vocabulary is the data's where it is none. */
-export type LmOptions = Omit<LmWords, 'n_head' | keyof SettledRates> & ModelOptions & SettledRates;
+export type LmOptions = Settled<LmWords>;
 
 export const lmOptions: OptionSet<typeof lmTable> = {
   name: 'lm',
@@ -102,11 +102,6 @@ export type ResolvedLm = Resolved<LmOptions>;
 export function resolveLm(words: readonly string[]): ResolvedLm {
   const resolved = resolveOptions(lmOptions, words);
   return { ...resolved, options: settle(resolved.options) };
-}
-
-/** The options that follow from others. Throws UsageError where they contradict each other. */
-export function settle(options: LmWords): LmOptions {
-  return { ...options, n_head: headsOf(options), ...settledRates(options) };
 }
 
 /** Refuses options of a training run that cannot be honoured. Throws UsageError. */

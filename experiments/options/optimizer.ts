@@ -21,6 +21,9 @@ export interface SettledRates {
   readonly min_lr: number;
 }
 
+/** With the ends of the decay settled. */
+export type OptimizerOptions = Omit<OptionValues<typeof optimizerRows>, keyof SettledRates> & SettledRates;
+
 /** The ends of the decay, which follow from other options where they are not given. */
 export function settledRates(
   options: OptionValues<typeof optimizerRows> & { readonly max_iters: number },

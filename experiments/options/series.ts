@@ -5,11 +5,12 @@
  * The trap: the model gives each channel's next value at every position. How far ahead a forecast goes is a matter of the data,
  * not of the model, and has no option here.
  */
-import { optimizerRows, type SettledRates, settledRates } from './optimizer.ts';
+import { optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
+import { type Settled, settle } from './settle.ts';
 import { flag, integer, type OptionValues, optionalInteger } from './table.ts';
-import { checkTrained, dryRunRows, headsOf, type ModelOptions, scoreRows } from './transformer.ts';
+import { checkTrained, dryRunRows, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -43,7 +44,7 @@ export const seriesTable = {
 type SeriesWords = OptionValues<typeof seriesTable>;
 
 /** With everything settled that follows from other options. */
-export type SeriesOptions = Omit<SeriesWords, 'n_head' | keyof SettledRates> & ModelOptions & SettledRates;
+export type SeriesOptions = Settled<SeriesWords>;
 
 export const seriesOptions: OptionSet<typeof seriesTable> = {
   name: 'series',
@@ -66,8 +67,7 @@ export type ResolvedSeries = Resolved<SeriesOptions>;
 /** Reads the words after `mlbtc train series`. Throws UsageError for the command line's mistakes, UserError for a file's. */
 export function resolveSeries(words: readonly string[]): ResolvedSeries {
   const resolved = resolveOptions(seriesOptions, words);
-  const { options } = resolved;
-  return { ...resolved, options: { ...options, n_head: headsOf(options), ...settledRates(options) } };
+  return { ...resolved, options: settle(resolved.options) };
 }
 
 /** Refuses options of a training run that cannot be honoured. Throws UsageError. */

@@ -5,9 +5,10 @@ import { UserError } from '../../compiler/command-line/errors.ts';
 import { bigramEntropy } from '../data/bigrams.ts';
 import type { TokenData } from '../data/token-data.ts';
 import { type Score, scoreOf } from '../models/score.ts';
-import { type LmOptions, lmOptions, settle } from '../options/lm.ts';
+import { type LmOptions, lmOptions } from '../options/lm.ts';
 import type { SizeValue } from '../options/mixers.ts';
 import { complete, readLayer } from '../options/parse.ts';
+import { settle } from '../options/settle.ts';
 import { bestCheckpointPath, checkpointPath, checkpointSteps } from './checkpoint.ts';
 import { existingRun, type RunFolder } from './folder.ts';
 

@@ -25,18 +25,16 @@ import {
   windowStarts,
   windowStreams,
 } from '../tasks/windows.ts';
-import { type Arena, optimizerTables } from './arena.ts';
 import { type DeviceRunner, deviceRunner } from './device-runner.ts';
 import type { DryStep } from './dry-run.ts';
 import { forwardMultiplyAddsPerToken } from './flops.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner } from './lazy-runner.ts';
-import { biasCorrections, rateMultiplier } from './learning-rate.ts';
 import { initialValue } from './mup.ts';
+import { type BatchSource, makeStepping, multiplierAt } from './optimizer-step.ts';
 import { short } from './progress.ts';
-import { makeState, type SharedState } from './state.ts';
-import { sumStates } from './step.ts';
-import type { CompiledTask, Phase, Reading, Task } from './task.ts';
+import type { SharedState } from './state.ts';
+import type { CompiledTask, Phase, Task } from './task.ts';
 import { accumulatedStep, evaluationStep, inspectionStep, optimizerSettings, trainingStep } from './training-step.ts';
 
 export interface CompiledLm extends CompiledTask<Phase> {
@@ -200,8 +198,10 @@ async function compileLm(
   const shape = { batch: options.batch_size, length: options.block_size };
   const model = lmProgram(options, score, shape, data.vocabulary);
   const windows = trainingWindows(shape, options, data.train, opened);
-  const make = options.gradient_accumulation_steps === 1 ? stepOfOneBatch : stepOfSeveral;
-  const { stepping, shared } = await make(model, windows, options, opened, state);
+  const { stepping, shared } = await makeStepping(
+    { model, batches: windows, batchesPerStep: options.gradient_accumulation_steps, options, opened },
+    state,
+  );
   const evaluator = lazyRunner(() =>
     deviceRunner(opened, evaluationStep(model, givenWindows(shape), ['loss']).program, shared.buffers),
   );
@@ -227,22 +227,13 @@ async function compileLm(
   return { compiled, state: shared };
 }
 
-/** How a step's batches come to the device. */
-interface TrainingWindows {
-  readonly tensors: ReturnType<typeof givenWindows>;
-  /** Once. */
-  readonly begin: (upload: DeviceRunner['upload']) => void;
-  /** For batch `part` of a step. */
-  readonly feed: (upload: DeviceRunner['upload'], step: number, part: number) => void;
-}
-
 /** The text on the device where one binding holds it; windows read by the host where not. */
 function trainingWindows(
   shape: WindowShape,
   options: LmOptions,
   split: TokenSplit,
   { target }: OpenedDevice,
-): TrainingWindows {
+): BatchSource {
   const words = textWords(split);
   const { maxStorageBufferBindingSize, maxBufferSize } = target.limits;
   if (4 * words <= Math.min(maxStorageBufferBindingSize, maxBufferSize)) {
@@ -264,110 +255,4 @@ function startsOf(options: LmOptions, split: TokenSplit, step: number, part: num
   const { batch_size: batch, block_size: length, gradient_accumulation_steps: parts, seed } = options;
   const first = (step * parts + part) * batch;
   return windowStarts(seed, windowStreams.train, first, split, { batch, length });
-}
-
-interface Stepping {
-  readonly arena: Arena;
-  readonly run: (step: number) => void;
-  readonly runAndRead: (step: number) => Promise<Reading>;
-  readonly pace: () => Promise<void>;
-  readonly destroy: () => void;
-}
-
-interface MadeStep {
-  readonly stepping: Stepping;
-  readonly shared: SharedState;
-}
-
-const logged = ['loss', 'diverged'] as const;
-
-/** The whole step is one program. */
-async function stepOfOneBatch(
-  model: Program,
-  windows: TrainingWindows,
-  options: LmOptions,
-  opened: OpenedDevice,
-  state: SharedState | undefined,
-): Promise<MadeStep> {
-  const step = trainingStep(model, windows.tensors, optimizerSettings(options), ['loss']);
-  const shared = state ?? (await makeState(opened, step.arena));
-  const runner = await deviceRunner(opened, step.program, shared.buffers);
-  uploadTables(runner, step.arena, step.untouched, options);
-  windows.begin(runner.upload);
-  const feed = (at: number) => {
-    runner.upload('step', new Int32Array([at]));
-    runner.upload('hyper', hyperAt(options, at));
-    windows.feed(runner.upload, at, 0);
-  };
-  return { stepping: steppingOf(step.arena, feed, [runner]), shared };
-}
-
-/** One program adds up gradients batch by batch, another moves the params. */
-async function stepOfSeveral(
-  model: Program,
-  windows: TrainingWindows,
-  options: LmOptions,
-  opened: OpenedDevice,
-  state: SharedState | undefined,
-): Promise<MadeStep> {
-  const parts = options.gradient_accumulation_steps;
-  const { accumulate, update } = accumulatedStep(model, windows.tensors, optimizerSettings(options), parts);
-  const { arena } = accumulate;
-  const shared = state ?? (await makeState(opened, arena, sumStates));
-  const adding = await deviceRunner(opened, accumulate.program, shared.buffers);
-  const updating = await deviceRunner(opened, update, shared.buffers);
-  uploadTables(updating, arena, accumulate.untouched, options);
-  windows.begin(adding.upload);
-  const addAll = (at: number) => {
-    for (let part = 0; part < parts; part += 1) {
-      adding.upload('kept', new Float32Array([part === 0 ? 0 : 1]));
-      windows.feed(adding.upload, at, part);
-      adding.run();
-    }
-    updating.upload('step', new Int32Array([at]));
-    updating.upload('hyper', hyperAt(options, at));
-  };
-  return { stepping: steppingOf(arena, addAll, [adding, updating]), shared };
-}
-
-/** A step of which `prepare` does everything but what the last runner submits: that is what is read and waited for. */
-function steppingOf(
-  arena: Arena,
-  prepare: (at: number) => void,
-  runners: readonly [...DeviceRunner[], DeviceRunner],
-): Stepping {
-  const last = runners[runners.length - 1];
-  return {
-    arena,
-    run: (at) => {
-      prepare(at);
-      last.run();
-    },
-    runAndRead: (at) => {
-      prepare(at);
-      return last.executor.runAndRead(...logged);
-    },
-    // The batches of one step are submitted together; what is waited for is the steps.
-    pace: () => last.executor.pace(),
-    destroy: () => {
-      for (const runner of runners) runner.destroy();
-    },
-  };
-}
-
-function uploadTables(runner: DeviceRunner, arena: Arena, untouched: ReadonlySet<string>, options: LmOptions): void {
-  const tables = optimizerTables(arena, options.init_lr, options.weight_decay, untouched);
-  runner.upload('rate', tables.rate);
-  if (options.weight_decay > 0) runner.upload('decay', tables.decay);
-}
-
-function hyperAt(options: LmOptions, step: number): Float32Array {
-  const { first, rootSecond } = biasCorrections(step + 1, options.beta1, options.beta2);
-  return new Float32Array([multiplierAt(options, step), first, rootSecond]);
-}
-
-/** Of the peak rate at a step that counts from 0. */
-export function multiplierAt(options: LmOptions, step: number): number {
-  const { warmup_iters: warmup, lr_decay_iters: decaySteps, decay_lr: decays, init_lr: peak, min_lr: least } = options;
-  return rateMultiplier(step + 1, { warmup, decaySteps, floor: decays ? least / peak : 1 });
 }

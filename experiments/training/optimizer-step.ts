@@ -1,0 +1,137 @@
+/**
+ * A training step on the device with the optimizer of `train lm` and `train series` (options/optimizer.ts): one program where a step
+ * is one batch; where it is several, one that adds up their gradients and one that moves the params. What a batch is, and how it
+ * comes to the device, is the caller's.
+ */
+import type { Program, Tensor } from '../../compiler/ir/program.ts';
+import type { OpenedDevice } from '../../runtime/device.ts';
+import type { OptimizerOptions } from '../options/optimizer.ts';
+import { type Arena, optimizerTables } from './arena.ts';
+import { type DeviceRunner, deviceRunner } from './device-runner.ts';
+import { biasCorrections, rateMultiplier } from './learning-rate.ts';
+import { makeState, type SharedState } from './state.ts';
+import { sumStates } from './step.ts';
+import type { CompiledTask, Phase } from './task.ts';
+import { accumulatedStep, optimizerSettings, trainingStep } from './training-step.ts';
+
+/** How a step's batches come to the device. */
+export interface BatchSource {
+  /** In the place of the model's inputs. */
+  readonly tensors: readonly Tensor[];
+  /** Once. */
+  readonly begin: (upload: DeviceRunner['upload']) => void;
+  /** For batch `part` of a step. */
+  readonly feed: (upload: DeviceRunner['upload'], step: number, part: number) => void;
+}
+
+export interface SteppingSettings {
+  readonly model: Program;
+  readonly batches: BatchSource;
+  readonly batchesPerStep: number;
+  readonly options: OptimizerOptions;
+  readonly opened: OpenedDevice;
+}
+
+/** What of a compiled task takes steps. */
+export type Stepping = Pick<CompiledTask<Phase>, 'arena' | 'run' | 'runAndRead' | 'pace' | 'destroy'>;
+
+interface MadeStep {
+  readonly stepping: Stepping;
+  readonly shared: SharedState;
+}
+
+const logged = ['loss', 'diverged'] as const;
+
+/** Without `state` it is made: the params are zero then. */
+export function makeStepping(settings: SteppingSettings, state: SharedState | undefined): Promise<MadeStep> {
+  return settings.batchesPerStep === 1 ? stepOfOneBatch(settings, state) : stepOfSeveral(settings, state);
+}
+
+/** The whole step is one program. */
+async function stepOfOneBatch(
+  { model, batches, options, opened }: SteppingSettings,
+  state: SharedState | undefined,
+): Promise<MadeStep> {
+  const step = trainingStep(model, batches.tensors, optimizerSettings(options), ['loss']);
+  const shared = state ?? (await makeState(opened, step.arena));
+  const runner = await deviceRunner(opened, step.program, shared.buffers);
+  uploadTables(runner, step.arena, step.untouched, options);
+  batches.begin(runner.upload);
+  const feed = (at: number) => {
+    runner.upload('step', new Int32Array([at]));
+    runner.upload('hyper', hyperAt(options, at));
+    batches.feed(runner.upload, at, 0);
+  };
+  return { stepping: steppingOf(step.arena, feed, [runner]), shared };
+}
+
+/** One program adds up gradients batch by batch, another moves the params. */
+async function stepOfSeveral(
+  { model, batches, batchesPerStep: parts, options, opened }: SteppingSettings,
+  state: SharedState | undefined,
+): Promise<MadeStep> {
+  const { accumulate, update } = accumulatedStep(model, batches.tensors, optimizerSettings(options), parts);
+  const { arena } = accumulate;
+  const shared = state ?? (await makeState(opened, arena, sumStates));
+  const adding = await deviceRunner(opened, accumulate.program, shared.buffers);
+  const updating = await deviceRunner(opened, update, shared.buffers);
+  uploadTables(updating, arena, accumulate.untouched, options);
+  batches.begin(adding.upload);
+  const addAll = (at: number) => {
+    for (let part = 0; part < parts; part += 1) {
+      adding.upload('kept', new Float32Array([part === 0 ? 0 : 1]));
+      batches.feed(adding.upload, at, part);
+      adding.run();
+    }
+    updating.upload('step', new Int32Array([at]));
+    updating.upload('hyper', hyperAt(options, at));
+  };
+  return { stepping: steppingOf(arena, addAll, [adding, updating]), shared };
+}
+
+/** A step of which `prepare` does everything but what the last runner submits: that is what is read and waited for. */
+function steppingOf(
+  arena: Arena,
+  prepare: (at: number) => void,
+  runners: readonly [...DeviceRunner[], DeviceRunner],
+): Stepping {
+  const last = runners[runners.length - 1];
+  return {
+    arena,
+    run: (at) => {
+      prepare(at);
+      last.run();
+    },
+    runAndRead: (at) => {
+      prepare(at);
+      return last.executor.runAndRead(...logged);
+    },
+    // The batches of one step are submitted together; what is waited for is the steps.
+    pace: () => last.executor.pace(),
+    destroy: () => {
+      for (const runner of runners) runner.destroy();
+    },
+  };
+}
+
+function uploadTables(
+  runner: DeviceRunner,
+  arena: Arena,
+  untouched: ReadonlySet<string>,
+  options: OptimizerOptions,
+): void {
+  const tables = optimizerTables(arena, options.init_lr, options.weight_decay, untouched);
+  runner.upload('rate', tables.rate);
+  if (options.weight_decay > 0) runner.upload('decay', tables.decay);
+}
+
+function hyperAt(options: OptimizerOptions, step: number): Float32Array {
+  const { first, rootSecond } = biasCorrections(step + 1, options.beta1, options.beta2);
+  return new Float32Array([multiplierAt(options, step), first, rootSecond]);
+}
+
+/** Of the peak rate at a step that counts from 0. */
+export function multiplierAt(options: OptimizerOptions, step: number): number {
+  const { warmup_iters: warmup, lr_decay_iters: decaySteps, decay_lr: decays, init_lr: peak, min_lr: least } = options;
+  return rateMultiplier(step + 1, { warmup, decaySteps, floor: decays ? least / peak : 1 });
+}
