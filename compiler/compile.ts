@@ -11,7 +11,7 @@ import type { Target } from '../kernels/target.ts';
 import type { Stages } from './analysis/report.ts';
 import type { Program, Tensor } from './ir/program.ts';
 import { differentiate } from './passes/differentiate.ts';
-import { optimise, optimiseDerivatives } from './passes/pipeline.ts';
+import { optimise, optimiseDerivatives, type PassName } from './passes/pipeline.ts';
 import type { Plan } from './schedule/plan.ts';
 import { schedule } from './schedule/schedule.ts';
 import { type AnalyseOptions, type Analysis, analyse } from './semantics/analyse.ts';
@@ -20,7 +20,12 @@ export interface CompileOptions extends AnalyseOptions {
   readonly target: Target;
   /** Adds `grad.NAME` of every floating input and param, and the cotangents `cot.NAME` of the outputs as inputs. */
   readonly gradients?: boolean;
+  /** Called with the program as it was written, and after every pass. */
+  readonly inspect?: (stage: CompileStage, program: Program) => void;
 }
+
+/** Where a program can be looked at on its way. */
+export type CompileStage = 'written' | PassName | 'differentiate';
 
 export interface CompiledProgram {
   /** As the semantics lower it. */
@@ -51,30 +56,35 @@ export function compile(options: CompileOptions): CompileResult {
 /** The same from a program on. */
 export function compileProgram(
   written: Program,
-  { target, gradients = false }: { readonly target: Target; readonly gradients?: boolean },
+  { target, gradients = false, inspect }: Pick<CompileOptions, 'target' | 'gradients' | 'inspect'>,
 ): CompiledProgram {
-  const { inlined, optimised: forward } = stagesOf(written);
+  inspect?.('written', written);
+  const { inlined, optimised: forward } = stagesOf(written, inspect);
   const derived = gradients
-    ? withGradients(forward)
+    ? withGradients(forward, inspect)
     : { program: forward, cotangentOf: new Map(), gradientOf: new Map() };
   const program = computedAsF32(derived.program);
   return { ...derived, written, inlined, forward, program, plan: schedule(program, { target }) };
 }
 
 /** A program as it is before, midway and after the passes. */
-export function stagesOf(written: Program): Stages {
+export function stagesOf(written: Program, watch?: CompileOptions['inspect']): Stages {
   let inlined = written;
   let isOrdered = false;
   const optimised = optimise(written, {
     inspect: (pass, current) => {
       isOrdered ||= pass === 'order';
       if (!isOrdered) inlined = current;
+      watch?.(pass, current);
     },
   });
   return { written, inlined, optimised };
 }
 
-function withGradients(forward: Program): Pick<CompiledProgram, 'program' | 'cotangentOf' | 'gradientOf'> {
+function withGradients(
+  forward: Program,
+  inspect: CompileOptions['inspect'],
+): Pick<CompiledProgram, 'program' | 'cotangentOf' | 'gradientOf'> {
   const floating = forward.tensors.filter(({ dtype }) => dtype !== 'i32');
   const outputs = floating.filter(({ name }) => forward.outputs.includes(name)).map(({ name }) => name);
   const wrt = floating
@@ -82,11 +92,12 @@ function withGradients(forward: Program): Pick<CompiledProgram, 'program' | 'cot
     .map(({ name }) => name);
   const seeds = Object.fromEntries(outputs.map((name) => [name, 'input' as const]));
   const differentiated = differentiate(forward, { seeds, wrt });
+  inspect?.('differentiate', differentiated);
   const before = new Set(forward.tensors.map(({ name }) => name));
   const cotangents = differentiated.tensors.filter(({ name, source }) => source.kind === 'input' && !before.has(name));
   const gradients = differentiated.outputs.slice(forward.outputs.length);
   return {
-    program: optimiseDerivatives(differentiated),
+    program: optimiseDerivatives(differentiated, inspect === undefined ? {} : { inspect }),
     cotangentOf: new Map(outputs.map((name, i) => [name, cotangents[i].name])),
     gradientOf: new Map(wrt.map((name, i) => [name, gradients[i]])),
   };

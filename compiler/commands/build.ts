@@ -16,6 +16,7 @@ import { makeManifest } from '../emit/manifest.ts';
 import { moduleText } from '../emit/module.ts';
 import { originFinder } from '../emit/origin.ts';
 import { printProgram } from '../ir/print.ts';
+import { type PrintAfter, passPrinter, printAfterOption, printPlan } from './print-after.ts';
 import { readTarget } from './target-file.ts';
 
 const help = `
@@ -30,6 +31,8 @@ Examples:
   mlbtcc build btt.mlbtc -s N=32 -s D=256 -o out
   mlbtcc build btt.mlbtc -s N=32 --grad --emit wgsl,json,ts -o out
       with cotangents cot.NAME as further inputs and gradients grad.NAME as further outputs
+  mlbtcc build btt.mlbtc -s N=32 --print-after order
+      the program after that pass; --print-after all after every one, and the kernels; without -o nothing is written
   mlbtcc build attention.mlbtc -s B=1 -s T=128 --emit ir,dot -o out
 
 Every size must have a value here: bind those without a default, as a batch, by -s.
@@ -44,8 +47,10 @@ interface Options {
   readonly slot?: SlotBindings;
   readonly grad?: boolean;
   readonly emit: ReadonlySet<Emit>;
-  readonly out: string;
+  /** Null: nothing is written. */
+  readonly out: string | null;
   readonly target?: string;
+  readonly printAfter?: PrintAfter;
 }
 
 export function registerBuild(program: Command, io: CommandIo): void {
@@ -63,10 +68,11 @@ export function registerBuild(program: Command, io: CommandIo): void {
         .argParser(parseEmits)
         .default(new Set<Emit>(['wgsl', 'json']), 'wgsl,json'),
     )
-    .requiredOption('-o, --out <folder>', 'where to write')
+    .requiredOption('-o, --out <folder>', 'where to write; may be left out with --print-after')
     .option('--target <device>', 'cpu, gpu or a .json of a device (default: gpu, the limits that every WebGPU has)')
+    .addOption(printAfterOption())
     .addHelpText('after', help)
-    .action((file: string, { structure, size, slot, grad, emit, out, target }: Options) => {
+    .action((file: string, { structure, size, slot, grad, emit, out, target, printAfter }: Options) => {
       if (out === '') throw new UsageError('--out "" names no folder; `.` is the one you are in');
       const chosen = readTarget(target);
       const compiled = compileFile(
@@ -77,10 +83,13 @@ export function registerBuild(program: Command, io: CommandIo): void {
           gradients: grad ?? false,
           target: chosen,
           ...(structure === undefined ? {} : { structure }),
+          ...(printAfter === undefined ? {} : { inspect: passPrinter(printAfter, io.out) }),
         },
         io,
         openSource(file, slot),
       );
+      if (printAfter?.has('schedule')) io.out(printPlan(compiled.plan));
+      if (out === null) return;
       const files = outputFiles(compiled, emit, chosen);
       refuseOverwritingIn(
         out,
