@@ -13,6 +13,7 @@ import { UserError } from '../../compiler/command-line/errors.ts';
 import { makeFolder } from '../../compiler/command-line/folders.ts';
 import type { SizeValue } from '../options/mixers.ts';
 import type { TaskName } from '../options/set.ts';
+import { eventFileNames } from './events/event-file.ts';
 
 export interface RunFolder {
   readonly path: string;
@@ -92,7 +93,8 @@ export function copiedStructure(file: string): string {
 export function discardUnstarted(folder: RunFolder): void {
   const { path, configPath, recordPath, structurePath, metricsPath, checkpointsPath, plotsPath } = folder;
   if (existsSync(metricsPath)) return;
-  for (const file of [configPath, recordPath]) rmSync(file, { force: true });
+  const events = existsSync(path) ? eventFileNames(path).map((name) => join(path, name)) : [];
+  for (const file of [configPath, recordPath, ...events]) rmSync(file, { force: true });
   rmSync(structurePath, { recursive: true, force: true });
   for (const inner of [checkpointsPath, plotsPath, path]) {
     if (existsSync(inner) && readdirSync(inner).length === 0) rmdirSync(inner);

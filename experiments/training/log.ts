@@ -1,6 +1,6 @@
 /** Reads what a task logs of the steps that were asked for, when it is there; writes metrics and tells the progress. */
-import type { RunFolder } from '../runs/folder.ts';
-import { appendMetrics, type EvaluationRecord, type TrainRecord } from '../runs/metrics.ts';
+import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
+import type { RunRecord } from '../runs/record.ts';
 import type { Progress } from './progress.ts';
 import type { CompiledTask, Phase, Reading, Task } from './task.ts';
 
@@ -30,9 +30,9 @@ export interface Log<P> {
 export function createLog<P extends Phase, C extends CompiledTask<P>, R extends TrainRecord>(
   task: Pick<Task<P, C, R, EvaluationRecord>, 'record' | 'shown'>,
   {
-    folder,
+    record: { append },
     progress,
-  }: { readonly folder: Pick<RunFolder, 'metricsPath'>; readonly progress: Pick<Progress, 'update'> },
+  }: { readonly record: Pick<RunRecord, 'append'>; readonly progress: Pick<Progress, 'update'> },
 ): Log<P> {
   const startMs = performance.now();
   let lastStep = 0;
@@ -57,7 +57,7 @@ export function createLog<P extends Phase, C extends CompiledTask<P>, R extends 
     }
     const facts = { step: step + 1, loss, stepsPerSecond, timeS: (nowMs - startMs) / 1000 };
     const record = task.record(facts, phase, found);
-    appendMetrics(folder.metricsPath, record);
+    append(record);
     progress.update(task.shown(record, phase));
   };
 

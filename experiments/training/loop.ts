@@ -8,7 +8,8 @@
 import { DivergedError, InterruptedError } from '../../compiler/command-line/errors.ts';
 import { bestCheckpointPath, saveCheckpoint, writeCheckpoint } from '../runs/checkpoint.ts';
 import type { RunFolder } from '../runs/folder.ts';
-import { appendMetrics, type EvaluationRecord, type TrainRecord } from '../runs/metrics.ts';
+import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
+import { openRecord } from '../runs/record.ts';
 import { packArena } from './arena.ts';
 import { createLog, DivergedAt } from './log.ts';
 import type { Progress } from './progress.ts';
@@ -46,13 +47,14 @@ export async function train<
   const enter = (begun: P) => {
     phase = begun;
     compiled.enter(phase);
-    const record = task.begun(phase);
-    if (record !== undefined) appendMetrics(folder.metricsPath, record);
+    const begins = task.begun(phase);
+    if (begins !== undefined) record.append(begins);
   };
   state.executor.upload('params', packArena(compiled.arena, task.initialValue));
+  const record = openRecord(folder);
   enter(phase);
 
-  const log = createLog(task, { folder, progress });
+  const log = createLog(task, { record, progress });
   let lastPlotMs = performance.now();
   let best = Number.POSITIVE_INFINITY;
   const takeState = async (done: number) => {
@@ -66,15 +68,15 @@ export async function train<
     if (signals.takeCheckpointAsked()) progress.say(`checkpoint as asked: ${await save(done)}`);
   };
   const evaluate = async (done: number): Promise<E> => {
-    const record = await task.evaluate(compiled, phase, done);
-    appendMetrics(folder.metricsPath, record);
+    const found = await task.evaluate(compiled, phase, done);
+    record.append(found);
     const { saveAtEvaluation: saves } = task;
-    if (saves !== 'never' && record.loss < best) {
+    if (saves !== 'never' && found.loss < best) {
       saveCheckpoint(bestCheckpointPath(folder.checkpointsPath), compiled.arena, await takeState(done));
     }
     if (saves === 'always') await save(done);
-    best = Math.min(best, record.loss);
-    return record;
+    best = Math.min(best, found.loss);
+    return found;
   };
 
   let step = 0;
@@ -136,6 +138,7 @@ export async function train<
       `training diverged at step ${error.step + 1}: ${error.reason ?? `${found}${whose}`}; ${task.remedy}`,
     );
   } finally {
+    record.close();
     compiled.destroy();
     next?.made.then(
       (unused) => unused.destroy(),

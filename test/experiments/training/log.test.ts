@@ -1,30 +1,26 @@
 /** What the log makes of what it reads: a loss beyond all reason ends a run as one that is not finite does. */
-import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { TrainRecord } from '../../../experiments/runs/metrics.ts';
 import { createLog, DivergedAt } from '../../../experiments/training/log.ts';
 import type { ProgressState } from '../../../experiments/training/progress.ts';
 import type { CompiledTask } from '../../../experiments/training/task.ts';
-import { inFolder } from '../../support/folder.ts';
 
 const phase = { step: 0 };
 
 /** A log whose task keeps nothing of its own, told these losses one after the other. */
 async function failureOf(losses: readonly number[]): Promise<unknown> {
-  return inFolder(async (folder) => {
-    const log = createLog<typeof phase, CompiledTask<typeof phase>, TrainRecord>(
-      { record: (facts) => facts as TrainRecord, shown: (record) => record as unknown as ProgressState },
-      { folder: { metricsPath: join(folder, 'metrics.jsonl') }, progress: { update: () => undefined } },
-    );
-    for (const [step, loss] of losses.entries()) {
-      const reading = new Map([
-        ['loss', [loss]],
-        ['diverged', [0]],
-      ]);
-      log.ask(Promise.resolve(reading), phase, step);
-    }
-    return log.finish().catch((error: unknown) => error);
-  });
+  const log = createLog<typeof phase, CompiledTask<typeof phase>, TrainRecord>(
+    { record: (facts) => facts as TrainRecord, shown: (record) => record as unknown as ProgressState },
+    { record: { append: () => undefined }, progress: { update: () => undefined } },
+  );
+  for (const [step, loss] of losses.entries()) {
+    const reading = new Map([
+      ['loss', [loss]],
+      ['diverged', [0]],
+    ]);
+    log.ask(Promise.resolve(reading), phase, step);
+  }
+  return log.finish().catch((error: unknown) => error);
 }
 
 test('a finite loss of a million times the first is a divergence, at its step and with both losses', async () => {
