@@ -1,5 +1,6 @@
 /**
- * `metrics.jsonl`, the one source of every plot: one JSON object a line, written as soon as it is known.
+ * `metrics.jsonl`, the one source of every plot: one JSON object a line, written as soon as it is known. `docs/metrics.md` has these
+ * schemas as tables.
  *
  * The trap: a run that was killed may leave half a line at the end; a reader skips that one and complains about any other.
  */
@@ -7,62 +8,74 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../../compiler/command-line/errors.ts';
 
-const numbers = z.array(z.number());
-const baselines = z.record(z.string(), numbers);
+/** JSON has no word for what is not finite: it is written as null and read as NaN. */
+const real = z.union([z.number(), z.null().transform(() => Number.NaN)]);
+const errors = z.array(real);
+const baselines = z.record(z.string(), errors).describe('mean squared error of each baseline at each point');
+
+const step = z.int().min(0).describe('steps that are done');
+const loss = real.describe('mean of the batch: squared error, or nats a token');
 
 /** What a line of a training step says, whatever is trained. */
 const stepFacts = {
   kind: z.literal('train'),
-  /** Steps done. */
-  step: z.number(),
-  loss: z.number(),
-  lr: z.number(),
-  stepsPerSecond: z.number(),
-  timeS: z.number(),
+  step,
+  loss,
+  lr: z.number().describe('peak learning rate of this step, before muP scales it for each param'),
+  stepsPerSecond: z.number().describe('since the line before'),
+  timeS: z.number().describe('seconds since training began or went on'),
 };
 
-const iclStage = z.object({
-  kind: z.literal('stage'),
-  step: z.number(),
-  dims: z.number(),
-  points: z.number(),
-  /** Mean squared error of each baseline at each point. */
-  baselines,
-});
-const iclTrain = z.object({ ...stepFacts, pointwise: numbers, dims: z.number(), points: z.number() });
+const tokens = z.number().describe('tokens that the model has seen');
+const flops = z
+  .number()
+  .nullable()
+  .optional()
+  .describe('floating-point operations so far, six a multiply-add of the forward pass; null where they are not known');
+
+const dims = z.int().describe('coordinates of x that are in use');
+const points = z.int().describe('points of a prompt');
+const pointwise = errors.describe('mean squared error of the prediction at each point');
+
+const iclStage = z.object({ kind: z.literal('stage'), step, dims, points, baselines });
+const iclTrain = z.object({ ...stepFacts, pointwise, dims, points, tokens: tokens.optional(), flops });
 const iclEvaluation = z.object({
   kind: z.literal('evaluation'),
-  step: z.number(),
-  loss: z.number(),
-  pointwise: numbers,
-  dims: z.number(),
-  points: z.number(),
-  prompts: z.number(),
+  step,
+  loss: loss.describe('mean squared error over held-out prompts'),
+  pointwise,
+  dims,
+  points,
+  prompts: z.int().describe('held-out prompts'),
   baselines,
 });
 
-/** Losses of a language model are in nats a token. */
 const lmTrain = z.object({
   ...stepFacts,
-  /** Tokens that the model has seen. */
-  tokens: z.number(),
+  tokens,
   tokensPerSecond: z.number(),
-  /** Of the model: six a multiply-add of the forward pass and token; null where it is not known. */
-  flopsPerSecond: z.number().nullable(),
+  flopsPerSecond: z.number().nullable().describe('as flops, a second'),
+  flops,
 });
 const lmEvaluation = z.object({
   kind: z.literal('evaluation'),
-  step: z.number(),
-  /** Of held-out text. */
-  loss: z.number(),
-  trainLoss: z.number(),
-  perplexity: z.number(),
-  /** null where the tokens of the held-out text were never counted in characters. */
-  bitsPerCharacter: z.number().nullable(),
-  /** Of each split that the losses are means over. */
-  tokens: z.number(),
+  step,
+  loss: loss.describe('nats a token of held-out text'),
+  trainLoss: loss.describe('nats a token of training text'),
+  perplexity: real.describe('e to the loss'),
+  bitsPerCharacter: z.number().nullable().describe('null where the characters of the held-out text were never counted'),
+  tokens: z.int().describe('of each part that the losses are means over'),
 });
-const recordSchema = z.union([iclStage, iclTrain, iclEvaluation, lmTrain, lmEvaluation]);
+
+/** A line of each kind, by what trains and what the line is of. */
+export const recordSchemas = {
+  'icl stage': iclStage,
+  'icl train': iclTrain,
+  'icl evaluation': iclEvaluation,
+  'lm train': lmTrain,
+  'lm evaluation': lmEvaluation,
+} as const;
+const recordSchema = z.union(Object.values(recordSchemas));
 
 export type StageRecord = z.infer<typeof iclStage>;
 export type IclTrainRecord = z.infer<typeof iclTrain>;

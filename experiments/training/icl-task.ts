@@ -19,7 +19,7 @@ import { dimsInput, drawnPrompts, streams } from '../tasks/regression.ts';
 import { optimizerTables } from './arena.ts';
 import { deviceRunner } from './device-runner.ts';
 import type { DryStep } from './dry-run.ts';
-import { forwardMultiplyAddsPerToken } from './flops.ts';
+import { forwardMultiplyAddsPerToken, trainingFlopsPerToken } from './flops.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner, uploadWhereRead } from './lazy-runner.ts';
 import { biasCorrections, rateMultiplier } from './learning-rate.ts';
@@ -28,6 +28,7 @@ import { short } from './progress.ts';
 import { makeState, type SharedState } from './state.ts';
 import type { CompiledTask, Task } from './task.ts';
 import { evaluationStep, inspectionStep, optimizerSettings, trainingStep } from './training-step.ts';
+import { type Work, workBefore } from './work.ts';
 
 /** A stage with the baselines of its held-out prompts. */
 export interface IclPhase extends Stage {
@@ -52,6 +53,8 @@ export function iclTask(
   score: Score = scoreOf(resolved.options, resolved.sizes, resolved.copies),
 ): Task<IclPhase, CompiledIcl, IclTrainRecord, IclEvaluationRecord> {
   const { options } = resolved;
+  const phases = stagesOf(options).map((stage) => withBaselines(options, stage));
+  const ofAStep = iclWork(options, score);
   let smoothPoint: number | undefined;
   return {
     steps: options.test_run ? testRunSteps : options.training_train_steps,
@@ -60,7 +63,7 @@ export function iclTask(
     saveEverySteps: options.training_save_every_steps,
     keepEverySteps: options.training_keep_every_steps,
     saveAtEvaluation: 'never',
-    phases: stagesOf(options).map((stage) => withBaselines(options, stage)),
+    phases,
     compileAheadSteps: Math.min(compileAheadSteps, options.training_curriculum_dims_interval / 2),
     sameShape: (a, b) => a.points === b.points,
     compile: ({ points }, state) => compileStep(options, score, opened, points, state),
@@ -79,6 +82,7 @@ export function iclTask(
       dims,
       points,
       lr: options.training_learning_rate * multiplierAt(options, facts.step - 1),
+      ...workBefore(phases, ofAStep, facts.step),
     }),
     shown: (record, { points, baselines }) => {
       const { step, loss, stepsPerSecond, pointwise } = record;
@@ -120,6 +124,21 @@ function withBaselines(options: IclOptions, stage: Stage): IclPhase {
       known ??= stageBaselines(options, stage);
       return known;
     },
+  };
+}
+
+/** Of a step of a stage, which its number of points decides. */
+export function iclWork(options: IclOptions, score: Score): (stage: Pick<Stage, 'points'>) => Work {
+  const known = new Map<number, Work>();
+  return ({ points }) => {
+    const found = known.get(points);
+    if (found !== undefined) return found;
+    const batch = options.training_batch_size;
+    const tokens = batch * 2 * points;
+    const model = inContextProgram(options, score, { batch, points });
+    const work = { tokens, flops: tokens * trainingFlopsPerToken(model, 'pred', tokens) };
+    known.set(points, work);
+    return work;
   };
 }
 

@@ -73,14 +73,16 @@ export function lmTask(settings: LmSettings): Task<Phase, CompiledLm, LmTrainRec
     initialValue: (param) => initialValue(param, options.seed),
     begun: () => undefined,
     record: (facts) => {
+      const tokens = facts.step * tokensPerStep;
       const tokensPerSecond = facts.stepsPerSecond * tokensPerStep;
       return {
         kind: 'train',
         ...facts,
         lr: options.init_lr * multiplierAt(options, facts.step - 1),
-        tokens: facts.step * tokensPerStep,
+        tokens,
         tokensPerSecond,
         flopsPerSecond: flopsPerToken === undefined ? null : flopsPerToken * tokensPerSecond,
+        flops: flopsPerToken === undefined ? null : flopsPerToken * tokens,
       };
     },
     shown: ({ step, loss, stepsPerSecond, tokensPerSecond }) => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -56,5 +56,15 @@ describe('metrics', () => {
     expect(readMetrics(path)).toEqual([record]);
     writeFileSync(path, `{"kind":"sta\n${JSON.stringify(record)}\n`);
     expect(() => readMetrics(path)).toThrow(/metrics\.jsonl:1: not a line of metrics/);
+  });
+
+  test('what is not finite is null in the file and comes back as NaN', () => {
+    const path = join(temporary(), 'metrics.jsonl');
+    const found = { kind: 'evaluation', step: 3, loss: Number.NaN, pointwise: [1, Number.POSITIVE_INFINITY] } as const;
+    appendMetrics(path, { ...found, pointwise: [...found.pointwise], dims: 2, points: 2, prompts: 8, baselines: {} });
+    expect(readFileSync(path, 'utf8')).toContain('"loss":null,"pointwise":[1,null]');
+    expect(readMetrics(path)).toEqual([
+      { ...found, pointwise: [1, Number.NaN], dims: 2, points: 2, prompts: 8, baselines: {} },
+    ]);
   });
 });
