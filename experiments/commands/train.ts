@@ -10,6 +10,7 @@ import type { OptionSet } from '../options/set.ts';
 import type { OptionTable } from '../options/table.ts';
 import { createRunFolder, discardUnstarted, type RunFolder } from '../runs/folder.ts';
 import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
+import { noteOutcome } from '../runs/outcome.ts';
 import { copyNote, newTrainingRun, type ResolvedTraining } from '../runs/training-run.ts';
 import { train } from '../training/loop.ts';
 import { createProgress, durationText } from '../training/progress.ts';
@@ -114,11 +115,15 @@ export async function runTraining<
     folder = createRunFolder(newTrainingRun(kind.set.name, resolved, score, opened, words, record));
     progress.say(`${title} on ${opened.name}`);
     const { evaluation } = await train(task(opened), { folder, progress, signals });
+    noteOutcome(folder);
     for (const line of await summary(evaluation, opened, folder)) progress.say(line);
     progress.say(`done in ${durationText((performance.now() - startMs) / 1000)}; the run is in ${folder.path}`);
     for (const file of files(folder)) progress.say(`  ${file}`);
   } catch (error) {
-    if (folder !== undefined) discardUnstarted(folder);
+    if (folder !== undefined) {
+      noteOutcome(folder, error);
+      discardUnstarted(folder);
+    }
     throw error;
   } finally {
     signals.stop();

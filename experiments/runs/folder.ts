@@ -24,6 +24,8 @@ export interface RunFolder {
   /** The structure that is trained, with all that it imports (structure-copy.ts). */
   readonly structurePath: string;
   readonly metricsPath: string;
+  /** How training ended (outcome.ts). */
+  readonly outcomePath: string;
   readonly checkpointsPath: string;
   readonly plotsPath: string;
 }
@@ -38,6 +40,7 @@ export function runFolder(path: string): RunFolder {
     recordPath: join(path, 'run.json'),
     structurePath: join(path, structureFolder),
     metricsPath: join(path, 'metrics.jsonl'),
+    outcomePath: join(path, 'outcome.json'),
     checkpointsPath: join(path, 'checkpoints'),
     plotsPath: join(path, 'plots'),
   };

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { openEventFile } from './events/event-file.ts';
 import type { RunFolder } from './folder.ts';
 import { appendMetrics, type MetricsRecord, readMetrics } from './metrics.ts';
+import { forgetOutcome } from './outcome.ts';
 
 export interface RunRecord {
   append(record: MetricsRecord): void;
@@ -14,9 +15,11 @@ export interface RunRecord {
 
 /** Begins the record of a run, or goes on with one of which so many steps are done: `metrics.jsonl` has been cut to them before. */
 export function openRecord(
-  { path, configPath, metricsPath }: Pick<RunFolder, 'path' | 'configPath' | 'metricsPath'>,
+  folder: Pick<RunFolder, 'path' | 'configPath' | 'metricsPath' | 'outcomePath'>,
   done = 0,
 ): RunRecord {
+  const { path, configPath, metricsPath } = folder;
+  forgetOutcome(folder);
   const kept = existsSync(metricsPath) ? readMetrics(metricsPath) : [];
   const events = openEventFile(path, { step: done, kept, config: readFileSync(configPath, 'utf8') });
   return {
