@@ -48,7 +48,7 @@ export function finishSums(w: ContractionParts, place: { readonly m: string; rea
   const checks = [];
   if (sizes.m % tuning.tileM !== 0) checks.push(`m < ${sizes.m}`);
   if (sizes.n % tuning.tileN !== 0) checks.push(`n < ${sizes.n}`);
-  const call = `finish(batch, m, n, sums[${quads === 1 ? 'i' : `i * ${quads} + j / 4`}][j % 4]);`;
+  const call = `${w.functions.finish}(batch, m, n, sums[${quads === 1 ? 'i' : `i * ${quads} + j / 4`}][j % 4]);`;
   return wgsl`
     var sums = array<vec4<f32>, ${tuning.rows * quads}>(${names(w, isBlocked(w) ? 'total' : 'sum').join(', ')});
     for (var i = 0; i < ${emitter.bound(tuning.rows)}; i++) {

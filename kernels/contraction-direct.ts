@@ -8,85 +8,78 @@
 import { beginSums, finishSums, inside } from './contraction-block.ts';
 import type { ContractionParts } from './contraction-functions.ts';
 import { overSegments } from './contraction-range.ts';
-import { lanesWorkgroupSize } from './contraction-tuning.ts';
 import { indent, plus, wgsl } from './wgsl.ts';
 
-/** `main` of the direct form: the threads of a workgroup have neighbouring blocks of a tile. */
-export function directMain(w: ContractionParts, head: string): string {
-  const { rows, columns, tileM, tileN } = w.tuning;
+/** The body of the direct form: the threads of a workgroup have neighbouring blocks of a tile. */
+export function directBody(w: ContractionParts, head: string): string {
+  const { rows, columns, tileN } = w.tuning;
   const threadsN = tileN / columns;
-  const threads = (tileM / rows) * threadsN;
   const firstM = `tile_m + i32(lane) / ${threadsN} * ${rows}`;
   const firstN = `tile_n + i32(lane) % ${threadsN} * ${columns}`;
-  return blockMain(w, head, { threads, firstM, firstN });
+  return blockBody(w, head, { firstM, firstN });
 }
 
-/** `main` of the lanes form: a thread's block is its whole tile. */
-export function lanesMain(w: ContractionParts, head: string): string {
-  return blockMain(w, head, { threads: lanesWorkgroupSize, firstM: 'tile_m', firstN: 'tile_n' });
+/** The body of the lanes form: a thread's block is its whole tile. */
+export function lanesBody(w: ContractionParts, head: string): string {
+  return blockBody(w, head, { firstM: 'tile_m', firstN: 'tile_n' });
 }
 
 interface Block {
-  readonly threads: number;
   /** WGSL of the block's first row and column. */
   readonly firstM: string;
   readonly firstN: string;
 }
 
-function blockMain(w: ContractionParts, head: string, { threads, firstM, firstN }: Block): string {
-  const { tuning, sizes } = w;
+function blockBody(w: ContractionParts, head: string, { firstM, firstN }: Block): string {
+  const { tuning, sizes, functions } = w;
+  const { left, rightQuad } = functions;
   const { rows, columns, tileM, tileN } = tuning;
   const body: string[] = [];
-  for (let j = 0; j < columns / 4; j++) body.push(`let b_${j} = right_quad(batch, ${plus('first_n', j * 4)}, k);`);
+  for (let j = 0; j < columns / 4; j++) body.push(`let b_${j} = ${rightQuad}(batch, ${plus('first_n', j * 4)}, k);`);
   for (let i = 0; i < rows; i++) {
-    body.push(`let a_${i} = left_operand(batch, ${inside('first_m', i, sizes.m, tileM)}, k);`);
+    body.push(`let a_${i} = ${left}(batch, ${inside('first_m', i, sizes.m, tileM)}, k);`);
     for (let j = 0; j < columns / 4; j++) body.push(`sum_${i}_${j} += a_${i} * b_${j};`);
   }
   const outside: string[] = [];
   if (sizes.m % tileM !== 0) outside.push(`first_m >= ${sizes.m}`);
   if (sizes.n % tileN !== 0) outside.push(`first_n >= ${sizes.n}`);
   return wgsl`
-    @compute @workgroup_size(${threads})
-    fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-      ${head}
-      let first_m = ${firstM};
-      let first_n = ${firstN};
-      ${outside.length === 0 ? '' : `if (${outside.join(' || ')}) { return; }`}
-      ${beginSums(w)}
-      ${overSegments(w, stepsOfK(body))}
-      ${finishSums(w, { m: 'first_m + i', n: 'first_n + j' })}
-    }
+    ${head}
+    let first_m = ${firstM};
+    let first_n = ${firstN};
+    ${outside.length === 0 ? '' : `if (${outside.join(' || ')}) { return; }`}
+    ${beginSums(w)}
+    ${overSegments(w, stepsOfK(body))}
+    ${finishSums(w, { m: 'first_m + i', n: 'first_n + j' })}
   `;
 }
 
 /**
- * `main` of the subgroup form, one subgroup a tile: lane l reads rows l, l + lanes, … of the left operand for all lanes,
+ * The body of the subgroup form, one subgroup a tile: lane l reads rows l, l + lanes, … of the left operand for all lanes,
  * and has columns l, l + lanes, … of the right one to itself.
  */
-export function subgroupMain(w: ContractionParts, head: string): string {
-  const { tuning, sizes } = w;
+export function subgroupBody(w: ContractionParts, head: string): string {
+  const { tuning, sizes, functions } = w;
+  const { left, rightQuad } = functions;
   const { rows, columns, tileM, tileN } = tuning;
   const lanes = tileN / columns;
   const body: string[] = [];
   for (let j = 0; j < columns / 4; j++)
-    body.push(`let b_${j} = right_quad(batch, ${plus('lane_n', j * 4 * lanes)}, k);`);
+    body.push(`let b_${j} = ${rightQuad}(batch, ${plus('lane_n', j * 4 * lanes)}, k);`);
   for (let i = 0; i < rows; i += lanes) {
-    body.push(`let a_${i} = left_operand(batch, ${inside('lane_m', i, sizes.m, tileM)}, k);`);
+    body.push(`let a_${i} = ${left}(batch, ${inside('lane_m', i, sizes.m, tileM)}, k);`);
     for (let l = 0; l < lanes; l++) {
       body.push(`let a_${i}_${l} = subgroupBroadcast(a_${i}, ${l}u);`);
       for (let j = 0; j < columns / 4; j++) body.push(`sum_${i + l}_${j} += a_${i}_${l} * b_${j};`);
     }
   }
   return wgsl`
-    @compute @workgroup_size(${lanes})
-    fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-      ${head}
-      let lane_m = tile_m + i32(lane);
-      let lane_n = tile_n + i32(lane);
-      ${beginSums(w)}
-      ${overSegments(w, stepsOfK(body))}
-      ${finishSums(w, { m: 'tile_m + i', n: `lane_n + j * ${lanes}` })}
-    }
+    ${head}
+    let lane_m = tile_m + i32(lane);
+    let lane_n = tile_n + i32(lane);
+    ${beginSums(w)}
+    ${overSegments(w, stepsOfK(body))}
+    ${finishSums(w, { m: 'tile_m + i', n: `lane_n + j * ${lanes}` })}
   `;
 }
 

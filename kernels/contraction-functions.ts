@@ -27,25 +27,48 @@ export interface ContractionParts {
   readonly tuning: ContractionTuning;
   /** Parameters of the functions. */
   readonly names: { readonly batch: string; readonly m: string; readonly n: string; readonly k: string };
+  readonly functions: ContractionFunctions;
 }
 
-/** `left_operand`, `right_operand`, what reads four of them, and `finish`. */
+/** Names of the functions: one element of an operand, four of them, what takes a finished sum to memory. */
+export interface ContractionFunctions {
+  readonly left: string;
+  readonly right: string;
+  readonly leftQuad: string;
+  readonly rightQuad: string;
+  readonly finish: string;
+}
+
+/** Every body has functions of its own, for it may not be alone in its dispatch. */
+export function nameFunctions(emitter: Emitter): ContractionFunctions {
+  return {
+    left: emitter.global('left_operand'),
+    right: emitter.global('right_operand'),
+    leftQuad: emitter.global('left_quad'),
+    rightQuad: emitter.global('right_quad'),
+    finish: emitter.global('finish'),
+  };
+}
+
+/** The text of those that the form needs. */
 export function contractionFunctions(w: ContractionParts): string[] {
-  const { s, names, tuning, sizes } = w;
+  const { s, names, tuning, sizes, functions } = w;
+  const { left, leftQuad, right, rightQuad } = functions;
+  const step = tuning.form === 'subgroup' ? tuning.tileN / tuning.columns : 1;
   return [
-    operandFunction(w, 'left', s.left, s.onLeft, s.m, names.m),
-    ...(tuning.form === 'tiled' ? [quadFunction('left', sizes.m, tuning.tileM)] : []),
-    operandFunction(w, 'right', s.right, s.onRight, s.n, names.n),
-    quadFunction('right', sizes.n, tuning.tileN, tuning.form === 'subgroup' ? tuning.tileN / tuning.columns : 1),
+    operandFunction(w, left, s.left, s.onLeft, s.m, names.m),
+    ...(tuning.form === 'tiled' ? [quadFunction(leftQuad, left, sizes.m, tuning.tileM)] : []),
+    operandFunction(w, right, s.right, s.onRight, s.n, names.n),
+    quadFunction(rightQuad, right, sizes.n, tuning.tileN, step),
     finishFunction(w),
   ];
 }
 
 /** `fn left_quad(batch, p, k)`: four elements along m, `step` apart, kept inside the operand. */
-function quadFunction(name: string, size: number, tile: number, step = 1): string {
-  const values = [0, 1, 2, 3].map((c) => `${name}_operand(batch, ${inside('p', c * step, size, tile)}, k)`);
+function quadFunction(name: string, operand: string, size: number, tile: number, step = 1): string {
+  const values = [0, 1, 2, 3].map((c) => `${operand}(batch, ${inside('p', c * step, size, tile)}, k)`);
   return wgsl`
-    fn ${name}_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
+    fn ${name}(batch: i32, p: i32, k: i32) -> vec4<f32> {
       return vec4<f32>(
         ${values.join(',\n')});
     }
@@ -105,7 +128,7 @@ function operandFunction(
       ? `return ${value};`
       : `if (${constraints.map((c) => constraintText(c, scope)).join(' && ')}) { return ${value}; }\nreturn 0.0;`;
   return wgsl`
-    fn ${name}_operand(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> f32 {
+    fn ${name}(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> f32 {
       ${used.join('\n')}
       ${body}
     }
@@ -158,7 +181,7 @@ function finishFunction(w: ContractionParts): string {
     if (statement.stored) lines.push(`${emitter.writes(statement.tensor)}[${element}] = ${name};`);
   }
   return wgsl`
-    fn finish(${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32, ${sum}: f32) {
+    fn ${w.functions.finish}(${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32, ${sum}: f32) {
       ${lines.join('\n')}
     }
   `;

@@ -13,9 +13,10 @@ import type { Expression } from '../compiler/ir/program.ts';
 import { beginSums, finishSums } from './contraction-block.ts';
 import type { ContractionParts } from './contraction-functions.ts';
 import { overSegments } from './contraction-range.ts';
+import type { ContractionTuning } from './contraction-tuning.ts';
 import { plus, wgsl } from './wgsl.ts';
 
-export function tiledMain(w: ContractionParts, head: string): string {
+export function tiledBody(w: ContractionParts, head: string): string {
   const { rows, columns, tileM, tileN, tileK } = w.tuning;
   const [threadsM, threadsN] = [tileM / rows, tileN / columns];
   const threads = threadsM * threadsN;
@@ -41,25 +42,30 @@ export function tiledMain(w: ContractionParts, head: string): string {
       }
   `;
   return wgsl`
-    // [k][m / 4] and [k][n / 4], rows padded by one against bank conflicts
-    var<workgroup> slab_a: array<vec4<f32>, ${tileK * quadsOfRow(tileM)}>;
-    var<workgroup> slab_b: array<vec4<f32>, ${tileK * quadsOfRow(tileN)}>;
-
-    @compute @workgroup_size(${threads})
-    fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-      ${head}
-      let lane_m = i32(lane) / ${threadsN};
-      let lane_n = i32(lane) % ${threadsN};
-      ${beginSums(w)}
-      ${a.registers}
-      ${b.registers}
-      ${overSegments(w, loop)}
-      ${finishSums(w, {
-        m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
-        n: `tile_n + (j / 4 * ${threadsN} + lane_n) * 4 + j % 4`,
-      })}
-    }
+    // scratch: a slab [k][m / 4], then a slab [k][n / 4], rows padded by one against bank conflicts
+    ${head}
+    let lane_m = i32(lane) / ${threadsN};
+    let lane_n = i32(lane) % ${threadsN};
+    ${beginSums(w)}
+    ${a.registers}
+    ${b.registers}
+    ${overSegments(w, loop)}
+    ${finishSums(w, {
+      m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
+      n: `tile_n + (j / 4 * ${threadsN} + lane_n) * 4 + j % 4`,
+    })}
   `;
+}
+
+/** Quads of workgroup memory: both slabs, the left one first. */
+export function slabQuads({ tileM, tileN, tileK }: ContractionTuning): number {
+  return tileK * (quadsOfRow(tileM) + quadsOfRow(tileN));
+}
+
+/** WGSL of a slab's quad at a step of k, both as WGSL. */
+function slabQuad({ tileM, tileN, tileK }: ContractionTuning, side: 'left' | 'right', k: string, quad: string): string {
+  if (side === 'left') return `scratch[${k} * ${quadsOfRow(tileM)} + ${quad}]`;
+  return `scratch[${k} * ${quadsOfRow(tileN)} + ${quad} + ${tileK * quadsOfRow(tileM)}]`;
 }
 
 /** Quads of four elements in a slab's row, its padding included. */
@@ -69,12 +75,12 @@ function quadsOfRow(tile: number): number {
 
 /** One step of k: a thread's quads of both slabs, and all their products. */
 function multiplySlabs({ tuning }: ContractionParts, threadsM: number, threadsN: number): string[] {
-  const { rows, columns, tileM, tileN } = tuning;
+  const { rows, columns } = tuning;
   const lines: string[] = [];
   for (let i = 0; i < rows / 4; i++)
-    lines.push(`let a_${i} = slab_a[k_in * ${quadsOfRow(tileM)} + ${plus('lane_m', i * threadsM)}];`);
+    lines.push(`let a_${i} = ${slabQuad(tuning, 'left', 'k_in', plus('lane_m', i * threadsM))};`);
   for (let j = 0; j < columns / 4; j++)
-    lines.push(`let b_${j} = slab_b[k_in * ${quadsOfRow(tileN)} + ${plus('lane_n', j * threadsN)}];`);
+    lines.push(`let b_${j} = ${slabQuad(tuning, 'right', 'k_in', plus('lane_n', j * threadsN))};`);
   for (let i = 0; i < rows; i++)
     for (let j = 0; j < columns / 4; j++) lines.push(`sum_${i}_${j} += a_${i >> 2}.${'xyzw'[i % 4]} * b_${j};`);
   return lines;
@@ -113,10 +119,11 @@ function staging(w: ContractionParts, { letter, side, start, tile, axes }: Slab,
       : [`${index} / ${tileK}`, `${index} % ${tileK}`];
     const partial = quads - first < threads ? `${index} < ${quads}` : '';
     const conditions = [partial, kIsExact(w) ? '' : 'k < k_to'].filter(Boolean);
-    const quadAt = (k: string): string => `${side}_quad(batch, ${start} + ${quad} * 4, ${k})`;
+    const quadAt = (k: string): string =>
+      `${side === 'left' ? w.functions.leftQuad : w.functions.rightQuad}(batch, ${start} + ${quad} * 4, ${k})`;
     registers.push(`var ${name} = vec4<f32>();`);
     fetch.push(fetchQuad(name, k, conditions, quadAt));
-    const put = `slab_${letter}[(${k}) * ${quadsOfRow(tile)} + ${quad}] = ${name};`;
+    const put = `${slabQuad(w.tuning, side, `(${k})`, quad)} = ${name};`;
     store.push(partial === '' ? put : `if (${partial}) { ${put} }`);
   }
   return { registers: registers.join('\n'), fetch: fetch.join('\n'), store: store.join('\n') };

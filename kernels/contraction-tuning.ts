@@ -75,6 +75,11 @@ const leastTiled = 16;
 const leastLanes = 32;
 export const lanesWorkgroupSize = 64;
 
+/** Invocations of a workgroup. */
+export function contractionThreads({ form, tileM, tileN, rows, columns }: ContractionTuning): number {
+  return form === 'lanes' ? lanesWorkgroupSize : (tileM / rows) * (tileN / columns);
+}
+
 /** Threads of the `lanes` form, each `directBlock` large. */
 export function laneThreads(s: ContractionShape): number {
   const { batch, m, n } = contractionSizes(s);
@@ -109,7 +114,7 @@ export function defaultContractionTuning(s: ContractionShape, target: Target): C
   }
   if (isInterleaved(s)) return lanesForm(m, n);
   const fits = (t: ContractionTuning): boolean =>
-    (t.tileM / t.rows) * (t.tileN / t.columns) <= target.limits.maxComputeInvocationsPerWorkgroup &&
+    contractionThreads(t) <= target.limits.maxComputeInvocationsPerWorkgroup &&
     slabBytes(t) <= target.limits.maxComputeWorkgroupStorageSize;
   const padded = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * t.tileM * Math.ceil(n / t.tileN) * t.tileN;
   const groups = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * Math.ceil(n / t.tileN) * batch;

@@ -16,33 +16,42 @@
  */
 
 import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
-import { directMain, lanesMain, subgroupMain } from './contraction-direct.ts';
-import { type ContractionParts, contractionFunctions } from './contraction-functions.ts';
+import { directBody, lanesBody, subgroupBody } from './contraction-direct.ts';
+import { type ContractionParts, contractionFunctions, nameFunctions } from './contraction-functions.ts';
 import { tileRange } from './contraction-range.ts';
 import { type ContractionShape, contractionSizes } from './contraction-shape.ts';
-import { tiledMain } from './contraction-tiled.ts';
-import { type ContractionTuning, defaultContractionTuning, lanesWorkgroupSize } from './contraction-tuning.ts';
+import { slabQuads, tiledBody } from './contraction-tiled.ts';
+import { type ContractionTuning, contractionThreads, lanesWorkgroupSize } from './contraction-tuning.ts';
 import type { Emitter } from './emitter.ts';
-import { flatGrid, tileGrid } from './grid.ts';
-import type { ContractionKernel, FamilyCode } from './kernel.ts';
+import { flatThreads, tileOfGroup } from './grid.ts';
+import type { ContractionKernel, KernelBody } from './kernel.ts';
 import { kernelParts } from './statements.ts';
-import type { Target } from './target.ts';
 import { wgsl } from './wgsl.ts';
 
 export function emitContraction(
   kernel: ContractionKernel,
   s: ContractionShape,
   emitter: Emitter,
-  target: Target,
-  tuning: ContractionTuning = defaultContractionTuning(s, target),
-): FamilyCode {
+  tuning: ContractionTuning,
+): KernelBody {
   const [batch, m, n, k] = [emitter.fresh('batch'), emitter.fresh('m'), emitter.fresh('n'), emitter.fresh('k')];
-  const w: ContractionParts = { kernel, s, sizes: contractionSizes(s), emitter, tuning, names: { batch, m, n, k } };
-  const { text, workgroups } = tuning.form === 'lanes' ? lanesHead(w, target) : tileHead(w, target);
+  const w: ContractionParts = {
+    kernel,
+    s,
+    sizes: contractionSizes(s),
+    emitter,
+    tuning,
+    names: { batch, m, n, k },
+    functions: nameFunctions(emitter),
+  };
+  const { text, groups } = tuning.form === 'lanes' ? lanesHead(w) : tileHead(w);
   const functions = contractionFunctions(w);
   return {
-    body: [...functions, mainFunction(w, text)].join('\n\n'),
-    workgroups,
+    functions,
+    sharedQuads: tuning.form === 'tiled' ? slabQuads(tuning) : 0,
+    workgroupSize: contractionThreads(tuning),
+    groups,
+    body: bodyText(w, text),
     tuning: { ...tuning },
     enables: tuning.form === 'subgroup' ? ['subgroups'] : [],
     multiplyAdds: kernelParts(kernel)
@@ -51,24 +60,24 @@ export function emitContraction(
   };
 }
 
-function mainFunction(w: ContractionParts, head: string): string {
+function bodyText(w: ContractionParts, head: string): string {
   const { form } = w.tuning;
   switch (form) {
     case 'tiled':
-      return tiledMain(w, head);
+      return tiledBody(w, head);
     case 'subgroup':
-      return subgroupMain(w, head);
+      return subgroupBody(w, head);
     case 'direct':
-      return directMain(w, head);
+      return directBody(w, head);
     case 'lanes':
-      return lanesMain(w, head);
+      return lanesBody(w, head);
     default:
       return form satisfies never;
   }
 }
 
-/** First lines of `main`: `batch`, `tile_m`, `tile_n` and the range of k. */
-interface Head extends Pick<FamilyCode, 'workgroups'> {
+/** First lines of the body: `batch`, `tile_m`, `tile_n` and the range of k. */
+interface Head extends Pick<KernelBody, 'groups'> {
   readonly text: string;
 }
 
@@ -87,20 +96,19 @@ function headText(w: ContractionParts, lines: string): string {
 }
 
 /** A workgroup takes a tile. */
-function tileHead(w: ContractionParts, target: Target): Head {
+function tileHead(w: ContractionParts): Head {
   const { sizes, tuning } = w;
   const { tileM, tileN } = tuning;
   const [tilesM, tilesN] = tilesOf(w);
-  const grid = tileGrid(tilesM * tilesN, sizes.batch, target);
-  const row = tilesN === 1 ? grid.tile : `${grid.tile} / ${tilesN}`;
-  const column = tilesM === 1 ? grid.tile : `${grid.tile} % ${tilesN}`;
+  const { batch, tile } = tileOfGroup(tilesM * tilesN, sizes.batch);
+  const row = tilesN === 1 ? tile : `${tile} / ${tilesN}`;
+  const column = tilesM === 1 ? tile : `${tile} % ${tilesN}`;
   return {
-    workgroups: grid.workgroups,
+    groups: tilesM * tilesN * sizes.batch,
     text: headText(
       w,
       wgsl`
-      ${grid.header}
-      let batch = ${grid.batch};
+      let batch = ${batch};
       let tile_m = ${tilesM === 1 ? '0' : `${row} * ${tileM}`};
       let tile_n = ${tilesN === 1 ? '0' : `${column} * ${tileN}`};
     `,
@@ -109,17 +117,17 @@ function tileHead(w: ContractionParts, target: Target): Head {
 }
 
 /** An invocation takes a tile; neighbouring invocations take neighbouring batches of it. */
-function lanesHead(w: ContractionParts, target: Target): Head {
+function lanesHead(w: ContractionParts): Head {
   const { sizes, tuning } = w;
   const { tileM, tileN } = tuning;
   const [tilesM, tilesN] = tilesOf(w);
-  const grid = flatGrid(sizes.batch * tilesM * tilesN, 'invocation', lanesWorkgroupSize, target);
+  const { header, groups } = flatThreads(sizes.batch * tilesM * tilesN, 'invocation', lanesWorkgroupSize);
   return {
-    workgroups: grid.workgroups,
+    groups,
     text: headText(
       w,
       wgsl`
-      ${grid.header}
+      ${header}
       let batch = invocation % ${sizes.batch};
       let tile = invocation / ${sizes.batch};
       let tile_m = ${tilesN === 1 ? 'tile' : `tile / ${tilesN}`} * ${tileM};

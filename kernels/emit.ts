@@ -1,4 +1,7 @@
-/** From a kernel to its WGSL: picks the family's generator and puts header, bindings and library around what it writes. */
+/**
+ * From kernels to the WGSL of their dispatch: picks each family's generator, and puts header, bindings, library, workgroup
+ * memory and `main` around what they write. Nobody else writes any of these.
+ */
 
 import { hashText } from '../compiler/ir/hash.ts';
 import { printEquation } from '../compiler/ir/print.ts';
@@ -7,10 +10,12 @@ import { emitContraction } from './contraction.ts';
 import { contractionShape } from './contraction-shape.ts';
 import { type ContractionTuning, defaultContractionTuning } from './contraction-tuning.ts';
 import { Emitter } from './emitter.ts';
-import type { FamilyCode, Kernel, KernelCode, Layouts } from './kernel.ts';
+import { spread } from './grid.ts';
+import type { DispatchCode, Kernel, KernelBinding, KernelBody, Layouts } from './kernel.ts';
 import { emitLoop } from './loop.ts';
 import { emitRow, type RowTuning } from './row.ts';
 import type { Target } from './target.ts';
+import { indent, wgsl } from './wgsl.ts';
 
 /** Forces a family's tuning; tests force each form on small ragged shapes. */
 export interface TuningOverride {
@@ -21,69 +26,124 @@ export interface TuningOverride {
 export interface EmitOptions {
   readonly target: Target;
   readonly layouts: Layouts;
-  /** Slots that must be bound `read_write` though they are only read: their buffer is written in the same kernel. */
+  /** Slots that must be bound `read_write` though they are only read: their buffer is written in the same dispatch. */
   readonly readWrite: (slot: string) => boolean;
   readonly override?: TuningOverride;
 }
 
-/** Hash of the code with all names taken out: kernels of one key can share a pipeline. */
-export function kernelKey(kernel: Kernel, options: EmitOptions): string {
-  return hashText(write(kernel, options, true).wgsl);
-}
-
-export function emitKernel(kernel: Kernel, options: EmitOptions): KernelCode {
-  const code = write(kernel, options, false);
-  return { ...code, wgsl: `${header(kernel, code, options.layouts)}\n${code.wgsl}` };
-}
-
-function write(kernel: Kernel, options: EmitOptions, canonical: boolean): KernelCode {
-  const emitter = new Emitter(options.layouts, canonical, options.target);
-  const part = writeFamily(kernel, emitter, options);
-  const declarations = emitter.declarations(options.readWrite);
-  const enables = part.enables.map((feature) => `enable ${feature};`).join('\n');
-  const wgsl = [enables, declarations, emitter.libraryText(), part.body].filter((text) => text !== '').join('\n\n');
+/**
+ * The code of one dispatch. Its kernels share nothing but the grid, the bindings and the workgroup memory: kernel i has the
+ * workgroups after those of the kernels before it. All have one workgroup size, and none reads what another writes.
+ */
+export function emitDispatch(kernels: readonly Kernel[], options: EmitOptions): DispatchCode {
+  const emitter = new Emitter(options.layouts, options.target);
+  const bodies = kernels.map((kernel) => {
+    emitter.openBody();
+    return writeBody(kernel, emitter, options);
+  });
+  const [{ workgroupSize }] = bodies;
+  if (bodies.some((body) => body.workgroupSize !== workgroupSize))
+    throw new Error('bodies of one dispatch differ in size');
+  const { workgroups, main } = mainFunction(bodies, emitter, options.target);
+  const enables = new Set(bodies.flatMap((body) => body.enables));
+  const sharedQuads = Math.max(...bodies.map((body) => body.sharedQuads));
+  const code = [
+    [...enables].map((feature) => `enable ${feature};`).join('\n'),
+    emitter.declarations(options.readWrite),
+    sharedQuads === 0 ? '' : `var<workgroup> scratch: array<vec4<f32>, ${sharedQuads}>;`,
+    emitter.libraryText(),
+    main,
+  ].filter((text) => text !== '');
+  const text = `${code.join('\n\n')}\n`;
   const bindings = emitter
     .bindings()
     .map((b) => (options.readWrite(b.slot) ? { ...b, access: 'read_write' as const } : b));
   return {
-    wgsl: `${wgsl}\n`,
+    wgsl: `${header(kernels, bodies, bindings, options.layouts)}\n${text}`,
+    key: hashText(emitter.canonical(text)),
     bindings,
-    workgroups: part.workgroups,
-    tuning: part.tuning,
-    multiplyAdds: part.multiplyAdds,
+    workgroups,
+    tuning: bodies.length === 1 ? bodies[0].tuning : { workgroupSize },
+    multiplyAdds: bodies.reduce((total, body) => total + body.multiplyAdds, 0),
   };
 }
 
-function writeFamily(kernel: Kernel, emitter: Emitter, options: EmitOptions): FamilyCode {
-  const { target, layouts, override } = options;
+function writeBody(kernel: Kernel, emitter: Emitter, { target, layouts, override }: EmitOptions): KernelBody {
   switch (kernel.family) {
     case 'loop':
-      return emitLoop(kernel, emitter, target);
+      return emitLoop(kernel, emitter);
     case 'row':
       return emitRow(kernel, emitter, target, override?.row);
     case 'contraction': {
       const shape = contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape);
       if (!shape) throw new Error(`${kernel.tensor} is no contraction of two operands`);
       const tuning = override?.contraction ?? defaultContractionTuning(shape, target);
-      return emitContraction(kernel, shape, emitter, target, tuning);
+      return emitContraction(kernel, shape, emitter, tuning);
     }
     default:
       return kernel satisfies never;
   }
 }
 
-/** The comment that a kernel begins with: what it computes, its form, its work, and the bytes that it must move at least. */
-function header(kernel: Kernel, code: KernelCode, layouts: Layouts): string {
-  const lines = equations(kernel).map((text) => text.replaceAll('\n', ' '));
-  const tuning = Object.entries(code.tuning).map(([name, value]) => `${name} ${value}`);
-  const work = code.multiplyAdds > 0 ? [`${code.multiplyAdds} multiply-adds`] : [];
-  const bytes = code.bindings.reduce((n, { tensors: [first] }) => {
+/** `main` and the functions that it calls. One body is `main` itself; of several each is a function, told its own number. */
+function mainFunction(
+  bodies: readonly KernelBody[],
+  emitter: Emitter,
+  target: Target,
+): { readonly main: string; readonly workgroups: DispatchCode['workgroups'] } {
+  const count = bodies.reduce((total, body) => total + body.groups, 0);
+  const { workgroups, number, isExact } = spread(count, target);
+  const [{ body, workgroupSize }] = bodies;
+  const parts = bodies.map((part) => ({ ...part, name: bodies.length === 1 ? '' : emitter.global('part') }));
+  const functions = parts.flatMap((part) =>
+    part.name === ''
+      ? part.functions
+      : [...part.functions, `fn ${part.name}(group: u32, lane: u32) {\n${indent(part.body)}\n}`],
+  );
+  const main = wgsl`
+    @compute @workgroup_size(${workgroupSize})
+    fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+      let group = ${number};
+      ${isExact ? '' : `if (group >= ${count}u) { return; }`}
+      ${parts.length === 1 ? body : choice(parts)}
+    }
+  `;
+  return { main: [...functions, main].join('\n\n'), workgroups };
+}
+
+/** Calls the part that a workgroup belongs to; `group` is the same in all of it, so parts may hold barriers. */
+function choice(parts: readonly { readonly name: string; readonly groups: number }[]): string {
+  let first = 0;
+  const branches = parts.map(({ name, groups }, i) => {
+    const own = first === 0 ? 'group' : `group - ${first}u`;
+    first += groups;
+    const call = `{\n  ${name}(${own}, lane);\n}`;
+    return i === parts.length - 1 ? call : `if (group < ${first}u) ${call}`;
+  });
+  return branches.join(' else ');
+}
+
+/** The comment that a dispatch begins with: what each kernel computes, its form, its work, and the bytes that it must move. */
+function header(
+  kernels: readonly Kernel[],
+  bodies: readonly KernelBody[],
+  bindings: readonly KernelBinding[],
+  layouts: Layouts,
+): string {
+  const bytes = bindings.reduce((n, { tensors: [first] }) => {
     const { shape, dtype } = layouts(first!);
     return n + elementCount(shape) * (dtype === 'f16' ? 2 : 4);
   }, 0);
-  return [...lines, `${kernel.family}: ${[...tuning, ...work, `${bytes} bytes`].join(', ')}`]
-    .map((line) => `// ${line}`)
-    .join('\n');
+  const lines = kernels.flatMap((kernel, i) => {
+    const { tuning, multiplyAdds } = bodies[i];
+    const form = Object.entries(tuning).map(([name, value]) => `${name} ${value}`);
+    const work = multiplyAdds > 0 ? [`${multiplyAdds} multiply-adds`] : [];
+    const moved = kernels.length === 1 ? [`${bytes} bytes`] : [];
+    const texts = equations(kernel).map((text) => text.replaceAll('\n', ' '));
+    return [...texts, `${kernel.family}: ${[...form, ...work, ...moved].join(', ')}`];
+  });
+  if (kernels.length > 1) lines.push(`${kernels.length} kernels in one dispatch, ${bytes} bytes`);
+  return lines.map((line) => `// ${line}`).join('\n');
 }
 
 export function equations(kernel: Kernel): string[] {

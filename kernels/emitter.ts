@@ -1,7 +1,7 @@
 /**
- * What the code of one kernel collects while it is written: identifiers, the buffers that it binds, the library
+ * What the code of one dispatch collects while its bodies are written: identifiers, the buffers that it binds, the library
  * functions that it calls. Every family writes through one `Emitter`; `emit.ts` then puts the declarations before what
- * the family wrote.
+ * the families wrote.
  *
  * The trap: names and bindings are numbered in the order in which they are asked for, so the order of calls is part of
  * the text.
@@ -15,7 +15,7 @@ import type { Target } from './target.ts';
 /** WGSL of a buffer's elements; two f16 share a word. */
 const elementTypes: Readonly<Record<Dtype, string>> = { f32: 'f32', i32: 'i32', f16: 'u32' };
 
-/** One buffer of the kernel, whatever tensors live in it. */
+/** One buffer of the dispatch, whatever tensors live in it. */
 interface Slot {
   readonly name: string;
   readonly dtype: Dtype;
@@ -32,19 +32,29 @@ export class Emitter {
 
   constructor(
     private readonly layouts: Layouts,
-    /** Canonical names make equal kernels equal text: the key under which pipelines are shared. */
-    private readonly canonical: boolean,
     private readonly target: Target,
   ) {}
 
+  /** What follows is another body: it knows no variables of the one before. */
+  openBody(): void {
+    this.names.openBody();
+    this.symbols.clear();
+    this.hasHiddenBound = false;
+  }
+
   /** A new identifier for a variable of the compiler's own. */
   fresh(word: string): string {
-    return this.names.ours(this.canonical ? 'v' : word);
+    return this.names.ours(word);
+  }
+
+  /** A new identifier for a function: bodies stand side by side, and each may have one that it calls so. */
+  global(word: string): string {
+    return this.names.ours(word, 'module');
   }
 
   /** A new identifier for what the user calls so. */
   named(name: string, suffix: NameSuffix | '' = ''): string {
-    return this.canonical ? this.names.ours('v') : this.names.theirs(shortName(name), suffix);
+    return this.names.theirs(shortName(name), suffix);
   }
 
   /** A new identifier for a tensor's element: the tensor's own name, unless its buffer has it. */
@@ -76,10 +86,10 @@ export class Emitter {
     return name;
   }
 
-  /** The lines that `bound` and `symbol` need at the head of `main`, where they were used. */
+  /** The lines that `bound` and `symbol` need at the head of the body, where they were used. */
   head(): string {
     const symbols = [...this.symbols].map(([tensor, name]) => `let ${name} = ${this.reads(tensor)}[0];`);
-    const zero = 'let zero = min(i32(group.z), 0); // hides the bounds of loops';
+    const zero = 'let zero = min(i32(group), 0); // hides the bounds of loops';
     return [...symbols, ...(this.hasHiddenBound ? [zero] : [])].join('\n');
   }
 
@@ -91,7 +101,12 @@ export class Emitter {
     const layout = this.layouts(tensor);
     let slot = this.slots.get(layout.slot);
     if (!slot) {
-      slot = { name: this.named(tensor), dtype: layout.dtype, tensors: [], written: false };
+      slot = {
+        name: this.names.theirs(shortName(tensor), '', 'module'),
+        dtype: layout.dtype,
+        tensors: [],
+        written: false,
+      };
       this.slots.set(layout.slot, slot);
     }
     if (!slot.tensors.includes(tensor)) slot.tensors.push(tensor);
@@ -132,6 +147,11 @@ export class Emitter {
 
   libraryText(): string {
     return libraryCode(this.library);
+  }
+
+  /** The text without the names in it (`Names.takenOut`). */
+  canonical(text: string): string {
+    return this.names.takenOut(text);
   }
 }
 

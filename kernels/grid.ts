@@ -1,70 +1,47 @@
 /**
  * How the workgroups of a dispatch are numbered. A dimension takes 65,535 workgroups at most, so more than that go on
- * in y, then z; a kernel puts their number together again from `group`.
+ * in y, then z; `emit.ts` puts their number together again, and a body knows nothing of it but `group`.
  */
 import type { Target } from './target.ts';
 
-type Workgroups = [x: number, y: number, z: number];
+export interface Grid {
+  readonly workgroups: readonly [x: number, y: number, z: number];
+  /** WGSL (u32) of a workgroup's number. */
+  readonly number: string;
+  /** Whether there are workgroups beyond the count. */
+  readonly isExact: boolean;
+}
 
-/** So many workgroups over three dimensions, and WGSL (u32) of a workgroup's number; undefined if they are too many. */
-function spread(count: number, target: Target): { workgroups: Workgroups; number: string } | undefined {
+/** So many workgroups over three dimensions; throws where they are too many. */
+export function spread(count: number, target: Target): Grid {
   const most = target.limits.maxComputeWorkgroupsPerDimension;
   const x = Math.min(count, most);
   const y = Math.min(Math.ceil(count / x), most);
   const z = Math.ceil(count / (x * y));
-  if (z > most) return undefined;
-  const row = z > 1 ? `(group.z * ${y}u + group.y)` : 'group.y';
-  return { workgroups: [x, y, z], number: y > 1 ? `(${row} * ${x}u + group.x)` : 'group.x' };
+  if (z > most) throw new Error(`${count} workgroups are beyond the grid of ${target.name}`);
+  const row = z > 1 ? `(group_id.z * ${y}u + group_id.y)` : 'group_id.y';
+  return {
+    workgroups: [x, y, z],
+    number: y > 1 ? `${row} * ${x}u + group_id.x` : 'group_id.x',
+    isExact: x * y * z === count,
+  };
 }
 
-const product = ([x, y, z]: Workgroups): number => x * y * z;
-
 /** One invocation for each of `count` elements; the header names the element's number `id` and ends the others. */
-export function flatGrid(
+export function flatThreads(
   count: number,
   id: string,
   workgroupSize: number,
-  target: Target,
-): { readonly header: string; readonly workgroups: Workgroups } {
-  const groups = Math.ceil(count / workgroupSize);
-  const grid = spread(groups, target);
-  if (!grid) throw new Error(`${groups} workgroups are beyond the grid of ${target.name}`);
-  const { workgroups, number } = grid;
-  const exact = count % workgroupSize === 0 && product(workgroups) === groups;
-  const header = [`let ${id} = i32(${number} * ${workgroupSize}u + lane);`];
-  if (!exact) header.push(`if (${id} >= ${count}) { return; }`);
-  return { header: header.join('\n'), workgroups };
+): { readonly header: string; readonly groups: number } {
+  const header = [`let ${id} = i32(group * ${workgroupSize}u + lane);`];
+  if (count % workgroupSize !== 0) header.push(`if (${id} >= ${count}) { return; }`);
+  return { header: header.join('\n'), groups: Math.ceil(count / workgroupSize) };
 }
 
-/** How a workgroup finds its batch and its tile: WGSL of both, and lines that must come before. */
-export interface TileGrid {
-  readonly workgroups: Workgroups;
-  readonly header: string;
-  readonly batch: string;
-  readonly tile: string;
-}
-
-/** Tiles along x and batches along z; where either is too many, both are one number over all three dimensions. */
-export function tileGrid(tiles: number, batch: number, target: Target): TileGrid {
-  const most = target.limits.maxComputeWorkgroupsPerDimension;
-  if (tiles <= most && batch <= most) {
-    return {
-      workgroups: [tiles, 1, batch],
-      header: '',
-      batch: batch === 1 ? '0' : 'i32(group.z)',
-      tile: 'i32(group.x)',
-    };
-  }
-  const count = tiles * batch;
-  const grid = spread(count, target);
-  if (!grid) throw new Error(`a contraction of ${tiles} tiles and ${batch} batches is beyond the grid`);
-  const { workgroups, number } = grid;
-  const header = [`let work = i32${number};`];
-  if (product(workgroups) > count) header.push(`if (work >= ${count}) { return; }`);
+/** WGSL of the batch and the tile of a workgroup that takes one tile; the tiles of a batch follow one another. */
+export function tileOfGroup(tiles: number, batch: number): { readonly batch: string; readonly tile: string } {
   return {
-    workgroups,
-    header: header.join('\n'),
-    batch: batch === 1 ? '0' : tiles === 1 ? 'work' : `work / ${tiles}`,
-    tile: batch === 1 ? 'work' : tiles === 1 ? '0' : `work % ${tiles}`,
+    batch: batch === 1 ? '0' : tiles === 1 ? 'i32(group)' : `i32(group) / ${tiles}`,
+    tile: batch === 1 ? 'i32(group)' : tiles === 1 ? '0' : `i32(group) % ${tiles}`,
   };
 }

@@ -77,19 +77,36 @@ export interface KernelBinding {
   readonly dtype: Dtype;
 }
 
-/** A kernel's whole code. */
-export interface KernelCode {
-  readonly wgsl: string;
-  readonly bindings: readonly KernelBinding[];
-  readonly workgroups: readonly [number, number, number];
+/**
+ * What a family writes: a body that stands in a dispatch alone or beside others. `emit.ts` writes `main`, the grid, the
+ * declarations and the library around it.
+ *
+ * `body` is statements that know two u32: `group`, the number of the workgroup among this body's own, and `lane`, the
+ * invocation's number in it. It may end early by `return` where no barrier follows. Module-wide names are the emitter's
+ * (`Emitter.global`), so that bodies can stand side by side.
+ */
+export interface KernelBody {
+  /** Whole functions that the body calls. */
+  readonly functions: readonly string[];
+  /** Elements, vec4<f32>, that it needs of the workgroup memory `scratch`. */
+  readonly sharedQuads: number;
+  readonly workgroupSize: number;
+  readonly groups: number;
+  readonly body: string;
+  /** WGSL extensions that it needs. */
+  readonly enables: readonly string[];
   readonly tuning: Readonly<Record<string, number | string>>;
   /** Points of the contraction loops that the code runs, padding of tiles not counted; 0 where nothing is contracted. */
   readonly multiplyAdds: number;
 }
 
-/** What a family writes of it; declarations and library functions come before. */
-export interface FamilyCode extends Omit<KernelCode, 'wgsl' | 'bindings'> {
-  readonly body: string;
-  /** WGSL extensions that the body needs. */
-  readonly enables: readonly string[];
+/** The whole code of a dispatch. */
+export interface DispatchCode {
+  readonly wgsl: string;
+  /** Hash of the code with all names taken out: dispatches of one key can share a pipeline. */
+  readonly key: string;
+  readonly bindings: readonly KernelBinding[];
+  readonly workgroups: readonly [number, number, number];
+  readonly tuning: Readonly<Record<string, number | string>>;
+  readonly multiplyAdds: number;
 }

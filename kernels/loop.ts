@@ -16,8 +16,8 @@ import { elementCount } from '../compiler/ir/program.ts';
 import { gatherText } from './address.ts';
 import { collapseLoop, plainStore } from './collapse.ts';
 import type { Emitter } from './emitter.ts';
-import { flatGrid } from './grid.ts';
-import type { FamilyCode, LoopKernel, Statement } from './kernel.ts';
+import { flatThreads } from './grid.ts';
+import type { KernelBody, LoopKernel, Statement } from './kernel.ts';
 import { coordinate, flatIndex } from './linear.ts';
 import { check, loopOver, nestText, openNest, settle, sumText } from './nest.ts';
 import { threadReduction } from './reducers.ts';
@@ -26,7 +26,6 @@ import { integerText } from './scalar.ts';
 import type { Scope } from './scope.ts';
 import { solveIndex } from './solve.ts';
 import { withoutScale } from './sums.ts';
-import type { Target } from './target.ts';
 import { f32Literal, wgsl } from './wgsl.ts';
 import { isWhole } from './whole.ts';
 
@@ -44,26 +43,22 @@ interface Element {
   readonly held: Map<string, string>;
 }
 
-export function emitLoop(kernel: LoopKernel, emitter: Emitter, target: Target): FamilyCode {
+export function emitLoop(kernel: LoopKernel, emitter: Emitter, workgroupSize = loopWorkgroupSize): KernelBody {
   const { shape, statements } = collapseLoop(kernel, (tensor) => emitter.layout(tensor));
   const id = emitter.fresh('element');
   const lines: string[] = [];
   const coordinates = nameCoordinates(shape, statements[0], id, emitter, lines);
   const element: Element = { emitter, shape, id, coordinates, held: new Map() };
   for (const statement of statements) lines.push(...statementLines(statement, element));
-  const { header, workgroups } = flatGrid(elementCount(shape), id, loopWorkgroupSize, target);
+  const { header, groups } = flatThreads(elementCount(shape), id, workgroupSize);
   return {
-    body: wgsl`
-      @compute @workgroup_size(${loopWorkgroupSize})
-      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        ${emitter.head()}
-        ${header}
-        ${lines.join('\n')}
-      }
-    `,
-    workgroups,
-    tuning: { workgroupSize: loopWorkgroupSize },
+    functions: [],
+    sharedQuads: 0,
+    workgroupSize,
+    groups,
+    body: [emitter.head(), header, ...lines].filter((text) => text !== '').join('\n'),
     enables: [],
+    tuning: { workgroupSize },
     multiplyAdds: statements.flatMap((s) => s.equations).reduce((total, e) => total + multiplyAddsOf(e), 0),
   };
 }

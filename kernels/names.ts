@@ -7,7 +7,8 @@
  *   t → t      filter → filter_      h.3.attn.q → attn_q_      the value of attn.q → attn_q_value      a second t → t_2
  *
  * The trap: the compiler's own variables (`m`, `total`) stand beside them, so both are handed out here, each once; where
- * a family writes names of its own as they are (`lane`, `sum_0_1`), no name of a user's is in sight.
+ * a family writes names of its own as they are (`lane`, `sum_0_1`), no name of a user's is in sight. Names of a body's
+ * variables are free again for the next body; one may then hide a buffer that only the other body knows.
  */
 
 /** What follows a user's name where it is not the name's own tensor or axis that is meant. */
@@ -32,25 +33,50 @@ export function identifier(name: string, suffix: NameSuffix | '' = ''): string {
   return isLetter && suffix === '' ? plain : `${plain}_${suffix}`;
 }
 
-/** Hands out identifiers, each once. */
+/** Where a name is known: in one body, or in the whole module (buffers, functions). */
+export type NameScope = 'body' | 'module';
+
+/** Hands out identifiers, each once in its scope. */
 export class Names {
-  private readonly taken = new Set<string>();
+  private readonly all = new Set<string>();
+  private readonly module = new Set<string>();
+  private body = new Set<string>();
+
+  /** The names of the body before are free again. */
+  openBody(): void {
+    this.body = new Set();
+  }
 
   /** For a name of the user's. */
-  theirs(name: string, suffix: NameSuffix | '' = ''): string {
+  theirs(name: string, suffix: NameSuffix | '' = '', scope: NameScope = 'body'): string {
     const wanted = identifier(name, suffix);
-    return this.take(wanted, wanted.endsWith('_') ? wanted : `${wanted}_`);
+    return this.take(wanted, wanted.endsWith('_') ? wanted : `${wanted}_`, scope);
   }
 
   /** For a word of the compiler's, which must be an identifier. */
-  ours(word: string): string {
-    return this.take(word, `${word}_`);
+  ours(word: string, scope: NameScope = 'body'): string {
+    return this.take(word, `${word}_`, scope);
   }
 
-  private take(wanted: string, numbered: string): string {
+  /**
+   * The text with every name that was handed out replaced by a number, in the order of appearance: texts that differ in
+   * names alone become one. Different names stay different, so texts that become one do the same.
+   */
+  takenOut(text: string): string {
+    const numbers = new Map<string, string>();
+    return text.replaceAll(/(?<![\p{XID_Continue}.])[\p{XID_Start}_]\p{XID_Continue}*/gu, (word) => {
+      if (!this.all.has(word)) return word;
+      const number = numbers.get(word) ?? `$${numbers.size}`;
+      numbers.set(word, number);
+      return number;
+    });
+  }
+
+  private take(wanted: string, numbered: string, scope: NameScope): string {
     let candidate = wanted;
-    for (let i = 2; this.taken.has(candidate); i++) candidate = `${numbered}${i}`;
-    this.taken.add(candidate);
+    for (let i = 2; this.module.has(candidate) || this.body.has(candidate); i++) candidate = `${numbered}${i}`;
+    this[scope].add(candidate);
+    this.all.add(candidate);
     return candidate;
   }
 }

@@ -122,12 +122,12 @@ function joined(operator: LaneOperator, a: string, b: string): string {
 }
 
 /** `fn row_sum` and its kin by shuffles: the lanes of a row are within one subgroup. */
-export function shuffleFunction(operator: LaneOperator, lanes: number): string {
+export function shuffleFunction(operator: LaneOperator, name: string, lanes: number): string {
   const steps: string[] = [];
   for (let width = lanes / 2; width >= 1; width /= 2)
     steps.push(`v = ${joined(operator, 'v', `subgroupShuffleXor(v, ${width}u)`)};`);
   return wgsl`
-    fn row_${operator}(value: f32, unused: u32) -> f32 {
+    fn ${name}(value: f32) -> f32 {
       var v = value;
       ${steps.join('\n')}
       return v;
@@ -135,17 +135,17 @@ export function shuffleFunction(operator: LaneOperator, lanes: number): string {
   `;
 }
 
-/** The same by way of workgroup memory, `lane_values`. */
-export function partialFunction(operator: LaneOperator, lanes: number): string {
+/** The same by way of workgroup memory, an element a lane. */
+export function partialFunction(operator: LaneOperator, name: string, lanes: number): string {
   return wgsl`
-    fn row_${operator}(value: f32, lane: u32) -> f32 {
-      lane_values[lane] = value;
+    fn ${name}(value: f32, lane: u32) -> f32 {
+      scratch[lane].x = value;
       workgroupBarrier();
       for (var width = ${lanes / 2}u; width > 0u; width >>= 1u) {
-        if (lane % ${lanes}u < width) { lane_values[lane] = ${joined(operator, 'lane_values[lane]', 'lane_values[lane + width]')}; }
+        if (lane % ${lanes}u < width) { scratch[lane].x = ${joined(operator, 'scratch[lane].x', 'scratch[lane + width].x')}; }
         workgroupBarrier();
       }
-      let total = lane_values[lane - lane % ${lanes}u];
+      let total = scratch[lane - lane % ${lanes}u].x;
       workgroupBarrier();
       return total;
     }

@@ -13,16 +13,16 @@ import { elementCount } from '../compiler/ir/program.ts';
 import { affineText, constraintText } from './address.ts';
 import { collapseRow } from './collapse.ts';
 import type { Emitter } from './emitter.ts';
-import { flatGrid } from './grid.ts';
+import { flatThreads } from './grid.ts';
 import { hoistInvariants, type Invariants } from './invariant.ts';
-import type { FamilyCode, RowKernel, RowStatement } from './kernel.ts';
+import type { KernelBody, RowKernel, RowStatement } from './kernel.ts';
 import { coordinate } from './linear.ts';
 import { loopBounds, type Nest, openNest } from './nest.ts';
 import { type AcrossLanes, type LaneOperator, laneReduction, partialFunction, shuffleFunction } from './reducers.ts';
 import { sharedText } from './repeats.ts';
 import { blockedLoop, cutLoop, type Loop, loopText, withoutScale } from './sums.ts';
 import type { Target } from './target.ts';
-import { f32Literal, guarded, indent, wgsl } from './wgsl.ts';
+import { f32Literal, guarded, indent } from './wgsl.ts';
 
 export interface RowTuning {
   /** Invocations that share a row: a power of two, at most `workgroupSize`. */
@@ -57,7 +57,7 @@ function pointsOfRow(statement: RowStatement): number {
 interface RowCode {
   readonly emitter: Emitter;
   readonly tuning: RowTuning;
-  /** Lines of `main` so far. */
+  /** Lines of the body so far. */
   readonly lines: string[];
   /** WGSL of the lane's number in its row, and of the row's coordinates. */
   readonly lane: string;
@@ -68,7 +68,8 @@ interface RowCode {
   readonly held: Map<string, string>;
   /** Map tensors written since the last barrier. */
   readonly written: Set<string>;
-  readonly reducers: Set<LaneOperator>;
+  /** Names of the functions that reduce over the lanes of a row. */
+  readonly reducers: Map<LaneOperator, string>;
   readonly invariants: Invariants;
 }
 
@@ -77,35 +78,29 @@ export function emitRow(
   emitter: Emitter,
   target: Target,
   tuning: RowTuning = defaultRowTuning(kernel, target),
-): FamilyCode {
+): KernelBody {
   const { lanes, workgroupSize, shuffle } = tuning;
   const { rows, statements } = collapseRow(kernel, (tensor) => emitter.layout(tensor));
-  const { workgroups, ...head } = rowHead(rows, statements[0], emitter, target, tuning);
+  const { groups, ...head } = rowHead(rows, statements[0], emitter, tuning);
   const code: RowCode = {
     ...head,
     emitter,
     tuning,
     held: new Map(),
     written: new Set(),
-    reducers: new Set(),
+    reducers: new Map(),
     invariants: new Map(),
   };
   for (const statement of statements) emitStatement(statement, code);
   const operators = [...code.reducers];
-  const parts = [
-    ...(operators.length > 0 && !shuffle ? [`var<workgroup> lane_values: array<f32, ${workgroupSize}>;`] : []),
-    ...operators.map((operator) => (shuffle ? shuffleFunction(operator, lanes) : partialFunction(operator, lanes))),
-    wgsl`
-      @compute @workgroup_size(${workgroupSize})
-      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        ${emitter.head()}
-        ${code.lines.join('\n')}
-      }
-    `,
-  ];
   return {
-    body: parts.join('\n\n'),
-    workgroups,
+    functions: operators.map(([operator, name]) =>
+      shuffle ? shuffleFunction(operator, name, lanes) : partialFunction(operator, name, lanes),
+    ),
+    sharedQuads: operators.length > 0 && !shuffle ? workgroupSize : 0,
+    workgroupSize,
+    groups,
+    body: [emitter.head(), ...code.lines].filter((text) => text !== '').join('\n'),
     tuning: { lanes, workgroupSize },
     enables: shuffle && operators.length > 0 ? ['subgroups'] : [],
     multiplyAdds: statements.reduce((n, s) => n + multiplyAddsOf(s.equation), 0),
@@ -117,13 +112,12 @@ function rowHead(
   rows: readonly number[],
   first: RowStatement,
   emitter: Emitter,
-  target: Target,
   { lanes, workgroupSize }: RowTuning,
-): Pick<RowCode, 'lines' | 'lane' | 'rowNames' | 'live'> & Pick<FamilyCode, 'workgroups'> {
+): Pick<RowCode, 'lines' | 'lane' | 'rowNames' | 'live'> & Pick<KernelBody, 'groups'> {
   const count = elementCount(rows);
   const [row, lane] = [emitter.fresh('row'), lanes > 1 ? emitter.fresh('lane_in_row') : '0'];
-  const { header, workgroups } = flatGrid(count * lanes, 'invocation', workgroupSize, target);
-  const isExact = count * lanes === elementCount(workgroups) * workgroupSize;
+  const { header, groups } = flatThreads(count * lanes, 'invocation', workgroupSize);
+  const isExact = count * lanes === groups * workgroupSize;
   const live = isExact ? [] : [emitter.fresh('live')];
   const lines = [header.split('\n')[0]];
   if (lanes > 1) lines.push(`let ${lane} = invocation % ${lanes};`);
@@ -138,7 +132,7 @@ function rowHead(
     lines.push(`let ${name} = ${coordinate(row, rows, d)};`);
     return name;
   });
-  return { lines, lane, rowNames, live, workgroups };
+  return { lines, lane, rowNames, live, groups };
 }
 
 /** A statement at the points of a row: the axes inside the row that have more than one, and the nest over them. */
@@ -246,9 +240,10 @@ function emitReduce(points: RowPoints, code: RowCode): void {
 function acrossLanes(loop: Loop | undefined, { emitter, reducers, tuning }: RowCode): AcrossLanes | undefined {
   if (tuning.lanes === 1 || loop === undefined) return undefined;
   return (operator, variable) => {
-    reducers.add(operator);
+    const name = reducers.get(operator) ?? emitter.global(`row_${operator}`);
+    reducers.set(operator, name);
     if (operator === 'max' || operator === 'min') emitter.use(`${operator}_f32`);
-    return `row_${operator}(${variable}, ${tuning.shuffle ? '0u' : 'lane'})`;
+    return tuning.shuffle ? `${name}(${variable})` : `${name}(${variable}, lane)`;
   };
 }
 

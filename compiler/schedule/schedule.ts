@@ -1,5 +1,5 @@
 /** The compiler's last stage: an optimised tensor program → the plan that the runtime runs, for one target. */
-import { type EmitOptions, emitKernel, equations, kernelKey, type TuningOverride } from '../../kernels/emit.ts';
+import { type EmitOptions, emitDispatch, equations, type TuningOverride } from '../../kernels/emit.ts';
 import type { Kernel, Layouts } from '../../kernels/kernel.ts';
 import { kernelParts, kernelReads, withStored } from '../../kernels/statements.ts';
 import type { Target } from '../../kernels/target.ts';
@@ -207,8 +207,8 @@ function emitAll(
       readWrite: (slot) => writtenBuffers.has(places.get(slot)!.buffer),
       ...(options.override ? { override: options.override } : {}),
     };
-    const key = kernelKey(kernel, emit);
-    const code = emitKernel(kernel, emit);
+    const code = emitDispatch([kernel], emit);
+    const { key } = code;
     const wgsl = written.get(key) ?? code.wgsl;
     written.set(key, wgsl);
     const bindings = code.bindings.map((b) => ({ ...places.get(b.slot)!, access: b.access, tensors: b.tensors }));

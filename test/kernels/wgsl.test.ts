@@ -52,8 +52,9 @@ describe('kernels in full', () => {
       @group(0) @binding(2) var<storage, read_write> attn_out_: array<f32>;
 
       @compute @workgroup_size(64)
-      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        let element = i32(group.x * 64u + lane);
+      fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let group = group_id.x;
+        let element = i32(group * 64u + lane);
         if (element >= 24) { return; }
         let t = element / 6;
         let i = element % 6;
@@ -69,8 +70,9 @@ describe('kernels in full', () => {
       @group(0) @binding(2) var<storage, read_write> total_: array<f32>;
 
       @compute @workgroup_size(64)
-      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        let element = i32(group.x * 64u + lane);
+      fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let group = group_id.x;
+        let element = i32(group * 64u + lane);
         if (element >= 24) { return; }
         let i = element / 4;
         let t = element % 4;
@@ -158,8 +160,9 @@ describe('kernels in full', () => {
       fn max_f32(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, is_nan_f32(b)), a, is_nan_f32(a)); }
 
       @compute @workgroup_size(32)
-      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        let invocation = i32(group.x * 32u + lane);
+      fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let group = group_id.x;
+        let invocation = i32(group * 32u + lane);
         let live = invocation < 24;
         let row = min(invocation, 23);
         let h = row / 8;
@@ -244,9 +247,10 @@ describe('kernels in full', () => {
       }
 
       @compute @workgroup_size(4)
-      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+      fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let group = group_id.x;
         let batch = 0;
-        let tile_m = i32(group.x) * 4;
+        let tile_m = i32(group) * 4;
         let tile_n = 0;
         let k_from = 0;
         let k_to = 6;
@@ -290,7 +294,7 @@ describe('kernels in full', () => {
       ['y'],
     );
     const [kernel] = kernelsOf(p, { target: { ...portableTarget, class: 'cpu', unrollsLoops: true } });
-    expect(kernel).toContain('let zero = min(i32(group.z), 0);');
+    expect(kernel).toContain('let zero = min(i32(group), 0);');
     expect(kernel).toContain('i < 12 + zero;');
     expect(kernelsOf(p)[0]).toContain('i < 12;');
   });
@@ -334,8 +338,9 @@ describe('kernels in full', () => {
       @group(0) @binding(3) var<storage, read_write> z: array<f32>;
 
       @compute @workgroup_size(32)
-      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        let invocation = i32(group.x * 32u + lane);
+      fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let group = group_id.x;
+        let invocation = i32(group * 32u + lane);
         let live = invocation < 8;
         let row = min(invocation, 7);
         let of_row = sqrt(v[row]);
@@ -423,10 +428,11 @@ describe('kernels in full', () => {
       }
 
       @compute @workgroup_size(4)
-      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+      fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let group = group_id.x;
         let batch = 0;
-        let tile_m = i32(group.x) / 3 * 8;
-        let tile_n = i32(group.x) % 3 * 8;
+        let tile_m = i32(group) / 3 * 8;
+        let tile_n = i32(group) % 3 * 8;
         let k_from = 0;
         let k_to = 6;
         let first_m = tile_m + i32(lane) / 2 * 4;
@@ -487,6 +493,8 @@ describe('kernels in full', () => {
       @group(0) @binding(1) var<storage, read> b: array<f32>;
       @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
+      var<workgroup> scratch: array<vec4<f32>, 40>;
+
       fn left_operand(batch: i32, m: i32, k: i32) -> f32 {
         return a[batch * 192 + m * 12 + k];
       }
@@ -518,13 +526,11 @@ describe('kernels in full', () => {
         y[element] = y_value;
       }
 
-      // [k][m / 4] and [k][n / 4], rows padded by one against bank conflicts
-      var<workgroup> slab_a: array<vec4<f32>, 20>;
-      var<workgroup> slab_b: array<vec4<f32>, 20>;
-
       @compute @workgroup_size(16)
-      fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-        let batch = i32(group.z);
+      fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+        let group = group_id.x;
+        // scratch: a slab [k][m / 4], then a slab [k][n / 4], rows padded by one against bank conflicts
+        let batch = i32(group);
         let tile_m = 0;
         let tile_n = 0;
         let k_from = 0;
@@ -542,8 +548,8 @@ describe('kernels in full', () => {
         next_a_0 = left_quad(batch, tile_m + i32(lane) / 4 * 4, k0 + i32(lane) % 4);
         next_b_0 = right_quad(batch, tile_n + i32(lane) % 4 * 4, k0 + i32(lane) / 4);
         while (k0 < k_to) {
-          slab_a[(i32(lane) % 4) * 5 + i32(lane) / 4] = next_a_0;
-          slab_b[(i32(lane) / 4) * 5 + i32(lane) % 4] = next_b_0;
+          scratch[(i32(lane) % 4) * 5 + i32(lane) / 4] = next_a_0;
+          scratch[(i32(lane) / 4) * 5 + i32(lane) % 4 + 20] = next_b_0;
           workgroupBarrier();
           k0 += 4;
           if (k0 < k_to) {
@@ -551,8 +557,8 @@ describe('kernels in full', () => {
             next_b_0 = right_quad(batch, tile_n + i32(lane) % 4 * 4, k0 + i32(lane) / 4);
           }
           for (var k_in = 0; k_in < 4; k_in++) {
-            let a_0 = slab_a[k_in * 5 + lane_m];
-            let b_0 = slab_b[k_in * 5 + lane_n];
+            let a_0 = scratch[k_in * 5 + lane_m];
+            let b_0 = scratch[k_in * 5 + lane_n + 20];
             sum_0_0 += a_0.x * b_0;
             sum_1_0 += a_0.y * b_0;
             sum_2_0 += a_0.z * b_0;
