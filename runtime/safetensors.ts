@@ -13,7 +13,7 @@ import { readSome, withInput } from '../compiler/command-line/input-file.ts';
 import { halvesToFloats } from './half-float.ts';
 
 /** Each dtype with the array that holds its elements; binary16 and bfloat16 are kept as their bits. */
-const arrayTypes = {
+export const arrayTypes = {
   F64: Float64Array,
   F32: Float32Array,
   F16: Uint16Array,

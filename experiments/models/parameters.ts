@@ -3,6 +3,7 @@
  * several of ours one after the other (`c_attn`: queries, keys, values), or none: the series model has a position table in the
  * reference that nothing reads.
  */
+import { UserError } from '../../compiler/command-line/errors.ts';
 import { mixers } from '../options/mixers.ts';
 import { type ModelOptions, mixerSettings } from '../options/transformer.ts';
 import type { ModelName } from './model.ts';
@@ -95,6 +96,42 @@ export function referenceParameters(model: ModelName, options: ModelOptions): re
     ...layers.flat(),
     ...unused.map((reference) => ({ reference, ours: [] })),
   ];
+}
+
+/** What one of the reference's parameters holds: ours, one after the other. */
+export function joined({ ours }: ParameterMapping, values: ReadonlyMap<string, Float32Array>): Float32Array {
+  const parts = ours.map((name) => {
+    const part = values.get(name);
+    if (part === undefined) throw new Error(`no values of the param ${name}`);
+    return part;
+  });
+  const whole = new Float32Array(parts.reduce((total, { length }) => total + length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}
+
+/** The other way: each of ours from the one of the reference's that holds it. `elements` of each are as many as it has. */
+export function parted(
+  { reference, ours }: ParameterMapping,
+  whole: Float32Array,
+  elements: (name: string) => number,
+): ReadonlyMap<string, Float32Array> {
+  const counts = ours.map(elements);
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  if (ours.length > 0 && total !== whole.length) {
+    throw new UserError(`${reference} has ${whole.length} elements, the model ${total}`);
+  }
+  let offset = 0;
+  return new Map(
+    ours.map((name, i) => {
+      offset += counts[i];
+      return [name, whole.slice(offset - counts[i], offset)];
+    }),
+  );
 }
 
 /** The shape of a parameter of the reference, from those of ours, which lie in it along its first axis. */

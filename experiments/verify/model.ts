@@ -10,7 +10,7 @@ import { UserError } from '../../compiler/command-line/errors.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import type { StoredTensor } from '../../runtime/safetensors.ts';
 import { inContextProgram, languageModelProgram, type ModelName, seriesProgram } from '../models/model.ts';
-import { type ParameterMapping, referenceParameters } from '../models/parameters.ts';
+import { joined, type ParameterMapping, parted, referenceParameters } from '../models/parameters.ts';
 import { type Score, scoreOf } from '../models/score.ts';
 import { checkModel } from '../options/transformer.ts';
 import { type Arena, optimizerTables, packArena, unpackArena } from '../training/arena.ts';
@@ -128,12 +128,11 @@ async function runSteps(runner: Runner, steps: Steps): Promise<Tensors> {
     result.set(name, { dtype: 'F32', shape, data: Float32Array.from(data) });
   const giveParameters = (prefix: string, packed: ArrayLike<number>) => {
     const ours = unpackArena(arena, Float32Array.from(packed));
-    for (const { reference, ours: names } of mappings) {
-      const { shape, data } = floats(tensors, `param.${reference}`);
+    for (const mapping of mappings) {
+      const { shape, data } = floats(tensors, `param.${mapping.reference}`);
       // What takes no part has no gradient and stays as it is.
       const untouched = prefix === 'grad' ? new Float32Array(data.length) : data;
-      const values = names.flatMap((name) => [...(ours.get(name) as Float32Array)]);
-      give(`${prefix}.${reference}`, shape, names.length === 0 ? untouched : values);
+      give(`${prefix}.${mapping.reference}`, shape, mapping.ours.length === 0 ? untouched : joined(mapping, ours));
     }
   };
   const last = Math.max(0, ...reportedSteps.filter((step) => step <= multipliers.length));
@@ -159,26 +158,17 @@ async function take(runner: Runner, name: string): Promise<ArrayLike<number>> {
   return (await runner.download(name)).get(name) as ArrayLike<number>;
 }
 
-/** The case's parameters as our tensors: one of the reference's may hold several of ours, one after the other. */
-function ourParameters(
-  mappings: readonly ParameterMapping[],
-  arena: Arena,
-  tensors: Tensors,
-): Map<string, Float32Array> {
+/** The case's parameters as our tensors. */
+function ourParameters(mappings: readonly ParameterMapping[], arena: Arena, tensors: Tensors): Map<string, Float32Array> {
   const elements = new Map(arena.slots.map((slot) => [slot.param.name, slot.elements]));
-  const values = new Map<string, Float32Array>();
-  for (const { reference, ours } of mappings) {
-    const { data } = floats(tensors, `param.${reference}`);
-    let offset = 0;
-    for (const name of ours) {
-      const count = elements.get(name);
-      if (count === undefined) throw new Error(`the model has no param ${name} for ${reference}`);
-      values.set(name, data.slice(offset, offset + count));
-      offset += count;
-    }
-    if (ours.length > 0 && offset !== data.length)
-      throw new UserError(`param.${reference} has ${data.length} elements, the model ${offset}`);
-  }
+  const countOf = (name: string): number => {
+    const count = elements.get(name);
+    if (count === undefined) throw new Error(`the model has no param ${name}`);
+    return count;
+  };
+  const values = new Map(
+    mappings.flatMap((mapping) => [...parted(mapping, floats(tensors, `param.${mapping.reference}`).data, countOf)]),
+  );
   const missing = [...elements.keys()].filter((name) => !values.has(name));
   if (missing.length > 0) throw new Error(`no parameter of the reference for ${missing.join(', ')}`);
   return values;
