@@ -11,6 +11,8 @@ import { registerDoctor } from '../runtime/doctor.ts';
 import { registerRun } from '../runtime/run.ts';
 import { registerData } from './commands/data.ts';
 import { registerEval } from './commands/eval.ts';
+import { registerExport } from './commands/export.ts';
+import { registerImport } from './commands/import.ts';
 import { registerPlot } from './commands/plot.ts';
 import { registerSample } from './commands/sample.ts';
 import { registerTrain } from './commands/train.ts';
@@ -45,6 +47,8 @@ export function makeProgram(): Command {
   registerEval(program);
   registerSample(program);
   registerPlot(program);
+  registerExport(program);
+  registerImport(program);
   registerRun(program);
   registerDoctor(program);
   for (const command of program.commands.flatMap((c) => [c, ...c.commands])) {

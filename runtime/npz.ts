@@ -183,7 +183,8 @@ function* zipEntries(file: Buffer, fail: Fail): Generator<ZipEntry> {
 /** Where the record at the end begins; it may be followed by a comment. */
 function endRecord(file: Buffer): number | undefined {
   for (let at = file.length - endBytes; at >= Math.max(0, file.length - endBytes - mostEntries); at -= 1) {
-    if (file.readUInt32LE(at) === signatures.end && at + endBytes + file.readUInt16LE(at + 20) === file.length) return at;
+    if (file.readUInt32LE(at) === signatures.end && at + endBytes + file.readUInt16LE(at + 20) === file.length)
+      return at;
   }
   return undefined;
 }
@@ -216,7 +217,11 @@ function parseNpy(bytes: Buffer, fail: Fail): StoredTensor {
   const found = Object.entries(descriptions).find(([, known]) => known.slice(1) === description.slice(1));
   if (found === undefined || description.startsWith('>')) throw fail(`its dtype ${description} is not read`);
   const dtype = found[0] as StoredDtype;
-  const shape = dimensions.split(',').map((part) => part.trim()).filter((part) => part !== '').map(Number);
+  const shape = dimensions
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .map(Number);
   const elements = shape.reduce((product, extent) => product * extent, 1);
   const content = bytes.subarray(start + length);
   const expected = elements * arrayTypes[dtype].BYTES_PER_ELEMENT;

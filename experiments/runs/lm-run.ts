@@ -5,10 +5,8 @@ import { UserError } from '../../compiler/command-line/errors.ts';
 import { bigramEntropy } from '../data/bigrams.ts';
 import type { TokenData } from '../data/token-data.ts';
 import { type Score, scoreOf } from '../models/score.ts';
-import { type LmOptions, lmOptions } from '../options/lm.ts';
+import { type LmOptions, resolveLm } from '../options/lm.ts';
 import type { SizeValue } from '../options/mixers.ts';
-import { complete, readLayer } from '../options/parse.ts';
-import { settle } from '../options/settle.ts';
 import { bestCheckpointPath, checkpointPath, checkpointSteps } from './checkpoint.ts';
 import { existingRun, type RunFolder } from './folder.ts';
 
@@ -49,8 +47,8 @@ export function readLmRun(path: string): LmRun {
 export function readLmSetting(path: string): LmSetting {
   const folder = existingRun(path, 'mlbtc train lm');
   const data = readRecord(folder);
-  const { values, sizes } = readLayer(lmOptions, folder.configPath);
-  return { folder, options: settle(complete(lmOptions, values)), sizes, data };
+  const { options, sizes } = resolveLm(['--config', folder.configPath]);
+  return { folder, options, sizes, data };
 }
 
 function readRecord({ path, recordPath }: RunFolder): RunData {

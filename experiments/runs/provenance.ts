@@ -28,11 +28,15 @@ export function readStructureOrigin(recordPath: string): z.infer<typeof structur
   }
 }
 
+/** The commands that make runs: `mlbtc train icl …`, `mlbtc import icl …`. */
+const makers = ['train', 'import'] as const;
+export type Maker = (typeof makers)[number];
+
 const commandSchema = z.object({
-  command: z.tuple([z.literal('mlbtc'), z.literal('train'), z.enum(taskNames)]).rest(z.string()),
+  command: z.tuple([z.literal('mlbtc'), z.enum(makers), z.enum(taskNames)]).rest(z.string()),
 });
 
-/** Which training made a run; undefined where the folder does not say. */
+/** Which training a run is of; undefined where the folder does not say. */
 export function readTask(recordPath: string): TaskName | undefined {
   try {
     return commandSchema.parse(JSON.parse(readFileSync(recordPath, 'utf8'))).command[2];
@@ -42,27 +46,33 @@ export function readTask(recordPath: string): TaskName | undefined {
 }
 
 export interface Provenance {
-  readonly opened: OpenedDevice;
+  readonly maker: Maker;
+  /** Undefined where none was needed. */
+  readonly opened: OpenedDevice | undefined;
   readonly seed: number;
+  /** Of the command line after the maker's name. */
   readonly words: readonly string[];
   readonly structure: z.infer<typeof structureSchema>;
 }
 
 /** The record's content. */
-export function describeProvenance({ opened, seed, words, structure }: Provenance): Record<string, unknown> {
-  const { name, rung, adapterInfo } = opened;
-  const { vendor, architecture, device, description } = adapterInfo;
+export function describeProvenance({ maker, opened, seed, words, structure }: Provenance): Record<string, unknown> {
   return {
     begun: new Date().toISOString(),
-    command: ['mlbtc', 'train', ...words],
+    command: ['mlbtc', maker, ...words],
     seed,
     structure: { ...structure, from: resolve(structure.from) },
     mlbtc: programVersion(),
     node: process.version,
     platform: `${process.platform} ${process.arch} ${release()}`,
     cpu: { model: cpus()[0]?.model ?? 'unknown', cores: cpus().length, memoryBytes: totalmem() },
-    device: { name, rung, vendor, architecture, device, description },
+    ...(opened === undefined ? {} : { device: describeDevice(opened) }),
   };
+}
+
+function describeDevice({ name, rung, adapterInfo }: OpenedDevice): Record<string, unknown> {
+  const { vendor, architecture, device, description } = adapterInfo;
+  return { name, rung, vendor, architecture, device, description };
 }
 
 interface ProgramVersion {

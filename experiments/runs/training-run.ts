@@ -9,7 +9,7 @@ import type { TaskName } from '../options/set.ts';
 import type { OptionValues } from '../options/table.ts';
 import type { dryRunRows, ModelOptions } from '../options/transformer.ts';
 import { copiedStructure, type NewRun, runFolder, scoreName } from './folder.ts';
-import { describeProvenance, readStructureOrigin } from './provenance.ts';
+import { describeProvenance, type Maker, readStructureOrigin } from './provenance.ts';
 
 /** What every kind of training has among its options. */
 export type ResolvedTraining = Resolved<
@@ -21,14 +21,15 @@ export type ResolvedTraining = Resolved<
     }
 >;
 
-/** `record` is what `run.json` says beside where the run comes from. */
+/** `record` is what `run.json` says beside where the run comes from; a run that is imported was made on no device. */
 export function newTrainingRun(
   task: TaskName,
   resolved: ResolvedTraining,
   score: Score,
-  opened: OpenedDevice,
+  opened: OpenedDevice | undefined,
   words: readonly string[] = [],
   record: Readonly<Record<string, unknown>> = {},
+  maker: Maker = 'train',
 ): NewRun {
   const { options, sizes, preset } = resolved;
   const copy = copiedStructure(score.files.keys().next().value as string);
@@ -44,6 +45,7 @@ export function newTrainingRun(
     structure: score.files,
     provenance: {
       ...describeProvenance({
+        maker,
         opened,
         seed: options.seed,
         words: [task, ...words],

@@ -159,7 +159,11 @@ async function take(runner: Runner, name: string): Promise<ArrayLike<number>> {
 }
 
 /** The case's parameters as our tensors. */
-function ourParameters(mappings: readonly ParameterMapping[], arena: Arena, tensors: Tensors): Map<string, Float32Array> {
+function ourParameters(
+  mappings: readonly ParameterMapping[],
+  arena: Arena,
+  tensors: Tensors,
+): Map<string, Float32Array> {
   const elements = new Map(arena.slots.map((slot) => [slot.param.name, slot.elements]));
   const countOf = (name: string): number => {
     const count = elements.get(name);
