@@ -35,7 +35,7 @@ test('a run that never began has none; what cannot be written does not hide what
     noteOutcome(folder);
     expect(readOutcome(folder)).toBeUndefined();
     writeFiles(path, begun);
-    const nowhere = { ...folder, outcomePath: join(path, 'missing', 'outcome.json') };
+    const nowhere = { ...folder, outcomePath: join(folder.configPath, 'outcome.json') };
     expect(() => noteOutcome(nowhere, new Error('why'))).not.toThrow();
     expect(() => noteOutcome(nowhere)).toThrow();
     writeFileSync(folder.outcomePath, '{"outcome":"fini');
