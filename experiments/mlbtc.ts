@@ -14,6 +14,7 @@ import { registerEval } from './commands/eval.ts';
 import { registerExport } from './commands/export.ts';
 import { registerImport } from './commands/import.ts';
 import { registerPlot } from './commands/plot.ts';
+import { registerRuns } from './commands/runs.ts';
 import { registerSample } from './commands/sample.ts';
 import { registerTrain } from './commands/train.ts';
 import { registerVerify } from './commands/verify.ts';
@@ -24,6 +25,7 @@ Start here
   mlbtc train icl --preset tiny         a training run of two minutes, on any machine
   mlbtc train lm --preset tiny          a small language model, minutes on any machine
   mlbtc train icl --help                every option; also lm, and series
+  mlbtc runs                            what has been trained, and how well
   mlbtc data prepare FILES --out DIR    tokens of a text of your own, for mlbtc train lm --data DIR
   mlbtcc explain FILE.mlbtc -s D=256    what a structure costs (the compiler's own command)
 
@@ -49,6 +51,7 @@ export function makeProgram(): Command {
   registerPlot(program);
   registerExport(program);
   registerImport(program);
+  registerRuns(program);
   registerRun(program);
   registerDoctor(program);
   for (const command of program.commands.flatMap((c) => [c, ...c.commands])) {

@@ -12,6 +12,8 @@ import { choice, flag, integer, type OptionValues, optionalInteger, real, text }
 import { checkTrained, dryRunRows, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
+/** Of a `--test_run`. */
+export const testRunSteps = 100;
 
 export const iclGroups = {
   Model: {
@@ -78,7 +80,7 @@ export const iclGroups = {
     evaluation_samples_multiplier: integer(50, 'batches an evaluation', positive),
     evaluation_reuse_training_seeds: flag(false, 'evaluate on the prompts of training, as the reference does (ours)'),
     wandb_log_every_steps: integer(10, 'steps between lines of metrics.jsonl', positive),
-    test_run: flag(false, '100 steps at full size'),
+    test_run: flag(false, `${testRunSteps} steps at full size`),
     debug: flag(false, 'show stack traces'),
     seed: integer(0, 'of params and prompts (ours)', { min: 0, max: 2 ** 31 - 1 }),
     out_dir: text('folder of the run (default: a new one below runs/)'),

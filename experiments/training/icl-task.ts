@@ -8,7 +8,7 @@ import type { OpenedDevice } from '../../runtime/device.ts';
 import { inContextProgram } from '../models/model.ts';
 import { referenceCounts, referenceFlops } from '../models/reference-counts.ts';
 import { type Score, scoreOf } from '../models/score.ts';
-import type { IclOptions, ResolvedIcl } from '../options/icl.ts';
+import { type IclOptions, type ResolvedIcl, testRunSteps } from '../options/icl.ts';
 import { plotIclRun } from '../plots/icl-run.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
 import type { BaselineErrors } from '../tasks/baselines.ts';
@@ -40,8 +40,6 @@ export interface CompiledIcl extends CompiledTask<IclPhase> {
   evaluate(dims: number): Promise<{ readonly pointwise: readonly number[]; readonly prompts: number }>;
 }
 
-/** Steps of a `--test_run`. */
-const testRunSteps = 100;
 /** The next stage is compiled so many steps before it is due, or half an interval where that is less. */
 const compileAheadSteps = 200;
 /** Of the last point's error, from line to line. */
