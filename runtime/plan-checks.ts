@@ -15,27 +15,51 @@ import type { ExecutableKernel, ExecutablePlan } from './executable-plan.ts';
 
 /** Throws MachineError where the plan exceeds a limit of the device, and Error where the plan contradicts itself. */
 export function checkPlan(plan: ExecutablePlan, limits: TargetLimits, deviceClass: 'cpu' | 'gpu'): void {
-  for (const { id, sizeBytes } of plan.buffers) {
-    if (sizeBytes > limits.maxBufferSize) {
-      throw new MachineError(
-        `${largestIn(plan, id)} would take ${bytesText(sizeBytes)}, this device allows ` +
-          `${bytesText(limits.maxBufferSize)} a buffer; a smaller batch, sequence or model needs less`,
-      );
-    }
-  }
-  const totalBytes = planBytes(plan);
-  if (deviceClass === 'cpu' && totalBytes > Math.max(freemem(), totalmem() / 2)) {
-    throw new MachineError(
-      `the run would take ${bytesText(totalBytes)} of memory, this machine has ${bytesText(freemem())} free; ` +
-        'a smaller batch, sequence or model needs less',
-    );
-  }
+  const obstacle = planObstacle(plan, limits, deviceClass);
+  if (obstacle !== undefined) throw new MachineError(`${obstacle}; a smaller batch, sequence or model needs less`);
   const sizeOf = new Map(plan.buffers.map(({ id, sizeBytes }) => [id, sizeBytes]));
   for (const kernel of plan.kernels) checkKernel(sizeOf, kernel, limits);
   for (const [name, { buffer, offsetBytes }] of Object.entries(plan.tensors)) {
     if (!sizeOf.has(buffer)) throw new Error(`tensor '${name}' lies in no buffer of the plan`);
     if (offsetBytes % 4 !== 0) throw new Error(`tensor '${name}' begins at byte ${offsetBytes}, no multiple of 4`);
   }
+}
+
+/** What of a plan is too large for a device, where something is; less of the same would fit. */
+export function planObstacle(
+  plan: ExecutablePlan,
+  limits: TargetLimits,
+  deviceClass: 'cpu' | 'gpu',
+): string | undefined {
+  for (const { id, sizeBytes } of plan.buffers) {
+    if (sizeBytes > limits.maxBufferSize) {
+      return (
+        `${largestIn(plan, id)} would take ${bytesText(sizeBytes)}, this device allows ` +
+        `${bytesText(limits.maxBufferSize)} a buffer`
+      );
+    }
+  }
+  const totalBytes = planBytes(plan);
+  if (deviceClass === 'cpu' && totalBytes > Math.max(freemem(), totalmem() / 2)) {
+    return `the run would take ${bytesText(totalBytes)} of memory, this machine has ${bytesText(freemem())} free`;
+  }
+  for (const { label, bindings, workgroups } of plan.kernels) {
+    for (const count of workgroups) {
+      if (count <= limits.maxComputeWorkgroupsPerDimension) continue;
+      return (
+        `the kernel '${label}' needs a grid of ${workgroups.join('×')} workgroups, ` +
+        `this device allows ${limits.maxComputeWorkgroupsPerDimension} a dimension`
+      );
+    }
+    for (const { buffer, sizeBytes } of bindings) {
+      if (sizeBytes <= limits.maxStorageBufferBindingSize) continue;
+      return (
+        `the kernel '${label}' binds ${bytesText(sizeBytes)} of '${buffer}', ` +
+        `this device allows ${bytesText(limits.maxStorageBufferBindingSize)} a binding`
+      );
+    }
+  }
+  return undefined;
 }
 
 /** What lies in a buffer, by the largest of it: a tensor of the user's file with its shape. */
@@ -57,13 +81,8 @@ function checkKernel(sizeOf: ReadonlyMap<string, number>, kernel: ExecutableKern
       `the kernel '${label}' needs ${bindings.length} storage buffers, this device binds ${limits.maxStorageBuffersPerShaderStage}`,
     );
   }
-  for (const count of workgroups) {
-    if (count > limits.maxComputeWorkgroupsPerDimension || count < 1) {
-      throw new MachineError(
-        `the kernel '${label}' needs a grid of ${workgroups.join('×')} workgroups, ` +
-          `this device allows 1 to ${limits.maxComputeWorkgroupsPerDimension} a dimension`,
-      );
-    }
+  if (workgroups.some((count) => count < 1)) {
+    throw new Error(`the kernel '${label}' has an empty grid, ${workgroups.join('×')}`);
   }
   const accessOf = new Map<string, 'read' | 'read_write'>();
   for (const { buffer, offsetBytes, sizeBytes, access } of bindings) {
@@ -71,12 +90,6 @@ function checkKernel(sizeOf: ReadonlyMap<string, number>, kernel: ExecutableKern
     if (wholeBytes === undefined || offsetBytes + sizeBytes > wholeBytes) {
       throw new Error(
         `the kernel '${label}' binds bytes ${offsetBytes}+${sizeBytes} of '${buffer}', which are not there`,
-      );
-    }
-    if (sizeBytes > limits.maxStorageBufferBindingSize) {
-      throw new MachineError(
-        `the kernel '${label}' binds ${bytesText(sizeBytes)} of '${buffer}', ` +
-          `this device allows ${bytesText(limits.maxStorageBufferBindingSize)} a binding`,
       );
     }
     if (offsetBytes % limits.minStorageBufferOffsetAlignment !== 0) {

@@ -93,7 +93,7 @@ export function describeError(error: unknown): { readonly message: string; reado
   }
   const systemMessage = describeSystemError(error);
   if (systemMessage !== undefined)
-    return { message: `error: ${systemMessage}`, exitCode: hasCode(error, 'ENOSPC', 'EDQUOT') ? 3 : 1 };
+    return { message: `error: ${systemMessage}`, exitCode: hasCode(error, 'ENOSPC', 'EDQUOT', 'EFBIG') ? 3 : 1 };
   return { message: `internal error: ${error.message}\n  run again with --debug for the stack`, exitCode: 1 };
 }
 
@@ -132,7 +132,8 @@ const systemReasons: Readonly<Record<string, string>> = {
   EDQUOT: 'no space left in the quota',
 };
 
-function describeSystemError(error: NodeJS.ErrnoException): string | undefined {
+/** What a system error says, in words; undefined for any other. */
+export function describeSystemError(error: NodeJS.ErrnoException): string | undefined {
   if (error.code === undefined || error.syscall === undefined) return undefined;
   const isInTheWay = error.code === 'EEXIST' && error.syscall === 'mkdir';
   const reason = isInTheWay ? 'is a file, and a folder is needed there' : systemReasons[error.code];

@@ -69,7 +69,8 @@ export interface NewRun {
 }
 
 /** Makes the folder of a new run. Throws UserError where a run is there already. */
-export function createRunFolder({ task, path, name, options, sizes, structure, provenance }: NewRun): RunFolder {
+export function createRunFolder(run: NewRun): RunFolder {
+  const { path, name } = run;
   const wanted = path ?? freeFolder(join('runs', name));
   const folder = runFolder(wanted);
   if (existsSync(folder.metricsPath) || existsSync(folder.configPath)) {
@@ -78,13 +79,23 @@ export function createRunFolder({ task, path, name, options, sizes, structure, p
   if (existsSync(folder.structurePath)) {
     throw new UserError(`${folder.structurePath} is in the way of the run's own; choose another --out_dir`);
   }
+  makeFolder(wanted);
+  try {
+    fillFolder(folder, wanted, run);
+  } catch (error) {
+    discardUnstarted(folder);
+    throw error;
+  }
+  return folder;
+}
+
+function fillFolder(folder: RunFolder, wanted: string, { task, options, sizes, structure, provenance }: NewRun): void {
   const { checkpointsPath, plotsPath, structurePath } = folder;
-  for (const inner of [folder.path, checkpointsPath, plotsPath, structurePath]) makeFolder(inner);
+  for (const inner of [checkpointsPath, plotsPath, structurePath]) makeFolder(inner);
   for (const [file, text] of structure) writeFileAtomically(join(structurePath, file), [text]);
   writeFileAtomically(folder.recordPath, [`${JSON.stringify(provenance, null, 2)}\n`]);
   const header = `# Every option of this run; \`mlbtc train ${task} --config THIS_FILE\` repeats it. A structure lies relative to this file.\n`;
   writeFileAtomically(folder.configPath, [header, stringify({ ...options, out_dir: wanted, sizes })]);
-  return folder;
 }
 
 /** How a config names a file of the structure's copy. */

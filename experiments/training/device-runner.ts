@@ -1,9 +1,9 @@
 /** Runs a program on the device: optimised already, scheduled for the device's target here, one executor. */
 import type { Program } from '../../compiler/ir/program.ts';
 import type { Plan } from '../../compiler/schedule/plan.ts';
-import { schedule } from '../../compiler/schedule/schedule.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
+import { planOf } from './plans.ts';
 import type { MakeRunner, Runner } from './runner.ts';
 
 export interface DeviceRunner extends Runner {
@@ -21,7 +21,7 @@ export async function deviceRunner(
   program: Program,
   sharedStates: ReadonlyMap<string, GPUBuffer> = new Map(),
 ): Promise<DeviceRunner> {
-  const plan = schedule(program, { target: opened.target });
+  const plan = planOf(program, opened.target);
   const shared = new Map<string, GPUBuffer>();
   for (const [name, buffer] of sharedStates) {
     const tensor = plan.tensors[name];

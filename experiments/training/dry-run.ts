@@ -2,15 +2,16 @@
  * What a training step is, without a device: how often something is dispatched, how much is multiplied, what lies in memory. Counted
  * from the plans that training would run.
  *
- * `bytes.peak` is everything that training holds at once: params and optimizer and the step's other buffers, an evaluation's aside.
+ * `bytes.peak` is everything that training holds at once: params and optimizer and the step's other buffers. `bytes.evaluation` comes
+ * to that from the first evaluation on.
  * `flopsPerToken` is of one forward pass, in multiply-adds as the reference counts: `reference` what its code counts where it has the
  * score (and five for each element that is layer-normed), `actual` what the ordered program multiplies within its domains.
  */
 import { bytesText } from '../../compiler/command-line/amounts.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { type Plan, planMultiplyAdds } from '../../compiler/schedule/plan.ts';
-import { schedule } from '../../compiler/schedule/schedule.ts';
 import type { Target } from '../../kernels/target.ts';
+import { planOf } from './plans.ts';
 
 /** A program of a step, and how often a step runs it. */
 export interface StepPart {
@@ -18,8 +19,13 @@ export interface StepPart {
   readonly times: number;
 }
 
-export interface DryStep {
+/** What training runs on the device. */
+export interface StepPrograms {
   readonly parts: readonly StepPart[];
+  readonly evaluation: Program;
+}
+
+export interface DryStep extends StepPrograms {
   readonly flopsPerToken: DryRunReport['flopsPerToken'];
   /** Stages of a curriculum; the step is that of the last. */
   readonly stages: readonly Readonly<Record<string, number>>[];
@@ -35,6 +41,7 @@ export interface DryRunReport {
     readonly activations: number;
     readonly data: number;
     readonly peak: number;
+    readonly evaluation: number;
   };
   readonly flopsPerToken: { readonly reference: number | null; readonly actual: number };
   readonly stages: readonly Readonly<Record<string, number>>[];
@@ -43,16 +50,25 @@ export interface DryRunReport {
 /** States that a run keeps from step to step. */
 const stateBuffers = new Set(['params', 'm', 'v', 'diverged', 'sum', 'lossSum']);
 
-export function dryRun({ parts, flopsPerToken, stages }: DryStep, target: Target): DryRunReport {
-  return { ...measure(parts, target), flopsPerToken, stages };
+export function dryRun(step: DryStep, target: Target): DryRunReport {
+  const { parts, flopsPerToken, stages } = step;
+  const plans = parts.map(({ program, times }) => ({ plan: planOf(program, target), times }));
+  const total = (of: (plan: Plan) => number) => plans.reduce((sum, { plan, times }) => sum + times * of(plan), 0);
+  return {
+    dispatches: total((plan) => plan.kernels.length),
+    pipelines: new Set(plans.flatMap(({ plan }) => plan.kernels.map(({ key }) => key))).size,
+    multiplyAdds: total(planMultiplyAdds),
+    bytes: stepBytes(step, target),
+    flopsPerToken,
+    stages,
+  };
 }
 
-function measure(parts: readonly StepPart[], target: Target) {
-  const plans = parts.map(({ program, times }) => ({ plan: schedule(program, { target }), times }));
-  const total = (of: (plan: Plan) => number) => plans.reduce((sum, { plan, times }) => sum + times * of(plan), 0);
+/** What lies in memory, in bytes. */
+export function stepBytes({ parts, evaluation }: StepPrograms, target: Target): DryRunReport['bytes'] {
   const buffers = new Map<string, { readonly bytes: number; readonly role: string }>();
-  for (const [n, { plan }] of plans.entries()) {
-    for (const { id, sizeBytes, role } of plan.buffers) {
+  for (const [n, { program }] of parts.entries()) {
+    for (const { id, sizeBytes, role } of planOf(program, target).buffers) {
       // States are shared between the programs, the rest is each one's own.
       buffers.set(stateBuffers.has(id) ? id : `${n} ${id}`, { bytes: sizeBytes, role });
     }
@@ -60,17 +76,14 @@ function measure(parts: readonly StepPart[], target: Target) {
   const sum = (keep: (name: string, role: string) => boolean) =>
     [...buffers].reduce((bytes, [name, buffer]) => (keep(name, buffer.role) ? bytes + buffer.bytes : bytes), 0);
   const isState = (name: string) => stateBuffers.has(name);
+  const ofEvaluation = planOf(evaluation, target).buffers.filter(({ id }) => !isState(id));
   return {
-    dispatches: total((plan) => plan.kernels.length),
-    pipelines: new Set(plans.flatMap(({ plan }) => plan.kernels.map(({ key }) => key))).size,
-    multiplyAdds: total(planMultiplyAdds),
-    bytes: {
-      params: sum((name) => name === 'params'),
-      optimizer: sum((name) => isState(name) && name !== 'params'),
-      activations: sum((name, role) => !isState(name) && role !== 'input'),
-      data: sum((name, role) => !isState(name) && role === 'input'),
-      peak: sum(() => true),
-    },
+    params: sum((name) => name === 'params'),
+    optimizer: sum((name) => isState(name) && name !== 'params'),
+    activations: sum((name, role) => !isState(name) && role !== 'input'),
+    data: sum((name, role) => !isState(name) && role === 'input'),
+    peak: sum(() => true),
+    evaluation: ofEvaluation.reduce((bytes, { sizeBytes }) => bytes + sizeBytes, 0),
   };
 }
 
@@ -89,6 +102,7 @@ export function dryRunLines(report: DryRunReport): readonly string[] {
     row('activations', `${bytesText(bytes.activations)}, gradients among them`),
     row('data', bytesText(bytes.data)),
     row('all together', bytesText(bytes.peak)),
+    row('evaluation', `${bytesText(bytes.evaluation)} more`),
     row('forward, a token', `${count(flopsPerToken.actual)} multiply-adds`),
     row(
       '',

@@ -4,6 +4,7 @@
  *
  * The trap: how many coordinates are in use is an input of the step, so stages that differ in it alone share one.
  */
+import type { Program, Tensor } from '../../compiler/ir/program.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { inContextProgram } from '../models/model.ts';
 import { referenceCounts, referenceFlops } from '../models/reference-counts.ts';
@@ -18,14 +19,17 @@ import { feedPrompts, poolSizes, promptNumbers } from '../tasks/pools.ts';
 import { dimsInput, drawnPrompts, streams } from '../tasks/regression.ts';
 import { optimizerTables } from './arena.ts';
 import { deviceRunner } from './device-runner.ts';
-import type { DryStep } from './dry-run.ts';
+import type { DryStep, StepPrograms } from './dry-run.ts';
 import { forwardMultiplyAddsPerToken, trainingFlopsPerToken } from './flops.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner, uploadWhereRead } from './lazy-runner.ts';
 import { biasCorrections, rateMultiplier } from './learning-rate.ts';
 import { initialValue } from './mup.ts';
+import { once } from './once.ts';
 import { short } from './progress.ts';
+import { halvedBatches } from './room.ts';
 import { makeState, type SharedState } from './state.ts';
+import type { StepProgram } from './step.ts';
 import type { CompiledTask, Task } from './task.ts';
 import { evaluationStep, inspectionStep, optimizerSettings, trainingStep } from './training-step.ts';
 import { type Work, workBefore } from './work.ts';
@@ -54,17 +58,29 @@ export function iclTask(
   const phases = stagesOf(options).map((stage) => withBaselines(options, stage));
   const ofAStep = iclWork(options, score);
   let smoothPoint: number | undefined;
+  const { points: lastPoints } = phases[phases.length - 1];
+  const programs = iclPrograms(options, score, lastPoints);
   return {
+    opened,
+    demand: {
+      batch: options.training_batch_size,
+      programs: (batch) => {
+        if (batch === options.training_batch_size) return programs(lastPoints);
+        return stepPrograms({ ...options, training_batch_size: batch }, score, lastPoints);
+      },
+      smaller: halvedBatches(options.training_batch_size, (batch) => `--training_batch_size=${batch}`),
+      changesShape: phases.some(({ points }) => points !== lastPoints),
+    },
     steps: options.test_run ? testRunSteps : options.training_train_steps,
     logEverySteps: options.wandb_log_every_steps,
     evaluateEverySteps: options.evaluation_interval,
     saveEverySteps: options.training_save_every_steps,
     keepEverySteps: options.training_keep_every_steps,
-    keepsBest: false,
+    saveAtEvaluation: 'never',
     phases,
     compileAheadSteps: Math.min(compileAheadSteps, options.training_curriculum_dims_interval / 2),
     sameShape: (a, b) => a.points === b.points,
-    compile: ({ points }, state) => compileStep(options, score, opened, points, state),
+    compile: ({ points }, state) => compileStep(options, programs(points), opened, points, state),
     initialValue: (param) => initialValue(param, options.seed),
     begun: ({ step, dims, points, baselines }) => ({
       kind: 'stage',
@@ -175,12 +191,13 @@ function sameSize(a: Stage, b: Stage): boolean {
 export function iclDryStep(options: IclOptions, score: Score): DryStep {
   const stages = stagesOf(options);
   const { points } = stages[stages.length - 1];
-  const { model, step } = stepPrograms(options, score, points);
+  const { model, parts, evaluation } = stepPrograms(options, score, points);
   const tokens = 2 * points;
   const counted = { model: 'in-context' as const, tokens: 4 * options.n_dims, features: options.n_dims };
   const counts = referenceCounts(options, counted);
   return {
-    parts: [{ program: step.program, times: 1 }],
+    parts,
+    evaluation,
     flopsPerToken: {
       reference: counts === undefined ? null : referenceFlops(counts, false),
       actual: forwardMultiplyAddsPerToken(model, 'pred', options.training_batch_size * tokens),
@@ -189,27 +206,42 @@ export function iclDryStep(options: IclOptions, score: Score): DryStep {
   };
 }
 
-function stepPrograms(options: IclOptions, score: Score, points: number) {
+/** What runs on the device for a number of points. */
+interface IclPrograms extends StepPrograms {
+  readonly model: Program;
+  /** Of training, drawn on the device. */
+  readonly prompts: readonly Tensor[];
+  readonly step: StepProgram;
+}
+
+/** The programs for a number of points; those of the last stage are kept, since they are asked for before the first step. */
+function iclPrograms(options: IclOptions, score: Score, lastPoints: number): (points: number) => IclPrograms {
+  const last = once(() => stepPrograms(options, score, lastPoints));
+  return (points) => (points === lastPoints ? last() : stepPrograms(options, score, points));
+}
+
+function stepPrograms(options: IclOptions, score: Score, points: number): IclPrograms {
   const batch = options.training_batch_size;
   const model = inContextProgram(options, score, { batch, points });
   const sizes = poolSizes(options);
   const pool = { examples: sizes.examples !== null, tasks: sizes.tasks !== null };
-  const prompts = drawnPrompts({ batch, points, nDims: options.n_dims }, streams.train, pool);
+  const shape = { batch, points, nDims: options.n_dims };
+  const prompts = drawnPrompts(shape, streams.train, pool);
   const step = trainingStep(model, prompts, optimizerSettings(options), ['loss', 'pointwise']);
-  return { model, prompts, step };
+  const heldOut = options.evaluation_reuse_training_seeds ? prompts : drawnPrompts(shape, streams.evaluate);
+  const evaluation = evaluationStep(model, heldOut, ['pointwise']).program;
+  return { model, prompts, step, parts: [{ program: step.program, times: 1 }], evaluation };
 }
 
 /** Compiles the step for a number of points. */
 async function compileStep(
   options: IclOptions,
-  score: Score,
+  { model, prompts, step, evaluation }: IclPrograms,
   opened: OpenedDevice,
   points: number,
   state: SharedState | undefined,
 ): Promise<{ readonly compiled: CompiledIcl; readonly state: SharedState }> {
   const batch = options.training_batch_size;
-  const shape = { batch, points, nDims: options.n_dims };
-  const { model, prompts: trainingPrompts, step } = stepPrograms(options, score, points);
   const shared = state ?? (await makeState(opened, step.arena));
   const runner = await deviceRunner(opened, step.program, shared.buffers);
   const seed = new Int32Array([options.seed]);
@@ -219,8 +251,7 @@ async function compileStep(
   runner.upload('seed', seed);
   const batches = options.evaluation_samples_multiplier;
   const evaluator = lazyRunner(async () => {
-    const prompts = options.evaluation_reuse_training_seeds ? trainingPrompts : drawnPrompts(shape, streams.evaluate);
-    const made = await deviceRunner(opened, evaluationStep(model, prompts, ['pointwise']).program, shared.buffers);
+    const made = await deviceRunner(opened, evaluation, shared.buffers);
     made.upload('seed', seed);
     return made;
   });
@@ -231,7 +262,6 @@ async function compileStep(
   };
   const compiled: CompiledIcl = {
     arena: step.arena,
-    plans: { step: runner.plan },
     enter: ({ dims }) => runner.upload('dims', dimsInput(dims)),
     run: (at) => {
       feed(at);
@@ -261,7 +291,7 @@ async function compileStep(
       return { pointwise: Array.from(sums, (sum) => sum / batches), prompts: batches * batch };
     },
     firstNonFinite: (at, { dims }) =>
-      firstNonFinite(opened, inspectionStep(model, trainingPrompts), shared, (upload) => {
+      firstNonFinite(opened, inspectionStep(model, prompts), shared, (upload) => {
         upload('seed', seed);
         upload('dims', dimsInput(dims));
         feedPrompts(upload, options, at);

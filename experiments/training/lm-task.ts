@@ -5,7 +5,7 @@
  * and what is learned does not depend on how they are dealt out.
  */
 
-import type { Program } from '../../compiler/ir/program.ts';
+import type { Program, Tensor } from '../../compiler/ir/program.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import type { TokenData, TokenSplit } from '../data/token-data.ts';
 import { languageModelProgram } from '../models/model.ts';
@@ -26,16 +26,25 @@ import {
   windowStreams,
 } from '../tasks/windows.ts';
 import { type DeviceRunner, deviceRunner } from './device-runner.ts';
-import type { DryStep } from './dry-run.ts';
+import type { DryStep, StepPrograms } from './dry-run.ts';
 import { forwardMultiplyAddsPerToken } from './flops.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner } from './lazy-runner.ts';
 import { initialValue } from './mup.ts';
-import { type BatchSource, makeStepping, multiplierAt } from './optimizer-step.ts';
+import { once } from './once.ts';
+import {
+  type BatchSource,
+  makeStepping,
+  multiplierAt,
+  type OptimizerStep,
+  optimizerStep,
+  stepParts,
+} from './optimizer-step.ts';
 import { short } from './progress.ts';
+import { type Demand, dividedBatches } from './room.ts';
 import type { SharedState } from './state.ts';
 import type { CompiledTask, Phase, Task } from './task.ts';
-import { accumulatedStep, evaluationStep, inspectionStep, optimizerSettings, trainingStep } from './training-step.ts';
+import { evaluationStep, inspectionStep } from './training-step.ts';
 
 export interface CompiledLm extends CompiledTask<Phase> {
   /** Mean loss, in nats a token, over the first windows of a part that its evaluations see. */
@@ -54,22 +63,27 @@ export interface LmSettings {
 }
 
 export function lmTask(settings: LmSettings): Task<Phase, CompiledLm, LmTrainRecord, LmEvaluationRecord> {
-  const { resolved, data, flopsPerToken, levels } = settings;
+  const { resolved, score, data, opened, flopsPerToken, levels } = settings;
   const { options } = resolved;
   const tokensPerStep = options.batch_size * options.gradient_accumulation_steps * options.block_size;
   let lastEvaluation: LmEvaluationRecord | undefined;
+  const programs = once(() =>
+    lmPrograms(options, score, data.vocabulary, (shape) => trainingWindows(shape, options, data.train, opened).tensors),
+  );
   return {
+    opened,
+    demand: lmDemand(settings, programs),
     // An evaluation of the model as it starts is a training of no steps.
     steps: options.eval_only ? 0 : options.max_iters,
     logEverySteps: options.log_interval,
     evaluateEverySteps: options.eval_interval,
-    saveEverySteps: options.eval_interval,
+    saveEverySteps: undefined,
     keepEverySteps: Number.POSITIVE_INFINITY,
-    keepsBest: true,
+    saveAtEvaluation: options.always_save_checkpoint ? 'always' : 'best',
     phases: [{ step: 0 }],
     compileAheadSteps: 0,
     sameShape: () => true,
-    compile: (_, state) => compileLm(settings, state),
+    compile: (_, state) => compileLm(settings, programs(), state),
     initialValue: (param) => initialValue(param, options.seed),
     begun: () => undefined,
     record: (facts) => {
@@ -160,63 +174,87 @@ export function lmProgram(
   });
 }
 
+/** What of a language model runs on the device. */
+interface LmPrograms extends StepPrograms {
+  readonly model: Program;
+  readonly step: OptimizerStep;
+}
+
+function lmPrograms(
+  options: LmOptions,
+  score: Score,
+  vocabulary: number,
+  batch: (shape: WindowShape) => readonly Tensor[],
+): LmPrograms {
+  const shape = { batch: options.batch_size, length: options.block_size };
+  const model = lmProgram(options, score, shape, vocabulary);
+  const step = optimizerStep(model, batch(shape), options, options.gradient_accumulation_steps);
+  const evaluation = evaluationStep(model, givenWindows(shape), ['loss']).program;
+  return { model, step, parts: stepParts(step), evaluation };
+}
+
 /** What a step is, for `--dry_run`. */
 export function lmDryStep(
   options: LmOptions,
   score: Score,
   { vocabulary, train }: Pick<TokenData, 'vocabulary' | 'train'>,
 ): DryStep {
-  const shape = { batch: options.batch_size, length: options.block_size };
-  const model = lmProgram(options, score, shape, vocabulary);
-  const batch = drawnWindows(shape, textWords(train), train.bytesPerToken);
-  const times = options.gradient_accumulation_steps;
-  const optimizer = optimizerSettings(options);
-  const made = times === 1 ? undefined : accumulatedStep(model, batch, optimizer, times);
+  const drawn = (shape: WindowShape) => drawnWindows(shape, textWords(train), train.bytesPerToken);
+  const { model, parts, evaluation } = lmPrograms(options, score, vocabulary, drawn);
   const counts = referenceCounts(options, {
     model: 'language-model',
-    tokens: shape.length,
+    tokens: options.block_size,
     features: options.vocab_size ?? vocabulary,
   });
   return {
-    parts:
-      made === undefined
-        ? [{ program: trainingStep(model, batch, optimizer, ['loss']).program, times: 1 }]
-        : [
-            { program: made.accumulate.program, times },
-            { program: made.update, times: 1 },
-          ],
+    parts,
+    evaluation,
     flopsPerToken: {
       reference: counts === undefined ? null : referenceFlops(counts, false),
-      actual: forwardMultiplyAddsPerToken(model, 'logits', shape.batch * shape.length),
+      actual: forwardMultiplyAddsPerToken(model, 'logits', options.batch_size * options.block_size),
     },
     stages: [],
   };
 }
 
+/** The same step of fewer sequences at a time takes more of them. */
+function lmDemand({ resolved: { options }, score, data, opened }: LmSettings, programs: () => LmPrograms): Demand {
+  const { batch_size: batch, gradient_accumulation_steps: times } = options;
+  return {
+    batch,
+    changesShape: false,
+    programs: (size) => {
+      if (size === batch) return programs();
+      const smaller = { ...options, batch_size: size, gradient_accumulation_steps: (batch * times) / size };
+      return lmPrograms(
+        smaller,
+        score,
+        data.vocabulary,
+        (shape) => trainingWindows(shape, smaller, data.train, opened).tensors,
+      );
+    },
+    smaller: dividedBatches(batch, times, (size, more) => `--batch_size=${size} --gradient_accumulation_steps=${more}`),
+  };
+}
+
 async function compileLm(
-  { resolved: { options }, score, data, opened }: LmSettings,
+  { resolved: { options }, data, opened }: LmSettings,
+  { model, step, evaluation }: LmPrograms,
   state: SharedState | undefined,
 ): Promise<{ readonly compiled: CompiledLm; readonly state: SharedState }> {
   const shape = { batch: options.batch_size, length: options.block_size };
-  const model = lmProgram(options, score, shape, data.vocabulary);
-  const windows = trainingWindows(shape, options, data.train, opened);
-  const { stepping, shared } = await makeStepping(
-    { model, batches: windows, batchesPerStep: options.gradient_accumulation_steps, options, opened },
-    state,
-  );
-  const evaluator = lazyRunner(() =>
-    deviceRunner(opened, evaluationStep(model, givenWindows(shape), ['loss']).program, shared.buffers),
-  );
+  const batches = trainingWindows(shape, options, data.train, opened);
+  const { stepping, shared } = await makeStepping({ step, batches, options, opened }, state);
+  const evaluator = lazyRunner(() => deviceRunner(opened, evaluation, shared.buffers));
   const compiled: CompiledLm = {
     arena: stepping.arena,
-    plans: stepping.plans,
     enter: () => undefined,
     run: stepping.run,
     runAndRead: stepping.runAndRead,
     pace: stepping.pace,
     meanLoss: async (split) => meanLoss(await evaluator.get(), options, split),
-    firstNonFinite: (step) => {
-      const starts = startsOf(options, data.train, step, 0);
+    firstNonFinite: (at) => {
+      const starts = startsOf(options, data.train, at, 0);
       const inspected = inspectionStep(model, givenWindows(shape));
       return firstNonFinite(opened, inspected, shared, (upload) =>
         upload('window', readWindows(data.train, starts, shape)),

@@ -8,9 +8,10 @@ import type { OpenedDevice } from '../../runtime/device.ts';
 import type { OptimizerOptions } from '../options/optimizer.ts';
 import { type Arena, optimizerTables } from './arena.ts';
 import { type DeviceRunner, deviceRunner } from './device-runner.ts';
+import type { StepPart } from './dry-run.ts';
 import { biasCorrections, rateMultiplier } from './learning-rate.ts';
 import { makeState, type SharedState } from './state.ts';
-import { sumStates } from './step.ts';
+import { type StepProgram, sumStates } from './step.ts';
 import type { CompiledTask, Phase } from './task.ts';
 import { accumulatedStep, optimizerSettings, trainingStep } from './training-step.ts';
 
@@ -24,16 +25,52 @@ export interface BatchSource {
   readonly feed: (upload: DeviceRunner['upload'], step: number, part: number) => void;
 }
 
+/** The programs of a step. */
+export type OptimizerStep =
+  | { readonly kind: 'one batch'; readonly step: StepProgram }
+  | {
+      readonly kind: 'several batches';
+      readonly accumulate: StepProgram;
+      readonly update: Program;
+      readonly batches: number;
+    };
+
+/** `batch` takes the place of the model's inputs; none: they are given. */
+export function optimizerStep(
+  model: Program,
+  batch: readonly Tensor[],
+  options: OptimizerOptions,
+  batches: number,
+): OptimizerStep {
+  const settings = optimizerSettings(options);
+  return batches === 1
+    ? { kind: 'one batch', step: trainingStep(model, batch, settings, ['loss']) }
+    : { kind: 'several batches', ...accumulatedStep(model, batch, settings, batches), batches };
+}
+
+export function stepParts(step: OptimizerStep): readonly StepPart[] {
+  switch (step.kind) {
+    case 'one batch':
+      return [{ program: step.step.program, times: 1 }];
+    case 'several batches':
+      return [
+        { program: step.accumulate.program, times: step.batches },
+        { program: step.update, times: 1 },
+      ];
+    default:
+      return step satisfies never;
+  }
+}
+
 export interface SteppingSettings {
-  readonly model: Program;
+  readonly step: OptimizerStep;
   readonly batches: BatchSource;
-  readonly batchesPerStep: number;
   readonly options: OptimizerOptions;
   readonly opened: OpenedDevice;
 }
 
 /** What of a compiled task takes steps. */
-export type Stepping = Pick<CompiledTask<Phase>, 'arena' | 'plans' | 'run' | 'runAndRead' | 'pace' | 'destroy'>;
+export type Stepping = Pick<CompiledTask<Phase>, 'arena' | 'run' | 'runAndRead' | 'pace' | 'destroy'>;
 
 interface MadeStep {
   readonly stepping: Stepping;
@@ -44,15 +81,23 @@ const logged = ['loss', 'diverged'] as const;
 
 /** Without `state` it is made: the params are zero then. */
 export function makeStepping(settings: SteppingSettings, state: SharedState | undefined): Promise<MadeStep> {
-  return settings.batchesPerStep === 1 ? stepOfOneBatch(settings, state) : stepOfSeveral(settings, state);
+  const { step } = settings;
+  switch (step.kind) {
+    case 'one batch':
+      return stepOfOneBatch(step.step, settings, state);
+    case 'several batches':
+      return stepOfSeveral(step, settings, state);
+    default:
+      return step satisfies never;
+  }
 }
 
 /** The whole step is one program. */
 async function stepOfOneBatch(
-  { model, batches, options, opened }: SteppingSettings,
+  step: StepProgram,
+  { batches, options, opened }: SteppingSettings,
   state: SharedState | undefined,
 ): Promise<MadeStep> {
-  const step = trainingStep(model, batches.tensors, optimizerSettings(options), ['loss']);
   const shared = state ?? (await makeState(opened, step.arena));
   const runner = await deviceRunner(opened, step.program, shared.buffers);
   uploadTables(runner, step.arena, step.untouched, options);
@@ -62,15 +107,15 @@ async function stepOfOneBatch(
     runner.upload('hyper', hyperAt(options, at));
     batches.feed(runner.upload, at, 0);
   };
-  return { stepping: steppingOf(step.arena, feed, { step: runner }), shared };
+  return { stepping: steppingOf(step.arena, feed, [runner]), shared };
 }
 
 /** One program adds up gradients batch by batch, another moves the params. */
 async function stepOfSeveral(
-  { model, batches, batchesPerStep: parts, options, opened }: SteppingSettings,
+  { accumulate, update, batches: parts }: OptimizerStep & { readonly kind: 'several batches' },
+  { batches, options, opened }: SteppingSettings,
   state: SharedState | undefined,
 ): Promise<MadeStep> {
-  const { accumulate, update } = accumulatedStep(model, batches.tensors, optimizerSettings(options), parts);
   const { arena } = accumulate;
   const shared = state ?? (await makeState(opened, arena, sumStates));
   const adding = await deviceRunner(opened, accumulate.program, shared.buffers);
@@ -86,19 +131,18 @@ async function stepOfSeveral(
     updating.upload('step', new Int32Array([at]));
     updating.upload('hyper', hyperAt(options, at));
   };
-  return { stepping: steppingOf(arena, addAll, { accumulate: adding, update: updating }), shared };
+  return { stepping: steppingOf(arena, addAll, [adding, updating]), shared };
 }
 
 /** A step of which `prepare` does everything but what the last runner submits: that is what is read and waited for. */
 function steppingOf(
   arena: Arena,
   prepare: (at: number) => void,
-  runners: Readonly<Record<string, DeviceRunner>>,
+  runners: readonly [...DeviceRunner[], DeviceRunner],
 ): Stepping {
-  const last = Object.values(runners).at(-1) as DeviceRunner;
+  const last = runners[runners.length - 1];
   return {
     arena,
-    plans: Object.fromEntries(Object.entries(runners).map(([name, { plan }]) => [name, plan])),
     run: (at) => {
       prepare(at);
       last.run();
@@ -110,7 +154,7 @@ function steppingOf(
     // The batches of one step are submitted together; what is waited for is the steps.
     pace: () => last.executor.pace(),
     destroy: () => {
-      for (const runner of Object.values(runners)) runner.destroy();
+      for (const runner of runners) runner.destroy();
     },
   };
 }

@@ -9,7 +9,7 @@ import type { Score } from '../models/score.ts';
 import type { SeriesOptions } from '../options/series.ts';
 import type { DryStep } from './dry-run.ts';
 import { forwardMultiplyAddsPerToken } from './flops.ts';
-import { optimizerSettings, trainingStep } from './training-step.ts';
+import { evaluationStep, optimizerSettings, trainingStep } from './training-step.ts';
 
 /** Throws UserError with diagnostics where the score does not fit. */
 export function seriesDryStep(options: SeriesOptions, score: Score): DryStep {
@@ -19,6 +19,7 @@ export function seriesDryStep(options: SeriesOptions, score: Score): DryStep {
   const counts = referenceCounts(options, { model: 'series', tokens, features: channels });
   return {
     parts: [{ program, times: 1 }],
+    evaluation: evaluationStep(model, [], ['loss']).program,
     flopsPerToken: {
       reference: counts === undefined ? null : referenceFlops(counts, false),
       actual: forwardMultiplyAddsPerToken(model, 'pred', batch * tokens),

@@ -6,12 +6,13 @@
  * share one state by its buffers.
  */
 
-import type { Plan } from '../../compiler/schedule/plan.ts';
+import type { OpenedDevice } from '../../runtime/device.ts';
 import type { RunFolder } from '../runs/folder.ts';
 import type { EvaluationRecord, StageRecord, TrainRecord } from '../runs/metrics.ts';
 import type { Arena } from './arena.ts';
 import type { Param } from './mup.ts';
 import type { ProgressState } from './progress.ts';
+import type { Demand } from './room.ts';
 import type { SharedState } from './state.ts';
 
 /** In force from `step` on, counted from 0. */
@@ -24,8 +25,6 @@ export type Reading = ReadonlyMap<string, ArrayLike<number>>;
 /** A training step on the device. */
 export interface CompiledTask<P extends Phase> {
   readonly arena: Arena;
-  /** What a step runs, by program, in their order. */
-  readonly plans: Readonly<Record<string, Plan>>;
   /** Uploads what a phase says. */
   enter(phase: P): void;
   /** Queues a step; nothing waits. */
@@ -49,14 +48,17 @@ export interface StepFacts {
 }
 
 export interface Task<P extends Phase, C extends CompiledTask<P>, R extends TrainRecord, E extends EvaluationRecord> {
+  readonly opened: OpenedDevice;
+  /** What it asks of the device's memory. */
+  readonly demand: Demand;
   readonly steps: number;
   readonly logEverySteps: number;
   readonly evaluateEverySteps: number;
   /** Beside the checkpoint at the end. */
-  readonly saveEverySteps: number;
+  readonly saveEverySteps: number | undefined;
   readonly keepEverySteps: number;
-  /** Whether the checkpoint with the best evaluation is kept by itself. */
-  readonly keepsBest: boolean;
+  /** Whether an evaluation ends in a checkpoint, and whether the best one is kept by itself. */
+  readonly saveAtEvaluation: 'never' | 'best' | 'always';
   /** In order of their steps; the first is at step 0. */
   readonly phases: readonly P[];
   /** The next shape is compiled so many steps before it is due. */

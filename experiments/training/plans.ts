@@ -1,0 +1,20 @@
+/**
+ * A program's plan for a target, made once: what is measured before the first step (`room.ts`) is what then runs, and scheduling a
+ * large step takes seconds.
+ *
+ * The trap: kept by the program's identity, and no longer than the program, so who wants the same plan must keep the same program.
+ */
+import type { Program } from '../../compiler/ir/program.ts';
+import type { Plan } from '../../compiler/schedule/plan.ts';
+import { schedule } from '../../compiler/schedule/schedule.ts';
+import type { Target } from '../../kernels/target.ts';
+
+const known = new WeakMap<Program, WeakMap<Target, Plan>>();
+
+export function planOf(program: Program, target: Target): Plan {
+  const plans = known.get(program) ?? new WeakMap<Target, Plan>();
+  known.set(program, plans);
+  const plan = plans.get(target) ?? schedule(program, { target });
+  plans.set(target, plan);
+  return plan;
+}
