@@ -1,11 +1,14 @@
 /**
- * One picture as a Vega-Lite specification: lines over a logarithmic axis, styles and order by series. Data in, plain JSON out;
- * `render.ts` makes pictures of it. What is drawn is in `icl-charts.ts` and `lm-charts.ts`.
+ * One picture as a Vega-Lite specification: lines over axes that are linear or logarithmic, styles and order by series. Data in, plain
+ * JSON out; `render.ts` makes pictures of it. What is drawn is in `icl-charts.ts`, `lm-charts.ts` and `overlay-charts.ts`.
  *
- * The trap: a value may be exactly 0. It is put far below the axis and clipped, so that the line is seen to fall out of the picture
- * and not to end in the middle of it.
+ * It is laid out to be read at 600 pixels: large type, and the legend below, where it takes nothing from the width.
+ *
+ * The trap: a value may be exactly 0. On a logarithmic axis it is put far below and clipped, so that the line is seen to fall out of the
+ * picture and not to end in the middle of it. A value that is not finite is left out.
  */
 import type { TopLevelSpec } from 'vega-lite';
+import { textWidth } from './text-width.ts';
 
 export interface SeriesStyle {
   readonly name: string;
@@ -14,6 +17,9 @@ export interface SeriesStyle {
   readonly width: number;
   /** A dot at every point: a single one would be a line without length. */
   readonly marked?: boolean;
+  readonly opacity?: number;
+  /** Not in the legend, because it goes with another of its colour. */
+  readonly unlisted?: boolean;
 }
 
 /** What every run writes down of itself: the pale line under the strong one. */
@@ -38,6 +44,8 @@ export interface Extent {
   readonly max: number;
 }
 
+export type Scale = 'linear' | 'log';
+
 export interface ChartSettings {
   readonly points: readonly ChartPoint[];
   /** In the order of the legend. */
@@ -46,58 +54,78 @@ export interface ChartSettings {
   readonly title: ChartTitle;
   readonly x: Extent;
   readonly y: Extent;
+  readonly scales?: { readonly x: Scale; readonly y: Scale };
+  /** Whether x counts something, or measures it. */
+  readonly xKind?: 'count' | 'measure';
 }
 
 const farBelow = 1e-30;
 /** More points than a picture has columns only make the file large. */
 const mostPoints = 1200;
+const width = 640;
+/** A legend's entry beside its text: the line, and what parts it from the next one. */
+const legendSymbol = 46;
+const legendFont = 15;
 
-export function chart({ points, series, axes, title, x, y }: ChartSettings): TopLevelSpec {
+export function chart(settings: ChartSettings): TopLevelSpec {
+  const { series, axes, title, x, y, scales = { x: 'linear', y: 'log' }, xKind = 'count' } = settings;
+  const points = settings.points.filter((point) => isDrawn(point, scales));
   const shown = series.filter(({ name }) => points.some((point) => point.series === name));
   const domain = shown.map(({ name }) => name);
-  const scaleOf = <T>(range: readonly T[]) => ({ domain, range: [...range] });
+  const listed = shown.filter(({ unlisted }) => !unlisted).map(({ name }) => name);
+  const longest = Math.max(0, ...listed.map((name) => textWidth(name, legendFont)));
+  const columns = Math.max(1, Math.floor(width / (legendSymbol + longest)));
+  const legend = { title: null, orient: 'bottom' as const, columns, values: listed };
+  const bySeries = <T>(range: readonly T[]) => ({
+    field: 'series',
+    type: 'nominal' as const,
+    scale: { domain, range: [...range] },
+    legend,
+  });
+  const where = (name: string) => `datum.series === ${JSON.stringify(name)}`;
+  const cases = (pick: (style: SeriesStyle) => number) =>
+    shown.map((style) => ({ test: where(style.name), value: pick(style) }));
+  const far = xKind === 'count' ? Math.max(x.max, x.min + 1) : x.max;
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    width: 760,
-    height: 420,
-    padding: 20,
+    width,
+    height: 400,
+    padding: 16,
     background: 'white',
     title: { text: title.title, subtitle: title.subtitle, anchor: 'start', offset: 14 },
-    data: { values: points.map((point) => ({ ...point, y: point.y > 0 ? point.y : farBelow })) },
+    data: {
+      values: points.map((point) => ({ ...point, y: scales.y === 'linear' ? point.y : Math.max(point.y, farBelow) })),
+    },
     encoding: {
       x: {
         field: 'x',
         type: 'quantitative',
-        scale: { domain: [x.min, Math.max(x.max, x.min + 1)], nice: false },
-        axis: { title: axes.x, grid: false, tickCount: 8, format: ',~d', tickMinStep: 1 },
+        scale: { type: scales.x, domain: [x.min, far], nice: false },
+        axis: {
+          title: axes.x,
+          grid: scales.x === 'log',
+          gridColor,
+          tickCount: 8,
+          ...(xKind === 'count' && scales.x === 'linear'
+            ? { format: ',~d', tickMinStep: 1 }
+            : { labelExpr: largeLabel }),
+        },
       },
       y: {
         field: 'y',
         type: 'quantitative',
-        scale: { type: 'log', domain: [y.min, y.max], nice: false },
-        axis: { title: axes.y, gridColor: '#ececec', tickCount: 6, format: '~g' },
+        scale: { type: scales.y, domain: [y.min, y.max], nice: false },
+        axis: { title: axes.y, gridColor, tickCount: 6, format: '~g' },
       },
     },
     layer: [
       {
         mark: { type: 'line', clip: true },
         encoding: {
-          color: {
-            field: 'series',
-            type: 'nominal',
-            scale: scaleOf(shown.map(({ color }) => color)),
-            legend: { title: null },
-          },
-          strokeDash: {
-            field: 'series',
-            type: 'nominal',
-            scale: scaleOf(shown.map(({ dash }) => [...dash])),
-            legend: { title: null },
-          },
-          strokeWidth: {
-            condition: shown.map(({ name, width }) => ({ test: `datum.series === '${name}'`, value: width })),
-            value: 2,
-          },
+          color: bySeries(shown.map(({ color }) => color)),
+          strokeDash: bySeries(shown.map(({ dash }) => [...dash])),
+          strokeWidth: { condition: cases(({ width }) => width), value: 2 },
+          opacity: { condition: cases(({ opacity }) => opacity ?? 1), value: 1 },
           detail: { field: 'series', type: 'nominal' },
         },
       },
@@ -105,18 +133,34 @@ export function chart({ points, series, axes, title, x, y }: ChartSettings): Top
       ...shown
         .filter(({ marked }) => marked)
         .map(({ name, color }) => ({
-          transform: [{ filter: `datum.series === '${name}'` }],
+          transform: [{ filter: where(name) }],
           mark: { type: 'point' as const, filled: true, size: 60, opacity: 1, clip: true, color },
         })),
     ],
     config: {
       font: fontFamily,
-      title: { fontSize: 20, subtitleFontSize: 14, subtitleColor: '#555', subtitlePadding: 6, fontWeight: 'bold' },
-      axis: { labelFontSize: 13, titleFontSize: 14, titlePadding: 10, titleFontWeight: 'normal', domainColor: '#888' },
-      legend: { labelFontSize: 13, symbolSize: 400, symbolStrokeWidth: 2.5, labelLimit: 240, rowPadding: 6 },
+      title: { fontSize: 19, subtitleFontSize: 15, subtitleColor: '#555', subtitlePadding: 6, fontWeight: 'bold' },
+      axis: { labelFontSize: 15, titleFontSize: 16, titlePadding: 10, titleFontWeight: 'normal', domainColor: '#888' },
+      legend: {
+        labelFontSize: legendFont,
+        symbolSize: 400,
+        symbolStrokeWidth: 2.5,
+        labelLimit: width - legendSymbol,
+        rowPadding: 6,
+        columnPadding: 18,
+        offset: 16,
+      },
       view: { stroke: null },
     },
   };
+}
+
+const gridColor = '#ececec';
+/** `250`, `30,000`, `2e12`: a number of any size in a few letters. */
+const largeLabel = "abs(datum.value) < 1e6 ? format(datum.value, ',~g') : replace(format(datum.value, '~e'), '+', '')";
+
+function isDrawn({ x, y }: ChartPoint, scales: { readonly x: Scale }): boolean {
+  return Number.isFinite(x) && Number.isFinite(y) && (scales.x === 'linear' || x > 0);
 }
 
 /** The first that is there is taken; the bundled one is Open Sans. */
@@ -131,9 +175,12 @@ export function named(series: string, points: readonly Point[]): ChartPoint[] {
   return points.map(({ x, y }) => ({ x, y, series }));
 }
 
-/** Running geometric mean over about a twenty-fifth of the curve, so that it sits in the middle of a logarithmic axis. */
-export function smoothed(points: readonly Point[]): readonly Point[] {
-  const half = Math.floor(points.length / 50);
+/** How much of a curve is averaged where nobody says. */
+export const usualSmoothing = 1 / 25;
+
+/** Running geometric mean over a part of the curve, so that it sits in the middle of a logarithmic axis. */
+export function smoothed(points: readonly Point[], part: number = usualSmoothing): readonly Point[] {
+  const half = Math.floor((points.length * part) / 2);
   if (half === 0) return points;
   return points.map(({ x }, i) => {
     const near = points.slice(Math.max(0, i - half), i + half + 1);

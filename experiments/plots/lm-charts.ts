@@ -43,7 +43,7 @@ export function lmLossChart(
     ...named('bigrams', level(bigrams)),
     ...named('guessing', level(Math.log(vocabulary))),
   ];
-  const values = points.map(({ y }) => y);
+  const values = points.map(({ y }) => y).filter(Number.isFinite);
   return chart({
     points,
     series,

@@ -11,6 +11,9 @@ import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 import { hasBundledArchive, unpackBundled } from '../../runtime/bundled-archive.ts';
+import { measureTextWithoutCanvas } from './text-width.ts';
+
+measureTextWithoutCanvas();
 
 /** Pixels a unit of the SVG: enough for a slide. */
 const pngZoom = 2;
