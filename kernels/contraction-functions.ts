@@ -1,5 +1,5 @@
 /**
- * The WGSL functions that every form of a contraction calls: one element of an operand, four of them, and `finish`, which takes a
+ * The WGSL functions that the forms of a contraction call: one element of an operand, four of them, and `finish`, which takes a
  * finished sum through scale, mask, addends and epilogue to memory.
  *
  * The trap: an operand is read at points outside the domain too, so a load that the domain keeps inside is clamped.
@@ -12,8 +12,9 @@ import { inside } from './contraction-block.ts';
 import type { ContractionShape, ContractionSizes } from './contraction-shape.ts';
 import type { ContractionTuning } from './contraction-tuning.ts';
 import type { Emitter } from './emitter.ts';
-import type { ContractionKernel } from './kernel.ts';
+import type { ContractionKernel, Layouts } from './kernel.ts';
 import { coordinate, flatIndex, flattenLoads } from './linear.ts';
+import { type WideLoad, wideLoad, wideText } from './loads.ts';
 import { expressionText, multiplied } from './scalar.ts';
 import type { Scope } from './scope.ts';
 import { wgsl } from './wgsl.ts';
@@ -28,6 +29,7 @@ export interface ContractionParts {
   /** Parameters of the functions. */
   readonly names: { readonly batch: string; readonly m: string; readonly n: string; readonly k: string };
   readonly functions: ContractionFunctions;
+  readonly quads: { readonly left: OperandQuad; readonly right: OperandQuad };
 }
 
 /** Names of the functions: one element of an operand, four of them, what takes a finished sum to memory. */
@@ -52,20 +54,81 @@ export function nameFunctions(emitter: Emitter): ContractionFunctions {
 
 /** The text of those that the form needs. */
 export function contractionFunctions(w: ContractionParts): string[] {
-  const { s, names, tuning, sizes, functions } = w;
+  const { s, names, tuning, sizes, functions, quads } = w;
   const { left, leftQuad, right, rightQuad } = functions;
-  const step = tuning.form === 'subgroup' ? tuning.tileN / tuning.columns : 1;
-  return [
-    operandFunction(w, left, s.left, s.onLeft, s.m, names.m),
-    ...(tuning.form === 'tiled' ? [quadFunction(leftQuad, left, sizes.m, tuning.tileM)] : []),
-    operandFunction(w, right, s.right, s.onRight, s.n, names.n),
-    quadFunction(rightQuad, right, sizes.n, tuning.tileN, step),
-    finishFunction(w),
-  ];
+  const leftElement = () => operandFunction(w, left, s.left, s.onLeft, s.m, names.m);
+  const rightElement = () => operandFunction(w, right, s.right, s.onRight, s.n, names.n);
+  const ofLeft =
+    quads.left.load !== undefined
+      ? [wideFunction(w, leftQuad, quads.left.load, s.m, names.m)]
+      : [leftElement(), ...(tuning.form === 'tiled' ? [quadFunction(leftQuad, left, sizes.m, tuning.tileM, 1)] : [])];
+  const ofRight =
+    quads.right.load !== undefined
+      ? [wideFunction(w, rightQuad, quads.right.load, s.n, names.n)]
+      : [rightElement(), quadFunction(rightQuad, right, sizes.n, tuning.tileN, quads.right.step)];
+  return [...ofLeft, ...ofRight, finishFunction(w)];
+}
+
+/**
+ * Four elements of an operand that `left_quad` or `right_quad` gives: neighbours along k (`alongK`), or of the operand's own side,
+ * `step` apart. `load` where they come out of memory at once.
+ */
+export interface OperandQuad {
+  readonly alongK: boolean;
+  readonly step: number;
+  readonly load: WideLoad | undefined;
+}
+
+/**
+ * How the form reads its operands. Only the tiled form reads quads of memory, and along k only where no domain cuts k short. Its
+ * right quads are a quarter of the tile apart, so that neighbouring threads have neighbouring columns of the output.
+ */
+export function operandQuads(
+  s: ContractionShape,
+  { form, tileN, tileK, columns }: ContractionTuning,
+  layouts: Layouts,
+): ContractionParts['quads'] {
+  if (form !== 'tiled') {
+    const step = form === 'subgroup' ? tileN / columns : 1;
+    return { left: { alongK: false, step: 1, load: undefined }, right: { alongK: false, step, load: undefined } };
+  }
+  const { axes } = s.equation;
+  const isLimited = [...s.onLeft, ...s.onRight].length > 0;
+  const ofK = (operand: Expression) =>
+    isLimited || tileK % 4 !== 0 ? undefined : wideLoad(operand, s.k.at(-1), axes, layouts);
+  const along = (operand: Expression, step: number, own: WideLoad | undefined): OperandQuad => {
+    const load = own ?? ofK(operand);
+    return { alongK: own === undefined && load !== undefined, step, load };
+  };
+  const ownLeft = s.onLeft.length > 0 ? undefined : wideLoad(s.left, s.m.at(-1), axes, layouts);
+  return { left: along(s.left, 1, ownLeft), right: along(s.right, tileN / 4, undefined) };
+}
+
+/** `fn left_quad(batch, p, k)`: four elements from (p, k) on, in one piece of memory. */
+function wideFunction(
+  w: ContractionParts,
+  name: string,
+  load: WideLoad,
+  own: readonly number[],
+  ownName: string,
+): string {
+  const lines: string[] = [];
+  const names = new Map<number, string>();
+  decode(w, w.s.batch, w.names.batch, lines, names);
+  decode(w, own, ownName, lines, names);
+  decode(w, w.s.k, w.names.k, lines, names);
+  const value = wideText(load, scopeOf(w, names));
+  const used = lines.filter((line) => isUsed(line, w.s[own === w.s.m ? 'left' : 'right'], [], names));
+  return wgsl`
+    fn ${name}(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> vec4<f32> {
+      ${used.join('\n')}
+      return ${value};
+    }
+  `;
 }
 
 /** `fn left_quad(batch, p, k)`: four elements along m, `step` apart, kept inside the operand. */
-function quadFunction(name: string, operand: string, size: number, tile: number, step = 1): string {
+function quadFunction(name: string, operand: string, size: number, tile: number, step: number): string {
   const values = [0, 1, 2, 3].map((c) => `${operand}(batch, ${inside('p', c * step, size, tile)}, k)`);
   return wgsl`
     fn ${name}(batch: i32, p: i32, k: i32) -> vec4<f32> {

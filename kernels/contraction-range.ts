@@ -16,6 +16,11 @@ function segmentOf({ s, sizes }: ContractionParts): number {
   return s.limited ? s.equation.axes[s.k.at(-1)!].extent : sizes.k;
 }
 
+/** The most steps of k between `k_from` and `k_to`. */
+export function longestLoop(w: ContractionParts): number {
+  return Math.min(segmentOf(w), chainOf(w.sizes.k));
+}
+
 /** m or n: where a tile lies in it. */
 interface Side {
   /** The class's axis, where it is one. */

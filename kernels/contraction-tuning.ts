@@ -12,6 +12,8 @@ export interface ContractionTuning {
   /** Outputs of one thread: `rows × columns`; columns is a multiple of 4. Form `subgroup`: rows is a multiple of its lanes. */
   readonly rows: number;
   readonly columns: number;
+  /** Form `tiled`: pairs of slabs, 1 where it is not said. */
+  readonly buffers?: 1 | 2;
 }
 
 /**
@@ -103,7 +105,7 @@ export function isInterleaved(s: ContractionShape): boolean {
 }
 
 function slabBytes(t: ContractionTuning): number {
-  return 16 * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
+  return 16 * (t.buffers ?? 1) * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
 }
 
 export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {

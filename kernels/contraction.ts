@@ -17,7 +17,7 @@
 
 import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
 import { directBody, lanesBody, subgroupBody } from './contraction-direct.ts';
-import { type ContractionParts, contractionFunctions, nameFunctions } from './contraction-functions.ts';
+import { type ContractionParts, contractionFunctions, nameFunctions, operandQuads } from './contraction-functions.ts';
 import { tileRange } from './contraction-range.ts';
 import { type ContractionShape, contractionSizes } from './contraction-shape.ts';
 import { slabQuads, tiledBody } from './contraction-tiled.ts';
@@ -43,6 +43,7 @@ export function emitContraction(
     tuning,
     names: { batch, m, n, k },
     functions: nameFunctions(emitter),
+    quads: operandQuads(s, tuning, (tensor) => emitter.layout(tensor)),
   };
   const { text, groups } = tuning.form === 'lanes' ? lanesHead(w) : tileHead(w);
   const functions = contractionFunctions(w);

@@ -36,11 +36,7 @@ export interface EmitOptions {
  * workgroups after those of the kernels before it. All have one workgroup size, and none reads what another writes.
  */
 export function emitDispatch(kernels: readonly Kernel[], options: EmitOptions): DispatchCode {
-  const emitter = new Emitter(options.layouts, options.target);
-  const bodies = kernels.map((kernel) => {
-    emitter.openBody();
-    return writeBody(kernel, emitter, options);
-  });
+  const { emitter, bodies } = writeBodies(kernels, options);
   const [{ workgroupSize }] = bodies;
   if (bodies.some((body) => body.workgroupSize !== workgroupSize))
     throw new Error('bodies of one dispatch differ in size');
@@ -66,6 +62,22 @@ export function emitDispatch(kernels: readonly Kernel[], options: EmitOptions): 
     tuning: bodies.length === 1 ? bodies[0].tuning : { workgroupSize },
     multiplyAdds: bodies.reduce((total, body) => total + body.multiplyAdds, 0),
   };
+}
+
+/** Twice where a buffer turns out to be read both as quads and as elements: a binding has one type. */
+function writeBodies(
+  kernels: readonly Kernel[],
+  options: EmitOptions,
+  elementwise: readonly string[] = [],
+): { readonly emitter: Emitter; readonly bodies: readonly KernelBody[] } {
+  const emitter = new Emitter(options.layouts, options.target, new Set(elementwise));
+  const bodies = kernels.map((kernel) => {
+    emitter.openBody();
+    return writeBody(kernel, emitter, options);
+  });
+  const contested = emitter.contested();
+  if (contested.length > 0) return writeBodies(kernels, options, [...elementwise, ...contested]);
+  return { emitter, bodies };
 }
 
 function writeBody(kernel: Kernel, emitter: Emitter, { target, layouts, override }: EmitOptions): KernelBody {

@@ -21,6 +21,9 @@ interface Slot {
   readonly dtype: Dtype;
   readonly tensors: string[];
   written: boolean;
+  /** Whether anything reads it four elements at a time, and whether anything reads or writes single ones. */
+  inQuads: boolean;
+  inElements: boolean;
 }
 
 export class Emitter {
@@ -33,6 +36,8 @@ export class Emitter {
   constructor(
     private readonly layouts: Layouts,
     private readonly target: Target,
+    /** Slots that are not bound as quads. */
+    private readonly elementwise: ReadonlySet<string> = new Set(),
   ) {}
 
   /** What follows is another body: it knows no variables of the one before. */
@@ -106,6 +111,8 @@ export class Emitter {
         dtype: layout.dtype,
         tensors: [],
         written: false,
+        inQuads: false,
+        inElements: false,
       };
       this.slots.set(layout.slot, slot);
     }
@@ -115,7 +122,22 @@ export class Emitter {
 
   /** WGSL name of the buffer that a tensor is read from. */
   reads(tensor: string): string {
-    return this.slot(tensor).name;
+    const slot = this.slot(tensor);
+    slot.inElements = true;
+    return slot.name;
+  }
+
+  /** The same as an array of vec4<f32>; undefined where the buffer is bound as elements. */
+  readsQuads(tensor: string): string | undefined {
+    if (this.elementwise.has(this.layouts(tensor).slot)) return undefined;
+    const slot = this.slot(tensor);
+    slot.inQuads = true;
+    return slot.name;
+  }
+
+  /** Slots that were asked for both as quads and as elements: all must be written again, with these as elements. */
+  contested(): readonly string[] {
+    return [...this.slots].filter(([, { inQuads, inElements }]) => inQuads && inElements).map(([slot]) => slot);
   }
 
   /** Throws for f16: two elements share a word, which no family writes yet. */
@@ -123,6 +145,7 @@ export class Emitter {
     if (this.layouts(tensor).dtype === 'f16') throw new Error(`${tensor} is f16, which kernels read but do not write`);
     const slot = this.slot(tensor);
     slot.written = true;
+    slot.inElements = true;
     return slot.name;
   }
 
@@ -138,9 +161,10 @@ export class Emitter {
   /** `@group(0) @binding(i) var<storage, …>` lines; a slot in `readWrite` is bound for writing whatever the kernel does. */
   declarations(readWrite: (slot: string) => boolean): string {
     return [...this.slots]
-      .map(([key, { name, written, dtype }], i) => {
+      .map(([key, { name, written, dtype, inQuads }], i) => {
         const access = written || readWrite(key) ? 'read_write' : 'read';
-        return `@group(0) @binding(${i}) var<storage, ${access}> ${name}: array<${elementTypes[dtype]}>;`;
+        const elements = inQuads ? 'vec4<f32>' : elementTypes[dtype];
+        return `@group(0) @binding(${i}) var<storage, ${access}> ${name}: array<${elements}>;`;
       })
       .join('\n');
   }

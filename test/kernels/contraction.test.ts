@@ -19,6 +19,7 @@ const tunings: Readonly<Record<string, ContractionTuning>> = {
   'tiled 16×16': { form: 'tiled', tileM: 16, tileN: 16, tileK: 4, rows: 4, columns: 4 },
   'tiled 32×16': { form: 'tiled', tileM: 32, tileN: 16, tileK: 8, rows: 8, columns: 4 },
   'tiled 16×32': { form: 'tiled', tileM: 16, tileN: 32, tileK: 4, rows: 4, columns: 8 },
+  'tiled 32×32, two buffers': { form: 'tiled', tileM: 32, tileN: 32, tileK: 8, rows: 8, columns: 8, buffers: 2 },
   'direct 8×8': { form: 'direct', tileM: 8, tileN: 8, tileK: 1, rows: 4, columns: 4 },
   'direct 32×32': { form: 'direct', tileM: 32, tileN: 32, tileK: 1, rows: 8, columns: 4 },
   ...(opened.features.includes('subgroups')
@@ -35,7 +36,8 @@ const few = ['tiled 16×16', 'direct 8×8', 'lanes 4×4', ...('subgroup 8×16' i
 function forced(name: string): Partial<ScheduleOptions> {
   const tuning = tunings[name];
   const deviceClass = tuning.form === 'tiled' ? ('gpu' as const) : ('cpu' as const);
-  const target = { ...opened.target, class: deviceClass, unrollsLoops: name === 'direct 8×8' };
+  const unrollsLoops = opened.target.unrollsLoops === true || name === 'direct 8×8';
+  const target = { ...opened.target, class: deviceClass, unrollsLoops };
   return { target, contractAll: true, override: { contraction: tuning } };
 }
 
@@ -406,6 +408,90 @@ addCase('i32 operands count as numbers', [
 
 describe.each(few)('%s', (form) => {
   test.each(Object.entries(cases))('%s', (_, { program: p, contractions }) => hold(p, form, contractions));
+});
+
+/** Whether operands come out of memory four elements at a time: where they lie so, and nothing reads single ones. */
+describe('quads of memory', () => {
+  interface Quads {
+    readonly a: readonly Affine[];
+    readonly b: readonly Affine[];
+    readonly bound: readonly ('a' | 'b')[];
+  }
+  const [i, j, k] = [0, 1, 2].map((axis) => affine(0, [{ axis, coefficient: 1 }]));
+  const extents = { i: 20, j: 24, k: 12 };
+  const orders: Readonly<Record<string, Quads>> = {
+    'both along k': { a: [i, k], b: [j, k], bound: ['a', 'b'] },
+    'left along m, right along n': { a: [k, i], b: [k, j], bound: ['a'] },
+    'left along m, right along k': { a: [k, i], b: [j, k], bound: ['a', 'b'] },
+    'left along k, right along n': { a: [i, k], b: [k, j], bound: ['a'] },
+    'shifted by four': { a: [i, add(k, affine(4))], b: [j, k], bound: ['a', 'b'] },
+    'shifted by two': { a: [i, add(k, affine(2))], b: [j, k], bound: ['b'] },
+    'every other': { a: [i, scale(k, 2)], b: [scale(j, 2), k], bound: ['b'] },
+  };
+  const size = 48;
+  const productOf = ({ a, b }: Pick<Quads, 'a' | 'b'>, more: Program['tensors'] = [], bName = 'b'): Program =>
+    program(
+      [
+        input('a', [size, size]),
+        input('b', [size, size]),
+        computed(
+          'y',
+          [extents.i, extents.j],
+          [over(extents, () => ({ store: [i, j], value: product([at('a', ...a), at(bName, ...b)]) }))],
+        ),
+        ...more,
+      ],
+      ['y', ...more.map(({ name }) => name)],
+    );
+  const boundAsQuads = (wgsl: string): string[] =>
+    [...wgsl.matchAll(/(\w+): array<vec4<f32>>/g)].map(([, name]) => name);
+
+  async function holdBound(p: Program, form: string, bound: readonly string[]): Promise<void> {
+    const { worst, worstOutput, plan } = await compare(opened, p, feed(p), forced(form));
+    expect(worst, worstOutput).toBeLessThan(2e-6);
+    expect(plan.kernels.map(({ wgsl }) => boundAsQuads(wgsl))).toEqual([bound]);
+  }
+
+  test.each(Object.entries(orders))('%s', (_, { bound, ...operands }) =>
+    holdBound(productOf(operands), 'tiled 16×16', bound),
+  );
+  test('blocks of 4×4 by the threads that the other slab leaves idle', () =>
+    holdBound(productOf(orders['both along k']), 'tiled 32×32, two buffers', ['a', 'b']));
+  test('one tensor twice', () => holdBound(productOf(orders['both along k'], [], 'a'), 'tiled 16×16', ['a']));
+  test('a tensor of which single elements are read elsewhere is read so', () => {
+    const z = computed(
+      'z',
+      [extents.i, extents.j],
+      [
+        over({ i: extents.i, j: extents.j }, ({ i, j }) => ({
+          store: [i, j],
+          value: sum([at('y', i, j), at('a', j, i)]),
+        })),
+      ],
+    );
+    return holdBound(productOf(orders['both along k'], [z]), 'tiled 16×16', ['b']);
+  });
+  test('k cut short by a domain is read element by element', () => {
+    const p = program(
+      [
+        input('a', [20, 12]),
+        input('b', [24, 12]),
+        computed(
+          'y',
+          [20, 24],
+          [
+            over(extents, () => ({
+              store: [i, j],
+              domain: [atLeastZero(subtract(i, k))],
+              value: product([at('a', i, k), at('b', j, k)]),
+            })),
+          ],
+        ),
+      ],
+      ['y'],
+    );
+    return holdBound(p, 'tiled 16×16', []);
+  });
 });
 
 describe('masks', () => {

@@ -46,7 +46,9 @@ const forms: Readonly<Record<string, ScheduleOptions>> = {
 };
 
 const hits = new Map<string, number>(
-  [...Object.keys(forms), ...['epilogue', 'adds to what is there', 'addend', 'mask', 'loop']].map((what) => [what, 0]),
+  [...Object.keys(forms), ...['epilogue', 'adds to what is there', 'addend', 'mask', 'quads of memory', 'loop']].map(
+    (what) => [what, 0],
+  ),
 );
 const count = (what: string): void => void hits.set(what, (hits.get(what) ?? 0) + 1);
 
@@ -68,6 +70,7 @@ async function hold(p: Program): Promise<void> {
       if (kernel.wgsl.includes('_value += ')) count('adds to what is there');
       if (kernel.makes.length < kernel.equations.length) count('addend');
       if (kernel.equations[0].includes('where')) count('mask');
+      if (kernel.wgsl.includes('array<vec4<f32>>;')) count('quads of memory');
     }
     for (const name of p.outputs) {
       const error = relativeError(values.get(name)!.data, want.get(name)!.data);

@@ -489,22 +489,14 @@ describe('kernels in full', () => {
     expect(kernelsOf(p, { override: { contraction: tuning } }).join('\n---\n')).toMatchInlineSnapshot(`
       "// y[h, t, u] sum= a[h, t, k] * b[h, k, u]   over h: 2, t: 16, u: 16, k: 12   where t - u >= 0
       // contraction: form tiled, tileM 16, tileN 16, tileK 4, rows 4, columns 4, 3264 multiply-adds, 5120 bytes
-      @group(0) @binding(0) var<storage, read> a: array<f32>;
+      @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
       @group(0) @binding(1) var<storage, read> b: array<f32>;
       @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
       var<workgroup> scratch: array<vec4<f32>, 40>;
 
-      fn left_operand(batch: i32, m: i32, k: i32) -> f32 {
-        return a[batch * 192 + m * 12 + k];
-      }
-
-      fn left_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
-        return vec4<f32>(
-          left_operand(batch, p, k),
-          left_operand(batch, p + 1, k),
-          left_operand(batch, p + 2, k),
-          left_operand(batch, p + 3, k));
+      fn left_quad(batch: i32, m: i32, k: i32) -> vec4<f32> {
+        return a[(batch * 192 + m * 12 + k) >> 2u];
       }
 
       fn right_operand(batch: i32, n: i32, k: i32) -> f32 {
@@ -514,9 +506,9 @@ describe('kernels in full', () => {
       fn right_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
         return vec4<f32>(
           right_operand(batch, p, k),
-          right_operand(batch, p + 1, k),
-          right_operand(batch, p + 2, k),
-          right_operand(batch, p + 3, k));
+          right_operand(batch, p + 4, k),
+          right_operand(batch, p + 8, k),
+          right_operand(batch, p + 12, k));
       }
 
       fn finish(batch: i32, m: i32, n: i32, sum: f32) {
@@ -536,25 +528,51 @@ describe('kernels in full', () => {
         let k_from = 0;
         var k_to = 12;
         if (min(tile_m + 15, 15) - tile_n < 0) { k_to = k_from; } // the whole tile is outside the domain
-        let lane_m = i32(lane) / 4;
-        let lane_n = i32(lane) % 4;
+        let lane_m = i32(lane / 4);
+        let lane_n = i32(lane % 4);
         var sum_0_0 = vec4<f32>();
         var sum_1_0 = vec4<f32>();
         var sum_2_0 = vec4<f32>();
         var sum_3_0 = vec4<f32>();
-        var next_a_0 = vec4<f32>();
-        var next_b_0 = vec4<f32>();
-        var k0 = k_from;
-        next_a_0 = left_quad(batch, tile_m + i32(lane) / 4 * 4, k0 + i32(lane) % 4);
-        next_b_0 = right_quad(batch, tile_n + i32(lane) % 4 * 4, k0 + i32(lane) / 4);
-        while (k0 < k_to) {
-          scratch[(i32(lane) % 4) * 5 + i32(lane) / 4] = next_a_0;
-          scratch[(i32(lane) / 4) * 5 + i32(lane) % 4 + 20] = next_b_0;
+        let quad_a_0 = i32(lane / 1);
+        let k_a_0 = i32(lane % 1) * 4;
+        var next_0 = vec4<f32>();
+        var next_1 = vec4<f32>();
+        var next_2 = vec4<f32>();
+        var next_3 = vec4<f32>();
+        let quad_b_0 = i32(lane % 4);
+        let k_b_0 = i32(lane / 4);
+        var next_4 = vec4<f32>();
+        {
+          let k_at = k_from;
+          if (lane < 4) {
+            next_0 = left_quad(batch, tile_m + quad_a_0 * 4, k_at + k_a_0);
+            next_1 = left_quad(batch, tile_m + quad_a_0 * 4 + 1, k_at + k_a_0);
+            next_2 = left_quad(batch, tile_m + quad_a_0 * 4 + 2, k_at + k_a_0);
+            next_3 = left_quad(batch, tile_m + quad_a_0 * 4 + 3, k_at + k_a_0);
+          }
+          next_4 = right_quad(batch, tile_n + quad_b_0, k_at + k_b_0);
+        }
+        for (var step = 0; step < 3; step++) {
+          let k0 = k_from + step * 4;
+          if (k0 >= k_to) { break; }
+          if (lane < 4) {
+            scratch[k_a_0 * 5 + quad_a_0] = vec4<f32>(next_0.x, next_1.x, next_2.x, next_3.x);
+            scratch[(k_a_0 + 1) * 5 + quad_a_0] = vec4<f32>(next_0.y, next_1.y, next_2.y, next_3.y);
+            scratch[(k_a_0 + 2) * 5 + quad_a_0] = vec4<f32>(next_0.z, next_1.z, next_2.z, next_3.z);
+            scratch[(k_a_0 + 3) * 5 + quad_a_0] = vec4<f32>(next_0.w, next_1.w, next_2.w, next_3.w);
+          }
+          scratch[k_b_0 * 5 + quad_b_0 + 20] = next_4;
           workgroupBarrier();
-          k0 += 4;
-          if (k0 < k_to) {
-            next_a_0 = left_quad(batch, tile_m + i32(lane) / 4 * 4, k0 + i32(lane) % 4);
-            next_b_0 = right_quad(batch, tile_n + i32(lane) % 4 * 4, k0 + i32(lane) / 4);
+          if (k0 + 4 < k_to) {
+            let k_at = k0 + 4;
+            if (lane < 4) {
+              next_0 = left_quad(batch, tile_m + quad_a_0 * 4, k_at + k_a_0);
+              next_1 = left_quad(batch, tile_m + quad_a_0 * 4 + 1, k_at + k_a_0);
+              next_2 = left_quad(batch, tile_m + quad_a_0 * 4 + 2, k_at + k_a_0);
+              next_3 = left_quad(batch, tile_m + quad_a_0 * 4 + 3, k_at + k_a_0);
+            }
+            next_4 = right_quad(batch, tile_n + quad_b_0, k_at + k_b_0);
           }
           for (var k_in = 0; k_in < 4; k_in++) {
             let a_0 = scratch[k_in * 5 + lane_m];
@@ -570,7 +588,7 @@ describe('kernels in full', () => {
         for (var i = 0; i < 4; i++) {
           for (var j = 0; j < 4; j++) {
             let m = tile_m + (i / 4 * 4 + lane_m) * 4 + i % 4;
-            let n = tile_n + (j / 4 * 4 + lane_n) * 4 + j % 4;
+            let n = tile_n + j / 4 * 4 + lane_n + j % 4 * 4;
             finish(batch, m, n, sums[i][j % 4]);
           }
         }

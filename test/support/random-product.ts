@@ -22,7 +22,7 @@ import { elementCount } from '../../compiler/ir/program.ts';
 import type { Choices } from './choices.ts';
 import { choicesFrom } from './choices.ts';
 
-const extents = [3, 2, 5, 1, 7, 9, 17, 4];
+const extents = [3, 2, 5, 1, 7, 9, 17, 4, 8, 12];
 /** Points of one sum at most. */
 const mostPoints = 20_000;
 
