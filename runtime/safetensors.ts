@@ -3,9 +3,12 @@
  * tensors' bytes, row-major, without gaps. Checkpoints, golden cases and what `mlbtc run` reads and writes.
  *
  * The trap: the header comes from anywhere. Nothing is allocated from a number in it before that number is checked against
- * the file's own size; offsets must cover the data exactly, so that a duplicate name or an overlap cannot pass.
+ * the file's own size; offsets must cover the data exactly, so that a duplicate name or an overlap cannot pass. A file may be
+ * sealed: its metadata then hold the SHA-256 of all of it, header and data, with that digest read as zeros; whoever reads a sealed
+ * file checks it, and so hears of a flipped bit that leaves the file well formed.
  */
 
+import { createHash } from 'node:crypto';
 import { fstatSync, readSync } from 'node:fs';
 import { writeFileAtomically } from '../compiler/command-line/atomic-file.ts';
 import { UserError } from '../compiler/command-line/errors.ts';
@@ -53,6 +56,10 @@ export interface SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** The digest's name in the metadata of a sealed file. */
+export const sealName = 'mlbtc_sha256';
+const unsealed = '0'.repeat(64);
+
 const maxHeaderBytes = 100_000_000;
 const alignmentBytes = 8;
 /** Of the header's length, which a file begins with. */
@@ -89,6 +96,19 @@ export function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): void {
   writeFileAtomically(path, safetensorsChunks(tensors, metadata));
+}
+
+/** The same with a digest over header and data, which every reader of this module checks. */
+export function writeSealedSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: Readonly<Record<string, string>>,
+): void {
+  const [length, header, ...data] = safetensorsChunks(tensors, { [sealName]: unsealed, ...metadata });
+  const hash = createHash('sha256');
+  for (const chunk of [length, header, ...data]) hash.update(chunk);
+  Buffer.from(header.buffer, header.byteOffset, header.length).write(hash.digest('hex'), sealPlace(header, unsealed));
+  writeFileAtomically(path, [length, header, ...data]);
 }
 
 /** The file's bytes in memory. */
@@ -136,13 +156,36 @@ function readFrom(
   const { entries, metadata } = parseHeader(origin, header);
   checkCoverage(origin, entries, fileBytes - dataStart);
 
+  const seal = metadata[sealName];
+  const hash =
+    seal === undefined ? undefined : createHash('sha256').update(length).update(unsealedHeader(header, seal));
   const tensors = new Map<string, StoredTensor>();
   for (const { name, dtype, shape, begin, end } of entries) {
     const data = new arrayTypes[dtype](elementCount(shape));
-    read(new Uint8Array(data.buffer, 0, end - begin), dataStart + begin);
+    const bytes = new Uint8Array(data.buffer, 0, end - begin);
+    read(bytes, dataStart + begin);
+    hash?.update(bytes);
     tensors.set(name, { dtype, shape, data });
   }
+  if (hash?.digest('hex') !== seal) {
+    throw malformed(origin, 'its content is not what was written: it does not match the digest in its header');
+  }
   return { tensors, metadata };
+}
+
+/** The header as it was when the digest was taken. */
+function unsealedHeader(header: Buffer, seal: string): Buffer {
+  const blank = Buffer.from(header);
+  const place = sealPlace(header, seal);
+  if (place >= 0 && seal.length === unsealed.length) blank.write(unsealed, place);
+  return blank;
+}
+
+/** Where the digest stands in a header; negative where it does not stand there as it is written. */
+function sealPlace(header: Uint8Array, seal: string): number {
+  const before = `"${sealName}":"`;
+  const found = Buffer.from(header.buffer, header.byteOffset, header.length).indexOf(`${before}${seal}"`);
+  return found < 0 ? found : found + before.length;
 }
 
 function headerLength(origin: string, bytes: Buffer): number {

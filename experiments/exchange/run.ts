@@ -1,6 +1,6 @@
 /** Parameters of a run's checkpoint, and a run of parameters: what `mlbtc export` and `mlbtc import` do with a folder. */
 import { UserError } from '../../compiler/command-line/errors.ts';
-import { readCheckpoint, writeCheckpoint } from '../runs/checkpoint.ts';
+import { packCheckpoint, readCheckpoint, writeCheckpoint } from '../runs/checkpoint.ts';
 import { createRunFolder, type RunFolder } from '../runs/folder.ts';
 import { newTrainingRun } from '../runs/training-run.ts';
 import { layOut, packArena, unpackArena } from '../training/arena.ts';
@@ -15,7 +15,7 @@ export function trainedParameters(checkpoint: string, { program, resolved }: Mod
   const fixed = params.filter((param) => param.fixed);
   return new Map([
     ...fixed.map((param) => [param.name, initialValue(param, resolved.options.seed)] as const),
-    ...unpackArena(arena, readCheckpoint(checkpoint, arena).params),
+    ...unpackArena(arena, packCheckpoint(readCheckpoint(checkpoint), arena).params),
   ]);
 }
 
@@ -40,7 +40,7 @@ export function importedRun(setup: ModelSetup, parameters: Parameters, words: re
   writeCheckpoint(
     folder.checkpointsPath,
     arena,
-    { step: 0, params: packed, m: zeros, v: zeros },
+    { step: 0, phase: 0, best: undefined, choices: {}, params: packed, m: zeros, v: zeros },
     Number.POSITIVE_INFINITY,
   );
   return folder;

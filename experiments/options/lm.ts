@@ -35,7 +35,7 @@ export const lmGroups = {
     log_interval: integer(100, 'steps between lines of metrics.jsonl', positive),
     always_save_checkpoint: flag(
       false,
-      'write a checkpoint at every evaluation, not only where the validation loss is the best',
+      'accepted: a checkpoint is written at every evaluation in any case, and the last two are kept beside the best',
     ),
     init_from: choice(['scratch', 'resume'], 'scratch', 'where the params come from; only scratch for now'),
     debug: flag(false, 'show stack traces'),

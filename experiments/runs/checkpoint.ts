@@ -1,21 +1,46 @@
 /**
- * Checkpoints: all that a run needs to go on, in one safetensors file: `param.NAME`, `m.NAME`, `v.NAME`, and the step in the
- * metadata. Random streams need no position of their own: every draw is a function of (seed, step, element).
+ * Checkpoints: all that a run needs to go on, in one sealed safetensors file: `param.NAME`, `m.NAME`, `v.NAME`, and in the metadata
+ * where the run stands. Every random draw is a function of (seed, step, element), and so is every batch: the number of steps done
+ * is the position of each random stream.
  *
- * The trap: old checkpoints are removed only after the new one is in its place, so that there is always a whole one.
+ * A checkpoint of k steps stands before everything that happens between step k and the next: the evaluation that falls there, and
+ * the phase that begins there. So it is the same file whatever asked for it, and what a run writes after it is written again by a
+ * run that goes on from it.
+ *
+ * The trap: old checkpoints are removed only after the new one is in its place, so that there are always two whole ones.
  */
-import { readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { UserError } from '../../compiler/command-line/errors.ts';
-import { readSafetensors, type StoredTensor, writeSafetensors } from '../../runtime/safetensors.ts';
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
+import { describeError, UserError } from '../../compiler/command-line/errors.ts';
+import { readSafetensors, type StoredTensor, sealName, writeSealedSafetensors } from '../../runtime/safetensors.ts';
 import { type Arena, packArena } from '../training/arena.ts';
+import { type KernelChoices, kernelChoicesSchema } from '../training/kernel-choices.ts';
 
-export interface TrainingState {
+/** Where a run stands, beside its tensors. */
+export interface Standing {
   /** Steps that are done. */
   readonly step: number;
+  /** Step at which the phase in force began, such as a stage of the curriculum. */
+  readonly phase: number;
+  /** Lowest loss of the evaluations before; undefined where there was none. */
+  readonly best: number | undefined;
+  readonly choices: KernelChoices;
+}
+
+/** What the optimizer works on, each packed as the arena lays it out. */
+export interface OptimizerState {
   readonly params: Float32Array;
   readonly m: Float32Array;
   readonly v: Float32Array;
+}
+
+export interface TrainingState extends Standing, OptimizerState {}
+
+/** A checkpoint as it was read, before anybody says which model it is of. */
+export interface Checkpoint extends Standing {
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 
 const arenas = [
@@ -23,8 +48,10 @@ const arenas = [
   ['m', 'm'],
   ['v', 'v'],
 ] as const;
+const format = 'mlbtc-checkpoint-2';
 export const recentlyKept = 2;
 const filePattern = /^step-(\d+)\.safetensors$/;
+const temporaryPattern = /^\..*\.safetensors\..*\.tmp$/;
 
 export function checkpointPath(folder: string, step: number): string {
   return join(folder, `step-${String(step).padStart(8, '0')}.safetensors`);
@@ -50,11 +77,18 @@ export function saveCheckpoint(path: string, arena: Arena, state: TrainingState)
   const tensors = new Map<string, StoredTensor>();
   for (const [prefix, key] of arenas) {
     for (const { param, offset, elements } of arena.slots) {
-      const data = state[key].slice(offset, offset + elements);
+      const data = state[key].subarray(offset, offset + elements);
       tensors.set(`${prefix}.${param.name}`, { dtype: 'F32', shape: param.shape, data });
     }
   }
-  writeSafetensors(path, tensors, { format: 'mlbtc-checkpoint-1', step: String(state.step) });
+  const { step, phase, best, choices } = state;
+  writeSealedSafetensors(path, tensors, {
+    format,
+    step: String(step),
+    phase: String(phase),
+    ...(best === undefined ? {} : { best: String(best) }),
+    choices: JSON.stringify(choices),
+  });
 }
 
 /** Steps of the checkpoints in a folder, ascending. */
@@ -65,9 +99,33 @@ export function checkpointSteps(folder: string): readonly number[] {
     .sort((a, b) => a - b);
 }
 
-/** Throws UserError where the file is not a checkpoint of this arena's params. */
-export function readCheckpoint(path: string, arena: Arena): TrainingState {
+const wholeNumber = z.string().regex(/^\d+$/).transform(Number);
+const standingSchema = z.object({
+  format: z.literal(format),
+  [sealName]: z.string(),
+  step: wholeNumber,
+  phase: wholeNumber,
+  best: z.string().transform(Number).pipe(z.number()).optional(),
+  choices: z
+    .string()
+    .transform((text) => JSON.parse(text))
+    .pipe(kernelChoicesSchema),
+});
+
+/** Throws UserError where the file is not a whole checkpoint with the digest that it was written with. */
+export function readCheckpoint(path: string): Checkpoint {
   const { tensors, metadata } = readSafetensors(path);
+  const standing = standingSchema.safeParse(metadata);
+  if (!standing.success) {
+    const where = standing.error.issues[0].path.join('.');
+    throw new UserError(`${path}: not a checkpoint that a run can go on from: its metadata say no right ${where}`);
+  }
+  const { step, phase, best, choices } = standing.data;
+  return { path, tensors, step, phase, best, choices };
+}
+
+/** Throws UserError where the checkpoint is not of this arena's params. */
+export function packCheckpoint({ path, tensors }: Checkpoint, arena: Arena): OptimizerState {
   const take = (prefix: string): Float32Array =>
     packArena(arena, (param) => {
       const tensor = tensors.get(`${prefix}.${param.name}`);
@@ -80,5 +138,52 @@ export function readCheckpoint(path: string, arena: Arena): TrainingState {
       }
       return tensor.data;
     });
-  return { step: Number(metadata.step), params: take('param'), m: take('m'), v: take('v') };
+  return { params: take('param'), m: take('m'), v: take('v') };
+}
+
+export interface RefusedCheckpoint {
+  readonly path: string;
+  readonly reason: string;
+}
+
+export interface FoundCheckpoint {
+  /** Undefined where a run has none yet, or none that is whole. */
+  readonly checkpoint: Checkpoint | undefined;
+  /** Later ones that cannot be used. */
+  readonly refused: readonly RefusedCheckpoint[];
+}
+
+/** The last whole checkpoint of a run; the best one counts where nothing later is whole. */
+export function lastGoodCheckpoint(folder: string): FoundCheckpoint {
+  const refused: RefusedCheckpoint[] = [];
+  const read = (path: string): Checkpoint | undefined => {
+    try {
+      return readCheckpoint(path);
+    } catch (error) {
+      const { message } = describeError(error);
+      refused.push({ path, reason: message.replace(/^error: /, '').replace(`${path}: `, '') });
+      return undefined;
+    }
+  };
+  const steps = existsSync(folder) ? checkpointSteps(folder) : [];
+  for (const step of [...steps].reverse()) {
+    const checkpoint = read(checkpointPath(folder, step));
+    if (checkpoint !== undefined) return { checkpoint, refused };
+  }
+  const best = bestCheckpointPath(folder);
+  return { checkpoint: existsSync(best) ? read(best) : undefined, refused };
+}
+
+/** Puts a damaged checkpoint out of the way of those that are counted; it stays for who wants to look. */
+export function setAside(path: string): string {
+  const aside = `${path}.damaged`;
+  renameSync(path, aside);
+  return aside;
+}
+
+/** Removes what a killed process left half written. */
+export function removeHalfWritten(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (temporaryPattern.test(name)) rmSync(join(folder, basename(name)), { force: true });
+  }
 }

@@ -18,7 +18,7 @@ import type { EvaluationRecord, TrainRecord } from './metrics.ts';
 /** What of a task says how much it writes. */
 export type Writing = Pick<
   Task<Phase, CompiledTask<Phase>, TrainRecord, EvaluationRecord>,
-  'steps' | 'logEverySteps' | 'evaluateEverySteps' | 'saveEverySteps' | 'keepEverySteps' | 'saveAtEvaluation'
+  'steps' | 'logEverySteps' | 'evaluateEverySteps' | 'saveEverySteps' | 'keepEverySteps' | 'keepsBest'
 >;
 
 export interface DiskNeed {
@@ -36,19 +36,14 @@ const plotBytes = 2 ** 20;
 const headerBytesPerTensor = 256;
 
 export function diskNeed(task: Writing, { slots }: Arena): DiskNeed {
-  const { steps, logEverySteps, evaluateEverySteps, saveEverySteps, keepEverySteps, saveAtEvaluation } = task;
+  const { steps, logEverySteps, evaluateEverySteps, saveEverySteps, keepEverySteps, keepsBest } = task;
   const elements = slots.reduce((sum, slot) => sum + slot.elements, 0);
   const checkpointBytes = 3 * (4 * elements + headerBytesPerTensor * slots.length);
-  const savedEvery = [
-    ...(saveEverySteps === undefined ? [] : [saveEverySteps]),
-    ...(saveAtEvaluation === 'always' ? [evaluateEverySteps] : []),
-  ];
-  const kept = savedEvery.map((every) =>
-    Number.isFinite(keepEverySteps) ? Math.floor(steps / leastCommonMultiple(every, keepEverySteps)) : 0,
-  );
-  const saves = 1 + savedEvery.reduce((sum, every) => sum + Math.floor(steps / every), 0);
-  const best = saveAtEvaluation === 'never' ? 0 : 1;
-  const checkpoints = kept.reduce((sum, count) => sum + count, 0) + Math.min(recentlyKept, saves) + best + 1;
+  const keptForGood = Number.isFinite(keepEverySteps)
+    ? Math.floor(steps / leastCommonMultiple(saveEverySteps, keepEverySteps))
+    : 0;
+  const saves = 1 + Math.floor(steps / saveEverySteps);
+  const checkpoints = keptForGood + Math.min(recentlyKept, saves) + (keepsBest ? 1 : 0) + 1;
   const lines = steps / logEverySteps + steps / evaluateEverySteps;
   const recordBytes = Math.ceil(lines) * lineBytes + plotBytes;
   return { checkpointBytes, checkpoints, recordBytes, total: checkpoints * checkpointBytes + recordBytes };

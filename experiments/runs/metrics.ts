@@ -4,7 +4,7 @@
  *
  * The trap: a run that was killed may leave half a line at the end; a reader skips that one and complains about any other.
  */
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../../compiler/command-line/errors.ts';
 
@@ -23,7 +23,7 @@ const stepFacts = {
   loss,
   lr: z.number().describe('peak learning rate of this step, before muP scales it for each param'),
   stepsPerSecond: z.number().describe('since the line before'),
-  timeS: z.number().describe('seconds since training began or went on'),
+  timeS: z.number().describe('seconds of training, those before it was stopped included'),
 };
 
 const tokens = z.number().describe('tokens that the model has seen');
@@ -104,6 +104,46 @@ export function readMetrics(path: string): readonly MetricsRecord[] {
   const whole = lines.map((line, i) => parseLine(path, i + 1, line));
   const unfinished = last === '' ? undefined : recordOf(last);
   return unfinished === undefined ? whole : [...whole, unfinished];
+}
+
+/** What was appended is on the disk, whatever becomes of the machine. */
+export function syncMetrics(path: string): void {
+  if (!existsSync(path)) return;
+  const file = openSync(path, 'r+');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/**
+ * Cuts what a run wrote after a checkpoint of so many steps: lines of later steps, those of the evaluation and the phase that follow
+ * the checkpoint (checkpoint.ts), and half a last line. Returns what stays. Throws UserError where a line that should stay is none.
+ */
+export function cutMetrics(path: string, done: number): readonly MetricsRecord[] {
+  if (!existsSync(path)) return [];
+  const kept: MetricsRecord[] = [];
+  let keptBytes = 0;
+  const lines = readFileSync(path, 'utf8').split('\n');
+  for (const [i, line] of lines.entries()) {
+    const record = i + 1 === lines.length ? undefined : recordOf(line);
+    if (record === undefined || !isBefore(record, done)) {
+      const stray = lines.findIndex((later, j) => j > i && isBefore(recordOf(later), done));
+      if (stray >= 0) throw new UserError(`${path}:${i + 1}: not a line of metrics that step ${done} can follow`);
+      break;
+    }
+    kept.push(record);
+    keptBytes += Buffer.byteLength(line) + 1;
+  }
+  truncateSync(path, keptBytes);
+  syncMetrics(path);
+  return kept;
+}
+
+function isBefore(record: MetricsRecord | undefined, done: number): boolean {
+  if (record === undefined) return false;
+  return record.kind === 'train' ? record.step <= done : record.step < done;
 }
 
 function parseLine(path: string, number: number, line: string): MetricsRecord {

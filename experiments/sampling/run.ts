@@ -2,11 +2,11 @@
 import { UserError } from '../../compiler/command-line/errors.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
-import { readSafetensors } from '../../runtime/safetensors.ts';
 import type { TokenData } from '../data/token-data.ts';
 import { type TokenDecoder, tokenizerNamed } from '../data/tokenizers.ts';
 import type { Score } from '../models/score.ts';
 import type { LmOptions } from '../options/lm.ts';
+import { readCheckpoint } from '../runs/checkpoint.ts';
 import type { RunFolder } from '../runs/folder.ts';
 import { chosenCheckpoint } from '../runs/lm-run.ts';
 import { lmProgram } from '../training/lm-task.ts';
@@ -21,7 +21,7 @@ export function decodedModel(options: LmOptions, score: Score, vocabulary: numbe
 
 /** A checkpoint's params by name. Throws UserError where it is not of this model. */
 export function checkpointParams(path: string, program: Program): ReadonlyMap<string, { readonly data: Float32Array }> {
-  const { tensors } = readSafetensors(path);
+  const { tensors } = readCheckpoint(path);
   const params = new Map<string, { readonly data: Float32Array }>();
   for (const { name, shape, source } of program.tensors) {
     if (source.kind !== 'param') continue;

@@ -76,7 +76,7 @@ export function iclTask(
     evaluateEverySteps: options.evaluation_interval,
     saveEverySteps: options.training_save_every_steps,
     keepEverySteps: options.training_keep_every_steps,
-    saveAtEvaluation: 'never',
+    keepsBest: false,
     phases,
     compileAheadSteps: Math.min(compileAheadSteps, options.training_curriculum_dims_interval / 2),
     sameShape: (a, b) => a.points === b.points,
@@ -262,6 +262,7 @@ async function compileStep(
   };
   const compiled: CompiledIcl = {
     arena: step.arena,
+    plans: { step: runner.plan },
     enter: ({ dims }) => runner.upload('dims', dimsInput(dims)),
     run: (at) => {
       feed(at);

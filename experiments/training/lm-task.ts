@@ -77,9 +77,9 @@ export function lmTask(settings: LmSettings): Task<Phase, CompiledLm, LmTrainRec
     steps: options.eval_only ? 0 : options.max_iters,
     logEverySteps: options.log_interval,
     evaluateEverySteps: options.eval_interval,
-    saveEverySteps: undefined,
+    saveEverySteps: options.eval_interval,
     keepEverySteps: Number.POSITIVE_INFINITY,
-    saveAtEvaluation: options.always_save_checkpoint ? 'always' : 'best',
+    keepsBest: true,
     phases: [{ step: 0 }],
     compileAheadSteps: 0,
     sameShape: () => true,
@@ -248,6 +248,7 @@ async function compileLm(
   const evaluator = lazyRunner(() => deviceRunner(opened, evaluation, shared.buffers));
   const compiled: CompiledLm = {
     arena: stepping.arena,
+    plans: stepping.plans,
     enter: () => undefined,
     run: stepping.run,
     runAndRead: stepping.runAndRead,

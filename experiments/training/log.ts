@@ -1,5 +1,10 @@
-/** Reads what a task logs of the steps that were asked for, when it is there; writes metrics and tells the progress. */
-import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
+/**
+ * Reads what a task logs of the steps that were asked for, when it is there; writes metrics and tells the progress.
+ *
+ * The trap: a reading arrives some steps later, and a record of another kind does not overtake it: a run that is cut at a step and
+ * goes on writes its lines in the same order.
+ */
+import type { EvaluationRecord, MetricsRecord, TrainRecord } from '../runs/metrics.ts';
 import type { RunRecord } from '../runs/record.ts';
 import type { Progress } from './progress.ts';
 import type { CompiledTask, Phase, Reading, Task } from './task.ts';
@@ -22,6 +27,8 @@ const beyondReason = 1e6;
 export interface Log<P> {
   /** `reading` is of a step that was just queued. */
   ask(reading: Promise<Reading>, phase: P, step: number): void;
+  /** Writes a record of another kind, after those of all steps that were asked for before. */
+  append(record: MetricsRecord): void;
   /** Throws what a reading has found wrong. */
   check(): void;
   finish(): Promise<void>;
@@ -32,14 +39,31 @@ export function createLog<P extends Phase, C extends CompiledTask<P>, R extends 
   {
     record: { append },
     progress,
-  }: { readonly record: Pick<RunRecord, 'append'>; readonly progress: Pick<Progress, 'update'> },
+    begin = 0,
+    before = [],
+  }: {
+    readonly record: Pick<RunRecord, 'append'>;
+    readonly progress: Pick<Progress, 'update'>;
+    /** Steps that a run which goes on has done, and what it wrote of them. */
+    readonly begin?: number;
+    readonly before?: readonly MetricsRecord[];
+  },
 ): Log<P> {
-  const startMs = performance.now();
-  let lastStep = 0;
-  let lastMs = startMs;
-  let first: number | undefined;
+  const trained = before.filter((record): record is TrainRecord => record.kind === 'train');
+  const startMs = performance.now() - 1000 * (trained.at(-1)?.timeS ?? 0);
+  let lastStep = begin;
+  let lastMs = performance.now();
+  let first = trained.length === 0 ? undefined : Math.abs(trained[0].loss);
   let failure: unknown;
   let pending = Promise.resolve();
+
+  const afterwards = (write: () => Promise<void> | void) => {
+    pending = pending
+      .then(() => (failure === undefined ? write() : undefined))
+      .catch((error) => {
+        failure = error;
+      });
+  };
 
   const take = (phase: P, step: number, found: Reading) => {
     const diverged = (found.get('diverged') as ArrayLike<number>)[0];
@@ -63,14 +87,10 @@ export function createLog<P extends Phase, C extends CompiledTask<P>, R extends 
 
   return {
     ask: (reading, phase, step) => {
-      pending = pending
-        .then(() => reading)
-        .then((found) => take(phase, step, found))
-        .catch((error) => {
-          failure ??= error;
-        });
+      afterwards(async () => take(phase, step, await reading));
       reading.catch(() => undefined);
     },
+    append: (record) => afterwards(() => append(record)),
     check: () => {
       if (failure !== undefined) throw failure;
     },

@@ -2,22 +2,35 @@
  * The training loop: one submission a step, nothing awaited but the pace; metrics, evaluations, checkpoints and plots as they
  * fall due. What a step computes is entirely in its program (training-step.ts), what is trained in its task (task.ts).
  *
+ * Between two steps things happen in one order: the checkpoint, the evaluation, the phase that begins. A run that goes on from a
+ * checkpoint begins there, so that its record is that of a run which never stopped.
+ *
  * The trap: values that are read back arrive some steps later. So a record is made of the step at which it was asked for, and a
- * divergence is noticed late; the state has stopped at the right step by itself (adamw.ts).
+ * divergence is noticed late; the state has stopped at the right step by itself (adamw.ts), and no checkpoint is made of it.
  */
 import { DivergedError, InterruptedError } from '../../compiler/command-line/errors.ts';
 import { availableBytes } from '../../runtime/device-memory.ts';
-import { bestCheckpointPath, saveCheckpoint, writeCheckpoint } from '../runs/checkpoint.ts';
+import {
+  bestCheckpointPath,
+  type Checkpoint,
+  checkpointPath,
+  type OptimizerState,
+  packCheckpoint,
+  saveCheckpoint,
+  type TrainingState,
+  writeCheckpoint,
+} from '../runs/checkpoint.ts';
 import { diskFailure, refuseWithoutDisk } from '../runs/disk-room.ts';
 import type { RunFolder } from '../runs/folder.ts';
-import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
+import { cutMetrics, type EvaluationRecord, syncMetrics, type TrainRecord } from '../runs/metrics.ts';
 import { openRecord } from '../runs/record.ts';
 import { packArena } from './arena.ts';
+import { differingKernel, kernelChoices } from './kernel-choices.ts';
 import { createLog, DivergedAt } from './log.ts';
 import type { Progress } from './progress.ts';
 import { refuseWithoutMemory } from './room.ts';
 import type { SignalRequests } from './signals.ts';
-import type { SharedState } from './state.ts';
+import { downloadState, type SharedState, uploadState } from './state.ts';
 import { type CompiledTask, type Phase, phaseAt, type Task } from './task.ts';
 
 export interface TrainingIo {
@@ -25,6 +38,10 @@ export interface TrainingIo {
   readonly progress: Progress;
   /** Asked before every step. */
   readonly signals: Omit<SignalRequests, 'stop'>;
+  /** Where the run goes on; without it it begins. */
+  readonly from?: Checkpoint | undefined;
+  /** Throws where the run's folder is not this process's any more; asked before every checkpoint. */
+  readonly checkClaim?: () => void;
 }
 
 export interface TrainingResult<E extends EvaluationRecord> {
@@ -41,95 +58,117 @@ export async function train<
   C extends CompiledTask<P>,
   R extends TrainRecord,
   E extends EvaluationRecord,
->(task: Task<P, C, R, E>, { folder, progress, signals }: TrainingIo): Promise<TrainingResult<E>> {
+>(task: Task<P, C, R, E>, { folder, progress, signals, from, checkClaim }: TrainingIo): Promise<TrainingResult<E>> {
   const { steps, phases } = task;
   await refuseWithoutMemory(task.demand, task.opened, (bytes) => availableBytes(task.opened, bytes));
-  let phase = phases[0];
+  const begin = from?.step ?? 0;
+  // The phase that begins where the run goes on is entered there.
+  let phase = phaseAt(phases, Math.max(0, begin - 1));
   const { compiled: first, state } = await task.compile(phase, undefined);
   refuseWithoutDisk(task, first.arena, folder);
   let compiled = first;
   let next: { readonly phase: P; readonly made: Promise<C> } | undefined;
+  uploadState(state, from === undefined ? newState(first, task) : packCheckpoint(from, first.arena));
+  const note = from === undefined ? undefined : kernelNote(from, first);
+  if (note !== undefined) progress.say(note);
+  const before = cutMetrics(folder.metricsPath, begin);
+  const record = openRecord(folder, begin);
+  const log = createLog(task, { record, progress, begin, before });
+
   const enter = (begun: P) => {
     phase = begun;
     compiled.enter(phase);
     const begins = task.begun(phase);
-    if (begins !== undefined) record.append(begins);
+    if (begins !== undefined) log.append(begins);
   };
-  state.executor.upload('params', packArena(compiled.arena, task.initialValue));
-  const record = openRecord(folder);
-  enter(phase);
+  if (begin === 0) enter(phase);
+  else compiled.enter(phase);
 
-  const log = createLog(task, { record, progress });
   let lastPlotMs = performance.now();
-  let best = Number.POSITIVE_INFINITY;
-  const takeState = async (done: number) => {
-    const found = await state.executor.download('params', 'm', 'v');
-    const [params, m, v] = ['params', 'm', 'v'].map((name) => found.get(name) as Float32Array);
-    return { step: done, params, m, v };
+  let best = from?.best;
+  let savedAt: number | undefined;
+  const takeState = async (done: number): Promise<TrainingState> => {
+    const { diverged, ...tensors } = await downloadState(state);
+    if (diverged !== 0) throw new DivergedAt(diverged - 1);
+    // What the record says of the steps before a checkpoint is on the disk before it is.
+    await log.finish();
+    syncMetrics(folder.metricsPath);
+    checkClaim?.();
+    return { step: done, phase: phase.step, best, choices: kernelChoices(compiled.plans), ...tensors };
   };
-  const save = async (done: number) =>
+  const save = async (done: number): Promise<void> => {
+    if (savedAt === done) return;
     writeCheckpoint(folder.checkpointsPath, compiled.arena, await takeState(done), task.keepEverySteps);
+    savedAt = done;
+  };
   const saveIfAsked = async (done: number) => {
-    if (signals.takeCheckpointAsked()) progress.say(`checkpoint as asked: ${await save(done)}`);
+    if (!signals.takeCheckpointAsked()) return;
+    await save(done);
+    progress.say(`checkpoint as asked: ${checkpointPath(folder.checkpointsPath, done)}`);
   };
   const evaluate = async (done: number): Promise<E> => {
     const found = await task.evaluate(compiled, phase, done);
-    record.append(found);
-    const { saveAtEvaluation: saves } = task;
-    if (saves !== 'never' && found.loss < best) {
+    // The last step's gradients may have been the first that are not finite, and no step after it tells.
+    if (!Number.isFinite(found.loss)) throw new DivergedAt(done - 1);
+    if (task.keepsBest && (best === undefined || found.loss < best)) {
       saveCheckpoint(bestCheckpointPath(folder.checkpointsPath), compiled.arena, await takeState(done));
     }
-    if (saves === 'always') await save(done);
-    best = Math.min(best, found.loss);
+    log.append(found);
     return found;
   };
+  const evaluateBetween = async (done: number) => {
+    // It may take longer than a scheduler waits between its signal and the kill; the state stays as it is meanwhile.
+    const evaluating = evaluate(done);
+    await Promise.race([evaluating, signals.asked()]);
+    const [{ loss }] = await Promise.all([evaluating, signals.endAsked() ? save(done) : saveIfAsked(done)]);
+    best = Math.min(best ?? loss, loss);
+    if (performance.now() - lastPlotMs > plotEveryMs) {
+      await log.finish();
+      await task.plot(folder);
+      lastPlotMs = performance.now();
+    }
+  };
+  const goTo = async (due: P) => {
+    if (!task.sameShape(due, phase)) {
+      await log.finish();
+      const isReady = next !== undefined && task.sameShape(next.phase, due);
+      const made = isReady ? await next?.made : (await task.compile(due, state)).compiled;
+      compiled.destroy();
+      compiled = made as C;
+      next = undefined;
+    }
+    enter(due);
+  };
 
-  let step = 0;
+  let step = begin;
   try {
     for (; step < steps; step += 1) {
       if (signals.endAsked()) break;
       log.check();
       await saveIfAsked(step);
-      const due = phaseAt(phases, step);
-      if (due !== phase) {
-        if (!task.sameShape(due, phase)) {
-          await log.finish();
-          const isReady = next !== undefined && task.sameShape(next.phase, due);
-          const made = isReady ? await next?.made : (await task.compile(due, state)).compiled;
-          compiled.destroy();
-          compiled = made as C;
-          next = undefined;
-        }
-        enter(due);
+      if (step > begin && step % task.saveEverySteps === 0) await save(step);
+      if (step > 0 && step % task.evaluateEverySteps === 0) {
+        await evaluateBetween(step);
+        if (signals.endAsked()) break;
       }
+      const due = phaseAt(phases, step);
+      if (due !== phase) await goTo(due);
       const isLogged = step === 0 || step + 1 === steps || (step + 1) % task.logEverySteps === 0;
       if (isLogged) log.ask(compiled.runAndRead(step), phase, step);
       else compiled.run(step);
       await compiled.pace();
-      const done = step + 1;
-      if (done % task.evaluateEverySteps === 0 && done < steps) {
-        // It may take longer than a scheduler waits between its signal and the kill; the state stays as it is meanwhile.
-        const evaluating = evaluate(done);
-        await Promise.race([evaluating, signals.asked()]);
-        await Promise.all([evaluating, signals.endAsked() ? save(done) : saveIfAsked(done)]);
-        if (performance.now() - lastPlotMs > plotEveryMs) {
-          await task.plot(folder);
-          lastPlotMs = performance.now();
-        }
-      }
-      if (task.saveEverySteps !== undefined && done % task.saveEverySteps === 0 && done < steps) await save(done);
       next ??= prepareNext(task, step, phase, state);
     }
-    await log.finish();
     await save(step);
     if (step < steps) {
       progress.end();
       await task.plot(folder);
-      throw new InterruptedError(`interrupted after step ${step}; its checkpoint is in ${folder.checkpointsPath}`);
+      throw new InterruptedError(
+        `interrupted after step ${step}; its checkpoint is in ${folder.checkpointsPath}; \`mlbtc resume ${folder.path}\` goes on`,
+      );
     }
     const evaluation = await evaluate(step);
-    // The last step's gradients may have been the first that are not finite, and no step after it tells.
-    if (!Number.isFinite(evaluation.loss)) throw new DivergedAt(step - 1);
+    await log.finish();
     progress.end();
     await task.plot(folder);
     return { steps, evaluation };
@@ -166,4 +205,19 @@ function prepareNext<P extends Phase, C extends CompiledTask<P>>(
   // Whoever awaits it hears of a failure; until then it must not end the process.
   made.catch(() => undefined);
   return { phase, made };
+}
+
+function newState<P extends Phase>(
+  { arena }: CompiledTask<P>,
+  { initialValue }: Pick<Task<P, CompiledTask<P>, TrainRecord, EvaluationRecord>, 'initialValue'>,
+): OptimizerState {
+  const [m, v] = [new Float32Array(arena.elements), new Float32Array(arena.elements)];
+  return { params: packArena(arena, initialValue), m, v };
+}
+
+/** A note where a run does not go on with the kernels that it stopped with. */
+function kernelNote({ choices }: Checkpoint, { plans }: Pick<CompiledTask<Phase>, 'plans'>): string | undefined {
+  const difference = differingKernel(choices, kernelChoices(plans));
+  if (difference === undefined) return undefined;
+  return `note: ${difference}: from here on the run is not, bit for bit, what it would have been`;
 }

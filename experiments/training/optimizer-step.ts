@@ -70,7 +70,7 @@ export interface SteppingSettings {
 }
 
 /** What of a compiled task takes steps. */
-export type Stepping = Pick<CompiledTask<Phase>, 'arena' | 'run' | 'runAndRead' | 'pace' | 'destroy'>;
+export type Stepping = Pick<CompiledTask<Phase>, 'arena' | 'plans' | 'run' | 'runAndRead' | 'pace' | 'destroy'>;
 
 interface MadeStep {
   readonly stepping: Stepping;
@@ -107,7 +107,7 @@ async function stepOfOneBatch(
     runner.upload('hyper', hyperAt(options, at));
     batches.feed(runner.upload, at, 0);
   };
-  return { stepping: steppingOf(step.arena, feed, [runner]), shared };
+  return { stepping: steppingOf(step.arena, feed, { step: runner }), shared };
 }
 
 /** One program adds up gradients batch by batch, another moves the params. */
@@ -131,18 +131,19 @@ async function stepOfSeveral(
     updating.upload('step', new Int32Array([at]));
     updating.upload('hyper', hyperAt(options, at));
   };
-  return { stepping: steppingOf(arena, addAll, [adding, updating]), shared };
+  return { stepping: steppingOf(arena, addAll, { accumulate: adding, update: updating }), shared };
 }
 
 /** A step of which `prepare` does everything but what the last runner submits: that is what is read and waited for. */
 function steppingOf(
   arena: Arena,
   prepare: (at: number) => void,
-  runners: readonly [...DeviceRunner[], DeviceRunner],
+  runners: Readonly<Record<string, DeviceRunner>>,
 ): Stepping {
-  const last = runners[runners.length - 1];
+  const last = Object.values(runners).at(-1) as DeviceRunner;
   return {
     arena,
+    plans: Object.fromEntries(Object.entries(runners).map(([name, { plan }]) => [name, plan])),
     run: (at) => {
       prepare(at);
       last.run();
@@ -154,7 +155,7 @@ function steppingOf(
     // The batches of one step are submitted together; what is waited for is the steps.
     pace: () => last.executor.pace(),
     destroy: () => {
-      for (const runner of runners) runner.destroy();
+      for (const runner of Object.values(runners)) runner.destroy();
     },
   };
 }

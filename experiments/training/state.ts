@@ -6,6 +6,7 @@
  */
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
+import type { OptimizerState } from '../runs/checkpoint.ts';
 import type { Arena } from './arena.ts';
 
 export interface SharedState {
@@ -37,4 +38,20 @@ export async function makeState(
     ),
   });
   return { executor, buffers: executor.buffers };
+}
+
+/** Puts params and moments in the place of those on the device, such as a checkpoint's. */
+export function uploadState({ executor }: SharedState, { params, m, v }: OptimizerState): void {
+  executor.upload('params', params);
+  executor.upload('m', m);
+  executor.upload('v', v);
+}
+
+/** The state after all steps that were queued; `diverged` is the step, counted from 1, since which it stands still, or 0. */
+export async function downloadState({
+  executor,
+}: SharedState): Promise<OptimizerState & { readonly diverged: number }> {
+  const found = await executor.download(...arenaStates, ...scalarStates);
+  const [params, m, v, diverged] = [...arenaStates, ...scalarStates].map((name) => found.get(name) as Float32Array);
+  return { params, m, v, diverged: diverged[0] };
 }

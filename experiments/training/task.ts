@@ -6,6 +6,7 @@
  * share one state by its buffers.
  */
 
+import type { Plan } from '../../compiler/schedule/plan.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import type { RunFolder } from '../runs/folder.ts';
 import type { EvaluationRecord, StageRecord, TrainRecord } from '../runs/metrics.ts';
@@ -25,6 +26,8 @@ export type Reading = ReadonlyMap<string, ArrayLike<number>>;
 /** A training step on the device. */
 export interface CompiledTask<P extends Phase> {
   readonly arena: Arena;
+  /** What a step runs, by program, in their order. */
+  readonly plans: Readonly<Record<string, Plan>>;
   /** Uploads what a phase says. */
   enter(phase: P): void;
   /** Queues a step; nothing waits. */
@@ -55,10 +58,10 @@ export interface Task<P extends Phase, C extends CompiledTask<P>, R extends Trai
   readonly logEverySteps: number;
   readonly evaluateEverySteps: number;
   /** Beside the checkpoint at the end. */
-  readonly saveEverySteps: number | undefined;
+  readonly saveEverySteps: number;
   readonly keepEverySteps: number;
-  /** Whether an evaluation ends in a checkpoint, and whether the best one is kept by itself. */
-  readonly saveAtEvaluation: 'never' | 'best' | 'always';
+  /** Whether the checkpoint with the best evaluation is kept by itself. */
+  readonly keepsBest: boolean;
   /** In order of their steps; the first is at step 0. */
   readonly phases: readonly P[];
   /** The next shape is compiled so many steps before it is due. */

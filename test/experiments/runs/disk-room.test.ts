@@ -17,7 +17,7 @@ describe('what a run writes', () => {
     evaluateEverySteps: 100,
     saveEverySteps: 50,
     keepEverySteps: 200,
-    saveAtEvaluation: 'never',
+    keepsBest: false,
   };
   const checkpointBytes = 3 * (4 * 10_000 + 256);
 
@@ -31,9 +31,9 @@ describe('what a run writes', () => {
   });
 
   test('the best of a language model is kept beside the last', () => {
-    const lm = { ...task, saveEverySteps: undefined, keepEverySteps: Number.POSITIVE_INFINITY };
-    expect(diskNeed({ ...lm, saveAtEvaluation: 'best' }, arena).checkpoints).toBe(1 + 1 + 1);
-    expect(diskNeed({ ...lm, saveAtEvaluation: 'always' }, arena).checkpoints).toBe(2 + 1 + 1);
+    const lm = { ...task, saveEverySteps: 100, keepEverySteps: Number.POSITIVE_INFINITY };
+    expect(diskNeed({ ...lm, keepsBest: true }, arena).checkpoints).toBe(2 + 1 + 1);
+    expect(diskNeed({ ...lm, steps: 50 }, arena).checkpoints).toBe(1 + 1);
   });
 });
 

@@ -1,11 +1,16 @@
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { DivergedError, InterruptedError } from '../../../compiler/command-line/errors.ts';
 import { scoreOf } from '../../../experiments/models/score.ts';
 import { resolveIcl } from '../../../experiments/options/icl.ts';
-import { checkpointSteps } from '../../../experiments/runs/checkpoint.ts';
+import {
+  type Checkpoint,
+  checkpointPath,
+  checkpointSteps,
+  lastGoodCheckpoint,
+} from '../../../experiments/runs/checkpoint.ts';
 import { createRunFolder } from '../../../experiments/runs/folder.ts';
 import { isIclTrain, readMetrics } from '../../../experiments/runs/metrics.ts';
 import { copyNote, newTrainingRun } from '../../../experiments/runs/training-run.ts';
@@ -29,12 +34,34 @@ async function run(words: readonly string[], signals = noSignals) {
   const resolved = resolveIcl([...words, `--out_dir=${join(parent, `run${runs}`)}`]);
   const score = scoreOf(resolved.options, resolved.sizes);
   const folder = createRunFolder(newTrainingRun('icl', resolved, score, opened));
-  const progress = createProgress({ write: () => undefined });
+  let text = '';
+  const write = (more: string) => {
+    text += more;
+  };
+  const progress = createProgress({ write });
   const ended = await train(iclTask(resolved, opened), { folder, progress, signals }).then(
     (result) => ({ result, error: undefined }),
     (error: unknown) => ({ result: undefined, error }),
   );
-  return { ...ended, folder, losses: () => losses(folder.metricsPath) };
+  const goOn = (from: Checkpoint | undefined, signals = noSignals) =>
+    train(iclTask(resolved, opened), { folder, progress, signals, from });
+  return { ...ended, folder, goOn, said: () => text, losses: () => losses(folder.metricsPath) };
+}
+
+/** Ctrl-C after so many steps of `small`, in a run that has begun after `begun` of them. */
+function endAfter(done: number, begun = 0): TrainingIo['signals'] {
+  let asked = begun;
+  const endAsked = () => {
+    asked += 1;
+    // Before each step, and twice more around the evaluation after the fifth.
+    return asked > (done > 5 && begun <= 5 ? done + 2 : done);
+  };
+  return { ...noSignals, endAsked };
+}
+
+/** What was written, but for times and speeds. */
+function timeless(metricsPath: string): readonly object[] {
+  return readMetrics(metricsPath).map((record) => ({ ...record, timeS: 0, stepsPerSecond: 0 }));
 }
 
 function losses(metricsPath: string): number[] {
@@ -158,16 +185,51 @@ describe('a run', () => {
   );
 
   test('Ctrl-C ends in a checkpoint of the step that was done', async () => {
-    let asked = 0;
-    const endAsked = () => {
-      asked += 1;
-      // Before each of six steps, and once in the evaluation after the fifth.
-      return asked > 7;
-    };
-    const { error, folder } = await run(small, { ...noSignals, endAsked });
+    const { error, folder } = await run(small, endAfter(6));
     expect(error).toBeInstanceOf(InterruptedError);
     expect(String(error)).toContain('after step 6');
     expect(checkpointSteps(folder.checkpointsPath)).toEqual([4, 6]);
+  });
+
+  test.each([1, 4, 5, 8])('stopped after step %i and resumed, it is the run that never stopped', async (done) => {
+    const { folder: whole } = await first;
+    const { folder, goOn } = await run(small, endAfter(done));
+    // It wrote more than its checkpoint holds, and the last line is torn.
+    appendFileSync(folder.metricsPath, readFileSync(whole.metricsPath, 'utf8').split('\n').at(-2)?.slice(0, 30) ?? '');
+    await goOn(lastGoodCheckpoint(folder.checkpointsPath).checkpoint);
+    expect(timeless(folder.metricsPath)).toEqual(timeless(whole.metricsPath));
+    const [theirs, ours] = [whole, folder].map(({ checkpointsPath }) =>
+      readFileSync(checkpointPath(checkpointsPath, 9)),
+    );
+    expect(Buffer.compare(ours, theirs)).toBe(0);
+  });
+
+  test('a curriculum that adds points is resumed on either side of the change, from the one checkpoint and from the other', async () => {
+    const words = [...small, '--training_curriculum_points_start=4'];
+    const whole = await run(words);
+    const { folder, goOn } = await run(words, endAfter(4));
+    await expect(goOn(lastGoodCheckpoint(folder.checkpointsPath).checkpoint, endAfter(7, 4))).rejects.toThrow(
+      /after step 7.*mlbtc resume .* goes on/,
+    );
+    truncateSync(checkpointPath(folder.checkpointsPath, 7), 1000);
+    await goOn(lastGoodCheckpoint(folder.checkpointsPath).checkpoint);
+    expect(timeless(folder.metricsPath)).toEqual(timeless(whole.folder.metricsPath));
+  });
+
+  test('without a checkpoint it begins again in its folder', async () => {
+    const { folder, goOn } = await run(small, endAfter(3));
+    await goOn(undefined);
+    expect(timeless(folder.metricsPath)).toEqual(timeless((await first).folder.metricsPath));
+  });
+
+  test('other kernels than the checkpoint’s are told', async () => {
+    const { folder, goOn, said } = await run(small, endAfter(3));
+    const { checkpoint } = lastGoodCheckpoint(folder.checkpointsPath);
+    const [kernel, ...others] = checkpoint?.choices.step ?? [];
+    const tuned = { ...kernel, tuning: { tile: 7 } };
+    await goOn({ ...(checkpoint as Checkpoint), choices: { step: [tuned, ...others] } });
+    expect(said()).toContain('had the tuning {"tile":7}');
+    expect(said()).toContain('from here on the run is not, bit for bit, what it would have been');
   });
 
   test('asked for a checkpoint, it writes one and goes on to the same end', async () => {
