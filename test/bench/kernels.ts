@@ -80,21 +80,35 @@ function significant(value: number): number {
   return Number(value.toPrecision(3));
 }
 
-function tiled(tileM: number, tileN: number, tileK: number, rows: number, columns: number): ContractionTuning {
-  return { form: 'tiled', tileM, tileN, tileK, rows, columns };
+function tiled(
+  tileM: number,
+  tileN: number,
+  tileK: number,
+  rows: number,
+  columns: number,
+  buffers: 1 | 2 = 1,
+): ContractionTuning {
+  return { form: 'tiled', tileM, tileN, tileK, rows, columns, buffers };
 }
 
 /** What `--tune` tries for each contraction. */
 const tunings: readonly ContractionTuning[] = [
   tiled(128, 128, 8, 8, 8),
+  tiled(128, 128, 8, 8, 8, 2),
   tiled(128, 128, 16, 8, 8),
+  tiled(128, 128, 16, 8, 8, 2),
   tiled(128, 64, 8, 8, 8),
+  tiled(128, 64, 8, 8, 8, 2),
+  tiled(128, 64, 16, 8, 8),
   tiled(128, 64, 16, 8, 4),
+  tiled(128, 64, 16, 8, 4, 2),
+  tiled(64, 64, 16, 8, 8),
   tiled(64, 64, 16, 8, 4),
+  tiled(64, 64, 16, 8, 4, 2),
   tiled(64, 64, 16, 4, 4),
-  tiled(64, 64, 8, 8, 8),
   tiled(32, 32, 16, 4, 4),
   tiled(128, 32, 16, 8, 4),
+  tiled(32, 128, 16, 4, 8),
 ];
 
 async function main(): Promise<void> {
