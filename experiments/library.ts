@@ -18,6 +18,11 @@ export function modelPath(name: string): string {
   return join(modelFolder, `${name}.mlbtc`);
 }
 
+/** A file of `tasks/`, without its ending. */
+export function taskFile(name: string): string {
+  return join(experimentsFolder, 'tasks', `${name}.mlbtc`);
+}
+
 export function readText(path: string): string {
   return readFileSync(path, 'utf8');
 }

@@ -14,6 +14,7 @@ import type { Program } from '../../compiler/ir/program.ts';
 import { modelPath } from '../library.ts';
 import type { SizeValue } from '../options/mixers.ts';
 import type { ModelOptions } from '../options/transformer.ts';
+import type { AnswerKind } from '../tasks/baselines.ts';
 import { analyseSource } from './analyse.ts';
 import { readSource, resolveFile } from './resolve.ts';
 import { type Score, scoreSlot } from './score.ts';
@@ -48,17 +49,19 @@ export interface InContextShape {
   readonly points: number;
   /** Rows of the position table; 4·n_dims unless said. */
   readonly positions?: number;
+  /** Numbers unless said: signs have another loss and another error. */
+  readonly answers?: AnswerKind;
 }
 
 /** Throws UserError with diagnostics where the score does not fit. */
 export function inContextProgram(
   options: ModelOptions & { readonly n_dims: number },
   score: Score,
-  { batch, points, positions = 4 * options.n_dims }: InContextShape,
+  { batch, points, positions = 4 * options.n_dims, answers = 'numbers' }: InContextShape,
 ): Program {
   const { n_dims } = options;
   return modelProgram('in-context', options, score, {
-    sizes: { n_dims, points, block_size: positions },
+    sizes: { n_dims, points, block_size: positions, signs: answers === 'signs' ? 1 : 0 },
     inputShapes: { xs: [batch, points, n_dims], ys: [batch, points] },
   });
 }

@@ -6,6 +6,7 @@
  * is understood, and be refused with a reason (`refusals`), never be ignored in silence.
  */
 import { UsageError } from '../../compiler/command-line/errors.ts';
+import { taskNames } from '../tasks/tasks.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, real, text } from './table.ts';
@@ -57,18 +58,15 @@ export const iclGroups = {
     }),
   },
   Training: {
-    training_task: choice(
-      [
-        'linear_regression',
-        'sparse_linear_regression',
-        'linear_classification',
-        'relu_2nn_regression',
-        'decision_tree',
-      ],
-      'linear_regression',
-      'what the prompts ask for; only linear_regression for now',
+    training_task: choice(taskNames, 'linear_regression', 'what the prompts ask for'),
+    task_sparsity: integer(
+      3,
+      'sparse_linear_regression: coordinates that count (ours: fixed in the reference)',
+      positive,
     ),
-    training_num_tasks: optionalInteger('number of different weight vectors; none draws a new one each time', positive),
+    task_hidden_layer_size: integer(100, 'relu_2nn_regression: width of the network (ours)', positive),
+    task_depth: integer(4, 'decision_tree: questions from the root to a leaf (ours)', { min: 1, max: 10 }),
+    training_num_tasks: optionalInteger('number of different tasks; none draws a new one each time', positive),
     training_num_training_examples: optionalInteger('number of different prompts; none draws new ones', positive),
     training_data: choice(['gaussian'], 'gaussian', 'distribution of x'),
     training_batch_size: integer(64, 'prompts a step', positive),
@@ -113,13 +111,14 @@ export const iclOptions: OptionSet<typeof iclTable> = {
   table: iclTable,
   aliases: { steps: 'training_train_steps', lr: 'training_learning_rate', batch_size: 'training_batch_size' },
   intro: [
-    'Trains a transformer to do linear regression in context: it reads x1 y1 x2 y2 … and predicts each y from those before it.',
+    'Trains a transformer to learn in context: it reads x1 y1 x2 y2 … and predicts each y from those before it.',
     'The weights of its attention come from a built-in score or from a structure of yours. Everything runs on the GPU, or on a',
     'software device where there is none; `mlbtc doctor` tells which.',
     '',
     'Examples',
     '  mlbtc train icl --preset tiny                            a small model, two minutes on two cores',
     '  mlbtc train icl --preset tiny --token-mixing-struct low_rank --steps 500',
+    '  mlbtc train icl --preset tiny --training-task decision_tree',
     '  mlbtc train icl --preset tiny --structure mine.mlbtc -s rank=4',
     '  mlbtc train icl --config runs/icl-tiny/config.yaml       the same run again',
   ],
@@ -135,10 +134,7 @@ export function resolveIcl(words: readonly string[]): ResolvedIcl {
 /** Refuses options of a training run that cannot be honoured. Throws UsageError. */
 export function checkTraining(options: IclOptions): void {
   checkTrained(options);
-  const { training_task: task, training_curriculum_dims_interval: dimsInterval } = options;
-  if (task !== 'linear_regression') {
-    throw new UsageError(`--training_task ${task} is not there yet; for now only linear_regression`);
-  }
+  const { training_curriculum_dims_interval: dimsInterval } = options;
   if (options.training_curriculum_points_interval !== dimsInterval) {
     throw new UsageError(
       `--training_curriculum_points_interval ${options.training_curriculum_points_interval} must equal ` +

@@ -11,10 +11,10 @@ import { UserError } from '../../compiler/command-line/errors.ts';
 /** JSON has no word for what is not finite: it is written as null and read as NaN. */
 const real = z.union([z.number(), z.null().transform(() => Number.NaN)]);
 const errors = z.array(real);
-const baselines = z.record(z.string(), errors).describe('mean squared error of each baseline at each point');
+const baselines = z.record(z.string(), errors).describe('the same error of each baseline');
 
 const step = z.int().min(0).describe('steps that are done');
-const loss = real.describe('mean of the batch: squared error, or nats a token');
+const loss = real.describe('mean of the batch: squared error, or nats an answer or a token');
 
 /** What a line of a training step says, whatever is trained. */
 const stepFacts = {
@@ -35,19 +35,25 @@ const flops = z
 
 const dims = z.int().describe('coordinates of x that are in use');
 const points = z.int().describe('points of a prompt');
-const pointwise = errors.describe('mean squared error of the prediction at each point');
+const pointwise = errors.describe(
+  'error of the prediction at each point: squared, or the part that is wrong where the answers are signs',
+);
 
 const iclStage = z.object({ kind: z.literal('stage'), step, dims, points, baselines });
 const iclTrain = z.object({ ...stepFacts, pointwise, dims, points, tokens: tokens.optional(), flops });
 const iclEvaluation = z.object({
   kind: z.literal('evaluation'),
   step,
-  loss: loss.describe('mean squared error over held-out prompts'),
+  loss: loss.describe('mean over held-out prompts, of what training minimises'),
   pointwise,
   dims,
   points,
   prompts: z.int().describe('held-out prompts'),
   baselines,
+  intervals: z
+    .record(z.string(), z.object({ low: errors, high: errors }))
+    .optional()
+    .describe('bootstrap intervals, from the 5th to the 95th percentile, of `model` and of each baseline'),
 });
 
 const lmTrain = z.object({

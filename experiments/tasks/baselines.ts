@@ -1,11 +1,18 @@
 /**
- * What a prompt's last y can be predicted as without any training, on the host in float64: least squares, averaging and three
- * nearest neighbours, each from the points before; and zero. The lines that a training curve is held against.
+ * What a prompt's next y can be predicted as without any training, on the host in float64, each from the points before. The lines
+ * that a training curve is held against; which of them a task has is in `tasks.ts`.
  *
- * The traps: least squares before there are as many points as dimensions is the solution of smallest norm; coordinates have
- * variance 1 / dims, so the averaging estimator of w is dims · mean(y x) (the reference leaves the factor out).
+ * The trap: coordinates have variance 1 / dims, so the averaging estimator of w is dims · mean(y x) (the reference leaves the
+ * factor out).
  */
+import { bootstrapped, type Curve } from './bootstrap.ts';
+import type { Context, Predictor } from './context.ts';
+import { greedyTree } from './greedy-tree.ts';
+import { lasso } from './lasso.ts';
+import { leastSquares, ridge } from './least-squares.ts';
+import { addScaled, dot, squaredDistance } from './vectors.ts';
 
+/** Points and answers of prompts; what is asked for may be of another kind than what is seen. */
 export interface Prompts {
   readonly count: number;
   readonly points: number;
@@ -16,144 +23,134 @@ export interface Prompts {
   readonly xs: ArrayLike<number>;
   /** (count, points). */
   readonly ys: ArrayLike<number>;
+  /** The same for what is asked for; absent: each point is asked for before it is seen. */
+  readonly asked?: { readonly xs: ArrayLike<number>; readonly ys: ArrayLike<number> };
 }
 
-export const baselineNames = ['least squares', '3 nearest neighbours', 'averaging', 'zero'] as const;
-export type BaselineName = (typeof baselineNames)[number];
-/** Mean squared error at each point in context. */
-export type BaselineErrors = Readonly<Record<BaselineName, readonly number[]>>;
+/** What an answer is, and so what an error is: a squared distance, or 1 where the sign is wrong. */
+export type AnswerKind = 'numbers' | 'signs';
 
-type Predictor = (prompt: Prompt) => Float64Array;
-
-interface Prompt {
-  readonly points: number;
-  readonly dims: number;
-  /** One row a point. */
-  readonly xs: readonly Float64Array[];
-  readonly ys: Float64Array;
+interface Baseline {
+  readonly predict: Predictor;
+  /** About how many multiply-adds a prompt takes. */
+  readonly work: (points: number, dims: number) => number;
 }
 
-const predictors: Readonly<Record<BaselineName, Predictor>> = {
-  'least squares': leastSquares,
-  '3 nearest neighbours': (prompt) => nearestNeighbours(prompt, 3),
-  averaging,
-  zero: ({ points }) => new Float64Array(points),
+const lassoAlphas = [1, 0.1, 0.01, 0.001, 0.0001] as const;
+type LassoName = `lasso, α = ${(typeof lassoAlphas)[number]}`;
+export const lassoNames = lassoAlphas.map((alpha): LassoName => `lasso, α = ${alpha}`);
+/** Sweeps over the coordinates that a point takes, about. */
+const lassoSweeps = 10;
+
+const updates = (points: number, dims: number) => points * 6 * dims ** 2;
+const pairs = (points: number, dims: number) => points ** 2 * dims;
+
+const others = {
+  'least squares': { predict: leastSquares, work: updates },
+  // The noise of the setting that has some: a part in dims of the answers' variance.
+  ridge: { predict: (context) => ridge(context, 1 / context.dims), work: updates },
+  '3 nearest neighbours': { predict: (context) => nearestNeighbours(context, 3), work: pairs },
+  averaging: { predict: averaging, work: (points, dims) => points * dims },
+  'greedy tree': { predict: (context) => greedyTree(context), work: (points, dims) => 4 * pairs(points, dims) },
+  'greedy tree of depth 4': {
+    predict: (context) => greedyTree(context, 4),
+    work: (points, dims) => 4 * pairs(points, dims),
+  },
+  zero: { predict: ({ xs }) => new Float64Array(xs.length), work: () => 0 },
+} as const satisfies Readonly<Record<string, Baseline>>;
+
+export type BaselineName = keyof typeof others | LassoName;
+
+const baselines: Readonly<Record<BaselineName, Baseline>> = {
+  ...others,
+  ...(Object.fromEntries(
+    lassoAlphas.map((alpha): [LassoName, Baseline] => [
+      `lasso, α = ${alpha}`,
+      {
+        predict: (context) => lasso(context, alpha),
+        work: (points, dims) => points * (lassoSweeps + 1) * dims ** 2,
+      },
+    ]),
+  ) as Record<LassoName, Baseline>),
 };
 
-export function baselineErrors(prompts: Prompts): BaselineErrors {
-  const sums = baselineNames.map(() => new Float64Array(prompts.points));
-  for (let index = 0; index < prompts.count; index += 1) {
-    const prompt = takePrompt(prompts, index);
-    for (const [n, name] of baselineNames.entries()) {
-      const predictions = predictors[name](prompt);
-      for (let p = 0; p < prompts.points; p += 1) sums[n][p] += (predictions[p] - prompt.ys[p]) ** 2;
-    }
-  }
-  const means = sums.map((sum) => Array.from(sum, (total) => total / prompts.count));
-  return Object.fromEntries(baselineNames.map((name, n) => [name, means[n]])) as unknown as BaselineErrors;
+export const baselineNames = Object.keys(baselines) as readonly BaselineName[];
+
+/** About how many multiply-adds some baselines take for a prompt. */
+export function baselineWork(names: readonly BaselineName[], points: number, dims: number): number {
+  return names.reduce((sum, name) => sum + baselines[name].work(points, dims), 0);
 }
 
-function takePrompt({ points, nDims, dims, xs, ys }: Prompts, index: number): Prompt {
+/** Errors by baseline, (count, points) each. */
+export type PromptErrors = Readonly<Partial<Record<BaselineName, Float64Array>>>;
+
+/** Error of each baseline at each point, over prompts. */
+export type BaselineCurves = Readonly<Partial<Record<BaselineName, Curve>>>;
+
+export function baselineCurves(errors: PromptErrors, points: number): BaselineCurves {
+  return Object.fromEntries(Object.entries(errors).map(([name, some]) => [name, bootstrapped(some, points)]));
+}
+
+export function baselineErrors(prompts: Prompts, names: readonly BaselineName[], kind: AnswerKind): PromptErrors {
+  const { count, points, ys, asked } = prompts;
+  const errors = names.map(() => new Float64Array(count * points));
+  for (let index = 0; index < count; index += 1) {
+    const context = contextOf(prompts, index);
+    for (const [n, name] of names.entries()) {
+      const predictions = baselines[name].predict(context);
+      for (let p = 0; p < points; p += 1) {
+        const place = index * points + p;
+        errors[n][place] = errorOf(predictions[p], (asked?.ys ?? ys)[place], kind);
+      }
+    }
+  }
+  return Object.fromEntries(names.map((name, n) => [name, errors[n]]));
+}
+
+function errorOf(prediction: number, answer: number, kind: AnswerKind): number {
+  switch (kind) {
+    case 'numbers':
+      return (prediction - answer) ** 2;
+    case 'signs':
+      return Math.sign(prediction) === answer ? 0 : 1;
+    default:
+      return kind satisfies never;
+  }
+}
+
+function contextOf({ points, nDims, dims, xs, ys, asked }: Prompts, index: number): Context {
   const used = Math.min(dims, nDims);
-  const rows: Float64Array[] = [];
-  for (let p = 0; p < points; p += 1) {
-    const start = (index * points + p) * nDims;
-    rows.push(Float64Array.from({ length: used }, (_, j) => xs[start + j]));
-  }
-  return { points, dims: used, xs: rows, ys: Float64Array.from({ length: points }, (_, p) => ys[index * points + p]) };
+  const rowsOf = (all: ArrayLike<number>) =>
+    Array.from({ length: points }, (_, p) => {
+      const start = (index * points + p) * nDims;
+      return Float64Array.from({ length: used }, (_, j) => all[start + j]);
+    });
+  const rows = rowsOf(xs);
+  return {
+    dims: used,
+    xs: rows,
+    ys: Float64Array.from({ length: points }, (_, p) => ys[index * points + p]),
+    asked: asked === undefined ? rows : rowsOf(asked.xs),
+  };
 }
 
-/** Relative size of what is left of a row outside the span of those before, below which it counts as inside. */
-const spanTolerance = 1e-10;
-
-/**
- * Prediction of each y from the points before it by the least-squares solution of smallest norm, row by row (Greville's
- * recursion): `outside` projects on what no row has reached, `covariance` is the pseudo-inverse of XᵀX.
- */
-export function leastSquares({ points, dims, xs, ys }: Prompt): Float64Array {
-  const predictions = new Float64Array(points);
-  const w = new Float64Array(dims);
-  const outside = identity(dims);
-  const covariance = new Float64Array(dims * dims);
-  for (let p = 0; p < points; p += 1) {
-    const x = xs[p];
-    predictions[p] = dot(x, w);
-    const residual = ys[p] - predictions[p];
-    const rest = multiply(outside, x);
-    const restSquare = dot(rest, rest);
-    const known = multiply(covariance, x);
-    const spread = 1 + dot(x, known);
-    if (restSquare > spanTolerance ** 2 * dot(x, x)) {
-      const gain = rest.map((value) => value / restSquare);
-      addOuter(outside, gain, rest, -1);
-      addOuter(covariance, gain, known, -1);
-      addOuter(covariance, known, gain, -1);
-      addOuter(covariance, gain, gain, spread);
-      addScaled(w, gain, residual);
-    } else {
-      const gain = known.map((value) => value / spread);
-      addOuter(covariance, gain, known, -1);
-      addScaled(w, gain, residual);
-    }
-  }
-  return predictions;
-}
-
-function averaging({ points, dims, xs, ys }: Prompt): Float64Array {
-  const predictions = new Float64Array(points);
+function averaging({ dims, xs, ys, asked }: Context): Float64Array {
+  const predictions = new Float64Array(xs.length);
   const sum = new Float64Array(dims);
-  for (let p = 0; p < points; p += 1) {
-    predictions[p] = p === 0 ? 0 : (dims * dot(xs[p], sum)) / p;
-    addScaled(sum, xs[p], ys[p]);
+  for (const [p, x] of xs.entries()) {
+    predictions[p] = p === 0 ? 0 : (dims * dot(asked[p], sum)) / p;
+    addScaled(sum, x, ys[p]);
   }
   return predictions;
 }
 
-function nearestNeighbours({ points, xs, ys }: Prompt, neighbours: number): Float64Array {
-  const predictions = new Float64Array(points);
-  for (let p = 1; p < points; p += 1) {
-    const byDistance = Array.from({ length: p }, (_, q) => ({ q, distance: squaredDistance(xs[p], xs[q]) }));
+function nearestNeighbours({ xs, ys, asked }: Context, neighbours: number): Float64Array {
+  const predictions = new Float64Array(xs.length);
+  for (let p = 1; p < xs.length; p += 1) {
+    const byDistance = Array.from({ length: p }, (_, q) => ({ q, distance: squaredDistance(asked[p], xs[q]) }));
     byDistance.sort((a, b) => a.distance - b.distance);
     const nearest = byDistance.slice(0, neighbours);
     predictions[p] = nearest.reduce((sum, { q }) => sum + ys[q], 0) / nearest.length;
   }
   return predictions;
-}
-
-function identity(n: number): Float64Array {
-  const matrix = new Float64Array(n * n);
-  for (let i = 0; i < n; i += 1) matrix[i * n + i] = 1;
-  return matrix;
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i += 1) sum += a[i] * b[i];
-  return sum;
-}
-
-function multiply(matrix: Float64Array, x: Float64Array): Float64Array {
-  const n = x.length;
-  const result = new Float64Array(n);
-  for (let i = 0; i < n; i += 1) {
-    for (let j = 0; j < n; j += 1) result[i] += matrix[i * n + j] * x[j];
-  }
-  return result;
-}
-
-function addOuter(matrix: Float64Array, a: Float64Array, b: Float64Array, factor: number): void {
-  const n = b.length;
-  for (let i = 0; i < a.length; i += 1) {
-    for (let j = 0; j < n; j += 1) matrix[i * n + j] += factor * a[i] * b[j];
-  }
-}
-
-function addScaled(target: Float64Array, a: Float64Array, factor: number): void {
-  for (let i = 0; i < target.length; i += 1) target[i] += factor * a[i];
-}
-
-function squaredDistance(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i += 1) sum += (a[i] - b[i]) ** 2;
-  return sum;
 }

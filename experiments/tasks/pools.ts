@@ -6,7 +6,7 @@
 import { UsageError } from '../../compiler/command-line/errors.ts';
 import { drawUniform } from '../../compiler/ir/philox.ts';
 import type { IclOptions } from '../options/icl.ts';
-import { poolStream } from './regression.ts';
+import { poolStream } from './prompts.ts';
 
 export interface PoolSizes {
   readonly examples: number | null;

@@ -12,11 +12,13 @@ import { type Score, scoreOf } from '../models/score.ts';
 import { type IclOptions, type ResolvedIcl, testRunSteps } from '../options/icl.ts';
 import { plotIclRun } from '../plots/icl-run.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
-import type { BaselineErrors } from '../tasks/baselines.ts';
+import { type BaselineCurves, baselineCurves, baselineErrors } from '../tasks/baselines.ts';
+import { bootstrapped, type Curve } from '../tasks/bootstrap.ts';
 import { curriculumStages, type Stage } from '../tasks/curriculum.ts';
-import { heldOutBaselines } from '../tasks/held-out.ts';
+import { affordable, promptsOnHost } from '../tasks/held-out.ts';
 import { feedPrompts, poolSizes, promptNumbers } from '../tasks/pools.ts';
-import { dimsInput, drawnPrompts, streams } from '../tasks/regression.ts';
+import { dimsInput, drawnPrompts, type PromptShape, streams } from '../tasks/prompts.ts';
+import { iclTasks, taskFileOf } from '../tasks/tasks.ts';
 import { optimizerTables } from './arena.ts';
 import { deviceRunner } from './device-runner.ts';
 import type { DryStep, StepPrograms } from './dry-run.ts';
@@ -36,12 +38,12 @@ import { type Work, workBefore } from './work.ts';
 
 /** A stage with the baselines of its held-out prompts. */
 export interface IclPhase extends Stage {
-  readonly baselines: BaselineErrors;
+  readonly baselines: BaselineCurves;
 }
 
 export interface CompiledIcl extends CompiledTask<IclPhase> {
-  /** Mean squared error at each point over all held-out prompts with so many dims. */
-  evaluate(dims: number): Promise<{ readonly pointwise: readonly number[]; readonly prompts: number }>;
+  /** Of all held-out prompts with so many dims: the loss, and the error at each point. */
+  evaluate(dims: number): Promise<{ readonly loss: number; readonly errors: Curve; readonly prompts: number }>;
 }
 
 /** The next stage is compiled so many steps before it is due, or half an interval where that is less. */
@@ -87,7 +89,7 @@ export function iclTask(
       step,
       dims,
       points,
-      baselines: asRecord(baselines),
+      baselines: meansOf(baselines),
     }),
     record: (facts, { dims, points }, found) => ({
       kind: 'train',
@@ -103,21 +105,23 @@ export function iclTask(
       const point = pointwise[points - 1];
       smoothPoint = smoothPoint === undefined ? point : smoothing * smoothPoint + (1 - smoothing) * point;
       const steps = options.test_run ? testRunSteps : options.training_train_steps;
-      const detail = `last point ${short(smoothPoint)} (least squares ${short(baselines['least squares'][points - 1])})`;
+      const [beside] = iclTasks[options.training_task].baselines;
+      const best = baselines[beside]?.mean[points - 1] ?? Number.NaN;
+      const detail = `last point ${short(smoothPoint)} (${beside} ${short(best)})`;
       return { step, steps, loss, detail, stepsPerSecond };
     },
     evaluate: async (compiled, { dims, points, baselines }, step): Promise<IclEvaluationRecord> => {
-      const { pointwise, prompts } = await compiled.evaluate(dims);
-      const loss = pointwise.reduce((sum, value) => sum + value, 0) / points;
+      const { loss, errors, prompts } = await compiled.evaluate(dims);
       return {
         kind: 'evaluation',
         step,
         loss,
-        pointwise: [...pointwise],
+        pointwise: errors.mean,
         dims,
         points,
         prompts,
-        baselines: asRecord(baselines),
+        baselines: meansOf(baselines),
+        intervals: { model: intervalOf(errors), ...mapValues(baselines, intervalOf) },
       };
     },
     plot: (folder) => plotIclRun(folder, resolved),
@@ -125,13 +129,21 @@ export function iclTask(
   };
 }
 
-function asRecord(baselines: BaselineErrors): Record<string, number[]> {
-  return Object.fromEntries(Object.entries(baselines).map(([name, errors]) => [name, [...errors]]));
+function mapValues<T>(curves: BaselineCurves, of: (curve: Curve) => T): Record<string, T> {
+  return Object.fromEntries(Object.entries(curves).map(([name, curve]) => [name, of(curve)]));
+}
+
+function meansOf(curves: BaselineCurves): Record<string, number[]> {
+  return mapValues(curves, ({ mean }) => mean);
+}
+
+function intervalOf({ low, high }: Curve) {
+  return { low, high };
 }
 
 /** The baselines are worked out when they are first asked for: a curriculum may have many stages. */
 function withBaselines(options: IclOptions, stage: Stage): IclPhase {
-  let known: BaselineErrors | undefined;
+  let known: BaselineCurves | undefined;
   return {
     ...stage,
     get baselines() {
@@ -222,15 +234,24 @@ function iclPrograms(options: IclOptions, score: Score, lastPoints: number): (po
 
 function stepPrograms(options: IclOptions, score: Score, points: number): IclPrograms {
   const batch = options.training_batch_size;
-  const model = inContextProgram(options, score, { batch, points });
+  const model = inContextProgram(options, score, { batch, points, answers: iclTasks[options.training_task].answers });
+  const shape = { batch, points, nDims: options.n_dims };
+  const prompts = trainingPrompts(options, shape);
+  const step = trainingStep(model, prompts, optimizerSettings(options), ['loss', 'pointwise']);
+  const evaluation = evaluationStep(model, evaluationPrompts(options, shape), ['loss', 'error']).program;
+  return { model, prompts, step, parts: [{ program: step.program, times: 1 }], evaluation };
+}
+
+function trainingPrompts(options: IclOptions, shape: PromptShape): readonly Tensor[] {
   const sizes = poolSizes(options);
   const pool = { examples: sizes.examples !== null, tasks: sizes.tasks !== null };
-  const shape = { batch, points, nDims: options.n_dims };
-  const prompts = drawnPrompts(shape, streams.train, pool);
-  const step = trainingStep(model, prompts, optimizerSettings(options), ['loss', 'pointwise']);
-  const heldOut = options.evaluation_reuse_training_seeds ? prompts : drawnPrompts(shape, streams.evaluate);
-  const evaluation = evaluationStep(model, heldOut, ['pointwise']).program;
-  return { model, prompts, step, parts: [{ program: step.program, times: 1 }], evaluation };
+  return drawnPrompts(shape, streams.train, taskFileOf(options), { pool });
+}
+
+function evaluationPrompts(options: IclOptions, shape: PromptShape): readonly Tensor[] {
+  return options.evaluation_reuse_training_seeds
+    ? trainingPrompts(options, shape)
+    : drawnPrompts(shape, streams.evaluate, taskFileOf(options));
 }
 
 /** Compiles the step for a number of points. */
@@ -278,18 +299,21 @@ async function compileStep(
       const { executor } = evaluating;
       const upload = uploadWhereRead(evaluating);
       upload('dims', dimsInput(dims));
-      const sums = new Float64Array(points);
+      const errors = new Float64Array(batches * batch * points);
+      const losses = new Float64Array(batches);
       const read: Promise<void>[] = [];
       for (let batchNumber = 0; batchNumber < batches; batchNumber += 1) {
         feedPrompts(upload, options, batchNumber);
-        const reading = executor.runAndRead('pointwise').then((found) => {
-          for (const [p, value] of (found.get('pointwise') as Float32Array).entries()) sums[p] += value;
+        const reading = executor.runAndRead('loss', 'error').then((found) => {
+          errors.set(found.get('error') as Float32Array, batchNumber * batch * points);
+          losses[batchNumber] = (found.get('loss') as Float32Array)[0];
         });
         read.push(reading);
         await executor.pace();
       }
       await Promise.all(read);
-      return { pointwise: Array.from(sums, (sum) => sum / batches), prompts: batches * batch };
+      const loss = losses.reduce((sum, value) => sum + value, 0) / batches;
+      return { loss, errors: bootstrapped(errors, points), prompts: batches * batch };
     },
     firstNonFinite: (at, { dims }) =>
       firstNonFinite(opened, inspectionStep(model, prompts), shared, (upload) => {
@@ -311,10 +335,17 @@ function multiplierAt(options: IclOptions, step: number): number {
 }
 
 /** Baselines of a stage's held-out prompts. */
-export function stageBaselines(options: IclOptions, { dims, points }: Stage): BaselineErrors {
-  const shape = { batch: options.training_batch_size, points, nDims: options.n_dims, dims };
-  const { seed, evaluation_samples_multiplier: batches, evaluation_reuse_training_seeds: isReused } = options;
-  return isReused
-    ? heldOutBaselines(shape, streams.train, seed, batches, (step) => promptNumbers(options, step))
-    : heldOutBaselines(shape, streams.evaluate, seed, batches);
+export function stageBaselines(options: IclOptions, { dims, points }: Stage): BaselineCurves {
+  const { baselines, answers } = iclTasks[options.training_task];
+  const { seed, n_dims: nDims, evaluation_reuse_training_seeds: isReused } = options;
+  const wanted = { batch: options.training_batch_size, points, nDims };
+  const { batch, batches } = affordable(wanted, baselines, options.evaluation_samples_multiplier);
+  const shape = { ...wanted, batch };
+  const prompts = promptsOnHost(evaluationPrompts(options, shape), shape, {
+    seed,
+    dims,
+    batches,
+    ...(isReused ? { numbersOf: (step: number) => promptNumbers(options, step) } : {}),
+  });
+  return baselineCurves(baselineErrors(prompts, baselines, answers), points);
 }

@@ -125,7 +125,7 @@ describe('mistakes', () => {
     [['stray'], /'stray' is not an option/],
     [['--preset=tinny'], /did you mean tiny\?/],
     [['-s', 'rank=x'], /write NAME=VALUE/],
-    [['--training_task=decision_tree'], /not there yet/],
+    [['--training_task=decision_trees'], /must be one of linear_regression, sparse/],
     [['--dropout=0.1'], /not there yet/],
     [['--split_qkv=False', '--token_mixing_struct=low_rank'], /no muP rule/],
     [['--token_mixing_struct=multi_level_low_rank', '--mlr_rank_list=none'], /give --mlr_rank_list/],
