@@ -12,6 +12,7 @@ import {
 import { iclPlotFiles } from '../plots/icl-run.ts';
 import { scoreName } from '../runs/folder.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
+import { iclTasks } from '../tasks/tasks.ts';
 import { type CompiledIcl, type IclPhase, iclDryStep, iclTask, stagesOf } from '../training/icl-task.ts';
 import { short } from '../training/progress.ts';
 import type { TrainingKind } from './train.ts';
@@ -25,7 +26,7 @@ export const iclKind: TrainingKind<
   IclEvaluationRecord
 > = {
   set: iclOptions,
-  about: 'regression in context',
+  about: 'learning in context: regression, classification, trees',
   resolve: (words) => {
     const resolved = resolveIcl(words);
     checkTraining(resolved.options);
@@ -59,10 +60,12 @@ function checkedCausal(options: IclOptions, score: Score): string | undefined {
 }
 
 function titleOf(resolved: ResolvedIcl): string {
-  const { n_dims, d_model, n_layer, n_head, training_train_steps: steps, test_run } = resolved.options;
+  const { training_task, n_dims, d_model, n_layer, n_head, training_train_steps: steps, test_run } = resolved.options;
   const length = test_run ? 'a test run' : `${steps} steps`;
+  const { title } = iclTasks[training_task];
+  const task = title[0].toLowerCase() + title.slice(1);
   return (
-    `training: ${scoreName(resolved)} scores, ${n_dims} dimensions, d_model ${d_model}, ` +
+    `training: ${task}, ${scoreName(resolved)} scores, ${n_dims} dimensions, d_model ${d_model}, ` +
     `${n_layer} layers, ${n_head} heads, ${length}`
   );
 }

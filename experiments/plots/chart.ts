@@ -34,6 +34,14 @@ export interface ChartPoint {
   readonly series: string;
 }
 
+/** Where a curve's points lie with some certainty. */
+export interface ChartBand {
+  readonly x: number;
+  readonly low: number;
+  readonly high: number;
+  readonly series: string;
+}
+
 export interface ChartTitle {
   readonly title: string;
   readonly subtitle: string;
@@ -48,6 +56,8 @@ export type Scale = 'linear' | 'log';
 
 export interface ChartSettings {
   readonly points: readonly ChartPoint[];
+  /** Behind the lines, in their colours. */
+  readonly bands?: readonly ChartBand[];
   /** In the order of the legend. */
   readonly series: readonly SeriesStyle[];
   readonly axes: { readonly x: string; readonly y: string };
@@ -68,8 +78,9 @@ const legendSymbol = 46;
 const legendFont = 15;
 
 export function chart(settings: ChartSettings): TopLevelSpec {
-  const { series, axes, title, x, y, scales = { x: 'linear', y: 'log' }, xKind = 'count' } = settings;
-  const points = settings.points.filter((point) => isDrawn(point, scales));
+  const { bands = [], series, axes, title, x, y, scales = { x: 'linear', y: 'log' }, xKind = 'count' } = settings;
+  const drawn = settings.points.filter((point) => isDrawn(point, scales));
+  const points = drawn.filter((point) => isSeen(point.series, drawn, y));
   const shown = series.filter(({ name }) => points.some((point) => point.series === name));
   const domain = shown.map(({ name }) => name);
   const listed = shown.filter(({ unlisted }) => !unlisted).map(({ name }) => name);
@@ -119,6 +130,7 @@ export function chart(settings: ChartSettings): TopLevelSpec {
       },
     },
     layer: [
+      ...bandLayers(bands, shown, y, scales.y),
       {
         mark: { type: 'line', clip: true },
         encoding: {
@@ -161,6 +173,32 @@ const largeLabel = "abs(datum.value) < 1e6 ? format(datum.value, ',~g') : replac
 
 function isDrawn({ x, y }: ChartPoint, scales: { readonly x: Scale }): boolean {
   return Number.isFinite(x) && Number.isFinite(y) && (scales.x === 'linear' || x > 0);
+}
+
+/** A line that lies wholly beyond the picture is left out: clipped to nothing, it makes the drawing of a PNG abort. */
+function isSeen(name: string, points: readonly ChartPoint[], { min, max }: Extent): boolean {
+  const heights = points.filter(({ series }) => series === name).map(({ y }) => y);
+  return heights.some((y) => y <= max) && heights.some((y) => y >= min);
+}
+
+/** One layer a series, in its colour by name: a scale of their own would give the legend areas in place of lines. */
+function bandLayers(bands: readonly ChartBand[], shown: readonly SeriesStyle[], { min, max }: Extent, scale: Scale) {
+  // Just beyond the picture is as good as any place there, and no area becomes too large to be drawn.
+  const [lowest, highest] = scale === 'log' ? [min / 10, max * 10] : [2 * min - max, 2 * max - min];
+  const near = (y: number) => Math.min(Math.max(y, lowest), highest);
+  return shown.flatMap(({ name, color }) => {
+    const values = bands
+      .filter(({ series }) => series === name)
+      .map(({ x, low, high }) => ({ x, low: near(low), high: near(high) }));
+    if (values.length === 0) return [];
+    return [
+      {
+        data: { values },
+        mark: { type: 'area' as const, clip: true, opacity: 0.15, color },
+        encoding: { y: { field: 'low', type: 'quantitative' as const }, y2: { field: 'high' } },
+      },
+    ];
+  });
 }
 
 /** The first that is there is taken; the bundled one is Open Sans. */

@@ -1,4 +1,4 @@
-/** The charts of in-context regression: loss over steps, error over points in context, baselines in both. */
+/** The charts of learning in context: loss over steps, error over points in context, baselines in both. */
 import type { TopLevelSpec } from 'vega-lite';
 import {
   type IclEvaluationRecord,
@@ -7,8 +7,9 @@ import {
   type MetricsRecord,
   type StageRecord,
 } from '../runs/metrics.ts';
-import { baselineNames } from '../tasks/baselines.ts';
+import type { AnswerKind, BaselineName } from '../tasks/baselines.ts';
 import {
+  type ChartBand,
   type ChartPoint,
   type ChartTitle,
   chart,
@@ -21,17 +22,46 @@ import {
   trainingStyles,
 } from './chart.ts';
 
+const modelName = 'held-out prompts';
+const guessingName = 'guessing';
+
+/** The lasso's from strong to weak; one hue, light to dark. */
+const lassoStyle = (color: string) => ({ color, dash: [5, 2], width: 1.5 });
+const baselineStyles: Readonly<Record<BaselineName, Omit<SeriesStyle, 'name'>>> = {
+  ridge: { color: '#00441b', dash: [8, 3], width: 2 },
+  'least squares': { color: '#238b45', dash: [6, 3], width: 2 },
+  'lasso (α = 1)': lassoStyle('#fbb4d9'),
+  'lasso (α = 0.1)': lassoStyle('#f768a1'),
+  'lasso (α = 0.01)': lassoStyle('#dd3497'),
+  'lasso (α = 0.001)': lassoStyle('#ae017e'),
+  'lasso (α = 0.0001)': lassoStyle('#7a0177'),
+  'greedy tree of depth 4': { color: '#00838f', dash: [8, 3], width: 2 },
+  'greedy tree': { color: '#4db6ac', dash: [3, 3], width: 2 },
+  '3 nearest neighbours': { color: '#756bb1', dash: [4, 3], width: 2 },
+  averaging: { color: '#8c6d31', dash: [2, 3], width: 2 },
+  zero: { color: '#636363', dash: [2, 2], width: 1.6 },
+};
+const baselineNames = Object.keys(baselineStyles) as readonly BaselineName[];
+
 /** The model's own lines are the strong ones. */
 const series: readonly SeriesStyle[] = [
   ...trainingStyles,
-  { name: 'held-out prompts', color: '#d94801', dash: [1, 0], width: 2.6, marked: true },
-  { name: 'least squares', color: '#238b45', dash: [6, 3], width: 2 },
-  { name: '3 nearest neighbours', color: '#756bb1', dash: [4, 3], width: 2 },
-  { name: 'averaging', color: '#8c6d31', dash: [2, 3], width: 2 },
-  { name: 'zero', color: '#636363', dash: [2, 2], width: 1.6 },
+  { name: modelName, color: '#d94801', dash: [1, 0], width: 2.6, marked: true },
+  ...baselineNames.map((name) => ({ name, ...baselineStyles[name] })),
+  { name: guessingName, color: '#636363', dash: [2, 2], width: 1.6 },
 ];
 
-export function lossChart(records: readonly MetricsRecord[], title: ChartTitle): TopLevelSpec {
+/** What a loss and an error are, as axes say it. */
+const quantities = {
+  numbers: { loss: 'mean squared error', error: 'mean squared error of the next prediction' },
+  signs: { loss: 'cross-entropy, nats an answer,', error: 'part of the next predictions that are wrong' },
+} as const satisfies Readonly<Record<AnswerKind, object>>;
+
+export function lossChart(
+  records: readonly MetricsRecord[],
+  title: ChartTitle,
+  answers: AnswerKind = 'numbers',
+): TopLevelSpec {
   const train = records.filter(isIclTrain);
   const evaluations = records.filter(isIclEvaluation);
   const stages = records.filter((record): record is StageRecord => record.kind === 'stage');
@@ -41,39 +71,74 @@ export function lossChart(records: readonly MetricsRecord[], title: ChartTitle):
     ...named('training', thinned(losses)),
     ...named('training, smoothed', thinned(smoothed(losses))),
     ...named(
-      'held-out prompts',
+      modelName,
       evaluations.map(({ step, loss }) => ({ x: step, y: loss })),
     ),
+    ...(answers === 'numbers' ? stageLines(stages, lastStep) : guessingLine(lastStep)),
   ];
-  for (const name of baselineNames) {
-    for (const [i, { step, baselines }] of stages.entries()) {
-      const until = stages[i + 1]?.step ?? lastStep;
-      const y = mean(baselines[name] ?? []);
-      if (Number.isFinite(y)) points.push({ x: step, y, series: name }, { x: until, y, series: name });
-    }
-  }
-  const axes = { x: 'training step', y: 'mean squared error over the context' };
+  const axes = { x: 'training step', y: `${quantities[answers].loss} over the context` };
   return chart({ points, series, axes, title, x: { min: 0, max: lastStep }, y: errorExtent(points) });
 }
 
-export function contextChart(evaluation: IclEvaluationRecord, title: ChartTitle): TopLevelSpec {
-  const curve = (values: readonly number[]) => values.map((y, p) => ({ x: p, y }));
-  const points: ChartPoint[] = [
-    ...named('held-out prompts', curve(evaluation.pointwise)),
-    ...baselineNames.flatMap((name) => named(name, curve(evaluation.baselines[name] ?? []))),
-  ];
-  const axes = { x: 'points already in the context', y: 'mean squared error of the next prediction' };
-  return chart({ points, series, axes, title, x: { min: 0, max: evaluation.points - 1 }, y: errorExtent(points) });
+/** A baseline's mean error is a loss as long as both are squared errors. */
+function stageLines(stages: readonly StageRecord[], lastStep: number): ChartPoint[] {
+  return baselineNames.flatMap((name) =>
+    stages.flatMap(({ step, baselines }, i) => {
+      const until = stages[i + 1]?.step ?? lastStep;
+      const y = mean(baselines[name] ?? []);
+      return Number.isFinite(y)
+        ? named(
+            name,
+            [step, until].map((x) => ({ x, y })),
+          )
+        : [];
+    }),
+  );
 }
 
-/** The model's own errors, all of them; a baseline may fall out of the picture below. */
+/** Either sign with the same probability. */
+function guessingLine(lastStep: number): ChartPoint[] {
+  return named(
+    guessingName,
+    [0, lastStep].map((x) => ({ x, y: Math.LN2 })),
+  );
+}
+
+export function contextChart(
+  evaluation: Pick<IclEvaluationRecord, 'pointwise' | 'baselines' | 'intervals' | 'points'>,
+  title: ChartTitle,
+  answers: AnswerKind = 'numbers',
+): TopLevelSpec {
+  const { pointwise, baselines, intervals = {}, points: count } = evaluation;
+  const curve = (values: readonly number[]) => values.map((y, p) => ({ x: p, y }));
+  const band = (of: string, name: string): ChartBand[] => {
+    const { low, high } = intervals[of] ?? { low: [], high: [] };
+    return low.map((value, p) => ({ x: p, low: value, high: high[p], series: name }));
+  };
+  const points: ChartPoint[] = [
+    ...named(modelName, curve(pointwise)),
+    ...baselineNames.flatMap((name) => named(name, curve(baselines[name] ?? []))),
+  ];
+  const bands = [...band('model', modelName), ...baselineNames.flatMap((name) => band(name, name))];
+  const axes = { x: 'points already in the context', y: quantities[answers].error };
+  return chart({ points, bands, series, axes, title, x: { min: 0, max: count - 1 }, y: errorExtent(points) });
+}
+
+/** A baseline is drawn up to so many times the larger of the model's worst error and that of predicting nothing. */
+const baselineRoom = 6;
+
+/**
+ * The model's own errors, all of them. A baseline may fall out of the picture, below, and above too: least squares does with as many
+ * points as dimensions, where the answers are not linear.
+ */
 function errorExtent(points: readonly ChartPoint[]): Extent {
   const above = points.filter(({ y }) => y > 0);
-  const own = above.filter((point) => !isBaseline(point.series)).map(({ y }) => y);
-  return {
-    min: Math.min(...(own.length > 0 ? own : [0.01]), 0.3) / 1.6,
-    max: Math.max(...above.map(({ y }) => y), 1) * 1.25,
-  };
+  const heights = (keep: (name: string) => boolean) => above.filter(({ series: s }) => keep(s)).map(({ y }) => y);
+  const own = heights((name) => !isBaseline(name));
+  const all = Math.max(...heights(() => true), 0);
+  const kept = Math.max(...own, ...heights((name) => name === 'zero'), 0);
+  const max = kept > 0 ? Math.min(all, baselineRoom * kept) : all;
+  return max > 0 ? { min: Math.min(...own, 0.3 * max) / 1.6, max: max * 1.25 } : { min: 0.1, max: 1 };
 }
 
 function isBaseline(name: string): boolean {

@@ -2,6 +2,7 @@
 import type { ResolvedIcl } from '../options/icl.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
 import { isIclEvaluation, readMetrics } from '../runs/metrics.ts';
+import { iclTasks } from '../tasks/tasks.ts';
 import { contextChart, lossChart } from './icl-charts.ts';
 import { chartFiles, renderChart } from './render.ts';
 
@@ -14,11 +15,12 @@ export async function plotIclRun(folder: RunFolder, resolved: Pick<ResolvedIcl, 
   const { options } = resolved;
   const records = readMetrics(folder.metricsPath);
   const shape = `${options.n_dims} dimensions, d_model ${options.d_model}, ${options.n_layer} layers, ${options.n_head} heads`;
-  const title = `Linear regression in context: ${scoreName(resolved)} scores`;
-  await renderChart(lossChart(records, { title, subtitle: shape }), folder.plotsPath, 'loss');
+  const { title: task, answers } = iclTasks[options.training_task];
+  const title = `${task} in context: ${scoreName(resolved)} scores`;
+  await renderChart(lossChart(records, { title, subtitle: shape }, answers), folder.plotsPath, 'loss');
   const evaluation = records.filter(isIclEvaluation).at(-1);
   if (evaluation !== undefined) {
     const subtitle = `${shape}; after step ${evaluation.step}, ${evaluation.prompts} held-out prompts`;
-    await renderChart(contextChart(evaluation, { title, subtitle }), folder.plotsPath, 'error-by-point');
+    await renderChart(contextChart(evaluation, { title, subtitle }, answers), folder.plotsPath, 'error-by-point');
   }
 }

@@ -37,8 +37,8 @@ interface Baseline {
 }
 
 const lassoAlphas = [1, 0.1, 0.01, 0.001, 0.0001] as const;
-type LassoName = `lasso, α = ${(typeof lassoAlphas)[number]}`;
-export const lassoNames = lassoAlphas.map((alpha): LassoName => `lasso, α = ${alpha}`);
+type LassoName = `lasso (α = ${(typeof lassoAlphas)[number]})`;
+export const lassoNames = lassoAlphas.map((alpha): LassoName => `lasso (α = ${alpha})`);
 /** Sweeps over the coordinates that a point takes, about. */
 const lassoSweeps = 10;
 
@@ -65,7 +65,7 @@ const baselines: Readonly<Record<BaselineName, Baseline>> = {
   ...others,
   ...(Object.fromEntries(
     lassoAlphas.map((alpha): [LassoName, Baseline] => [
-      `lasso, α = ${alpha}`,
+      `lasso (α = ${alpha})`,
       {
         predict: (context) => lasso(context, alpha),
         work: (points, dims) => points * (lassoSweeps + 1) * dims ** 2,

@@ -12,7 +12,8 @@ import { inContextProgram } from '../../experiments/models/model.ts';
 import { scoreOf } from '../../experiments/models/score.ts';
 import { resolveIcl } from '../../experiments/options/icl.ts';
 import { resolveLm } from '../../experiments/options/lm.ts';
-import { dimsInput, drawnPrompts, streams } from '../../experiments/tasks/regression.ts';
+import { dimsInput, drawnPrompts, streams } from '../../experiments/tasks/prompts.ts';
+import { taskFileOf } from '../../experiments/tasks/tasks.ts';
 import { drawnWindows } from '../../experiments/tasks/windows.ts';
 import { lmProgram } from '../../experiments/training/lm-task.ts';
 import { optimizerSettings, trainingStep } from '../../experiments/training/training-step.ts';
@@ -54,7 +55,7 @@ function inContext(struct: string, nDims: number, dModel: number, ranks?: string
         }),
       );
       const shape = { batch, points: 2 * nDims };
-      const prompts = drawnPrompts({ ...shape, nDims }, streams.train, { examples: false, tasks: false });
+      const prompts = drawnPrompts({ ...shape, nDims }, streams.train, taskFileOf(options));
       const program = inContextProgram(options, scoreOf(options, {}), shape);
       return trainingStep(program, prompts, optimizerSettings(options), ['loss', 'pointwise']).program;
     },

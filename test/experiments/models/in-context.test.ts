@@ -3,7 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { hashProgram } from '../../../compiler/ir/hash.ts';
+import { interpret } from '../../../compiler/ir/interpret.ts';
+import { ndarray } from '../../../compiler/ir/ndarray.ts';
+import { drawNormal } from '../../../compiler/ir/philox.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
+import { differentiate } from '../../../compiler/passes/differentiate.ts';
 import { inContextProgram } from '../../../experiments/models/model.ts';
 import { referenceParameters } from '../../../experiments/models/parameters.ts';
 import { scoreOf } from '../../../experiments/models/score.ts';
@@ -55,6 +59,42 @@ describe('muP of the golden tables', () => {
     }
     expect([...seen].sort()).toEqual(Object.keys(golden.mup).sort());
   });
+});
+
+test('signs: the loss is the cross-entropy of the reference, its slope is there at a prediction of 0, the error counts mistakes', () => {
+  const words = '--n_dims 2 --d_model 4 --n_head 1 --n_layer 1 --token_mixing_struct low_rank'.split(' ');
+  const { options } = resolveIcl(words);
+  const [batch, points] = [2, 3];
+  const model = inContextProgram(options, scoreOf(options, {}), { batch, points, answers: 'signs' });
+  const backward = differentiate({ ...model, outputs: ['loss'] }, { seeds: { loss: 'one' }, wrt: ['read_out'] });
+  const ys = [1, -1, -1, 1, 1, -1];
+  const draw = (name: string, elements: number) =>
+    Array.from({ length: elements }, (_, e) => drawNormal(name.length, 7, 0, e));
+  const lossOf = (readOut: readonly number[]) => {
+    const given = model.tensors.filter(({ source }) => source.kind === 'param' || source.kind === 'input');
+    const values = new Map(
+      given.map(({ name, shape }) => {
+        const data = name === 'ys' ? ys : name === 'read_out' ? readOut : draw(name, elementCount(shape));
+        return [name, ndarray(shape, data)] as const;
+      }),
+    );
+    const found = interpret(backward, values);
+    const value = (name: string) => [...(found.get(name)?.data ?? [])];
+    return { pred: value('pred'), loss: value('loss')[0], error: value('error'), slope: value(backward.outputs[1]) };
+  };
+  for (const readOut of [draw('out', 4), [300, -200, 500, 100], [0, 0, 0, 0]]) {
+    const { pred, loss, error, slope } = lossOf(readOut);
+    // −log σ(y · pred) = −y' log σ(pred) − (1 − y') log (1 − σ(pred)), y' = (y + 1) / 2
+    const terms = pred.map((z, i) => (ys[i] * z < -30 ? -ys[i] * z : Math.log1p(Math.exp(-ys[i] * z))));
+    expect(loss).toBeCloseTo(terms.reduce((sum, term) => sum + term, 0) / 6, 10);
+    expect(error).toEqual(pred.map((z, i) => (Math.sign(z) === ys[i] ? 0 : 1)));
+    for (const [k, s] of slope.entries()) {
+      const moved = [1e-5, -1e-5].map((by) => lossOf(readOut.map((w, j) => (j === k ? w + by : w))).loss);
+      expect(s).toBeCloseTo((moved[0] - moved[1]) / 2e-5, 5);
+    }
+  }
+  expect(lossOf([0, 0, 0, 0]).loss).toBeCloseTo(Math.LN2, 12);
+  expect(lossOf([0, 0, 0, 0]).slope.some((s) => Math.abs(s) > 1e-3)).toBe(true);
 });
 
 describe('a structure of one’s own', () => {

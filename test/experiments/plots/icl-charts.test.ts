@@ -54,6 +54,24 @@ describe('charts', () => {
     expect(svg).not.toMatch(/NaN|Infinity/);
   });
 
+  test('bands lie behind the lines; a baseline beyond the picture is left out, and the PNG is drawn', async () => {
+    const far = { ...baselines, 'least squares': baselines.zero.map(() => 4e5) };
+    const intervals = {
+      model: { low: evaluation.pointwise.map((y) => 0.9 * y), high: evaluation.pointwise.map((y) => 1.1 * y) },
+      averaging: { low: far.zero.map(() => 0), high: far.zero.map(() => 1e9) },
+    };
+    const svg = await chartSvg(contextChart({ ...evaluation, baselines: far, intervals }, title));
+    expect(svg.match(/area mark/g)?.length ?? 0).toBeGreaterThan(0);
+    expect(svg).not.toContain('least squares');
+    expect(svg).not.toMatch(/NaN|Infinity/);
+    expect(chartPng(svg).length).toBeGreaterThan(1000);
+  });
+
+  test('of signs the loss is a cross-entropy beside guessing, the error a part that is wrong', async () => {
+    expect(await chartSvg(lossChart(records, title, 'signs'))).toMatch(/cross-entropy[\s\S]*guessing/);
+    expect(await chartSvg(contextChart(evaluation, title, 'signs'))).toContain('that are wrong');
+  });
+
   test('text is drawn in the PNG: without it the picture is another', async () => {
     const svg = await chartSvg(contextChart(evaluation, title));
     const bare = svg.replaceAll(/<text[^>]*>[^<]*<\/text>/g, '');
