@@ -8,27 +8,20 @@ import { printEquation } from '../compiler/ir/print.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import { emitContraction } from './contraction.ts';
 import { contractionShape } from './contraction-shape.ts';
-import { type ContractionTuning, defaultContractionTuning } from './contraction-tuning.ts';
+import { defaultContractionTuning } from './contraction-tuning.ts';
 import { Emitter } from './emitter.ts';
 import { spread } from './grid.ts';
 import type { DispatchCode, Kernel, KernelBinding, KernelBody, Layouts } from './kernel.ts';
 import { emitLoop } from './loop.ts';
-import { emitRow, type RowTuning } from './row.ts';
+import { emitRow } from './row.ts';
 import type { Target } from './target.ts';
 import { indent, wgsl } from './wgsl.ts';
-
-/** Forces a family's tuning; tests force each form on small ragged shapes. */
-export interface TuningOverride {
-  readonly contraction?: ContractionTuning;
-  readonly row?: RowTuning;
-}
 
 export interface EmitOptions {
   readonly target: Target;
   readonly layouts: Layouts;
   /** Slots that must be bound `read_write` though they are only read: their buffer is written in the same dispatch. */
   readonly readWrite: (slot: string) => boolean;
-  readonly override?: TuningOverride;
 }
 
 /**
@@ -80,16 +73,16 @@ function writeBodies(
   return { emitter, bodies };
 }
 
-function writeBody(kernel: Kernel, emitter: Emitter, { target, layouts, override }: EmitOptions): KernelBody {
+function writeBody(kernel: Kernel, emitter: Emitter, { target, layouts }: EmitOptions): KernelBody {
   switch (kernel.family) {
     case 'loop':
       return emitLoop(kernel, emitter);
     case 'row':
-      return emitRow(kernel, emitter, target, override?.row);
+      return emitRow(kernel, emitter, target, kernel.choice?.tuning);
     case 'contraction': {
       const shape = contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape);
       if (!shape) throw new Error(`${kernel.tensor} is no contraction of two operands`);
-      const tuning = override?.contraction ?? defaultContractionTuning(shape, target);
+      const tuning = kernel.choice?.tuning ?? defaultContractionTuning(shape, target);
       return emitContraction(kernel, shape, emitter, tuning);
     }
     default:

@@ -10,6 +10,14 @@
  * element (loop, contraction epilogue) or in the same row (row), without a trip through memory.
  */
 import type { Dtype, Equation } from '../compiler/ir/program.ts';
+import type { ContractionTuning } from './contraction-tuning.ts';
+import type { RowTuning } from './row.ts';
+
+/** What the scheduler decided, and under which key its table of decisions has it (`compiler/schedule/choose.ts`). */
+export interface KernelChoice<T> {
+  readonly key: string;
+  readonly tuning: T;
+}
 
 /** Computes one whole tensor: the sum over `equations`. `stored` is false when nothing outside the kernel reads it. */
 export interface Statement {
@@ -41,6 +49,8 @@ export interface RowKernel {
   readonly family: 'row';
   readonly rows: readonly number[];
   readonly statements: readonly RowStatement[];
+  /** By the default rules where it is not said. */
+  readonly choice?: KernelChoice<RowTuning>;
 }
 
 /**
@@ -56,6 +66,8 @@ export interface ContractionKernel {
   readonly accumulate: boolean;
   readonly stored: boolean;
   readonly epilogue: readonly Statement[];
+  /** By the default rules where it is not said. */
+  readonly choice?: KernelChoice<ContractionTuning>;
 }
 
 export type Kernel = LoopKernel | RowKernel | ContractionKernel;

@@ -9,11 +9,12 @@ import { tensorMap } from '../ir/equation.ts';
 import type { Equation, Program, Tensor } from '../ir/program.ts';
 import { guardSingular } from '../passes/guard-singular.ts';
 import { splitLogSumExp } from '../passes/log-sum-exp.ts';
+import { type Chooser, createChooser } from './choose.ts';
 import { limitToDemand, limitToNonzero } from './limit.ts';
 import { mergeEquations } from './merge.ts';
 import { splitLongSum } from './pieces.ts';
 
-export function normalise(program: Program, target: Target): Program {
+export function normalise(program: Program, target: Target, chooser: Chooser = createChooser({ target })): Program {
   const merged = mapComputed(splitLogSumExp(guardSingular(program)), (tensor, equations, known) => ({
     equations: mergeEquations(
       tensor,
@@ -22,7 +23,9 @@ export function normalise(program: Program, target: Target): Program {
     ),
   }));
   const limited = limitToDemand(merged);
-  return target.class === 'gpu' ? mapComputed(limited, inPieces) : limited;
+  return target.class === 'gpu'
+    ? mapComputed(limited, (tensor, equations, known) => inPieces(tensor, equations, known, chooser))
+    : limited;
 }
 
 /**
@@ -62,12 +65,13 @@ function inPieces(
   tensor: Tensor,
   equations: readonly Equation[],
   known: Known,
+  chooser: Chooser,
 ): { equations: readonly Equation[]; before: readonly Tensor[] } {
   // Copied only where something is added to it: there are as many tensors as there are calls of this.
   let all = known;
   const before: Tensor[] = [];
   const result = equations.map((equation, i) => {
-    const split = splitLongSum(equation, tensor, i, all);
+    const split = splitLongSum(equation, tensor, i, all, chooser.pieces);
     if (!split) return equation;
     before.push(split.partial);
     all = new Map([...all, [split.partial.name, split.partial]]);

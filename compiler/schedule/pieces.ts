@@ -5,14 +5,16 @@
  *
  * The pieces are added in a fixed order, so the result has the same bits every time.
  */
-import { contractionShape, contractionSizes } from '../../kernels/contraction-shape.ts';
+import { type ContractionShape, contractionShape, contractionSizes } from '../../kernels/contraction-shape.ts';
 import { isInterleaved, laneThreads, worthTiling } from '../../kernels/contraction-tuning.ts';
+import type { Layouts } from '../../kernels/kernel.ts';
 import { strides } from '../../kernels/linear.ts';
 import { add, affine, axisIndex, coefficientOf, range, scale, substitute } from '../ir/affine.ts';
 import { reducedAxes, storeAxes } from '../ir/equation.ts';
 import { constraintAxes, load, loads, rewriteConstraint, rewriteExpression, rewriteIndex } from '../ir/expression.ts';
 import type { Affine, Axis, Equation, Load, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
+import { type Chooser, problemOf } from './choose.ts';
 
 /** Partial sums are worth a second kernel from here on (sums this long, or longer, on a GPU). */
 const longSum = 1024;
@@ -29,37 +31,45 @@ export function splitLongSum(
   tensor: Tensor,
   position: number,
   known: ReadonlyMap<string, Tensor>,
+  decide: Chooser['pieces'],
 ): { partial: Tensor; rest: Equation } | undefined {
   if (equation.reducer !== 'sum' || equation.store.some((i) => i.kind === 'gather')) return undefined;
   const reduced = reducedAxes(equation);
   const length = elementCount(reduced.map((axis) => equation.axes[axis].extent));
   if (length < longSum) return undefined;
   const stored = storeAxes(equation);
-  const results = elementCount(stored.map((axis) => equation.axes[axis].extent));
-  const layouts = (name: string): { shape: readonly number[]; dtype: 'f32'; slot: string } => ({
-    shape: known.get(name)!.shape,
-    dtype: 'f32',
-    slot: name,
-  });
+  if (!storesInsideAlone(equation, tensor.shape, stored)) return undefined;
+  const layouts: Layouts = (name) => ({ shape: known.get(name)!.shape, dtype: known.get(name)!.dtype, slot: name });
   const contraction = contractionShape(equation, layouts, tensor.shape);
-  const tiled = contraction !== undefined && worthTiling(contraction);
-  let pieces = 1;
-  if (tiled) {
-    const { batch, m, n } = contractionSizes(contraction);
-    pieces = isInterleaved(contraction)
-      ? enoughThreads / laneThreads(contraction)
-      : enoughGroups / (Math.ceil(m / 64) * Math.ceil(n / 64) * batch);
-  } else {
-    if (isContiguousSum(equation, reduced, known) && (length <= 4 * longSum || results >= fewRows)) return undefined;
-    pieces = enoughThreads / results;
-  }
-  pieces = Math.min(Math.floor(pieces), Math.floor(length / leastPiece));
-  if (pieces < 2 || !storesInsideAlone(equation, tensor.shape, stored)) return undefined;
+  const tiled = contraction !== undefined && worthTiling(contraction) ? contraction : undefined;
+  const { tuning: pieces } = decide(problemOf(equation, tensor.shape, layouts), () =>
+    tiled === undefined ? piecesOfLoop(equation, length, known) : piecesOfContraction(tiled, length),
+  );
+  if (pieces < 2) return undefined;
   const flats = loads(equation.value).map((l) => flatOf(l, known));
   const cut = chooseCut(equation, reduced, pieces, flats);
   if (!cut) return undefined;
-  const order = tiled && !isInterleaved(contraction) ? stored : contiguousLast(stored, flats);
+  const order = tiled !== undefined && !isInterleaved(tiled) ? stored : contiguousLast(stored, flats);
   return makePieces(equation, tensor, position, order, cut);
+}
+
+/** So many that each is long enough, 1 where fewer than two are wanted. */
+function atLeastLong(wanted: number, length: number): number {
+  return Math.max(1, Math.min(Math.floor(wanted), Math.floor(length / leastPiece)));
+}
+
+function piecesOfContraction(s: ContractionShape, length: number): number {
+  if (isInterleaved(s)) return atLeastLong(enoughThreads / laneThreads(s), length);
+  const { batch, m, n } = contractionSizes(s);
+  return atLeastLong(enoughGroups / (Math.ceil(m / 64) * Math.ceil(n / 64) * batch), length);
+}
+
+/** A thread a result, or for few long rows a workgroup. */
+function piecesOfLoop(equation: Equation, length: number, known: ReadonlyMap<string, Tensor>): number {
+  const results = elementCount(storeAxes(equation).map((axis) => equation.axes[axis].extent));
+  const isLeft =
+    isContiguousSum(equation, reducedAxes(equation), known) && (length <= 4 * longSum || results >= fewRows);
+  return isLeft ? 1 : atLeastLong(enoughThreads / results, length);
 }
 
 /** Sums whose points lie side by side in memory are done by one workgroup a result, without pieces. */

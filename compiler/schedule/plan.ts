@@ -4,6 +4,7 @@
  */
 import type { Dtype } from '../ir/program.ts';
 import type { Span } from '../syntax/diagnostic.ts';
+import type { Choices } from './choose.ts';
 
 export interface PlanBuffer {
   readonly id: string;
@@ -42,6 +43,8 @@ export interface PlanKernel {
   /** Bytes that it must move at least: each binding once. */
   readonly bytes: number;
   readonly equations: readonly string[];
+  /** Keys in the plan's `choices` of what was decided about it. */
+  readonly choices: readonly string[];
 }
 
 export interface PlanTensor {
@@ -59,6 +62,8 @@ export interface Plan {
   readonly inputs: readonly string[];
   readonly params: readonly string[];
   readonly outputs: readonly string[];
+  /** What was decided about kernels and sums; given to the scheduler again, it makes this plan again. */
+  readonly choices: Choices;
 }
 
 export function planMultiplyAdds(plan: Plan): number {

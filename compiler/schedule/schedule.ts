@@ -1,5 +1,5 @@
 /** The compiler's last stage: an optimised tensor program → the plan that the runtime runs, for one target. */
-import { type EmitOptions, emitDispatch, equations, type TuningOverride } from '../../kernels/emit.ts';
+import { type EmitOptions, emitDispatch, equations } from '../../kernels/emit.ts';
 import type { Kernel, Layouts } from '../../kernels/kernel.ts';
 import { kernelParts, kernelReads, withStored } from '../../kernels/statements.ts';
 import type { Target } from '../../kernels/target.ts';
@@ -9,28 +9,29 @@ import { loadAxes } from '../ir/expression.ts';
 import type { Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { withinBindings } from '../passes/bindable.ts';
+import { type ChooseOptions, createChooser, withChoices } from './choose.ts';
 import { groupKernels } from './group.ts';
 import { normalise } from './normalise.ts';
 import { isInPlace, type Placements, placeTensors } from './place.ts';
 import type { Plan, PlanKernel } from './plan.ts';
 
-export interface ScheduleOptions {
-  readonly target: Target;
+export interface ScheduleOptions extends ChooseOptions {
   /** False: one kernel a tensor. */
   readonly fuse?: boolean;
-  readonly override?: TuningOverride;
   /** See `GroupOptions`. */
   readonly contractAll?: boolean;
 }
 
 export function schedule(program: Program, options: ScheduleOptions): Plan {
+  const chooser = createChooser(options);
   const ready = withinBindings(
-    explicitCopies(normalise(program, options.target), options.target),
+    explicitCopies(normalise(program, options.target, chooser), options.target),
     options.target.limits.maxStorageBuffersPerShaderStage,
   );
   const { target, fuse = true, contractAll = false } = options;
   const grouped = groupKernels(ready, { target, fuse, contractAll });
-  const kernels = [...keepStored(ready, grouped), ...stateCopies(ready, grouped)];
+  const kept = [...keepStored(ready, grouped), ...stateCopies(ready, grouped)];
+  const kernels = withChoices(ready, kept, chooser, target);
   const placements = placeTensors(ready, kernels);
   return {
     buffers: placements.buffers,
@@ -39,6 +40,7 @@ export function schedule(program: Program, options: ScheduleOptions): Plan {
     inputs: ready.tensors.filter((t) => t.source.kind === 'input').map((t) => t.name),
     params: ready.tensors.filter((t) => t.source.kind === 'param').map((t) => t.name),
     outputs: ready.outputs,
+    choices: chooser.made(),
   };
 }
 
@@ -205,7 +207,6 @@ function emitAll(
       target: options.target,
       layouts,
       readWrite: (slot) => writtenBuffers.has(places.get(slot)!.buffer),
-      ...(options.override ? { override: options.override } : {}),
     };
     const code = emitDispatch([kernel], emit);
     const { key } = code;
@@ -228,6 +229,7 @@ function emitAll(
       multiplyAdds: code.multiplyAdds,
       bytes: bindings.reduce((n, b) => n + b.sizeBytes, 0),
       equations: equations(kernel),
+      choices: 'choice' in kernel && kernel.choice !== undefined ? [kernel.choice.key] : [],
     };
   });
 }

@@ -12,9 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { runCommand } from '../../compiler/command-line/errors.ts';
 import { elementCount } from '../../compiler/ir/program.ts';
-import { schedule } from '../../compiler/schedule/schedule.ts';
+import { type ScheduleOptions, schedule } from '../../compiler/schedule/schedule.ts';
 import type { ContractionTuning } from '../../kernels/contraction-tuning.ts';
-import type { TuningOverride } from '../../kernels/emit.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { createExecutor } from '../../runtime/executor.ts';
 import { benchCases, type KernelCase } from './kernel-cases.ts';
@@ -37,7 +36,7 @@ export interface KernelResult {
 export async function timeKernels(
   opened: OpenedDevice,
   { name, program, multiplyAdds }: KernelCase,
-  override?: TuningOverride,
+  override?: ScheduleOptions['override'],
 ): Promise<KernelResult> {
   const plan = schedule(program, { target: opened.target, ...(override ? { override } : {}) });
   const executor = await createExecutor(opened, plan);

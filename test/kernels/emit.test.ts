@@ -12,10 +12,6 @@ const options: EmitOptions = {
   target: portableTarget,
   layouts: (tensor) => ({ shape: shapes[tensor.split(' ')[0]], dtype: 'f32', slot: tensor }),
   readWrite: () => false,
-  override: {
-    contraction: { form: 'tiled', tileM: 4, tileN: 8, tileK: 4, rows: 4, columns: 4 },
-    row: { lanes: 2, workgroupSize: 2, shuffle: false },
-  },
 };
 
 const contraction = (W: string, y: string): ContractionKernel => ({
@@ -29,11 +25,13 @@ const contraction = (W: string, y: string): ContractionKernel => ({
   accumulate: false,
   stored: true,
   epilogue: [],
+  choice: { key: '', tuning: { form: 'tiled', tileM: 4, tileN: 8, tileK: 4, rows: 4, columns: 4 } },
 });
 
 const row: RowKernel = {
   family: 'row',
   rows: [4],
+  choice: { key: '', tuning: { lanes: 2, workgroupSize: 2, shuffle: false } },
   statements: [
     {
       kind: 'reduce',

@@ -1,0 +1,123 @@
+/**
+ * The one table of decisions: in which form and tile a kernel computes, over how many lanes, in how many pieces a long sum is made.
+ * None of them changes what is computed, all of them how fast and in which order it is added up.
+ *
+ *   a problem (extents, strides, masks, dtypes) and the target ──hash──▶ key ──▶ what the given table says, else the default rules
+ *
+ * The table is an input of the scheduler: a tuner fills it, a run that goes on pins the one that it began with. What was decided
+ * comes back in the plan (`Plan.choices`); given that table the scheduler makes the same plan, whatever the rules have become.
+ *
+ * The trap: a key must say everything that the rules look at, and no name, so that the layers of a model share their choices.
+ */
+import { contractionShape } from '../../kernels/contraction-shape.ts';
+import { type ContractionTuning, defaultContractionTuning } from '../../kernels/contraction-tuning.ts';
+import type { Kernel, KernelChoice, Layouts } from '../../kernels/kernel.ts';
+import { flattenLoads } from '../../kernels/linear.ts';
+import { defaultRowTuning, type RowTuning } from '../../kernels/row.ts';
+import type { Target } from '../../kernels/target.ts';
+import { tensorMap } from '../ir/equation.ts';
+import { equationKey, hashText } from '../ir/hash.ts';
+import type { Equation, Program } from '../ir/program.ts';
+
+/** Choices by kind and key: plain data, JSON-able. */
+export interface Choices {
+  readonly contractions: Readonly<Record<string, ContractionTuning>>;
+  readonly rows: Readonly<Record<string, RowTuning>>;
+  /** In how many pieces a long sum is made; 1 is as it stands. */
+  readonly pieces: Readonly<Record<string, number>>;
+}
+
+export interface ChooseOptions {
+  readonly target: Target;
+  /** What is decided already; other keys in it do no harm. */
+  readonly choices?: Partial<Choices>;
+  /** Forced on every kernel of a family: tests force each form on small ragged shapes. */
+  readonly override?: { readonly contraction?: ContractionTuning; readonly row?: RowTuning };
+}
+
+/** The choice for a problem; the rule is asked where the table does not know it. */
+type Decide<T> = (problem: string, byRule: () => T) => KernelChoice<T>;
+
+/** Decides, and keeps what was decided. */
+export interface Chooser {
+  readonly contraction: Decide<ContractionTuning>;
+  readonly row: Decide<RowTuning>;
+  readonly pieces: Decide<number>;
+  /** Everything decided so far. */
+  readonly made: () => Choices;
+}
+
+export function createChooser({ target, choices = {}, override = {} }: ChooseOptions): Chooser {
+  const contractions = decisions(target, choices.contractions, override.contraction);
+  const rows = decisions(target, choices.rows, override.row);
+  const pieces = decisions(target, choices.pieces);
+  return {
+    contraction: contractions.decide,
+    row: rows.decide,
+    pieces: pieces.decide,
+    made: () => ({ contractions: contractions.made, rows: rows.made, pieces: pieces.made }),
+  };
+}
+
+function decisions<T>(target: Target, given: Readonly<Record<string, T>> = {}, forced?: T) {
+  const made: Record<string, T> = {};
+  const of = targetKey(target);
+  const decide: Decide<T> = (problem, byRule) => {
+    const key = hashText(`${problem}\n${of}`);
+    made[key] ??= forced ?? given[key] ?? byRule();
+    return { key, tuning: made[key] };
+  };
+  return { decide, made };
+}
+
+/** Everything of a target that the rules look at, and its name: tiles are measured on a device. */
+function targetKey({ name, class: kind, limits, features, subgroupSize }: Target): string {
+  return JSON.stringify([name, kind, Object.entries(limits).sort(), [...features].sort(), subgroupSize ?? null]);
+}
+
+/** Every kernel with what was decided for it. */
+export function withChoices(program: Program, kernels: readonly Kernel[], chooser: Chooser, target: Target): Kernel[] {
+  const layouts = layoutsOf(program);
+  return kernels.map((kernel): Kernel => {
+    switch (kernel.family) {
+      case 'loop':
+        return kernel;
+      case 'row': {
+        const statements = kernel.statements.map(
+          (s) => `${s.kind} ${s.rowAxes} ${problemOf(s.equation, layouts(s.tensor).shape, layouts)}`,
+        );
+        const problem = [kernel.rows.join('x'), ...statements].join('\n');
+        return { ...kernel, choice: chooser.row(problem, () => defaultRowTuning(kernel, target)) };
+      }
+      case 'contraction': {
+        const shape = contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape);
+        if (shape === undefined) throw new Error(`${kernel.tensor} is no contraction of two operands`);
+        const problem = problemOf(shape.equation, [], layouts);
+        return { ...kernel, choice: chooser.contraction(problem, () => defaultContractionTuning(shape, target)) };
+      }
+      default:
+        return kernel satisfies never;
+    }
+  });
+}
+
+/** Shapes and dtypes of a program's tensors, each in memory of its own. */
+export function layoutsOf(program: Program): Layouts {
+  const tensors = tensorMap(program);
+  return (name) => {
+    const { shape, dtype } = tensors.get(name)!;
+    return { shape, dtype, slot: name };
+  };
+}
+
+/** An equation as a problem: its loads flat, its tensors by the order in which they are met, with what is known of their memory. */
+export function problemOf(equation: Equation, shape: readonly number[], layouts: Layouts): string {
+  const numbers = new Map<string, number>();
+  const text = equationKey(flattenLoads(equation, layouts)).replaceAll(/'([^']*)'/g, (_, name: string) => {
+    const number = numbers.get(name) ?? numbers.size;
+    numbers.set(name, number);
+    const { shape, dtype } = layouts(name);
+    return `'${number} ${dtype} ${shape.join('x')}'`;
+  });
+  return `${shape.join('x')} ${text}`;
+}
