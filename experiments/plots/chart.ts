@@ -8,6 +8,7 @@
  * picture and not to end in the middle of it. A value that is not finite is left out.
  */
 import type { TopLevelSpec } from 'vega-lite';
+import { logTicks } from './log-ticks.ts';
 import { textWidth } from './text-width.ts';
 
 export interface SeriesStyle {
@@ -114,19 +115,17 @@ export function chart(settings: ChartSettings): TopLevelSpec {
         scale: { type: scales.x, domain: [x.min, far], nice: false },
         axis: {
           title: axes.x,
-          grid: scales.x === 'log',
           gridColor,
-          tickCount: 8,
-          ...(xKind === 'count' && scales.x === 'linear'
-            ? { format: ',~d', tickMinStep: 1 }
-            : { labelExpr: largeLabel }),
+          grid: scales.x === 'log',
+          ...ticksOf(scales.x, { min: x.min, max: far }, ticks.x),
+          ...(xKind === 'count' ? { tickMinStep: 1 } : {}),
         },
       },
       y: {
         field: 'y',
         type: 'quantitative',
         scale: { type: scales.y, domain: [y.min, y.max], nice: false },
-        axis: { title: axes.y, gridColor, tickCount: 6, format: '~g' },
+        axis: { title: axes.y, gridColor, ...ticksOf(scales.y, y, ticks.y) },
       },
     },
     layer: [
@@ -145,8 +144,8 @@ export function chart(settings: ChartSettings): TopLevelSpec {
       ...shown
         .filter(({ marked }) => marked)
         .map(({ name, color }) => ({
-          transform: [{ filter: where(name) }],
-          mark: { type: 'point' as const, filled: true, size: 60, opacity: 1, clip: true, color },
+          transform: [{ filter: `${where(name)} && datum.y >= ${y.min} && datum.y <= ${y.max}` }],
+          mark: { type: 'point' as const, filled: true, size: 60, opacity: 1, color },
         })),
     ],
     config: {
@@ -168,8 +167,20 @@ export function chart(settings: ChartSettings): TopLevelSpec {
 }
 
 const gridColor = '#ececec';
-/** `250`, `30,000`, `2e12`: a number of any size in a few letters. */
-const largeLabel = "abs(datum.value) < 1e6 ? format(datum.value, ',~g') : replace(format(datum.value, '~e'), '+', '')";
+const ticks = { x: 7, y: 8 };
+
+/** `format` is for who cannot see the labels, whose descriptions of points have it. */
+function ticksOf(scale: Scale, extent: Extent, most: number): object {
+  const ticks = scale === 'log' ? { values: [...logTicks(extent, most)] } : { tickCount: most };
+  return { ...ticks, labelExpr: numberLabel, format: '~g' };
+}
+
+/** `0.25`, `30,000`, `2e12`: a number of any size in a few letters. */
+const numberLabel = [
+  "abs(datum.value) >= 1e6 ? replace(format(datum.value, '~e'), '+', '')",
+  "abs(datum.value) >= 1000 ? format(datum.value, ',~r')",
+  "format(datum.value, '~r')",
+].join(' : ');
 
 function isDrawn({ x, y }: ChartPoint, scales: { readonly x: Scale }): boolean {
   return Number.isFinite(x) && Number.isFinite(y) && (scales.x === 'linear' || x > 0);
@@ -216,13 +227,19 @@ export function named(series: string, points: readonly Point[]): ChartPoint[] {
 /** How much of a curve is averaged where nobody says. */
 export const usualSmoothing = 1 / 25;
 
-/** Running geometric mean over a part of the curve, so that it sits in the middle of a logarithmic axis. */
+/**
+ * Running geometric mean over a part of the curve, so that it sits in the middle of a logarithmic axis; 0 leaves the curve as it is. What
+ * is not finite is left out.
+ */
 export function smoothed(points: readonly Point[], part: number = usualSmoothing): readonly Point[] {
-  const half = Math.floor((points.length * part) / 2);
-  if (half === 0) return points;
-  return points.map(({ x }, i) => {
-    const near = points.slice(Math.max(0, i - half), i + half + 1);
-    return { x, y: Math.exp(mean(near.map(({ y }) => Math.log(Math.max(y, farBelow))))) };
+  const finite = points.filter(({ y }) => Number.isFinite(y));
+  const half = Math.floor((finite.length * part) / 2);
+  if (half === 0) return finite;
+  const sums = new Float64Array(finite.length + 1);
+  for (const [i, { y }] of finite.entries()) sums[i + 1] = sums[i] + Math.log(Math.max(y, farBelow));
+  return finite.map(({ x }, i) => {
+    const [from, to] = [Math.max(0, i - half), Math.min(finite.length, i + half + 1)];
+    return { x, y: Math.exp((sums[to] - sums[from]) / (to - from)) };
   });
 }
 

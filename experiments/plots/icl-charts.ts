@@ -65,7 +65,7 @@ export function lossChart(
   const train = records.filter(isIclTrain);
   const evaluations = records.filter(isIclEvaluation);
   const stages = records.filter((record): record is StageRecord => record.kind === 'stage');
-  const lastStep = Math.max(1, ...records.map(({ step }) => step));
+  const lastStep = Math.max(1, records.at(-1)?.step ?? 1);
   const losses = train.map(({ step, loss }) => ({ x: step, y: loss }));
   const points: ChartPoint[] = [
     ...named('training', thinned(losses)),

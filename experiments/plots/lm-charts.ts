@@ -24,7 +24,7 @@ export function lmLossChart(
 ): TopLevelSpec {
   const train = records.filter(isLmTrain).map(({ step, loss }) => ({ x: step, y: loss }));
   const evaluations = records.filter(isLmEvaluation);
-  const last = Math.max(1, ...records.map(({ step }) => step));
+  const last = Math.max(1, records.at(-1)?.step ?? 1);
   const level = (y: number) => [
     { x: 0, y },
     { x: last, y },

@@ -1,6 +1,9 @@
 /** A list of runs for a person, for a program (JSON) and for a spreadsheet (CSV, RFC 4180). */
 import { durationText, short } from '../progress.ts';
 import type { DamagedRun, ListedRun } from './list-runs.ts';
+import type { RunSummary } from './run-summary.ts';
+
+const summaryHeads = ['state', 'step', 'held out', 'training', 'steps/s', 'trained'] as const;
 
 type Listed = ListedRun | DamagedRun;
 
@@ -8,7 +11,7 @@ const isWhole = (run: Listed): run is ListedRun => run.state !== 'damaged';
 
 /** Lines of a table, a damaged run told in words in its place; below it what was said where a training did not end well. */
 export function runsTable(runs: readonly Listed[]): readonly string[] {
-  const heads = ['run', 'trains', 'state', 'step', 'held out', 'training', 'steps/s', 'trained', 'differs in'];
+  const heads = ['run', 'trains', ...summaryHeads, 'differs in'];
   const rows = runs.map((run) => (isWhole(run) ? cells(run) : [run.name, '', run.state, oneLine(run.message)]));
   const widths = heads.map((head, i) =>
     Math.max(head.length, ...rows.filter(({ length }) => length === heads.length).map((row) => row[i].length)),
@@ -28,21 +31,22 @@ function oneLine(message: string): string {
   return message.replaceAll(/\s*\n\s*/g, ' ');
 }
 
-function cells(run: ListedRun): readonly string[] {
-  const { name, task, state, step, steps, bestLoss, trainLoss, stepsPerSecond, timeS, differs } = run;
-  return [
-    name,
-    task,
+function cells({ name, task, differs, ...summary }: ListedRun): readonly string[] {
+  const differing = Object.entries(differs).map(([option, value]) => `${option} ${value}`);
+  return [name, task, ...Object.values(summaryCells(summary)), differing.join(', ')];
+}
+
+/** A run's figures under their heads. */
+export function summaryCells(summary: RunSummary): Readonly<Record<(typeof summaryHeads)[number], string>> {
+  const { state, step, steps, bestLoss, trainLoss, stepsPerSecond, timeS } = summary;
+  return {
     state,
-    `${step}/${steps}`,
-    figure(bestLoss),
-    figure(trainLoss),
-    figure(stepsPerSecond),
-    timeS === null ? '' : durationText(timeS),
-    Object.entries(differs)
-      .map(([option, value]) => `${option} ${value}`)
-      .join(', '),
-  ];
+    step: `${step}/${steps}`,
+    'held out': figure(bestLoss),
+    training: figure(trainLoss),
+    'steps/s': figure(stepsPerSecond),
+    trained: timeS === null ? '' : durationText(timeS),
+  };
 }
 
 function figure(value: number | null): string {
