@@ -6,18 +6,22 @@ import { existingRun } from '../runs/folder.ts';
 import { readTask } from '../runs/provenance.ts';
 import type { EvalKind, EvalOptions } from './eval-kind.ts';
 import { lmEval } from './eval-lm.ts';
+import { seriesEval } from './eval-series.ts';
 
-const kinds: Readonly<Partial<Record<TaskName, EvalKind>>> = { lm: lmEval };
+const kinds: Readonly<Partial<Record<TaskName, EvalKind>>> = { lm: lmEval, series: seriesEval };
 
 export function registerEval(program: Command): void {
   program
     .command('eval')
     .description('what a trained model is worth on data that it was not trained on')
     .argument('<run>', 'folder of a run of `mlbtc train`')
-    .option('--split <name>', 'lm: val, the held-out part, or train (default: val)')
+    .option(
+      '--split <name>',
+      'lm: val, the held-out part, or train (default: val); series: test, val or train (default: test)',
+    )
     .option('--checkpoint <which>', 'best, last, or a file (default: best)')
-    .option('--data <folder>', 'lm: another text, of the same tokenizer')
-    .option('--eval-iters <n>', 'batches to evaluate (default: as the run has them)')
+    .option('--data <path>', 'lm: another text, of the same tokenizer; series: another table with the same columns')
+    .option('--eval-iters <n>', 'batches to evaluate (default: lm as the run has them, series all)')
     .option('--json', 'one JSON object')
     .option('--device <name>', 'adapter to use, as `mlbtc doctor` names it')
     .action((path: string, options: EvalOptions) => evaluateRun(path, options));

@@ -1,32 +1,117 @@
-/** `mlbtc train series`: the model of time series. Its data come later; until then what a step is can be said, and no more. */
-import { UsageError } from '../../compiler/command-line/errors.ts';
+/** `mlbtc train series`: forecasts of time series. */
+import type { OpenedDevice } from '../../runtime/device.ts';
+import { channelsOf, chosenSeries } from '../data/choose-series.ts';
+import type { SeriesData } from '../data/series-data.ts';
 import { checkSeriesCausal } from '../models/causal.ts';
-import { seriesProgram } from '../models/model.ts';
-import { scoreOf } from '../models/score.ts';
+import { type Score, scoreOf } from '../models/score.ts';
 import { checkSeries, type ResolvedSeries, resolveSeries, seriesOptions, type seriesTable } from '../options/series.ts';
-import { seriesDryStep } from '../training/series-step.ts';
-import { answer, type DryKind } from './dry-kind.ts';
+import { plotSeriesRun, seriesPlotFiles } from '../plots/series-run.ts';
+import { type RunFolder, scoreName } from '../runs/folder.ts';
+import { chosenCheckpoint } from '../runs/lm-run.ts';
+import {
+  appendMetrics,
+  type SeriesEvaluationRecord,
+  type SeriesTestRecord,
+  type SeriesTrainRecord,
+} from '../runs/metrics.ts';
+import { type SeriesRunData, seriesRecord } from '../runs/series-run.ts';
+import type { SeriesBatch } from '../tasks/series-windows.ts';
+import { trainingFlopsPerToken } from '../training/flops.ts';
+import { type CompiledSeries, seriesDryStep, seriesModel, seriesTask, shapeOf } from '../training/series-task.ts';
+import { testSeries } from '../training/series-test.ts';
+import type { Phase } from '../training/task.ts';
+import type { TrainingKind } from './train.ts';
 
-export const seriesKind: DryKind<typeof seriesTable, ResolvedSeries> = {
+export const seriesKind: TrainingKind<
+  typeof seriesTable,
+  ResolvedSeries,
+  Phase,
+  CompiledSeries,
+  SeriesTrainRecord,
+  SeriesEvaluationRecord
+> = {
   set: seriesOptions,
-  about: 'a model of time series; for now --dry_run alone',
+  about: 'forecasts of time series',
   resolve: (words) => {
     const resolved = resolveSeries(words);
     checkSeries(resolved.options);
     return resolved;
   },
+  begin: (resolved) => {
+    const { options, sizes, copies } = resolved;
+    const score = scoreOf(options, sizes, copies);
+    const data = chosenSeries(options);
+    const model = seriesModel(options, score, { ...shapeOf(options, data), batch: 1 });
+    const record = seriesRecord(data, { context: options.block_size, horizon: options.horizon });
+    const flopsPerToken = trainingFlopsPerToken(model, 'loss', options.block_size);
+    return {
+      score,
+      record: { data: record },
+      notes: [checkSeriesCausal(options, score, model)],
+      title: titleOf(resolved, data),
+      task: (opened) => seriesTask({ resolved, score, data, opened, record, flopsPerToken }),
+      summary: async (_, opened, folder) => testLines(await testRun({ resolved, score, data, record, opened, folder })),
+      files: seriesPlotFiles,
+    };
+  },
   dryStep: ({ options, sizes, copies }) => {
     const score = scoreOf(options, sizes, copies);
-    const { block_size: tokens, channels } = options;
-    const model = seriesProgram(options, score, { batch: 1, tokens, channels, positions: tokens });
-    return { note: checkSeriesCausal(options, score, model), step: seriesDryStep(options, score) };
+    const shape = dryShape(options);
+    const model = seriesModel(options, score, { ...shape, batch: 1 });
+    return { note: checkSeriesCausal(options, score, model), step: seriesDryStep(options, score, shape) };
   },
 };
 
-/** Throws UsageError where training is asked for. */
-export function runSeries(words: readonly string[]): void {
-  if (answer(seriesKind, words) === undefined) return;
-  throw new UsageError(
-    'training on time series is not there yet: their data come later; `mlbtc train series --dry_run` says what a step of it is',
+/** Of the chosen data; where none are named but channels are, of a table with so many columns: a step can be told without. */
+function dryShape(options: ResolvedSeries['options']): SeriesBatch {
+  const { data, channels, batch_size: batch, block_size: context, horizon } = options;
+  if (data !== null || channels === null) return shapeOf(options, chosenSeries(options));
+  return { batch, context, horizon, rows: context + horizon, columns: channels, channels };
+}
+
+function titleOf(resolved: ResolvedSeries, data: SeriesData): string {
+  const { d_model, n_layer, n_head, block_size, horizon, max_iters } = resolved.options;
+  const { name, columns, rows } = data;
+  const isApart = channelsOf(resolved.options, data) < columns.length;
+  return (
+    `training on ${name} (${rows} rows of ${columns.join(', ')}${isApart ? ', each a series of its own' : ''}): ` +
+    `${scoreName(resolved)} scores, d_model ${d_model}, ${n_layer} layers, ${n_head} heads, ` +
+    `${horizon} times ahead from ${block_size}, ${max_iters} steps`
   );
+}
+
+/** The best model on the test part, written down and drawn. */
+async function testRun({
+  resolved: { options },
+  score,
+  data,
+  record,
+  opened,
+  folder,
+}: {
+  readonly resolved: ResolvedSeries;
+  readonly score: Score;
+  readonly data: SeriesData;
+  readonly record: SeriesRunData;
+  readonly opened: OpenedDevice;
+  readonly folder: RunFolder;
+}): Promise<SeriesTestRecord> {
+  const checkpoint = chosenCheckpoint(folder, 'best');
+  const found = await testSeries({ options, score, data, record, checkpoint, opened, part: 'test' });
+  appendMetrics(folder.metricsPath, found);
+  await plotSeriesRun(folder, { options, data: record });
+  return found;
+}
+
+/** What a model is judged by, beside what needs none. */
+export function testLines({ step, mse, mae, windows, baselines }: SeriesTestRecord, part = 'test'): readonly string[] {
+  const named = Object.entries(baselines);
+  const width = Math.max(...named.map(([name]) => name.length)) + 2;
+  const row = (name: string, errors: { readonly mse: number; readonly mae: number }) =>
+    `  ${name.padEnd(width)}MSE ${errors.mse.toFixed(4)}  MAE ${errors.mae.toFixed(4)}`;
+  return [
+    `${part} part, ${windows} windows, standardised values; the model of step ${step}`,
+    row('model', { mse, mae }),
+    ...named.map(([name, errors]) => row(name, errors)),
+  ];
 }

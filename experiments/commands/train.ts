@@ -1,6 +1,6 @@
 /**
  * `mlbtc train icl|lm|series …`: options to a run folder with a trained model in it. What the kinds of training have in common is here:
- * signals, the device, the folder, the summary; what is trained is in `train-icl.ts` and `train-lm.ts`; `train-series.ts` is not trained yet.
+ * signals, the device, the folder, the summary; what is trained is in `train-icl.ts`, `train-lm.ts` and `train-series.ts`.
  */
 import type { Command } from 'commander';
 import { goOnWithoutOutput, UsageError } from '../../compiler/command-line/errors.ts';
@@ -19,7 +19,7 @@ import type { CompiledTask, Phase, Task } from '../training/task.ts';
 import { answer, type DryKind } from './dry-kind.ts';
 import { iclKind } from './train-icl.ts';
 import { lmKind } from './train-lm.ts';
-import { runSeries, seriesKind } from './train-series.ts';
+import { seriesKind } from './train-series.ts';
 
 /** A kind of training, from its options on. */
 export interface TrainingKind<
@@ -65,7 +65,7 @@ export function registerTrain(program: Command): void {
     });
   addKind(command, iclKind, (words) => runTraining(iclKind, words));
   addKind(command, lmKind, (words) => runTraining(lmKind, words));
-  addKind(command, seriesKind, runSeries);
+  addKind(command, seriesKind, (words) => runTraining(seriesKind, words));
 }
 
 function addKind<Table extends OptionTable>(

@@ -5,7 +5,7 @@
  *
  *   in context       xs[n, p, j], ys[n, p]                    →  pred[n, p], loss, pointwise[p]
  *   language model   tokens[n, t], targets[n, t], both i32    →  logits[n, t, v], loss    (a target of -1 is not asked for)
- *   series           x[n, t, c], y[n, t, c]                   →  pred[n, t, c], loss
+ *   series           x[n, t, c], y[n, t, (a c)]               →  pred[n, t, (a c)], loss, forecast[n, (a c)]    (a: times ahead)
  *
  * Params are called wte, wpe, read_in, read_out, lm_head, body.ln_f, body.block.LAYER.values and so on, those of the score
  * body.block.LAYER.attn.NAME; `parameters.ts` has the reference's name of each.
@@ -90,6 +90,8 @@ export interface SeriesShape {
   readonly batch: number;
   readonly tokens: number;
   readonly channels: number;
+  /** Times ahead that are forecast at each. */
+  readonly horizon: number;
   /** The most tokens that the model takes. */
   readonly positions: number;
 }
@@ -98,11 +100,10 @@ export interface SeriesShape {
 export function seriesProgram(
   options: ModelOptions,
   score: Score,
-  { batch, tokens, channels, positions }: SeriesShape,
+  { batch, tokens, channels, horizon, positions }: SeriesShape,
 ): Program {
-  const shape = [batch, tokens, channels];
   return modelProgram('series', options, score, {
-    sizes: { channels, block_size: positions },
-    inputShapes: { x: shape, y: shape },
+    sizes: { channels, horizon, block_size: positions },
+    inputShapes: { x: [batch, tokens, channels], y: [batch, tokens, horizon * channels] },
   });
 }

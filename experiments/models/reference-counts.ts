@@ -23,6 +23,8 @@ export interface CountedShape {
   readonly tokens: number;
   /** Of x in regression, of the series, of the tokens in a language model. */
   readonly features: number;
+  /** Values that a series model gives at each place; those of one time unless said. */
+  readonly outputs?: number;
 }
 
 const flopsOfNorm = 5;
@@ -30,7 +32,7 @@ const flopsOfNorm = 5;
 /** Undefined for a score that the reference does not have. */
 export function referenceCounts(
   options: ModelOptions,
-  { model, tokens, features }: CountedShape,
+  { model, tokens, features, outputs = features }: CountedShape,
 ): ReferenceCounts | undefined {
   const mixer = options.structure === null ? mixers[options.token_mixing_struct ?? ''] : undefined;
   if (mixer === undefined) return undefined;
@@ -38,8 +40,8 @@ export function referenceCounts(
   const { d_model: width, n_layer: layers } = options;
   const scores = Array.from({ length: layers }, (_, layer) => mixer.counts(settings, tokens, layer));
   const sum = (of: 'linear' | 'logits' | 'normed') => scores.reduce((total, counts) => total + counts[of], 0);
-  // Read-in and read-out; a series is read out channel by channel, and the reference's has one.
-  const ends = { 'in-context': features + 1, 'language-model': 0, series: 2 * features }[model];
+  // Read-in and read-out; the reference's series have one channel, and the next value is all that is read out.
+  const ends = { 'in-context': features + 1, 'language-model': 0, series: features + outputs }[model];
   return {
     // Values, attention output, and both maps of the MLP.
     linear: layers * 10 * width ** 2 + sum('linear') + ends * width,

@@ -2,14 +2,13 @@
  * Every option of `mlbtc train series`: the width, depth and context of the reference's `GPTforTimeSeriesConfig` with its defaults (the
  * reference has no script that trains it), the optimizer's as `train lm` has them, then ours.
  *
- * The trap: the model gives each channel's next value at every position. How far ahead a forecast goes is a matter of the data,
- * not of the model, and has no option here.
+ * The trap: how many channels the model has follows from the data where it is not said, so it is settled with them (data/choose-series.ts).
  */
 import { optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
-import { flag, integer, type OptionValues, optionalInteger } from './table.ts';
+import { flag, integer, names, type OptionValues, optionalInteger, shares, text } from './table.ts';
 import { checkTrained, dryRunRows, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
@@ -20,16 +19,37 @@ export const seriesGroups = {
     n_head: optionalInteger('attention heads (default and -1: d_model / d_head)', { min: 1, none: -1 }),
     n_layer: integer(12, 'blocks', positive),
     block_size: integer(1024, 'times in context', positive),
-    channels: integer(1, 'values at each time, all of them predicted (ours: 1 in the reference)', positive),
+    horizon: integer(96, 'times ahead that are forecast, all at once; 96, 192 and 336 in the literature', positive),
+    channels: optionalInteger(
+      'columns that are read together; 1, as in the reference: each column is a series of its own (default: all columns)',
+      positive,
+    ),
     ...scoreRows,
     token_mixing_struct: { ...scoreRows.token_mixing_struct, fallback: 'low_rank' as string | null },
   },
   Optimizer: optimizerRows,
   Training: {
-    batch_size: integer(64, 'series a step', positive),
+    batch_size: integer(64, 'windows a step', positive),
     max_iters: integer(100_000, 'steps', positive),
-    allow_noncausal: flag(false, 'a score that sees later times, and so reads the answers (ours)'),
+    eval_interval: integer(200, 'steps between evaluations on the validation part', positive),
+    eval_iters: optionalInteger('batches an evaluation takes, evenly spread (default: all windows)', positive),
+    log_interval: integer(100, 'steps between lines of metrics.jsonl', positive),
     debug: flag(false, 'show stack traces'),
+    seed: integer(1337, 'of params and windows', { min: 0, max: 2 ** 31 - 1 }),
+    out_dir: text('folder of the run (default: a new one below runs/)'),
+    device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
+    allow_noncausal: flag(false, 'a score that sees later times, and so reads the answers'),
+  },
+  Data: {
+    data: text(
+      'CSV file: a header, a column of dates, columns of numbers (default: a series that comes with the package)',
+    ),
+    columns: names('columns of numbers to read, such as HUFL|OT (default: all)'),
+    split: shares(
+      [0.7, 0.1, 0.2],
+      'training, validation and test part one after the other, as shares of the rows or as numbers of rows',
+    ),
+    ignore_dates: flag(false, 'take the rows as evenly spaced in time, whatever their dates are'),
   },
   'Dry run': dryRunRows,
 } as const;
@@ -38,6 +58,7 @@ export const seriesTable = {
   ...seriesGroups.Model,
   ...seriesGroups.Optimizer,
   ...seriesGroups.Training,
+  ...seriesGroups.Data,
   ...seriesGroups['Dry run'],
 } as const;
 
@@ -52,13 +73,16 @@ export const seriesOptions: OptionSet<typeof seriesTable> = {
   table: seriesTable,
   aliases: { steps: 'max_iters', lr: 'init_lr', learning_rate: 'init_lr', n_embd: 'd_model' },
   intro: [
-    'A transformer for time series: it reads the values of some channels time by time and predicts each from those before it. Its data',
-    'come later: for now --dry_run says what a step of its training is.',
+    'Trains a transformer that forecasts time series: at every time it reads the values of the columns and foresees the next ones, as many',
+    'times ahead as --horizon says. Columns are standardised by the training part; errors on the test part are of standardised values,',
+    'over all of its windows. Without --data it is a series that comes with the package and of which is known how well it can be forecast.',
     '',
     'Examples',
+    '  mlbtc train series --preset tiny                                   minutes on two cores',
+    '  mlbtc train series --preset etth --data ETTh1.csv --horizon 192    hourly ETT data, split as in the literature',
+    '  mlbtc train series --preset tiny --data mine.csv --columns OT --channels 1',
+    '  mlbtc train series --preset tiny --token_mixing_struct low_rank',
     '  mlbtc train series --dry_run --d_model 128 --n_layer 2 --block_size 96 --channels 7',
-    '  mlbtc train series --dry_run --json --target gpu --token_mixing_struct multi_level_low_rank --mlr_rank_list "32|16|16"',
-    '  mlbtc train series --dry_run --structure mine.mlbtc',
   ],
 };
 

@@ -91,6 +91,27 @@ function isWord(value: unknown, word: string | undefined): boolean {
   return word !== undefined && (value === word || (Array.isArray(value) && value.length === 1 && value[0] === word));
 }
 
+/** Three shares of a whole, `0.7|0.1|0.2`, or three whole numbers of its parts. */
+export function shares(fallback: readonly number[], help: string): OptionRow<readonly number[]> {
+  const three = 'must be three shares below 1, such as 0.7|0.1|0.2, or three whole numbers of rows';
+  const schema = z
+    .array(z.number(three).positive(three), three)
+    .length(3, three)
+    .refine((parts) => parts.every((part) => part < 1) || parts.every(Number.isInteger), three)
+    .refine((parts) => parts.some((part) => part >= 1) || total(parts) <= 1 + 1e-9, 'add up to more than 1');
+  return { kind: 'list', schema, fallback, help };
+}
+
+function total(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0);
+}
+
+/** Names of any kind, `HUFL|OT`. */
+export function names(help: string): OptionRow<readonly string[] | null> {
+  const schema = z.array(z.coerce.string()).min(1).nullable();
+  return { kind: 'list', schema, fallback: null, help };
+}
+
 /** A list of words out of a few, `MHA|SWA|MHA`. */
 export function wordList(
   words: readonly string[],
@@ -135,7 +156,7 @@ export function readWord(kind: OptionKind, word: string): unknown {
       return word
         .replace(/^\[|\]$/g, '')
         .split(/[|,]/)
-        .map((part) => (/^\s*\d+\s*$/.test(part) ? Number(part) : part));
+        .map((part) => (/^\s*(\d+\.?\d*|\.\d+)\s*$/.test(part) ? Number(part) : part));
     case 'text':
     case 'choice':
       return word;

@@ -148,21 +148,7 @@ export function chart(settings: ChartSettings): TopLevelSpec {
           mark: { type: 'point' as const, filled: true, size: 60, opacity: 1, color },
         })),
     ],
-    config: {
-      font: fontFamily,
-      title: { fontSize: 19, subtitleFontSize: 15, subtitleColor: '#555', subtitlePadding: 6, fontWeight: 'bold' },
-      axis: { labelFontSize: 15, titleFontSize: 16, titlePadding: 10, titleFontWeight: 'normal', domainColor: '#888' },
-      legend: {
-        labelFontSize: legendFont,
-        symbolSize: 400,
-        symbolStrokeWidth: 2.5,
-        labelLimit: width - legendSymbol,
-        rowPadding: 6,
-        columnPadding: 18,
-        offset: 16,
-      },
-      view: { stroke: null },
-    },
+    config: chartConfig,
   };
 }
 
@@ -214,6 +200,23 @@ function bandLayers(bands: readonly ChartBand[], shown: readonly SeriesStyle[], 
 
 /** The first that is there is taken; the bundled one is Open Sans. */
 export const fontFamily = 'Open Sans, DejaVu Sans, Helvetica, Arial, sans-serif';
+
+/** Of every picture. */
+export const chartConfig = {
+  font: fontFamily,
+  title: { fontSize: 19, subtitleFontSize: 15, subtitleColor: '#555', subtitlePadding: 6, fontWeight: 'bold' },
+  axis: { labelFontSize: 15, titleFontSize: 16, titlePadding: 10, titleFontWeight: 'normal', domainColor: '#888' },
+  legend: {
+    labelFontSize: legendFont,
+    symbolSize: 400,
+    symbolStrokeWidth: 2.5,
+    labelLimit: width - legendSymbol,
+    rowPadding: 6,
+    columnPadding: 18,
+    offset: 16,
+  },
+  view: { stroke: null },
+} as const;
 
 export interface Point {
   readonly x: number;

@@ -12,8 +12,10 @@ import { existingRun, type RunFolder } from '../runs/folder.ts';
 import { readLmSetting } from '../runs/lm-run.ts';
 import { readMetrics } from '../runs/metrics.ts';
 import { readTask } from '../runs/provenance.ts';
+import { readSeriesSetting } from '../runs/series-run.ts';
 import { iclPlotFiles, plotIclRun } from './icl-run.ts';
 import { lmLevels, lmPlotFiles, plotLmRun } from './lm-run.ts';
+import { plotSeriesRun, seriesPlotFiles } from './series-run.ts';
 
 interface Plots {
   readonly draw: (folder: RunFolder) => Promise<void>;
@@ -21,7 +23,7 @@ interface Plots {
 }
 
 /** Of each training that leaves a run. */
-const plots: Readonly<Partial<Record<TaskName, Plots>>> = {
+const plots: Readonly<Record<TaskName, Plots>> = {
   icl: {
     draw: (folder) =>
       plotIclRun(folder, { options: complete(iclOptions, readLayer(iclOptions, folder.configPath).values) }),
@@ -33,6 +35,10 @@ const plots: Readonly<Partial<Record<TaskName, Plots>>> = {
       return plotLmRun(folder, { options, text: data.name, levels: lmLevels(options, data) });
     },
     files: lmPlotFiles,
+  },
+  series: {
+    draw: (folder) => plotSeriesRun(folder, readSeriesSetting(folder.path)),
+    files: seriesPlotFiles,
   },
 };
 

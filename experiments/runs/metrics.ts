@@ -73,6 +73,47 @@ const lmEvaluation = z.object({
   tokens: z.int().describe('of each part that the losses are means over'),
 });
 
+const windows = z.int().describe('windows of the table that the errors are means over');
+const seriesTrain = z.object({
+  ...stepFacts,
+  windows: z.int().describe('windows that the model has seen'),
+  tokens,
+  flops,
+});
+/** Of forecasts, in standardised units. */
+export const forecastErrors = {
+  mse: real.describe('mean squared error of standardised values, over windows, times ahead and columns'),
+  mae: real.describe('mean absolute error of the same'),
+  ahead: errors.describe('mean squared error at each time ahead'),
+};
+const seriesEvaluation = z.object({
+  kind: z.literal('evaluation'),
+  step,
+  loss: loss.describe('mean squared error of standardised values on the validation part'),
+  mae: forecastErrors.mae,
+  ahead: forecastErrors.ahead,
+  windows,
+});
+/** The last line of a run of `train series`. */
+const seriesTest = z.object({
+  kind: z.literal('test'),
+  step: step.describe('steps that the model had done that did best on the validation part'),
+  ...forecastErrors,
+  windows,
+  baselines: z.record(z.string(), z.object(forecastErrors)).describe('the same errors of each baseline'),
+  examples: z
+    .array(
+      z.object({
+        column: z.string(),
+        row: z.int(),
+        context: z.array(z.number()),
+        truth: z.array(z.number()),
+        forecast: errors,
+      }),
+    )
+    .describe("a few windows in the table's units: what was known before a row, what followed, what was forecast"),
+});
+
 /** A line of each kind, by what trains and what the line is of. */
 export const recordSchemas = {
   'icl stage': iclStage,
@@ -80,6 +121,9 @@ export const recordSchemas = {
   'icl evaluation': iclEvaluation,
   'lm train': lmTrain,
   'lm evaluation': lmEvaluation,
+  'series train': seriesTrain,
+  'series evaluation': seriesEvaluation,
+  'series test': seriesTest,
 } as const;
 const recordSchema = z.union(Object.values(recordSchemas));
 
@@ -88,8 +132,11 @@ export type IclTrainRecord = z.infer<typeof iclTrain>;
 export type IclEvaluationRecord = z.infer<typeof iclEvaluation>;
 export type LmTrainRecord = z.infer<typeof lmTrain>;
 export type LmEvaluationRecord = z.infer<typeof lmEvaluation>;
-export type TrainRecord = IclTrainRecord | LmTrainRecord;
-export type EvaluationRecord = IclEvaluationRecord | LmEvaluationRecord;
+export type SeriesTrainRecord = z.infer<typeof seriesTrain>;
+export type SeriesEvaluationRecord = z.infer<typeof seriesEvaluation>;
+export type SeriesTestRecord = z.infer<typeof seriesTest>;
+export type TrainRecord = IclTrainRecord | LmTrainRecord | SeriesTrainRecord;
+export type EvaluationRecord = IclEvaluationRecord | LmEvaluationRecord | SeriesEvaluationRecord;
 export type MetricsRecord = z.infer<typeof recordSchema>;
 
 export const isIclTrain = (record: MetricsRecord): record is IclTrainRecord =>
@@ -97,6 +144,11 @@ export const isIclTrain = (record: MetricsRecord): record is IclTrainRecord =>
 export const isIclEvaluation = (record: MetricsRecord): record is IclEvaluationRecord =>
   'pointwise' in record && record.kind === 'evaluation';
 export const isLmTrain = (record: MetricsRecord): record is LmTrainRecord => 'tokensPerSecond' in record;
+export const isSeriesTrain = (record: MetricsRecord): record is SeriesTrainRecord =>
+  record.kind === 'train' && 'windows' in record;
+export const isSeriesEvaluation = (record: MetricsRecord): record is SeriesEvaluationRecord =>
+  record.kind === 'evaluation' && 'ahead' in record;
+export const isSeriesTest = (record: MetricsRecord): record is SeriesTestRecord => record.kind === 'test';
 export const isLmEvaluation = (record: MetricsRecord): record is LmEvaluationRecord => 'trainLoss' in record;
 
 export function appendMetrics(path: string, record: MetricsRecord): void {

@@ -16,7 +16,7 @@ import { drawWords } from '../../compiler/ir/philox.ts';
 import type { Affine, Expression, Tensor } from '../../compiler/ir/program.ts';
 import type { TokenSplit } from '../data/token-data.ts';
 
-/** Streams of random numbers; those of `prompts.ts` lie below, params' from 1024 on. */
+/** Streams of random numbers; those of `prompts.ts` lie below, that of `series-windows.ts` after them, params' from 1024 on. */
 export const windowStreams = { train: 8, evaluate: 9 } as const;
 
 export interface WindowShape {
@@ -33,7 +33,11 @@ export function windowStart(
   { length: tokens }: TokenSplit,
   length: number,
 ) {
-  const places = tokens - length;
+  return drawnPlace(seed, stream, sequence, tokens - length);
+}
+
+/** One of so many places, uniformly: of the sequence with this number. */
+export function drawnPlace(seed: number, stream: number, sequence: number, places: number): number {
   const [high, low] = drawWords(seed, stream, Math.floor(sequence / 2 ** 31), sequence % 2 ** 31);
   // 53 bits, the most that a double holds.
   const unit = ((high >>> 5) * 2 ** 26 + (low >>> 6)) * 2 ** -53;

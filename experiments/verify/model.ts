@@ -61,7 +61,7 @@ const kinds: Readonly<Record<string, ModelKind>> = {
     output: 'pred',
     program: (options, score, tensors) => {
       const [batch = 0, tokens = 0, channels = 0] = floats(tensors, 'x').shape;
-      return seriesProgram(options, score, { batch, tokens, channels, positions: options.block_size });
+      return seriesProgram(options, score, { batch, tokens, channels, horizon: 1, positions: options.block_size });
     },
   },
 };

@@ -79,7 +79,13 @@ const kinds: Readonly<Record<string, Kind>> = {
     features: () => 1,
     program: (options) => {
       const { block_size: tokens } = options;
-      return seriesProgram(options, scoreOf(options, {}), { batch: 1, tokens, positions: tokens, channels: 1 });
+      return seriesProgram(options, scoreOf(options, {}), {
+        batch: 1,
+        tokens,
+        positions: tokens,
+        channels: 1,
+        horizon: 1,
+      });
     },
   },
 };

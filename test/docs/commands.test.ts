@@ -20,6 +20,7 @@ const clis: Readonly<Record<string, string>> = {
 const shortened: Readonly<Record<string, string>> = {
   icl: '--steps=3 --evaluation_samples_multiplier=1',
   lm: '--steps=3 --eval_iters=1 --sample_tokens=5',
+  series: '--steps=3 --eval_iters=1',
 };
 
 /** A README's shell commands, those over several lines in one piece. */
@@ -29,7 +30,7 @@ function commands(): readonly string[] {
 }
 
 function runnable(command: string): string {
-  const kind = / train (icl|lm) /.exec(command)?.[1];
+  const kind = / train (icl|lm|series) /.exec(command)?.[1];
   const isDry = command.includes('--dry_run');
   const bare = command.startsWith('npx') ? command.replace(/\s+#.*$/, '') : command;
   const whole = kind === undefined || isDry ? bare : `${bare} ${shortened[kind]}`;

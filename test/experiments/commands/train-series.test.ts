@@ -1,8 +1,9 @@
-/** `mlbtc train series`: what a step is, for every score; a model that cannot be trained, and training itself, are refused. */
+/** `mlbtc train series`: what a step is, for every score; a model that cannot be trained and data that do not fit are refused. */
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { describeError } from '../../../compiler/command-line/errors.ts';
-import { runSeries } from '../../../experiments/commands/train-series.ts';
+import { answer } from '../../../experiments/commands/dry-kind.ts';
+import { seriesKind } from '../../../experiments/commands/train-series.ts';
 import type { DryRunReport } from '../../../experiments/training/dry-run.ts';
 import { writeFiles } from '../../support/command-line.ts';
 import { inFolder } from '../../support/folder.ts';
@@ -15,8 +16,8 @@ function series(...words: string[]): string {
     return true;
   });
   try {
-    runSeries(words);
-    return said;
+    const resolved = answer(seriesKind, words);
+    return resolved === undefined ? said : seriesKind.begin(resolved).title;
   } catch (error) {
     const { message, exitCode } = describeError(error);
     return `${message} [${exitCode}]`;
@@ -25,7 +26,10 @@ function series(...words: string[]): string {
   }
 }
 
-const small = ['--d_model=16', '--n_head=2', '--n_layer=2', '--block_size=8', '--batch_size=3', '--channels=2'];
+const small = [
+  ...['--d_model=16', '--n_head=2', '--n_layer=2', '--block_size=8', '--batch_size=3', '--channels=2'],
+  '--horizon=1',
+];
 const reportOf = (...words: string[]): DryRunReport => JSON.parse(series(...small, '--dry_run', '--json', ...words));
 
 describe('a step', () => {
@@ -42,6 +46,13 @@ describe('a step', () => {
     expect(flopsPerToken.reference).toBe(linear + 2 * 2 * 8 * 16 + 5 * (2 * (2 * 16 + 2 * 16) + 16));
     expect(flopsPerToken.actual).toBeGreaterThan(linear);
     expect(stages).toEqual([]);
+  });
+
+  test('of more times ahead reads more out', () => {
+    const [one, five] = [reportOf(), reportOf('--horizon=5')];
+    // The matrix begins at a word of 64: 2 · 16 and 10 · 16 elements.
+    expect(five.bytes.params - one.bytes.params).toBe(4 * (192 - 64));
+    expect((five.flopsPerToken.reference ?? 0) - (one.flopsPerToken.reference ?? 0)).toBe(4 * 2 * 16);
   });
 
   test.each([
@@ -85,11 +96,45 @@ test('a score that sees later times is refused, or told of where it is insisted 
     expect(series(...given('causal.mlbtc'))).toMatch(/^a step\n(.|\n)*unknown to the reference\n$/);
   }));
 
+const hour = (n: number) =>
+  `2016-07-${String(1 + Math.floor(n / 24)).padStart(2, '0')} ${String(n % 24).padStart(2, '0')}:00:00`;
+const rows = (count: number, cell = (n: number) => `${n}`) =>
+  ['date,A,B', ...Array.from({ length: count }, (_, n) => `${hour(n)},${cell(n)},${-n}`)].join('\n');
+
+test('data are read before anything is trained', () =>
+  inFolder((folder) => {
+    writeFiles(folder, {
+      'whole.csv': rows(100),
+      'hole.csv': rows(100, (n) => (n === 40 ? '' : '1')),
+      'gap.csv': rows(100).replace(/2016-07-02 05:00:00.*\n/, ''),
+      'short.csv': rows(40),
+    });
+    const given = (file: string, ...words: string[]) =>
+      series(...small, '--horizon=3', '--channels=none', `--data=${join(folder, file)}`, ...words);
+    expect(given('whole.csv')).toMatch(
+      /^training on whole \(100 rows of A, B\): low_rank scores, .*, 3 times ahead from 8/,
+    );
+    expect(given('whole.csv', '--columns=B', '--channels=1')).toMatch(/\(100 rows of B\)/);
+    expect(given('whole.csv', '--channels=1')).toMatch(/\(100 rows of A, B, each a series of its own\)/);
+    expect(given('whole.csv', '--channels=3')).toMatch(
+      /--channels 3: whole has 2 columns; 2 reads them together, 1 each/,
+    );
+    expect(given('whole.csv', '--split=60|20|10')).toMatch(/^training on/);
+    expect(given('whole.csv', '--split=0.5|0.5|0.2')).toMatch(/--split .*add up to more than 1 \[2\]$/);
+    expect(given('hole.csv')).toMatch(/hole\.csv:42: A is empty.* \[1\]$/);
+    expect(given('gap.csv')).toMatch(
+      /gap\.csv:31: 2016-07-02 06:00:00 comes 2 hours after .* 1 row is missing.* \[1\]$/,
+    );
+    expect(given('short.csv', '--horizon=9')).toMatch(
+      /short has too few rows: its validation part has 4 rows, line 30 to line 33.* \[1\]$/,
+    );
+    expect(given('none.csv')).toMatch(/none\.csv.*\[1\]$/);
+  }));
+
 test.each([
-  [[], /^error: training on time series is not there yet.*--dry_run.* \[2\]$/],
   [['--split_qkv=False', '--dry_run'], /no muP rule.* \[2\]$/],
   [['--token_mixing_struct=multi_level_low_rank', '--dry_run'], /give --mlr_rank_list.* \[2\]$/],
-  [['--preset=tiny'], /`mlbtc train series` has no presets \[2\]$/],
+  [['--preset=tini'], /did you mean tiny\? \[2\]$/],
   [['--chanels=2'], /did you mean --channels\? \[2\]$/],
   [
     [

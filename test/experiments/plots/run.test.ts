@@ -98,7 +98,11 @@ test.each([
     {},
     /^RUN holds no run: there is no RUN\/config\.yaml; give the folder that `mlbtc train` has made$/,
   ],
-  ['no record', noRecord, /RUN\/run\.json does not say that `mlbtc train icl` or `mlbtc train lm` made it/],
+  [
+    'no record',
+    noRecord,
+    /RUN\/run\.json does not say that `mlbtc train icl` or `mlbtc train lm` or `mlbtc train series` made it/,
+  ],
   ['a record of something else', { ...lmFolder, 'run.json': '{"command":["tar"]}' }, /does not say that/],
   ['a run of no known kind', { ...lmFolder, 'run.json': '{"command":["mlbtc","train","vit"]}' }, /does not say that/],
   ['a run without its text', { ...lmFolder, 'run.json': '{"command":["mlbtc","train","lm"]}' }, /which text it read/],
