@@ -93,7 +93,7 @@ export async function runTraining<
 >(kind: TrainingKind<Table, R, P, C, T, E>, words: readonly string[]): Promise<void> {
   const resolved = answer(kind, words);
   if (resolved === undefined) return;
-  const { device } = resolved.options;
+  const { device, debug_nans: debugNans } = resolved.options;
   const progress = createProgress(process.stdout);
   goOnWithoutOutput();
   const signals = listenForSignals({
@@ -114,7 +114,7 @@ export async function runTraining<
     opened = await openDevice(device === null ? {} : { name: device });
     folder = createRunFolder(newTrainingRun(kind.set.name, resolved, score, opened, words, record));
     progress.say(`${title} on ${opened.name}`);
-    const { evaluation } = await train(task(opened), { folder, progress, signals });
+    const { evaluation } = await train(task(opened), { folder, progress, signals, debugNans });
     noteOutcome(folder);
     for (const line of await summary(evaluation, opened, folder)) progress.say(line);
     progress.say(`done in ${durationText((performance.now() - startMs) / 1000)}; the run is in ${folder.path}`);

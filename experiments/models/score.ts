@@ -8,9 +8,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../compiler/command-line/errors.ts';
+import type { Source } from '../../compiler/syntax/diagnostic.ts';
 import { structurePath } from '../library.ts';
 import { mixers, type SizeValue } from '../options/mixers.ts';
 import { type ModelOptions, mixerSettings } from '../options/transformer.ts';
+import { fileSource } from './resolve.ts';
 import { readStructure, type StructureCopy } from './structure-copy.ts';
 
 /** The slot's name in every model. */
@@ -34,4 +36,9 @@ export function scoreOf(options: ModelOptions, sizes: Readonly<Record<string, Si
   const copy = copies === undefined ? undefined : join(copies, `${name}.mlbtc`);
   const path = copy !== undefined && existsSync(copy) ? copy : structurePath(name);
   return { ...readStructure(path), sizes: { ...mixer.sizes(settings), ...sizes } };
+}
+
+/** The text of a file that a model with this score is made of. */
+export function modelSource({ sources }: Score, file: string): Source | undefined {
+  return sources.find((source) => source.file === file) ?? fileSource(file);
 }

@@ -22,6 +22,8 @@ export interface StructureCopy {
   readonly source: Source;
   /** Answers the imports of the files that were read, from memory. */
   readonly resolve: Resolve;
+  /** All files, as they were read. */
+  readonly sources: readonly Source[];
   /** Texts of the copy by file name; the main file first. */
   readonly files: ReadonlyMap<string, string>;
 }
@@ -48,6 +50,7 @@ export function readStructure(path: string): StructureCopy {
   return {
     source: main,
     resolve: (imported, fromFile) => found.get(fromFile)?.imports.get(imported),
+    sources: [...found.values()].map(({ source }) => source),
     files: new Map([...found.values()].map((read) => [read.name, withNames(read, nameOf)])),
   };
 }

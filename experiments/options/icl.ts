@@ -10,7 +10,7 @@ import { taskNames } from '../tasks/tasks.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, real, text } from './table.ts';
-import { checkTrained, dryRunRows, scoreRows } from './transformer.ts';
+import { checkTrained, debugRows, dryRunRows, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 /** Of a `--test_run`. */
@@ -86,6 +86,7 @@ export const iclGroups = {
     allow_noncausal: flag(false, 'train a score that sees later tokens, which then reads the answers (ours)'),
   },
   'Dry run': dryRunRows,
+  Debugging: debugRows,
   Ignored: {
     wandb_project: text('accepted and ignored'),
     wandb_entity: text('accepted and ignored'),
@@ -100,6 +101,7 @@ export const iclTable = {
   ...iclGroups.Curriculum,
   ...iclGroups.Training,
   ...iclGroups['Dry run'],
+  ...iclGroups.Debugging,
   ...iclGroups.Ignored,
 } as const;
 

@@ -8,7 +8,7 @@ import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, text } from './table.ts';
-import { checkTrained, dryRunRows, scoreRows } from './transformer.ts';
+import { checkTrained, debugRows, dryRunRows, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -51,6 +51,7 @@ export const lmGroups = {
     sample_tokens: integer(200, 'length of the sample that a run ends with, 0 for none (ours)', { min: 0 }),
   },
   'Dry run': dryRunRows,
+  Debugging: debugRows,
   Ignored: {
     wandb_log: flag(false, 'accepted and ignored'),
     wandb_entity: text('accepted and ignored'),
@@ -69,6 +70,7 @@ export const lmTable = {
   ...lmGroups.Training,
   ...lmGroups.Data,
   ...lmGroups['Dry run'],
+  ...lmGroups.Debugging,
   ...lmGroups.Ignored,
 } as const;
 

@@ -9,7 +9,7 @@ import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
 import { flag, integer, names, type OptionValues, optionalInteger, shares, text } from './table.ts';
-import { checkTrained, dryRunRows, scoreRows } from './transformer.ts';
+import { checkTrained, debugRows, dryRunRows, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -52,6 +52,7 @@ export const seriesGroups = {
     ignore_dates: flag(false, 'take the rows as evenly spaced in time, whatever their dates are'),
   },
   'Dry run': dryRunRows,
+  Debugging: debugRows,
 } as const;
 
 export const seriesTable = {
@@ -60,6 +61,7 @@ export const seriesTable = {
   ...seriesGroups.Training,
   ...seriesGroups.Data,
   ...seriesGroups['Dry run'],
+  ...seriesGroups.Debugging,
 } as const;
 
 type SeriesWords = OptionValues<typeof seriesTable>;

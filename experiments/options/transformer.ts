@@ -75,6 +75,14 @@ export const dryRunRows = {
   ),
 } as const;
 
+/** How closely a run is looked at; none of it changes what is learned. */
+export const debugRows = {
+  debug_nans: flag(
+    false,
+    'look at every step whether its numbers are finite; where they are not, say which line and which values made them so',
+  ),
+} as const;
+
 export type ScoreOptions = OptionValues<typeof scoreRows>;
 
 /** What a model is built from, whichever of the three it is. */

@@ -24,7 +24,7 @@ export function differingOptions(runs: readonly Compared[]): readonly Readonly<R
 function writtenOptions(run: Compared, _: number, runs: readonly Compared[]): Readonly<Record<string, string>> {
   const { task, options, structureDigest } = run;
   const { groups } = optionSets[task];
-  const apart = { ...groups.Ignored, ...groups['Dry run'] };
+  const apart = { ...groups.Ignored, ...groups['Dry run'], ...groups.Debugging };
   const told = Object.entries(options).filter(([name]) => !(name in apart) && !withoutEffect.has(name));
   const values = Object.fromEntries(told.map(([name, value]) => [name, showValue(value)]));
   const namesakes = runs.filter((other) => other.task === task && scoreOf(other) === scoreOf(run));

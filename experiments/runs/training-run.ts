@@ -7,14 +7,14 @@ import { isSameStructure, readStructure } from '../models/structure-copy.ts';
 import type { Resolved } from '../options/parse.ts';
 import type { TaskName } from '../options/set.ts';
 import type { OptionValues } from '../options/table.ts';
-import type { dryRunRows, ModelOptions } from '../options/transformer.ts';
+import type { debugRows, dryRunRows, ModelOptions } from '../options/transformer.ts';
 import { copiedStructure, type NewRun, runFolder, scoreName } from './folder.ts';
 import { describeProvenance, type Maker, readStructureOrigin } from './provenance.ts';
 
 /** What every kind of training has among its options. */
 export type ResolvedTraining = Resolved<
   ModelOptions &
-    OptionValues<typeof dryRunRows> & {
+    OptionValues<typeof dryRunRows & typeof debugRows> & {
       readonly seed: number;
       readonly out_dir: string | null;
       readonly device: string | null;

@@ -22,8 +22,7 @@ export interface AdamwSettings {
   /** Without it the decay table is not read at all. */
   readonly hasDecay: boolean;
   /**
-   * A scalar, the loss. From the first step at which it, or the norm of the gradients where they are clipped, is not finite on,
-   * no state changes any more, so that what made it so can still be looked at; the state `diverged` then holds that step plus one, else 0. Needs the input `step`.
+   * A scalar, the loss. From the first step at which it, or the norm of the gradients, is not finite on, no state changes any more, so that what made it so can still be looked at; the state `diverged` then holds that step plus one, else 0. Needs the input `step`.
    */
   readonly onlyWhileFinite: string | undefined;
 }
@@ -60,9 +59,9 @@ export function adamw(
       ? value
       : select({ kind: 'compare', operator: '==', left: at('diverged~next'), right: constant(0) }, value, at(state, e));
 
-  const clipping = gradClip > 0 ? clipFactor(arena, gradients, gradClip) : [];
-  const watched = [onlyWhileFinite, ...clipping.slice(0, 1).map(({ name }) => name)];
-  const watching = onlyWhileFinite === undefined ? [] : divergence(watched.filter((name) => name !== undefined));
+  const square = gradClip > 0 || onlyWhileFinite !== undefined ? [gradientSquare(arena, gradients)] : [];
+  const clipping = gradClip > 0 ? [clipFactor(gradClip)] : [];
+  const watching = onlyWhileFinite === undefined ? [] : divergence([onlyWhileFinite, squareName]);
   const gradient = (e: Affine): Expression =>
     gradClip > 0 ? product([at(gradients, e), at('clip~factor')]) : at(gradients, e);
 
@@ -93,6 +92,7 @@ export function adamw(
       ...(hasDecay ? [input('decay', [arena.blocks])] : []),
       input('m', shape),
       input('v', shape),
+      ...square,
       ...clipping,
       ...watching,
       firstMoment,
@@ -123,16 +123,20 @@ function divergence(watched: readonly string[]): Tensor[] {
   return [input('diverged', []), computed('diverged~next', [], [over({}, () => ({ store: [], value }))])];
 }
 
-/** min(1, c / (‖g‖ + 1e-6)) over all gradients. */
-function clipFactor(arena: Arena, gradients: string, limit: number): Tensor[] {
+const squareName = 'grads~square';
+
+/** ‖g‖² over all gradients: not finite where one of them is not. */
+function gradientSquare(arena: Arena, gradients: string): Tensor {
   const square = over({ e: arena.elements }, ({ e }) => ({
     store: [],
     value: product([at(gradients, e), at(gradients, e)]),
   }));
-  const norm = sum([unary('sqrt', at('clip~square')), constant(clipSoftening)]);
+  return computed(squareName, [], [square]);
+}
+
+/** min(1, c / (‖g‖ + 1e-6)). */
+function clipFactor(limit: number): Tensor {
+  const norm = sum([unary('sqrt', at(squareName)), constant(clipSoftening)]);
   const factor = binary('minimum', constant(1), binary('divide', constant(limit), norm));
-  return [
-    computed('clip~square', [], [square]),
-    computed('clip~factor', [], [over({}, () => ({ store: [], value: factor }))]),
-  ];
+  return computed('clip~factor', [], [over({}, () => ({ store: [], value: factor }))]);
 }

@@ -8,7 +8,7 @@ import type { Program, Tensor } from '../../compiler/ir/program.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { inContextProgram } from '../models/model.ts';
 import { referenceCounts, referenceFlops } from '../models/reference-counts.ts';
-import { type Score, scoreOf } from '../models/score.ts';
+import { modelSource, type Score, scoreOf } from '../models/score.ts';
 import { type IclOptions, type ResolvedIcl, testRunSteps } from '../options/icl.ts';
 import { plotIclRun } from '../plots/icl-run.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
@@ -33,7 +33,7 @@ import { halvedBatches } from './room.ts';
 import { makeState, type SharedState } from './state.ts';
 import type { StepProgram } from './step.ts';
 import type { CompiledTask, Task } from './task.ts';
-import { evaluationStep, inspectionStep, optimizerSettings, trainingStep } from './training-step.ts';
+import { evaluationStep, optimizerSettings, trainingStep } from './training-step.ts';
 import { type Work, workBefore } from './work.ts';
 
 /** A stage with the baselines of its held-out prompts. */
@@ -82,7 +82,7 @@ export function iclTask(
     phases,
     compileAheadSteps: Math.min(compileAheadSteps, options.training_curriculum_dims_interval / 2),
     sameShape: (a, b) => a.points === b.points,
-    compile: ({ points }, state) => compileStep(options, programs(points), opened, points, state),
+    compile: ({ points }, state) => compileStep({ options, score, opened }, programs(points), points, state),
     initialValue: (param) => initialValue(param, options.seed),
     begun: ({ step, dims, points, baselines }) => ({
       kind: 'stage',
@@ -256,9 +256,8 @@ function evaluationPrompts(options: IclOptions, shape: PromptShape): readonly Te
 
 /** Compiles the step for a number of points. */
 async function compileStep(
-  options: IclOptions,
+  { options, score, opened }: { readonly options: IclOptions; readonly score: Score; readonly opened: OpenedDevice },
   { model, prompts, step, evaluation }: IclPrograms,
-  opened: OpenedDevice,
   points: number,
   state: SharedState | undefined,
 ): Promise<{ readonly compiled: CompiledIcl; readonly state: SharedState }> {
@@ -316,10 +315,17 @@ async function compileStep(
       return { loss, errors: bootstrapped(errors, points), prompts: batches * batch };
     },
     firstNonFinite: (at, { dims }) =>
-      firstNonFinite(opened, inspectionStep(model, prompts), shared, (upload) => {
-        upload('seed', seed);
-        upload('dims', dimsInput(dims));
-        feedPrompts(upload, options, at);
+      firstNonFinite({
+        opened,
+        state: shared,
+        model,
+        batch: prompts,
+        sourceOf: (file) => modelSource(score, file),
+        feed: (upload) => {
+          upload('seed', seed);
+          upload('dims', dimsInput(dims));
+          feedPrompts(upload, options, at);
+        },
       }),
     destroy: () => {
       runner.destroy();

@@ -10,7 +10,7 @@ import type { OpenedDevice } from '../../runtime/device.ts';
 import type { TokenData, TokenSplit } from '../data/token-data.ts';
 import { languageModelProgram } from '../models/model.ts';
 import { referenceCounts, referenceFlops } from '../models/reference-counts.ts';
-import type { Score } from '../models/score.ts';
+import { modelSource, type Score } from '../models/score.ts';
 import type { LmOptions, ResolvedLm } from '../options/lm.ts';
 import type { LmLevels } from '../plots/lm-charts.ts';
 import { plotLmRun } from '../plots/lm-run.ts';
@@ -44,7 +44,7 @@ import { short } from './progress.ts';
 import { type Demand, dividedBatches } from './room.ts';
 import type { SharedState } from './state.ts';
 import type { CompiledTask, Phase, Task } from './task.ts';
-import { evaluationStep, inspectionStep } from './training-step.ts';
+import { evaluationStep } from './training-step.ts';
 
 export interface CompiledLm extends CompiledTask<Phase> {
   /** Mean loss, in nats a token, over the first windows of a part that its evaluations see. */
@@ -238,7 +238,7 @@ function lmDemand({ resolved: { options }, score, data, opened }: LmSettings, pr
 }
 
 async function compileLm(
-  { resolved: { options }, data, opened }: LmSettings,
+  { resolved: { options }, score, data, opened }: LmSettings,
   { model, step, evaluation }: LmPrograms,
   state: SharedState | undefined,
 ): Promise<{ readonly compiled: CompiledLm; readonly state: SharedState }> {
@@ -254,12 +254,20 @@ async function compileLm(
     runAndRead: stepping.runAndRead,
     pace: stepping.pace,
     meanLoss: async (split) => meanLoss(await evaluator.get(), options, split),
-    firstNonFinite: (at) => {
-      const starts = startsOf(options, data.train, at, 0);
-      const inspected = inspectionStep(model, givenWindows(shape));
-      return firstNonFinite(opened, inspected, shared, (upload) =>
-        upload('window', readWindows(data.train, starts, shape)),
-      );
+    firstNonFinite: async (at) => {
+      for (let part = 0; part < options.gradient_accumulation_steps; part += 1) {
+        const starts = startsOf(options, data.train, at, part);
+        const found = await firstNonFinite({
+          opened,
+          state: shared,
+          model,
+          batch: givenWindows(shape),
+          feed: (upload) => upload('window', readWindows(data.train, starts, shape)),
+          sourceOf: (file) => modelSource(score, file),
+        });
+        if (found !== undefined) return found;
+      }
+      return undefined;
     },
     destroy: () => {
       stepping.destroy();

@@ -27,6 +27,8 @@ const beyondReason = 1e6;
 export interface Log<P> {
   /** `reading` is of a step that was just queued. */
   ask(reading: Promise<Reading>, phase: P, step: number): void;
+  /** The same of a step of which nothing is written: only whether it has diverged. */
+  watch(reading: Promise<Reading>): void;
   /** Writes a record of another kind, after those of all steps that were asked for before. */
   append(record: MetricsRecord): void;
   /** Throws what a reading has found wrong. */
@@ -65,9 +67,12 @@ export function createLog<P extends Phase, C extends CompiledTask<P>, R extends 
       });
   };
 
-  const take = (phase: P, step: number, found: Reading) => {
+  const checkDivergence = (found: Reading) => {
     const diverged = (found.get('diverged') as ArrayLike<number>)[0];
     if (diverged !== 0) throw new DivergedAt(diverged - 1);
+  };
+  const take = (phase: P, step: number, found: Reading) => {
+    checkDivergence(found);
     const nowMs = performance.now();
     const stepsPerSecond = (1000 * (step + 1 - lastStep)) / Math.max(1e-3, nowMs - lastMs);
     [lastStep, lastMs] = [step + 1, nowMs];
@@ -88,6 +93,10 @@ export function createLog<P extends Phase, C extends CompiledTask<P>, R extends 
   return {
     ask: (reading, phase, step) => {
       afterwards(async () => take(phase, step, await reading));
+      reading.catch(() => undefined);
+    },
+    watch: (reading) => {
+      afterwards(async () => checkDivergence(await reading));
       reading.catch(() => undefined);
     },
     append: (record) => afterwards(() => append(record)),

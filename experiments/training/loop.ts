@@ -25,6 +25,7 @@ import type { RunFolder } from '../runs/folder.ts';
 import { cutMetrics, type EvaluationRecord, syncMetrics, type TrainRecord } from '../runs/metrics.ts';
 import { openRecord } from '../runs/record.ts';
 import { packArena } from './arena.ts';
+import type { NonFinite } from './inspect.ts';
 import { differingKernel, kernelChoices } from './kernel-choices.ts';
 import { createLog, DivergedAt } from './log.ts';
 import type { Progress } from './progress.ts';
@@ -42,6 +43,8 @@ export interface TrainingIo {
   readonly from?: Checkpoint | undefined;
   /** Throws where the run's folder is not this process's any more; asked before every checkpoint. */
   readonly checkClaim?: () => void;
+  /** Looks at every step whether its numbers are finite, and tells more where they are not. */
+  readonly debugNans?: boolean;
 }
 
 export interface TrainingResult<E extends EvaluationRecord> {
@@ -58,7 +61,10 @@ export async function train<
   C extends CompiledTask<P>,
   R extends TrainRecord,
   E extends EvaluationRecord,
->(task: Task<P, C, R, E>, { folder, progress, signals, from, checkClaim }: TrainingIo): Promise<TrainingResult<E>> {
+>(
+  task: Task<P, C, R, E>,
+  { folder, progress, signals, from, checkClaim, debugNans = false }: TrainingIo,
+): Promise<TrainingResult<E>> {
   const { steps, phases } = task;
   await refuseWithoutMemory(task.demand, task.opened, (bytes) => availableBytes(task.opened, bytes));
   const begin = from?.step ?? 0;
@@ -155,6 +161,7 @@ export async function train<
       if (due !== phase) await goTo(due);
       const isLogged = step === 0 || step + 1 === steps || (step + 1) % task.logEverySteps === 0;
       if (isLogged) log.ask(compiled.runAndRead(step), phase, step);
+      else if (debugNans) log.watch(compiled.runAndRead(step));
       else compiled.run(step);
       await compiled.pace();
       next ??= prepareNext(task, step, phase, state);
@@ -175,11 +182,8 @@ export async function train<
   } catch (error) {
     progress.end();
     if (!(error instanceof DivergedAt)) throw diskFailure(error, folder);
-    const tensor = error.reason === undefined ? await compiled.firstNonFinite(error.step, phase) : undefined;
-    const found = tensor === undefined ? 'a gradient is not finite there' : `${tensor} is not finite there`;
-    const whose = tensor === undefined || tensor === 'loss' ? '' : ', the first tensor that is not';
-    throw new DivergedError(
-      `training diverged at step ${error.step + 1}: ${error.reason ?? `${found}${whose}`}; ${task.remedy}`,
+    throw await divergence(error, task, debugNans, () =>
+      compiled.firstNonFinite(error.step, phaseAt(phases, error.step)),
     );
   } finally {
     record.close();
@@ -213,6 +217,23 @@ function newState<P extends Phase>(
 ): OptimizerState {
   const [m, v] = [new Float32Array(arena.elements), new Float32Array(arena.elements)];
   return { params: packArena(arena, initialValue), m, v };
+}
+
+/** What a person is told: the step, the first tensor that is not finite, and where that is asked for how it came to be so. */
+async function divergence(
+  { step, reason }: DivergedAt,
+  { remedy }: { readonly remedy: string },
+  isDetailed: boolean,
+  firstNonFinite: () => Promise<NonFinite | undefined>,
+): Promise<DivergedError> {
+  const at = `training diverged at step ${step + 1}`;
+  if (reason !== undefined) return new DivergedError(`${at}: ${reason}; ${remedy}`);
+  const found = await firstNonFinite();
+  if (found === undefined) return new DivergedError(`${at}: a gradient is not finite there; ${remedy}`);
+  const { name, lines } = found;
+  const whose = name === 'loss' ? '' : ', the first tensor that is not';
+  const more = isDetailed ? lines.map((line) => `\n  ${line}`).join('') : '; --debug_nans says which values made it so';
+  return new DivergedError(`${at}: ${name} is not finite there${whose}; ${remedy}${more}`);
 }
 
 /** A note where a run does not go on with the kernels that it stopped with. */

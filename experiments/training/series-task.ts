@@ -12,7 +12,7 @@ import { channelsOf } from '../data/choose-series.ts';
 import { type PartName, type SeriesData, windowRange } from '../data/series-data.ts';
 import { seriesProgram } from '../models/model.ts';
 import { referenceCounts, referenceFlops } from '../models/reference-counts.ts';
-import type { Score } from '../models/score.ts';
+import { modelSource, type Score } from '../models/score.ts';
 import type { ResolvedSeries, SeriesOptions } from '../options/series.ts';
 import { plotSeriesRun } from '../plots/series-run.ts';
 import type { SeriesEvaluationRecord, SeriesTrainRecord } from '../runs/metrics.ts';
@@ -46,7 +46,7 @@ import { halvedBatches } from './room.ts';
 import type { SharedState } from './state.ts';
 import type { StepProgram } from './step.ts';
 import type { CompiledTask, Phase, Task } from './task.ts';
-import { evaluationStep, inspectionStep } from './training-step.ts';
+import { evaluationStep } from './training-step.ts';
 
 export interface CompiledSeries extends CompiledTask<Phase> {
   readonly forecasts: Forecaster;
@@ -238,7 +238,7 @@ export function forecaster(
 }
 
 async function compileSeries(
-  { resolved: { options }, data, opened }: SeriesSettings,
+  { resolved: { options }, score, data, opened }: SeriesSettings,
   { model, step, evaluation }: SeriesPrograms,
   state: SharedState | undefined,
 ): Promise<{ readonly compiled: CompiledSeries; readonly state: SharedState }> {
@@ -266,9 +266,16 @@ async function compileSeries(
       return forecasting(windows, take);
     },
     firstNonFinite: (at) =>
-      firstNonFinite(opened, inspectionStep(model, tensors), shared, (upload) => {
-        upload('series', data.values);
-        for (const [name, numbers] of Object.entries(windowsAt(at))) upload(name, numbers);
+      firstNonFinite({
+        opened,
+        state: shared,
+        model,
+        batch: tensors,
+        sourceOf: (file) => modelSource(score, file),
+        feed: (upload) => {
+          upload('series', data.values);
+          for (const [name, numbers] of Object.entries(windowsAt(at))) upload(name, numbers);
+        },
       }),
     destroy: () => {
       stepping.destroy();

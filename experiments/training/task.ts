@@ -11,6 +11,7 @@ import type { OpenedDevice } from '../../runtime/device.ts';
 import type { RunFolder } from '../runs/folder.ts';
 import type { EvaluationRecord, StageRecord, TrainRecord } from '../runs/metrics.ts';
 import type { Arena } from './arena.ts';
+import type { NonFinite } from './inspect.ts';
 import type { Param } from './mup.ts';
 import type { ProgressState } from './progress.ts';
 import type { Demand } from './room.ts';
@@ -36,8 +37,8 @@ export interface CompiledTask<P extends Phase> {
   runAndRead(step: number): Promise<Reading>;
   /** Yields, and waits only while too many steps are on their way. */
   pace(): Promise<void>;
-  /** Name of the first tensor, in the order of computation, that is not finite at a step; undefined if all are. */
-  firstNonFinite(step: number, phase: P): Promise<string | undefined>;
+  /** The first tensor, in the order of computation, that is not finite at a step; undefined if all are. */
+  firstNonFinite(step: number, phase: P): Promise<NonFinite | undefined>;
   destroy(): void;
 }
 

@@ -76,13 +76,3 @@ export function evaluationStep(model: Program, batch: readonly Tensor[], outputs
     outputs,
   });
 }
-
-/** Forward only with every tensor of the model as an output, not optimised: to find where numbers stop being finite. */
-export function inspectionStep(model: Program, batch: readonly Tensor[]): StepProgram {
-  const computed = model.tensors.filter(({ source }) => source.kind === 'computed').map(({ name }) => name);
-  return assembleStep({ program: { ...model, outputs: computed }, gradientOf: new Map() }, paramsOf(model), {
-    batch,
-    optimizer: undefined,
-    outputs: [...batch.filter(({ source }) => source.kind === 'computed').map(({ name }) => name), ...computed],
-  });
-}

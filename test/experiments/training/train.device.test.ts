@@ -39,7 +39,8 @@ async function run(words: readonly string[], signals = noSignals) {
     text += more;
   };
   const progress = createProgress({ write });
-  const ended = await train(iclTask(resolved, opened), { folder, progress, signals }).then(
+  const debugNans = resolved.options.debug_nans;
+  const ended = await train(iclTask(resolved, opened), { folder, progress, signals, debugNans }).then(
     (result) => ({ result, error: undefined }),
     (error: unknown) => ({ result: undefined, error }),
   );
@@ -265,6 +266,40 @@ describe('a run', () => {
     expect(error).toBeInstanceOf(DivergedError);
     expect(String(error)).toMatch(/diverged at step \d: [\w.~]+ is not finite there/);
   });
+
+  test.each([
+    // A logarithm of scores, half of which are negative.
+    ['log(z[b, h, t, u])', 1, /attn\.S is not finite/, /attn\.S\[[\d, ]+\] is NaN/, /log\(.*\) is NaN, with/],
+    // A kink at 0: the value is 0 there, its derivative is not.
+    [
+      'pow(z[b, h, t, u] * z[b, h, t, u], 0.25)',
+      undefined,
+      /the gradient of body\.block\.\d\.attn\.z is not finite/,
+      /cot~body\.block\.\d\.attn\.z\[[\d, ]+\] is NaN/,
+      /\^\(-0\.75\) is ∞, with/,
+    ],
+  ] as const)(
+    'scores %s: the first tensor, and with --debug_nans its line and what went in',
+    async (value, at, named, element, operation) => {
+      const structure = join(parent, 'bad.mlbtc');
+      const text = near.replace(
+        / {2}S\[.*\n/,
+        `  z[b, h, t, u] = Q[h, k, i] * x[b, t, i] * K[h, k, j] * x[b, u, j]\n  S[b, h, t, u] = ${value}\n`,
+      );
+      writeFileSync(structure, at === 1 ? text : text.replace(/Q(.*) ~ normal/, 'Q$1 ~ zeros'));
+      const words = [...small.filter((word) => !/^--token_mixing|log_every/.test(word)), '--wandb_log_every_steps=9'];
+      const { error, folder } = await run([...words, `--structure=${structure}`, '--debug_nans']);
+      expect(error).toBeInstanceOf(DivergedError);
+      for (const part of [named, element, operation]) expect(String(error)).toMatch(part);
+      expect(String(error)).toContain(`${structure}:8:3: S[b, h, t, u] = ${value}`);
+      expect(String(error)).toMatch(/\n {4}\S+\[[\d, ]+\] = -?[\d.e-]+$/);
+      if (at !== undefined) expect(String(error)).toContain(`diverged at step ${at}:`);
+      // What is written down is finite.
+      expect(checkpointSteps(folder.checkpointsPath).length).toBeLessThan(2);
+      const short = await run([...words, `--structure=${structure}`]);
+      expect(String(short.error)).toContain('; --debug_nans says which values made it so');
+    },
+  );
 
   test('repeated from its config alone, it is the same run, whatever became of its structure', async () => {
     const structure = join(parent, 'near.mlbtc');
