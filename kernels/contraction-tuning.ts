@@ -31,6 +31,20 @@ const tiledForms: readonly ContractionTuning[] = [
   { form: 'tiled', tileM: 16, tileN: 128, tileK: 16, rows: 4, columns: 4 },
   { form: 'tiled', tileM: 32, tileN: 32, tileK: 16, rows: 4, columns: 4 },
 ];
+/** Others that a tuner tries. */
+const triedForms: readonly ContractionTuning[] = [
+  ...tiledForms,
+  { form: 'tiled', tileM: 128, tileN: 128, tileK: 8, rows: 8, columns: 8 },
+  { form: 'tiled', tileM: 128, tileN: 128, tileK: 8, rows: 8, columns: 8, buffers: 2 },
+  { form: 'tiled', tileM: 128, tileN: 128, tileK: 16, rows: 8, columns: 8 },
+  { form: 'tiled', tileM: 128, tileN: 64, tileK: 8, rows: 8, columns: 8, buffers: 2 },
+  { form: 'tiled', tileM: 128, tileN: 64, tileK: 16, rows: 8, columns: 8 },
+  { form: 'tiled', tileM: 64, tileN: 128, tileK: 16, rows: 8, columns: 8 },
+  { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 8, columns: 4, buffers: 2 },
+  { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 4, columns: 4 },
+  { form: 'tiled', tileM: 64, tileN: 32, tileK: 16, rows: 8, columns: 4 },
+  { form: 'tiled', tileM: 32, tileN: 64, tileK: 16, rows: 4, columns: 4 },
+];
 /** Multiprocessors of that chip. */
 const wave = 132;
 
@@ -108,6 +122,19 @@ function slabBytes(t: ContractionTuning): number {
   return 16 * (t.buffers ?? 1) * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
 }
 
+/** Whether the target has the threads and the workgroup memory that a tiled form takes. */
+function fits(t: ContractionTuning, { limits }: Target): boolean {
+  return (
+    contractionThreads(t) <= limits.maxComputeInvocationsPerWorkgroup &&
+    slabBytes(t) <= limits.maxComputeWorkgroupStorageSize
+  );
+}
+
+/** What a tuner tries: every form of the table that the target has room for. */
+export function tiledCandidates(target: Target): readonly ContractionTuning[] {
+  return triedForms.filter((t) => fits(t, target));
+}
+
 export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
   const sizes = contractionSizes(s);
   const { batch, m, n } = sizes;
@@ -115,14 +142,12 @@ export function defaultContractionTuning(s: ContractionShape, target: Target): C
     return hasSmallSubgroups(target) && n >= leastShared ? subgroupForm(sizes) : directForm(m, n);
   }
   if (isInterleaved(s)) return lanesForm(m, n);
-  const fits = (t: ContractionTuning): boolean =>
-    contractionThreads(t) <= target.limits.maxComputeInvocationsPerWorkgroup &&
-    slabBytes(t) <= target.limits.maxComputeWorkgroupStorageSize;
   const padded = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * t.tileM * Math.ceil(n / t.tileN) * t.tileN;
   const groups = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * Math.ceil(n / t.tileN) * batch;
-  const good = tiledForms.filter((t) => fits(t) && m * n * 2 >= padded(t));
+  const possible = tiledForms.filter((t) => fits(t, target));
+  const good = possible.filter((t) => m * n * 2 >= padded(t));
   const busy = good.find((t) => groups(t) >= wave);
-  return busy ?? good.at(-1) ?? tiledForms.filter(fits).reduce((a, b) => (padded(b) < padded(a) ? b : a));
+  return busy ?? good.at(-1) ?? possible.reduce((a, b) => (padded(b) < padded(a) ? b : a));
 }
 
 /** Whether register tiles pay: enough rows and columns to share what is read. */
