@@ -3,7 +3,7 @@
  * vector, `sum_i_j` the j-th of row i; how they begin, and how each is handed to `finish`.
  */
 import type { ContractionParts } from './contraction-functions.ts';
-import { plus, wgsl } from './wgsl.ts';
+import { guarded, plus, wgsl } from './wgsl.ts';
 
 /**
  * Steps of k that a sum takes in at most before it is added to a total of its own: no longer chain of additions in f32
@@ -57,6 +57,39 @@ export function finishSums(w: ContractionParts, place: { readonly m: string; rea
         let n = ${place.n};
         ${checks.length === 0 ? call : `if (${checks.join(' && ')}) { ${call} }`}
       }
+    }
+  `;
+}
+
+/**
+ * Takes a thread's sums to memory row by row, first what a row of them reads, then what it writes (`finishFunctions`). `m` is WGSL of
+ * i; column j lies at `n` and the offset that `columnAt` gives.
+ */
+export function finishRows(
+  w: ContractionParts,
+  place: { readonly m: string; readonly n: string; readonly columnAt: (j: number) => number },
+): string {
+  const { emitter, tuning, sizes, functions } = w;
+  const { rows, columns, tileM, tileN } = tuning;
+  const quads = columns / 4;
+  const isRagged = sizes.n % tileN !== 0;
+  const reads: string[] = [];
+  const puts: string[] = [];
+  for (let j = 0; j < columns; j++) {
+    const n = plus('n', place.columnAt(j));
+    const sum = `sums[${quads === 1 ? 'i' : plus(`i * ${quads}`, j >> 2)}].${'xyzw'[j % 4]}`;
+    reads.push(
+      `let f_${j} = ${functions.finished}(batch, m, ${inside('n', place.columnAt(j), sizes.n, tileN)}, ${sum});`,
+    );
+    const put = `${functions.put}(batch, m, ${n}, f_${j});`;
+    puts.push(isRagged ? `if (${n} < ${sizes.n}) { ${put} }` : put);
+  }
+  return wgsl`
+    var sums = array<vec4<f32>, ${rows * quads}>(${names(w, isBlocked(w) ? 'total' : 'sum').join(', ')});
+    let n = ${place.n};
+    for (var i = 0; i < ${emitter.bound(rows)}; i++) {
+      let m = ${place.m};
+      ${guarded(sizes.m % tileM === 0 ? [] : [`m < ${sizes.m}`], [...reads, ...puts].join('\n'))}
     }
   `;
 }

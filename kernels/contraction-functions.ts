@@ -38,7 +38,12 @@ export interface ContractionFunctions {
   readonly right: string;
   readonly leftQuad: string;
   readonly rightQuad: string;
+  /** All at once. */
   readonly finish: string;
+  /** In two halves, with the type of what goes from the one to the other. */
+  readonly finished: string;
+  readonly put: string;
+  readonly values: string;
 }
 
 /** Every body has functions of its own, for it may not be alone in its dispatch. */
@@ -49,6 +54,9 @@ export function nameFunctions(emitter: Emitter): ContractionFunctions {
     leftQuad: emitter.global('left_quad'),
     rightQuad: emitter.global('right_quad'),
     finish: emitter.global('finish'),
+    finished: emitter.global('finished'),
+    put: emitter.global('put'),
+    values: emitter.global('Finished'),
   };
 }
 
@@ -66,7 +74,7 @@ export function contractionFunctions(w: ContractionParts): string[] {
     quads.right.load !== undefined
       ? [wideFunction(w, rightQuad, quads.right.load, s.n, names.n)]
       : [rightElement(), quadFunction(rightQuad, right, sizes.n, tuning.tileN, quads.right.step)];
-  return [...ofLeft, ...ofRight, finishFunction(w)];
+  return [...ofLeft, ...ofRight, ...finishFunctions(w)];
 }
 
 /**
@@ -208,17 +216,68 @@ function isUsed(
   return [...names].some(([axis, name]) => axes.has(axis) && line.startsWith(`let ${name} =`));
 }
 
-/** `fn finish(batch, m, n, sum)`: scale, mask, addends, store, epilogue. */
-function finishFunction(w: ContractionParts): string {
+/**
+ * What takes a sum through scale, mask, addends and epilogue to memory: `finish(batch, m, n, sum)`; in the tiled form in two halves,
+ * `finished`, which gives the values to store, and `put`, which stores them, so that a thread can read for a row of sums before it
+ * writes any. A device must think that a store changes what is read after it, and would wait for every sum by itself.
+ */
+function finishFunctions(w: ContractionParts): string[] {
+  const { emitter, tuning, functions } = w;
+  const sum = emitter.fresh('sum');
+  const values = finishedValues(w, sum);
+  const stores = values.stores.map(({ tensor, name }) => ({ buffer: emitter.writes(tensor), name }));
+  const at = `${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32`;
+  if (tuning.form !== 'tiled') {
+    const puts = stores.map(({ buffer, name }) => `${buffer}[${values.element}] = ${name};`);
+    return [
+      wgsl`
+        fn ${functions.finish}(${at}, ${sum}: f32) {
+          ${[...values.place, ...values.lines, ...puts].join('\n')}
+        }
+      `,
+    ];
+  }
+  return [
+    wgsl`
+      struct ${functions.values} {
+        ${stores.map((_, i) => `value_${i}: f32,`).join('\n')}
+      }
+    `,
+    wgsl`
+      fn ${functions.finished}(${at}, ${sum}: f32) -> ${functions.values} {
+        ${[...values.place, ...values.lines].join('\n')}
+        return ${functions.values}(${stores.map(({ name }) => name).join(', ')});
+      }
+    `,
+    wgsl`
+      fn ${functions.put}(${at}, values: ${functions.values}) {
+        ${values.place.join('\n')}
+        ${stores.map(({ buffer }, i) => `${buffer}[${values.element}] = values.value_${i};`).join('\n')}
+      }
+    `,
+  ];
+}
+
+/** The lines that find the output's element, those that compute what is stored there, and the names of its values. */
+interface FinishedValues {
+  readonly place: readonly string[];
+  readonly element: string;
+  readonly lines: readonly string[];
+  readonly stores: readonly { readonly tensor: string; readonly name: string }[];
+}
+
+function finishedValues(w: ContractionParts, sum: string): FinishedValues {
   const { kernel, s, emitter } = w;
-  const lines: string[] = [];
+  const placeLines: string[] = [];
   const names = new Map<number, string>();
-  decode(w, s.batch, w.names.batch, lines, names);
-  decode(w, s.m, w.names.m, lines, names);
-  decode(w, s.n, w.names.n, lines, names);
+  decode(w, s.batch, w.names.batch, placeLines, names);
+  decode(w, s.m, w.names.m, placeLines, names);
+  decode(w, s.n, w.names.n, placeLines, names);
   const scope = scopeOf(w, names);
-  const [sum, element] = [emitter.fresh('sum'), emitter.fresh('element')];
-  lines.push(`let ${element} = ${affineText(s.equation.store[0] as Affine, scope)};`);
+  const element = emitter.fresh('element');
+  placeLines.push(`let ${element} = ${affineText(s.equation.store[0] as Affine, scope)};`);
+  const lines: string[] = [];
+  const stores: { readonly tensor: string; readonly name: string }[] = [];
   const value = emitter.value(kernel.tensor, kernel.stored);
   const isPlain = s.scale.kind === 'constant' && s.scale.value === 1;
   const scaled = isPlain ? sum : multiplied(sum, s.scale, scope);
@@ -229,7 +288,7 @@ function finishFunction(w: ContractionParts): string {
   const place = { element, coordinates: new Map<number, string>(), lines };
   for (const addend of kernel.addends) pointwise(w, addend, place, new Map(), (text) => `${value} += ${text};`);
   if (kernel.accumulate) lines.push(`${value} += ${elementText(kernel.tensor, element, emitter)};`);
-  if (kernel.stored) lines.push(`${emitter.writes(kernel.tensor)}[${element}] = ${value};`);
+  if (kernel.stored) stores.push({ tensor: kernel.tensor, name: value });
   const held = new Map([[kernel.tensor, value]]);
   for (const statement of kernel.epilogue) {
     const name = emitter.value(statement.tensor, statement.stored);
@@ -241,13 +300,9 @@ function finishFunction(w: ContractionParts): string {
       for (const e of statement.equations) pointwise(w, e, place, held, (text) => `${name} += ${text};`);
     }
     held.set(statement.tensor, name);
-    if (statement.stored) lines.push(`${emitter.writes(statement.tensor)}[${element}] = ${name};`);
+    if (statement.stored) stores.push({ tensor: statement.tensor, name });
   }
-  return wgsl`
-    fn ${w.functions.finish}(${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32, ${sum}: f32) {
-      ${lines.join('\n')}
-    }
-  `;
+  return { place: placeLines, element, lines, stores };
 }
 
 function guardsOf(equation: Equation): readonly Constraint[] {

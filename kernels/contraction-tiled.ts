@@ -16,7 +16,7 @@
 import { leastStep } from '../compiler/ir/affine.ts';
 import { loads } from '../compiler/ir/expression.ts';
 import type { Expression } from '../compiler/ir/program.ts';
-import { beginSums, finishSums, inside } from './contraction-block.ts';
+import { beginSums, finishRows, inside } from './contraction-block.ts';
 import type { ContractionParts, OperandQuad } from './contraction-functions.ts';
 import { longestLoop, overSegments } from './contraction-range.ts';
 import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
@@ -68,9 +68,10 @@ export function tiledBody(w: ContractionParts, head: string): string {
     ${a.declarations}
     ${b.declarations}
     ${overSegments(w, loop)}
-    ${finishSums(w, {
+    ${finishRows(w, {
       m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
-      n: `tile_n + j / 4 * ${threadsN} + lane_n + j % 4 * ${tileN / 4}`,
+      n: 'tile_n + lane_n',
+      columnAt: (j) => (j >> 2) * threadsN + (j % 4) * (tileN / 4),
     })}
   `;
 }

@@ -64,7 +64,7 @@ describe('several bodies', () => {
     expect(text.match(/var<workgroup>.*/g)).toEqual(['var<workgroup> scratch: array<vec4<f32>, 20>;']);
     const functions = [...text.matchAll(/^fn (\w+)/gm)].map(([, name]) => name);
     expect(new Set(functions).size).toBe(functions.length);
-    expect(functions).toContain('finish_2');
+    expect(functions).toContain('finished_2');
     expect(text.slice(text.indexOf('@compute'))).toMatchInlineSnapshot(`
       "@compute @workgroup_size(2)
       fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

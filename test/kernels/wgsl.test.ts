@@ -511,11 +511,20 @@ describe('kernels in full', () => {
           right_operand(batch, p + 12, k));
       }
 
-      fn finish(batch: i32, m: i32, n: i32, sum: f32) {
+      struct Finished {
+        value_0: f32,
+      }
+
+      fn finished(batch: i32, m: i32, n: i32, sum: f32) -> Finished {
         let element = batch * 256 + m * 16 + n;
         var y_value = 0.0;
         if (m >= n) { y_value = sum; }
-        y[element] = y_value;
+        return Finished(y_value);
+      }
+
+      fn put(batch: i32, m: i32, n: i32, values: Finished) {
+        let element = batch * 256 + m * 16 + n;
+        y[element] = values.value_0;
       }
 
       @compute @workgroup_size(16)
@@ -585,12 +594,17 @@ describe('kernels in full', () => {
           workgroupBarrier();
         }
         var sums = array<vec4<f32>, 4>(sum_0_0, sum_1_0, sum_2_0, sum_3_0);
+        let n = tile_n + lane_n;
         for (var i = 0; i < 4; i++) {
-          for (var j = 0; j < 4; j++) {
-            let m = tile_m + (i / 4 * 4 + lane_m) * 4 + i % 4;
-            let n = tile_n + j / 4 * 4 + lane_n + j % 4 * 4;
-            finish(batch, m, n, sums[i][j % 4]);
-          }
+          let m = tile_m + (i / 4 * 4 + lane_m) * 4 + i % 4;
+          let f_0 = finished(batch, m, n, sums[i].x);
+          let f_1 = finished(batch, m, n + 4, sums[i].y);
+          let f_2 = finished(batch, m, n + 8, sums[i].z);
+          let f_3 = finished(batch, m, n + 12, sums[i].w);
+          put(batch, m, n, f_0);
+          put(batch, m, n + 4, f_1);
+          put(batch, m, n + 8, f_2);
+          put(batch, m, n + 12, f_3);
         }
       }
       "
