@@ -10,7 +10,7 @@ import { taskNames } from '../tasks/tasks.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, real, text } from './table.ts';
-import { checkTrained, debugRows, dryRunRows, scoreRows } from './transformer.ts';
+import { checkTrained, debugRows, dryRunRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 /** Of a `--test_run`. */
@@ -111,6 +111,7 @@ export const iclOptions: OptionSet<typeof iclTable> = {
   name: 'icl',
   groups: iclGroups,
   table: iclTable,
+  alternatives: [scoreAlternatives],
   aliases: { steps: 'training_train_steps', lr: 'training_learning_rate', batch_size: 'training_batch_size' },
   intro: [
     'Trains a transformer to learn in context: it reads x1 y1 x2 y2 … and predicts each y from those before it.',

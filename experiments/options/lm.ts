@@ -7,8 +7,8 @@ import { optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
-import { choice, flag, integer, type OptionValues, optionalInteger, text } from './table.ts';
-import { checkTrained, debugRows, dryRunRows, scoreRows } from './transformer.ts';
+import { choice, flag, integer, type OptionValues, optionalInteger, path, text } from './table.ts';
+import { checkTrained, debugRows, dryRunRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -45,8 +45,8 @@ export const lmGroups = {
     allow_noncausal: flag(false, 'train a score that sees later tokens, which then reads the answers (ours)'),
   },
   Data: {
-    data: text('folder that `mlbtc data prepare` made (default: the text that comes with the package)'),
-    data_dir: text("the reference's name for data"),
+    data: path('folder that `mlbtc data prepare` made (default: the text that comes with the package)'),
+    data_dir: path("the reference's name for data"),
     dataset: text('name of a folder below data/, where neither data nor data_dir is given'),
     sample_tokens: integer(200, 'length of the sample that a run ends with, 0 for none (ours)', { min: 0 }),
   },
@@ -83,6 +83,7 @@ export const lmOptions: OptionSet<typeof lmTable> = {
   name: 'lm',
   groups: lmGroups,
   table: lmTable,
+  alternatives: [scoreAlternatives, ['data', 'data_dir', 'dataset']],
   aliases: { steps: 'max_iters', lr: 'init_lr', learning_rate: 'init_lr', n_embd: 'd_model' },
   intro: [
     'Trains a transformer as a language model: it reads a text token by token and predicts each from those before it. Without',

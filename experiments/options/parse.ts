@@ -7,21 +7,23 @@
  */
 import { existsSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { parse as parseYaml } from 'yaml';
-import { z } from 'zod';
 import { UsageError, UserError } from '../../compiler/command-line/errors.ts';
-import { readText } from '../../compiler/command-line/input-file.ts';
 import { addBindings } from '../../compiler/command-line/size-options.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
 import { experimentsFolder, presetNames } from '../library.ts';
+import { type Layer, readLayerFile } from './layer-file.ts';
+import { layered, overridingNotes, toldOrigins } from './layers.ts';
 import type { SizeValue } from './mixers.ts';
+import { type Names, namesOf, nearestOption, normal } from './names.ts';
 import type { OptionSet } from './set.ts';
-import { type OptionRow, type OptionTable, type OptionValues, readWord, showValue } from './table.ts';
+import { type OptionRow, type OptionTable, type OptionValues, readWord, showValue, validated } from './table.ts';
 
 export interface Resolved<Options> {
   readonly options: Options;
   /** Sizes of the score given by `-s`. */
   readonly sizes: Readonly<Record<string, SizeValue>>;
+  /** Who gave an option its value, where it is not the default or where sources disagree; by option. */
+  readonly origins: Readonly<Record<string, string>>;
   /** What a person should hear about, such as ignored options. */
   readonly notes: readonly string[];
   readonly preset: string | undefined;
@@ -29,30 +31,8 @@ export interface Resolved<Options> {
   readonly copies: string | undefined;
 }
 
-/** Layers of values by canonical name; `sizes` go along. */
-interface Layer {
-  readonly values: Readonly<Record<string, unknown>>;
-  readonly sizes: Readonly<Record<string, SizeValue>>;
-}
-
 /** Words of the command line that are not options of the table. */
 const specialOptions = ['preset', 'config', 's', 'size', 'help'];
-
-/** An option set as parsing sees it: canonical names by every spelling that is understood. */
-interface Names {
-  readonly set: OptionSet<OptionTable>;
-  readonly rows: Readonly<Record<string, OptionRow<unknown>>>;
-  readonly canonical: ReadonlyMap<string, string>;
-}
-
-function namesOf(set: OptionSet<OptionTable>): Names {
-  const spelled = [...Object.keys(set.table).map((name) => [name, name]), ...Object.entries(set.aliases)];
-  return { set, rows: set.table, canonical: new Map(spelled.map(([from, to]) => [normal(from), to])) };
-}
-
-function normal(name: string): string {
-  return name.replaceAll('-', '_').toLowerCase();
-}
 
 /** Reads the words after `mlbtc train NAME`. Throws UsageError for the command line's mistakes, UserError for a file's. */
 export function resolveOptions<Table extends OptionTable>(
@@ -61,24 +41,23 @@ export function resolveOptions<Table extends OptionTable>(
 ): Resolved<OptionValues<Table>> {
   const names = namesOf(set);
   const commandLine = readWords(names, words);
-  const preset = commandLine.preset === undefined ? emptyLayer : readPreset(names, commandLine.preset);
-  const config = commandLine.config === undefined ? emptyLayer : readConfig(names, commandLine.config);
-  const given: Record<string, unknown> = {};
-  for (const layer of [preset, config, commandLine]) {
-    // A score replaces a score, whichever way either is named.
-    if (layer.values.structure && !layer.values.token_mixing_struct) given.token_mixing_struct = null;
-    if (layer.values.token_mixing_struct && !layer.values.structure) given.structure = null;
-    Object.assign(given, layer.values);
-  }
+  const { preset, config } = commandLine;
+  const layers = [
+    ...(preset === undefined ? [] : [{ source: `preset ${preset}`, ...readPreset(names, preset) }]),
+    ...(config === undefined ? [] : [{ source: config, ...readConfig(names, config) }]),
+    { source: 'the command line', ...commandLine },
+  ];
+  const { given, origins, sizes } = layered(set, layers);
   const options = complete(set, given);
   const ignored = Object.keys(commandLine.values).filter((name) => name in (set.groups.Ignored ?? {}));
-  const notes = ignored.length > 0 ? [`note: ${ignored.map((name) => `--${name}`).join(', ')} ignored`] : [];
+  const ignoredNotes = ignored.length > 0 ? [`note: ${ignored.map((name) => `--${name}`).join(', ')} ignored`] : [];
   return {
     options,
-    sizes: { ...preset.sizes, ...config.sizes, ...commandLine.sizes },
-    notes,
-    preset: commandLine.preset,
-    copies: commandLine.config === undefined ? undefined : join(dirname(commandLine.config), 'structure'),
+    sizes,
+    origins: toldOrigins(set, options, origins),
+    notes: [...ignoredNotes, ...commandLine.notes, ...overridingNotes(origins)],
+    preset,
+    copies: config === undefined ? undefined : join(dirname(config), 'structure'),
   };
 }
 
@@ -116,18 +95,15 @@ export function optionsFromRecord<Table extends OptionTable>(
     const value = record[name];
     if (value === undefined) continue;
     const native = typeof value === 'string' ? readWord(row.kind, value) : value;
-    given[name] = validated(
-      row,
-      native,
-      (problem) => new UserError(`${origin}: ${name}: ${showValue(value)} ${problem}`),
-    );
+    const judged = validated(row, native);
+    if ('problem' in judged) throw new UserError(`${origin}: ${name}: ${showValue(value)} ${judged.problem}`);
+    given[name] = judged.value;
   }
   return complete(set, given);
 }
 
-const emptyLayer: Layer = { values: {}, sizes: {} };
-
 interface CommandLine extends Layer {
+  readonly notes: readonly string[];
   readonly preset: string | undefined;
   readonly config: string | undefined;
 }
@@ -136,6 +112,7 @@ function readWords(names: Names, words: readonly string[]): CommandLine {
   const values: Record<string, unknown> = {};
   const sizes: Record<string, SizeValue> = {};
   const special: Record<string, string> = {};
+  const notes: string[] = [];
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at];
     if (word === '-s' || word === '--size' || /^-s./.test(word)) {
@@ -153,10 +130,13 @@ function readWords(names: Names, words: readonly string[]): CommandLine {
     }
     const { name, value } = readOption(names, match[1], match[2], words[at + 1]);
     if (value.took) at += 1;
-    if (specialOptions.includes(name)) special[name] = String(value.value);
-    else values[name] = value.value;
+    const taken: Record<string, unknown> = specialOptions.includes(name) ? special : values;
+    if (name in taken && showValue(taken[name]) !== showValue(value.value)) {
+      notes.push(`note: --${name} is given twice; ${showValue(value.value)} counts, not ${showValue(taken[name])}`);
+    }
+    taken[name] = value.value;
   }
-  return { values, sizes, preset: special.preset, config: special.config };
+  return { values, sizes, notes, preset: special.preset, config: special.config };
 }
 
 interface Taken {
@@ -165,12 +145,8 @@ interface Taken {
   readonly took: boolean;
 }
 
-function readOption(
-  { set, rows, canonical }: Names,
-  written: string,
-  attached: string | undefined,
-  next: string | undefined,
-) {
+function readOption(names: Names, written: string, attached: string | undefined, next: string | undefined) {
+  const { rows, canonical } = names;
   const key = normal(written);
   if (specialOptions.includes(key)) return { name: key, value: takeWord(written, attached, next) };
   const name = canonical.get(key);
@@ -180,11 +156,8 @@ function readOption(
     if (attached !== undefined) throw new UsageError(`--${written} takes no value`);
     return { name: positiveName, value: { value: false, took: false } };
   }
-  const near = closest(key, [...canonical.keys(), 'preset', 'config']);
-  const help =
-    near === undefined
-      ? `\`mlbtc train ${set.name} --help\` lists them`
-      : `did you mean --${near in set.aliases ? near : (canonical.get(near) ?? near)}?`;
+  const near = nearestOption(names, key, ['preset', 'config']);
+  const help = near === undefined ? `\`mlbtc train ${names.set.name} --help\` lists them` : `did you mean --${near}?`;
   throw new UsageError(`unknown option --${written}; ${help}`);
 }
 
@@ -205,15 +178,9 @@ function takeValue(
     return { value: took ? readWord('boolean', next) : true, took };
   }
   const { value, took } = takeWord(written, attached, next);
-  const read = readWord(row.kind, String(value));
-  return { value: validated(row, read, (problem) => new UsageError(`--${written} ${value}: ${problem}`)), took };
-}
-
-function validated(row: OptionRow<unknown>, value: unknown, fail: (problem: string) => Error): unknown {
-  const result = row.schema.safeParse(value);
-  if (result.success) return result.data;
-  const near = typeof value === 'string' && row.choices ? closest(value, row.choices) : undefined;
-  throw fail(`${result.error.issues[0].message}${near === undefined ? '' : `; did you mean ${near}?`}`);
+  const judged = validated(row, readWord(row.kind, String(value)));
+  if ('problem' in judged) throw new UsageError(`--${written} ${value}: ${judged.problem}`);
+  return { value: judged.value, took };
 }
 
 function readPreset(names: Names, name: string): Layer {
@@ -223,11 +190,11 @@ function readPreset(names: Names, name: string): Layer {
     const near = closest(name, known);
     throw new UsageError(`no preset '${name}'; ${near ? `did you mean ${near}?` : `there are: ${known.join(', ')}`}`);
   }
-  return layerOf(names, join(experimentsFolder, 'presets', names.set.name, `${name}.yaml`));
+  return readLayerFile(names, join(experimentsFolder, 'presets', names.set.name, `${name}.yaml`));
 }
 
 function readConfig(names: Names, path: string): Layer {
-  const layer = layerOf(names, path);
+  const layer = readLayerFile(names, path);
   // The folder of the run that is repeated is not the folder of the new one.
   const { out_dir: _, ...values } = layer.values;
   const { structure } = values;
@@ -235,50 +202,4 @@ function readConfig(names: Names, path: string): Layer {
   // Beside the config; where it is not, from where one stands, as on the command line.
   const beside = resolve(dirname(path), structure);
   return { ...layer, values: { ...values, structure: existsSync(beside) ? relative('', beside) : structure } };
-}
-
-/** Sizes are whole and consts are not; which is which the score's file says. */
-const sizesSchema = z.record(z.string(), z.union([z.number(), z.array(z.int().min(0))]));
-
-/** A preset or a config: a YAML map of options under their names, and `sizes`. Throws UserError where it is none. */
-export function readLayer(set: OptionSet<OptionTable>, path: string): Layer {
-  return layerOf(namesOf(set), path);
-}
-
-function layerOf({ rows, canonical }: Names, path: string): Layer {
-  let content: unknown;
-  try {
-    content = parseYaml(readText(path));
-  } catch (error) {
-    if (error instanceof UserError || (error as NodeJS.ErrnoException).syscall) throw error;
-    throw new UserError(`${path}: not YAML: ${(error as Error).message.split('\n')[0]}`);
-  }
-  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
-    throw new UserError(`${path}: a map of options is expected, as a run's config.yaml holds it`);
-  }
-  const values: Record<string, unknown> = {};
-  let sizes: Readonly<Record<string, SizeValue>> = {};
-  for (const [written, value] of Object.entries(content)) {
-    if (written === 'sizes') {
-      const result = sizesSchema.safeParse(value ?? {});
-      if (!result.success) throw new UserError(`${path}: sizes: numbers or lists of whole numbers are expected`);
-      sizes = result.data;
-      continue;
-    }
-    const name = canonical.get(normal(written));
-    if (name === undefined) {
-      const near = closest(normal(written), canonical.keys());
-      throw new UserError(
-        `${path}: unknown option '${written}'${near ? `; did you mean ${canonical.get(near)}?` : ''}`,
-      );
-    }
-    const row = rows[name];
-    const native = typeof value === 'string' ? readWord(row.kind, value) : value;
-    values[name] = validated(
-      row,
-      native,
-      (problem) => new UserError(`${path}: ${written}: ${showValue(value)} ${problem}`),
-    );
-  }
-  return { values, sizes };
 }

@@ -8,8 +8,8 @@ import { optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
-import { flag, integer, names, type OptionValues, optionalInteger, shares, text } from './table.ts';
-import { checkTrained, debugRows, dryRunRows, scoreRows } from './transformer.ts';
+import { flag, integer, names, type OptionValues, optionalInteger, path, shares, text } from './table.ts';
+import { checkTrained, debugRows, dryRunRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -41,7 +41,7 @@ export const seriesGroups = {
     allow_noncausal: flag(false, 'a score that sees later times, and so reads the answers'),
   },
   Data: {
-    data: text(
+    data: path(
       'CSV file: a header, a column of dates, columns of numbers (default: a series that comes with the package)',
     ),
     columns: names('columns of numbers to read, such as HUFL|OT (default: all)'),
@@ -73,6 +73,7 @@ export const seriesOptions: OptionSet<typeof seriesTable> = {
   name: 'series',
   groups: seriesGroups,
   table: seriesTable,
+  alternatives: [scoreAlternatives],
   aliases: { steps: 'max_iters', lr: 'init_lr', learning_rate: 'init_lr', n_embd: 'd_model' },
   intro: [
     'Trains a transformer that forecasts time series: at every time it reads the values of the columns and foresees the next ones, as many',

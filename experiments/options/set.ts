@@ -12,6 +12,8 @@ export interface OptionSet<Table extends OptionTable> {
   readonly table: Table;
   /** Short names of our own for options that one types often. */
   readonly aliases: Readonly<Record<string, keyof Table & string>>;
+  /** Options that are one choice under several names: a source that makes it takes back what others said. */
+  readonly alternatives: readonly (readonly string[])[];
   /** What the training does, then `Examples` to copy. */
   readonly intro: readonly string[];
 }

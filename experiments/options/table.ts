@@ -6,6 +6,7 @@
  * config. Both go through the row's one zod schema, so that neither admits what the other refuses.
  */
 import { z } from 'zod';
+import { closest } from '../../compiler/syntax/suggest.ts';
 
 export type OptionKind = 'integer' | 'number' | 'boolean' | 'text' | 'list' | 'choice';
 
@@ -16,6 +17,8 @@ export interface OptionRow<T> {
   readonly fallback: T | undefined;
   readonly help: string;
   readonly choices?: readonly string[];
+  /** It names a file or a folder, from where one stands. */
+  readonly isPath?: boolean;
 }
 
 export type OptionTable = Readonly<Record<string, OptionRow<unknown>>>;
@@ -70,6 +73,11 @@ export function flag(fallback: boolean, help: string): OptionRow<boolean> {
 
 export function text(help: string): OptionRow<string | null> {
   return { kind: 'text', schema: z.string('must be a text').nullable(), fallback: null, help };
+}
+
+/** A file or a folder. */
+export function path(help: string): OptionRow<string | null> {
+  return { ...text(help), isPath: true };
 }
 
 /** Ranks and sizes, `16|8|4|4`; a 0 is for the score to judge. `none`: a word for no list. */
@@ -165,10 +173,22 @@ export function readWord(kind: OptionKind, word: string): unknown {
   }
 }
 
+/** A value that a row admits, or what is wrong with it. */
+export function validated(
+  { schema, choices }: OptionRow<unknown>,
+  value: unknown,
+): { readonly value: unknown } | { readonly problem: string } {
+  const result = schema.safeParse(value);
+  if (result.success) return { value: result.data };
+  const near = typeof value === 'string' && choices ? closest(value, choices) : undefined;
+  return { problem: `${result.error.issues[0].message}${near === undefined ? '' : `; did you mean ${near}?`}` };
+}
+
 /** How a value is written back on a command line or shown in help. */
 export function showValue(value: unknown): string {
   if (value === null || value === undefined) return 'none';
   if (typeof value === 'boolean') return value ? 'True' : 'False';
   if (Array.isArray(value)) return value.join('|');
+  if (typeof value === 'object') return JSON.stringify(value);
   return String(value);
 }

@@ -66,6 +66,9 @@ export const scoreRows = {
   structure: text('a .mlbtc file with a score of your own, in the place of token_mixing_struct'),
 } as const;
 
+/** A score of the library, or one of yours. */
+export const scoreAlternatives = ['structure', 'token_mixing_struct'] as const;
+
 /** `--dry_run` and what goes with it. */
 export const dryRunRows = {
   dry_run: flag(false, 'run nothing and open no device: say what a step is'),

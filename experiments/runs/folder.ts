@@ -7,12 +7,12 @@
  */
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { stringify } from 'yaml';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 import { UserError } from '../../compiler/command-line/errors.ts';
 import { makeFolder } from '../../compiler/command-line/folders.ts';
 import type { SizeValue } from '../options/mixers.ts';
 import type { TaskName } from '../options/set.ts';
+import { configText } from './config-text.ts';
 import { eventFileNames } from './events/event-file.ts';
 
 export interface RunFolder {
@@ -62,6 +62,8 @@ export interface NewRun {
   readonly name: string;
   readonly options: Readonly<Record<string, unknown>>;
   readonly sizes: Readonly<Record<string, SizeValue>>;
+  /** Who gave them (options/layers.ts). */
+  readonly origins: Readonly<Record<string, string>>;
   /** Texts of the structure's copy by file name. */
   readonly structure: ReadonlyMap<string, string>;
   /** Content of `run.json`. */
@@ -89,13 +91,18 @@ export function createRunFolder(run: NewRun): RunFolder {
   return folder;
 }
 
-function fillFolder(folder: RunFolder, wanted: string, { task, options, sizes, structure, provenance }: NewRun): void {
+function fillFolder(
+  folder: RunFolder,
+  wanted: string,
+  { task, options, sizes, origins, structure, provenance }: NewRun,
+): void {
   const { checkpointsPath, plotsPath, structurePath } = folder;
   for (const inner of [checkpointsPath, plotsPath, structurePath]) makeFolder(inner);
   for (const [file, text] of structure) writeFileAtomically(join(structurePath, file), [text]);
   writeFileAtomically(folder.recordPath, [`${JSON.stringify(provenance, null, 2)}\n`]);
-  const header = `# Every option of this run; \`mlbtc train ${task} --config THIS_FILE\` repeats it. A structure lies relative to this file.\n`;
-  writeFileAtomically(folder.configPath, [header, stringify({ ...options, out_dir: wanted, sizes })]);
+  writeFileAtomically(folder.configPath, [
+    configText({ task, options: { ...options, out_dir: wanted, sizes }, origins }),
+  ]);
 }
 
 /** How a config names a file of the structure's copy. */

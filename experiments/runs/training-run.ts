@@ -6,7 +6,8 @@ import type { Score } from '../models/score.ts';
 import { isSameStructure, readStructure } from '../models/structure-copy.ts';
 import type { Resolved } from '../options/parse.ts';
 import type { TaskName } from '../options/set.ts';
-import type { OptionValues } from '../options/table.ts';
+import { optionSets } from '../options/sets.ts';
+import type { OptionRow, OptionValues } from '../options/table.ts';
 import type { debugRows, dryRunRows, ModelOptions } from '../options/transformer.ts';
 import { copiedStructure, type NewRun, runFolder, scoreName } from './folder.ts';
 import { describeProvenance, type Maker, readStructureOrigin } from './provenance.ts';
@@ -31,17 +32,19 @@ export function newTrainingRun(
   record: Readonly<Record<string, unknown>> = {},
   maker: Maker = 'train',
 ): NewRun {
-  const { options, sizes, preset } = resolved;
+  const { options, sizes, origins, preset } = resolved;
+  const { table } = optionSets[task];
   const copy = copiedStructure(score.files.keys().next().value as string);
   return {
     task,
     path: options.out_dir,
     name: preset?.startsWith(task) === true ? preset : `${task}-${preset ?? scoreName(resolved)}`,
     options: {
-      ...Object.fromEntries(Object.entries(options).map(([option, value]) => [option, written(value)])),
+      ...Object.fromEntries(Object.entries(options).map(([option, value]) => [option, written(value, table[option])])),
       structure: options.structure === null ? null : copy,
     },
     sizes,
+    origins,
     structure: score.files,
     provenance: {
       ...describeProvenance({
@@ -56,8 +59,9 @@ export function newTrainingRun(
   };
 }
 
-/** Lists as they are written on a command line. */
-function written(value: unknown): unknown {
+/** Lists as they are written on a command line; a path so that it is the same file from wherever the run is repeated. */
+function written(value: unknown, row: OptionRow<unknown> | undefined): unknown {
+  if (row?.isPath === true && typeof value === 'string') return resolve(value);
   return Array.isArray(value) ? value.join('|') : value;
 }
 

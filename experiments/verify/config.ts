@@ -22,6 +22,7 @@ const configOptions: OptionSet<typeof configTable> = {
   name: 'icl',
   groups: {},
   table: configTable,
+  alternatives: [],
   aliases: {},
   intro: [],
 };

@@ -116,6 +116,9 @@ describe('mistakes', () => {
   test.each([
     [['--d_modle=3'], /unknown option --d_modle; did you mean --d_model\?/],
     [['--stepz', '3'], /did you mean --steps\?/],
+    [['--layers=3'], /unknown option --layers; did you mean --n_layer\?/],
+    [['--learning_rate=1'], /did you mean --training_learning_rate\?/],
+    [['--epochs=1'], /`mlbtc train icl --help` lists them/],
     [['--token_mixing_struct=bilinear_BTX'], /did you mean bilinear_BTT\?/],
     [['--n_layer=two'], /--n_layer two: must be a whole number/],
     [['--n_layer=0'], /must be at least 1/],
@@ -153,7 +156,7 @@ describe('mistakes', () => {
     const path = join(mkdtempSync(join(tmpdir(), 'mlbtc-options-')), 'config.yaml');
     writeFileSync(path, 'n_dimz: 4\n');
     expect(() => resolveIcl([`--config=${path}`])).toThrow(
-      /config\.yaml: unknown option 'n_dimz'; did you mean n_dims\?/,
+      /config\.yaml:1: unknown option 'n_dimz'; did you mean n_dims\?/,
     );
   });
 });

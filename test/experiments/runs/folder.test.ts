@@ -12,6 +12,7 @@ const create = (path: string) =>
     name: 'unused',
     options: { n_dims: 3 },
     sizes: {},
+    origins: {},
     structure: new Map([['near.mlbtc', 'structure Near { … }']]),
     provenance: { seed: 0 },
   });

@@ -1,0 +1,46 @@
+/** An option set by every spelling of its names that is understood, and what somebody may have meant by one that is not. */
+import { closest } from '../../compiler/syntax/suggest.ts';
+import type { OptionSet } from './set.ts';
+import type { OptionRow, OptionTable } from './table.ts';
+
+export interface Names {
+  readonly set: OptionSet<OptionTable>;
+  readonly rows: Readonly<Record<string, OptionRow<unknown>>>;
+  /** Canonical names by normal spellings, short names among them. */
+  readonly canonical: ReadonlyMap<string, string>;
+}
+
+export function namesOf(set: OptionSet<OptionTable>): Names {
+  const spelled = [...Object.keys(set.table).map((name) => [name, name]), ...Object.entries(set.aliases)];
+  return { set, rows: set.table, canonical: new Map(spelled.map(([from, to]) => [normal(from), to])) };
+}
+
+export function normal(name: string): string {
+  return name.replaceAll('-', '_').toLowerCase();
+}
+
+/**
+ * The option that a word nearly spells, as a person would write it; else the shortest whose name has all of the word's parts in it: who
+ * writes `layers` means `n_layer`. `others` are words that are no options of the table.
+ */
+export function nearestOption(
+  { set, canonical }: Names,
+  word: string,
+  others: readonly string[] = [],
+): string | undefined {
+  const known = [...canonical.keys(), ...others];
+  const near = closest(normal(word), known) ?? withParts(normal(word), known);
+  return near === undefined || near in set.aliases ? near : (canonical.get(near) ?? near);
+}
+
+const fewestLetters = 3;
+
+function withParts(word: string, known: readonly string[]): string | undefined {
+  const parts = word
+    .split('_')
+    .map((part) => part.replace(/s$/, ''))
+    .filter(({ length }) => length >= fewestLetters);
+  if (parts.length === 0) return undefined;
+  const fitting = known.filter((name) => parts.every((part) => name.includes(part)));
+  return fitting.sort((a, b) => a.length - b.length)[0];
+}
