@@ -4,6 +4,7 @@ import { UsageError } from '../../compiler/command-line/errors.ts';
 /** The command line, as commander gives it; which of it a kind of run takes is in its `takes`. */
 export interface EvalOptions {
   readonly split?: string;
+  readonly setting?: string;
   readonly checkpoint?: string;
   readonly data?: string;
   readonly evalIters?: string;

@@ -4,11 +4,12 @@ import { UsageError, UserError } from '../../compiler/command-line/errors.ts';
 import type { TaskName } from '../options/set.ts';
 import { existingRun } from '../runs/folder.ts';
 import { readTask } from '../runs/provenance.ts';
+import { iclEval } from './eval-icl.ts';
 import type { EvalKind, EvalOptions } from './eval-kind.ts';
 import { lmEval } from './eval-lm.ts';
 import { seriesEval } from './eval-series.ts';
 
-const kinds: Readonly<Partial<Record<TaskName, EvalKind>>> = { lm: lmEval, series: seriesEval };
+const kinds: Readonly<Partial<Record<TaskName, EvalKind>>> = { icl: iclEval, lm: lmEval, series: seriesEval };
 
 export function registerEval(program: Command): void {
   program
@@ -19,9 +20,10 @@ export function registerEval(program: Command): void {
       '--split <name>',
       'lm: val, the held-out part, or train (default: val); series: test, val or train (default: test)',
     )
+    .option('--setting <names>', 'icl: settings joined by commas, such as standard,noisyLR (default: all)')
     .option('--checkpoint <which>', 'best, last, or a file (default: best)')
     .option('--data <path>', 'lm: another text, of the same tokenizer; series: another table with the same columns')
-    .option('--eval-iters <n>', 'batches to evaluate (default: lm as the run has them, series all)')
+    .option('--eval-iters <n>', 'batches to evaluate (default: lm as the run has them, series all, icl 1280 prompts)')
     .option('--json', 'one JSON object')
     .option('--device <name>', 'adapter to use, as `mlbtc doctor` names it')
     .action((path: string, options: EvalOptions) => evaluateRun(path, options));

@@ -79,10 +79,71 @@ const legendSymbol = 46;
 const legendFont = 15;
 
 export function chart(settings: ChartSettings): TopLevelSpec {
-  const { bands = [], series, axes, title, x, y, scales = { x: 'linear', y: 'log' }, xKind = 'count' } = settings;
-  const drawn = settings.points.filter((point) => isDrawn(point, scales));
-  const points = drawn.filter((point) => isSeen(point.series, drawn, y));
-  const shown = series.filter(({ name }) => points.some((point) => point.series === name));
+  return { ...frame(settings.title), ...picture(settings, shownOf([settings]), large), config: chartConfig };
+}
+
+/** One of several small pictures, whose series and axes are the same. */
+export interface Panel extends Pick<ChartSettings, 'points' | 'bands' | 'x' | 'y'> {
+  readonly title: string;
+}
+
+/** Small pictures side by side over one legend. */
+export function panels(
+  all: readonly Panel[],
+  settings: Omit<ChartSettings, 'points' | 'bands' | 'x' | 'y'>,
+): TopLevelSpec {
+  const pictures = all.map((panel) => ({ ...settings, ...panel, title: settings.title }));
+  const shown = shownOf(pictures);
+  return {
+    ...frame(settings.title),
+    columns: panelColumns,
+    spacing: { row: 26, column: 22 },
+    concat: pictures.map((one, i) => ({
+      title: { text: all[i].title, anchor: 'start' as const, fontSize: 15, offset: 6 },
+      ...picture(one, shown, small),
+    })),
+    config: chartConfig,
+  };
+}
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+  /** Of the axes, about. */
+  readonly ticks: { readonly x: number; readonly y: number };
+  readonly titleFont: number;
+  readonly labelFont: number;
+}
+
+const panelColumns = 3;
+const large: Size = { width, height: 400, ticks: { x: 7, y: 8 }, titleFont: 16, labelFont: 15 };
+const small: Size = { width: 230, height: 150, ticks: { x: 5, y: 4 }, titleFont: 13, labelFont: 13 };
+
+function frame(title: ChartTitle) {
+  return {
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    padding: 16,
+    background: 'white',
+    title: { text: title.title, subtitle: title.subtitle, anchor: 'start' as const, offset: 14 },
+  };
+}
+
+const usualScales = { x: 'linear', y: 'log' } as const;
+
+function seenPoints({ points, y, scales = usualScales }: ChartSettings): readonly ChartPoint[] {
+  const drawn = points.filter((point) => isDrawn(point, scales));
+  return drawn.filter((point) => isSeen(point.series, drawn, y));
+}
+
+/** The series of which some picture has something to show. */
+function shownOf(pictures: readonly ChartSettings[]): readonly SeriesStyle[] {
+  const names = new Set(pictures.flatMap((one) => seenPoints(one).map(({ series }) => series)));
+  return (pictures[0]?.series ?? []).filter(({ name }) => names.has(name));
+}
+
+function picture(settings: ChartSettings, shown: readonly SeriesStyle[], size: Size) {
+  const { bands = [], axes, x, y, scales = usualScales, xKind = 'count' } = settings;
+  const points = seenPoints(settings);
   const domain = shown.map(({ name }) => name);
   const listed = shown.filter(({ unlisted }) => !unlisted).map(({ name }) => name);
   const longest = Math.max(0, ...listed.map((name) => textWidth(name, legendFont)));
@@ -98,46 +159,44 @@ export function chart(settings: ChartSettings): TopLevelSpec {
   const cases = (pick: (style: SeriesStyle) => number) =>
     shown.map((style) => ({ test: where(style.name), value: pick(style) }));
   const far = xKind === 'count' ? Math.max(x.max, x.min + 1) : x.max;
+  const type = { titleFontSize: size.titleFont, labelFontSize: size.labelFont };
   return {
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    width,
-    height: 400,
-    padding: 16,
-    background: 'white',
-    title: { text: title.title, subtitle: title.subtitle, anchor: 'start', offset: 14 },
+    width: size.width,
+    height: size.height,
     data: {
       values: points.map((point) => ({ ...point, y: scales.y === 'linear' ? point.y : Math.max(point.y, farBelow) })),
     },
     encoding: {
       x: {
         field: 'x',
-        type: 'quantitative',
+        type: 'quantitative' as const,
         scale: { type: scales.x, domain: [x.min, far], nice: false },
         axis: {
           title: axes.x,
           gridColor,
           grid: scales.x === 'log',
-          ...ticksOf(scales.x, { min: x.min, max: far }, ticks.x),
+          ...type,
+          ...ticksOf(scales.x, { min: x.min, max: far }, size.ticks.x),
           ...(xKind === 'count' ? { tickMinStep: 1 } : {}),
         },
       },
       y: {
         field: 'y',
-        type: 'quantitative',
+        type: 'quantitative' as const,
         scale: { type: scales.y, domain: [y.min, y.max], nice: false },
-        axis: { title: axes.y, gridColor, ...ticksOf(scales.y, y, ticks.y) },
+        axis: { title: axes.y, gridColor, ...type, ...ticksOf(scales.y, y, size.ticks.y) },
       },
     },
     layer: [
       ...bandLayers(bands, shown, y, scales.y),
       {
-        mark: { type: 'line', clip: true },
+        mark: { type: 'line' as const, clip: true },
         encoding: {
           color: bySeries(shown.map(({ color }) => color)),
           strokeDash: bySeries(shown.map(({ dash }) => [...dash])),
-          strokeWidth: { condition: cases(({ width }) => width), value: 2 },
+          strokeWidth: { condition: cases((style) => style.width), value: 2 },
           opacity: { condition: cases(({ opacity }) => opacity ?? 1), value: 1 },
-          detail: { field: 'series', type: 'nominal' },
+          detail: { field: 'series', type: 'nominal' as const },
         },
       },
       // A single evaluation would be a line without length.
@@ -145,15 +204,13 @@ export function chart(settings: ChartSettings): TopLevelSpec {
         .filter(({ marked }) => marked)
         .map(({ name, color }) => ({
           transform: [{ filter: `${where(name)} && datum.y >= ${y.min} && datum.y <= ${y.max}` }],
-          mark: { type: 'point' as const, filled: true, size: 60, opacity: 1, color },
+          mark: { type: 'point' as const, filled: true, size: size === large ? 60 : 24, opacity: 1, color },
         })),
     ],
-    config: chartConfig,
   };
 }
 
 const gridColor = '#ececec';
-const ticks = { x: 7, y: 8 };
 
 /** `format` is for who cannot see the labels, whose descriptions of points have it. */
 function ticksOf(scale: Scale, extent: Extent, most: number): object {

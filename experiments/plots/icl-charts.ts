@@ -1,5 +1,6 @@
 /** The charts of learning in context: loss over steps, error over points in context, baselines in both. */
 import type { TopLevelSpec } from 'vega-lite';
+import type { SettingRecord } from '../runs/icl-run.ts';
 import {
   type IclEvaluationRecord,
   isIclEvaluation,
@@ -16,6 +17,7 @@ import {
   type Extent,
   mean,
   named,
+  panels,
   type SeriesStyle,
   smoothed,
   thinned,
@@ -53,8 +55,12 @@ const series: readonly SeriesStyle[] = [
 
 /** What a loss and an error are, as axes say it. */
 const quantities = {
-  numbers: { loss: 'mean squared error', error: 'mean squared error of the next prediction' },
-  signs: { loss: 'cross-entropy, nats an answer,', error: 'part of the next predictions that are wrong' },
+  numbers: { loss: 'mean squared error', error: 'mean squared error of the next prediction', short: 'squared error' },
+  signs: {
+    loss: 'cross-entropy, nats an answer,',
+    error: 'part of the next predictions that are wrong',
+    short: 'part wrong',
+  },
 } as const satisfies Readonly<Record<AnswerKind, object>>;
 
 export function lossChart(
@@ -104,12 +110,38 @@ function guessingLine(lastStep: number): ChartPoint[] {
   );
 }
 
+type ContextErrors = Pick<IclEvaluationRecord, 'pointwise' | 'baselines' | 'intervals' | 'points'>;
+
 export function contextChart(
-  evaluation: Pick<IclEvaluationRecord, 'pointwise' | 'baselines' | 'intervals' | 'points'>,
+  evaluation: ContextErrors,
   title: ChartTitle,
   answers: AnswerKind = 'numbers',
 ): TopLevelSpec {
-  const { pointwise, baselines, intervals = {}, points: count } = evaluation;
+  const axes = { x: 'points already in the context', y: quantities[answers].error };
+  return chart({ ...contextLines(evaluation), series, axes, title });
+}
+
+/** Errors over points in context under each setting, one small picture each. */
+export function settingsChart(
+  records: readonly SettingRecord[],
+  title: ChartTitle,
+  answers: AnswerKind = 'numbers',
+): TopLevelSpec {
+  const axes = { x: 'points in context', y: quantities[answers].short };
+  const all = records.map(({ setting, points, model, baselines }) => {
+    const means = Object.entries(baselines).map(([name, { mean }]) => [name, mean]);
+    const errors = {
+      points,
+      pointwise: model.mean,
+      baselines: Object.fromEntries(means),
+      intervals: { model, ...baselines },
+    };
+    return { title: setting, ...contextLines(errors) };
+  });
+  return panels(all, { series, axes, title });
+}
+
+function contextLines({ pointwise, baselines, intervals = {}, points: count }: ContextErrors) {
   const curve = (values: readonly number[]) => values.map((y, p) => ({ x: p, y }));
   const band = (of: string, name: string): ChartBand[] => {
     const { low, high } = intervals[of] ?? { low: [], high: [] };
@@ -120,8 +152,7 @@ export function contextChart(
     ...baselineNames.flatMap((name) => named(name, curve(baselines[name] ?? []))),
   ];
   const bands = [...band('model', modelName), ...baselineNames.flatMap((name) => band(name, name))];
-  const axes = { x: 'points already in the context', y: quantities[answers].error };
-  return chart({ points, bands, series, axes, title, x: { min: 0, max: count - 1 }, y: errorExtent(points) });
+  return { points, bands, x: { min: 0, max: count - 1 }, y: errorExtent(points) };
 }
 
 /** A baseline is drawn up to so many times the larger of the model's worst error and that of predicting nothing. */

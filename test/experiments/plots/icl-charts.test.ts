@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { contextChart, lossChart } from '../../../experiments/plots/icl-charts.ts';
+import { contextChart, lossChart, settingsChart } from '../../../experiments/plots/icl-charts.ts';
 import { chartPng, chartSvg, renderChart } from '../../../experiments/plots/render.ts';
 import type { EvaluationRecord, MetricsRecord } from '../../../experiments/runs/metrics.ts';
 
@@ -63,6 +63,24 @@ describe('charts', () => {
     const svg = await chartSvg(contextChart({ ...evaluation, baselines: far, intervals }, title));
     expect(svg.match(/area mark/g)?.length ?? 0).toBeGreaterThan(0);
     expect(svg).not.toContain('least squares');
+    expect(svg).not.toMatch(/NaN|Infinity/);
+    expect(chartPng(svg).length).toBeGreaterThan(1000);
+  });
+
+  test('every setting is a panel, in its own extent, over one legend', async () => {
+    const flat = (y: number) => ({ mean: [y, y, y], low: [0.9 * y, y, y], high: [1.1 * y, y, y] });
+    const setting = (name: string, y: number) => ({
+      setting: name,
+      checkpoint: 'x',
+      points: 3,
+      prompts: 8,
+      model: flat(y),
+      baselines: { zero: flat(2 * y), ridge: flat(0) },
+    });
+    const svg = await chartSvg(settingsChart([setting('standard', 1), setting('scale-y=3', 9)], title));
+    for (const text of ['standard', 'scale-y=3', 'points in context', 'squared error']) expect(svg).toContain(text);
+    expect(svg.match(/>zero</g)?.length).toBe(1);
+    expect(svg).not.toContain('ridge');
     expect(svg).not.toMatch(/NaN|Infinity/);
     expect(chartPng(svg).length).toBeGreaterThan(1000);
   });
