@@ -90,7 +90,7 @@ function safeOffset(tensor: string, indices: readonly Index[], scope: Scope): st
 
 /** The value of an i32 tensor's element, as i32. */
 export function gatherText({ tensor, indices }: Pick<Gather, 'tensor' | 'indices'>, scope: Scope): string {
-  return `${scope.emitter.reads(tensor)}[${safeOffset(tensor, indices, scope)}]`;
+  return scope.emitter.reads(tensor, safeOffset(tensor, indices, scope));
 }
 
 /** The value of any tensor's element, as f32. */
@@ -100,15 +100,14 @@ export function loadText(load: Load, scope: Scope): string {
 
 /** The element at a flat offset, as f32. */
 export function elementText(tensor: string, offset: string, emitter: Emitter): string {
-  const name = emitter.reads(tensor);
   const { dtype } = emitter.layout(tensor);
   switch (dtype) {
     case 'f32':
-      return `${name}[${offset}]`;
+      return emitter.reads(tensor, offset);
     case 'i32':
-      return `f32(${name}[${offset}])`;
+      return `f32(${emitter.reads(tensor, offset)})`;
     case 'f16':
-      return `unpack2x16float(${name}[(${offset}) / 2])[(${offset}) % 2]`;
+      return `unpack2x16float(${emitter.reads(tensor, `(${offset}) / 2`)})[(${offset}) % 2]`;
     default:
       return dtype satisfies never;
   }

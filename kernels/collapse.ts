@@ -10,7 +10,7 @@
 import { asAxis } from '../compiler/ir/affine.ts';
 import { reducedAxes } from '../compiler/ir/equation.ts';
 import type { Affine, Equation } from '../compiler/ir/program.ts';
-import type { Layouts, LoopKernel, RowKernel, RowStatement } from './kernel.ts';
+import type { LoopKernel, RowKernel, RowStatement, Shapes } from './kernel.ts';
 import { affinesOutsideStore, flatIndex, flattenLoads, mergeAll, mergeAxes, walkTogether } from './linear.ts';
 
 /** The axes of a row's points. */
@@ -36,7 +36,7 @@ function mergeDimensions(shape: readonly number[], d: number): readonly number[]
 }
 
 /** Flat loads, store maps of the merged shape. */
-export function collapseLoop(kernel: LoopKernel, layouts: Layouts): LoopKernel {
+export function collapseLoop(kernel: LoopKernel, layouts: Shapes): LoopKernel {
   let { shape, statements } = kernel;
   const rewrite = (change: (e: Equation) => Equation): void => {
     statements = statements.map((s) => ({ ...s, equations: s.equations.map(change) }));
@@ -62,7 +62,7 @@ export function collapseLoop(kernel: LoopKernel, layouts: Layouts): LoopKernel {
 }
 
 /** Flat loads and flat stores; the points inside a row are merged too. */
-export function collapseRow(kernel: RowKernel, layouts: Layouts): RowKernel {
+export function collapseRow(kernel: RowKernel, layouts: Shapes): RowKernel {
   const storeOf = (e: Equation): readonly Affine[] => [e.store[0] as Affine];
   let { rows } = kernel;
   let statements = kernel.statements.map((s): RowStatement => {

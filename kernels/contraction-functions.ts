@@ -225,13 +225,13 @@ function finishFunctions(w: ContractionParts): string[] {
   const { emitter, tuning, functions } = w;
   const sum = emitter.fresh('sum');
   const values = finishedValues(w, sum);
-  const stores = values.stores.map(({ tensor, name }) => ({ buffer: emitter.writes(tensor), name }));
-  const at = `${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32`;
+  const stores = values.stores.map(({ tensor, name }) => ({ at: emitter.writes(tensor, values.element), name }));
+  const parameters = `${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32`;
   if (tuning.form !== 'tiled') {
-    const puts = stores.map(({ buffer, name }) => `${buffer}[${values.element}] = ${name};`);
+    const puts = stores.map(({ at, name }) => `${at} = ${name};`);
     return [
       wgsl`
-        fn ${functions.finish}(${at}, ${sum}: f32) {
+        fn ${functions.finish}(${parameters}, ${sum}: f32) {
           ${[...values.place, ...values.lines, ...puts].join('\n')}
         }
       `,
@@ -244,15 +244,15 @@ function finishFunctions(w: ContractionParts): string[] {
       }
     `,
     wgsl`
-      fn ${functions.finished}(${at}, ${sum}: f32) -> ${functions.values} {
+      fn ${functions.finished}(${parameters}, ${sum}: f32) -> ${functions.values} {
         ${[...values.place, ...values.lines].join('\n')}
         return ${functions.values}(${stores.map(({ name }) => name).join(', ')});
       }
     `,
     wgsl`
-      fn ${functions.put}(${at}, values: ${functions.values}) {
+      fn ${functions.put}(${parameters}, values: ${functions.values}) {
         ${values.place.join('\n')}
-        ${stores.map(({ buffer }, i) => `${buffer}[${values.element}] = values.value_${i};`).join('\n')}
+        ${stores.map(({ at }, i) => `${at} = values.value_${i};`).join('\n')}
       }
     `,
   ];
@@ -342,7 +342,7 @@ function pointwise(
     axis,
     axes: equation.axes,
     held: (l) => held.get(l.tensor) ?? (isSame(l) ? elementText(l.tensor, place.element, emitter) : undefined),
-    heldInteger: (l) => (isSame(l) ? `${emitter.reads(l.tensor)}[${place.element}]` : undefined),
+    heldInteger: (l) => (isSame(l) ? emitter.reads(l.tensor, place.element) : undefined),
   };
   const guards = guardsOf(equation).map((c) => constraintText(c, scope));
   const text = assign(expressionText(flattenLoads(equation, (t) => emitter.layout(t)).value, scope));

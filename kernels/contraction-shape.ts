@@ -9,7 +9,7 @@ import { hasSymbol, reducedAxes, storeAxes } from '../compiler/ir/equation.ts';
 import { affinesOfIndex, axesOf, constant, constraintAxes, loads, product } from '../compiler/ir/expression.ts';
 import type { Affine, Constraint, Equation, Expression } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
-import type { Layouts } from './kernel.ts';
+import type { Shapes } from './kernel.ts';
 import { flatIndex, flattenLoads, mergeAll } from './linear.ts';
 
 /** The equation taken apart. Axis lists are in order, outermost first; extents of 1 are left out. */
@@ -33,7 +33,7 @@ export interface ContractionShape {
 /** Takes an equation apart, or says by undefined that it is not a contraction of two operands. */
 export function contractionShape(
   equation: Equation,
-  layouts: Layouts,
+  layouts: Shapes,
   shapeOfTensor: readonly number[],
 ): ContractionShape | undefined {
   if (equation.reducer !== 'sum' || equation.value.kind !== 'product' || hasSymbol(equation)) return undefined;

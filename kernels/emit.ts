@@ -7,18 +7,23 @@ import { hashText } from '../compiler/ir/hash.ts';
 import { printEquation } from '../compiler/ir/print.ts';
 import { elementCount } from '../compiler/ir/program.ts';
 import { emitContraction } from './contraction.ts';
-import { contractionShape } from './contraction-shape.ts';
-import { defaultContractionTuning } from './contraction-tuning.ts';
-import { Emitter } from './emitter.ts';
+import { type ContractionShape, contractionShape } from './contraction-shape.ts';
+import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './contraction-tuning.ts';
+import { Emitter, type SlotForm } from './emitter.ts';
 import { spread } from './grid.ts';
-import type { DispatchCode, Kernel, KernelBinding, KernelBody, Layouts } from './kernel.ts';
-import { emitLoop } from './loop.ts';
-import { emitRow } from './row.ts';
+import type { ContractionKernel, DispatchCode, Kernel, KernelBinding, KernelBody, Layouts, Shapes } from './kernel.ts';
+import { emitLoop, loopWorkgroupSize } from './loop.ts';
+import { defaultRowTuning, emitRow } from './row.ts';
 import type { Target } from './target.ts';
 import { indent, wgsl } from './wgsl.ts';
 
-export interface EmitOptions {
+/** What decides the form of a kernel that has no choice of its own. */
+export interface FormOptions {
   readonly target: Target;
+  readonly layouts: Shapes;
+}
+
+export interface EmitOptions extends FormOptions {
   readonly layouts: Layouts;
   /** Slots that must be bound `read_write` though they are only read: their buffer is written in the same dispatch. */
   readonly readWrite: (slot: string) => boolean;
@@ -26,13 +31,12 @@ export interface EmitOptions {
 
 /**
  * The code of one dispatch. Its kernels share nothing but the grid, the bindings and the workgroup memory: kernel i has the
- * workgroups after those of the kernels before it. All have one workgroup size, and none reads what another writes.
+ * workgroups after those of the kernels before it. All have one size of workgroup, and none reads what another writes.
  */
 export function emitDispatch(kernels: readonly Kernel[], options: EmitOptions): DispatchCode {
-  const { emitter, bodies } = writeBodies(kernels, options);
-  const [{ workgroupSize }] = bodies;
-  if (bodies.some((body) => body.workgroupSize !== workgroupSize))
-    throw new Error('bodies of one dispatch differ in size');
+  const workgroupSize = commonWorkgroup(kernels.map((kernel) => workgroupOf(kernel, options)));
+  if (workgroupSize === undefined) throw new Error('no workgroup suits all kernels of the dispatch');
+  const { emitter, bodies } = writeBodies(kernels, workgroupSize, options);
   const { workgroups, main } = mainFunction(bodies, emitter, options.target);
   const enables = new Set(bodies.flatMap((body) => body.enables));
   const sharedQuads = Math.max(...bodies.map((body) => body.sharedQuads));
@@ -60,29 +64,71 @@ export function emitDispatch(kernels: readonly Kernel[], options: EmitOptions): 
 /** Twice where a buffer turns out to be read both as quads and as elements: a binding has one type. */
 function writeBodies(
   kernels: readonly Kernel[],
+  workgroupSize: number,
   options: EmitOptions,
-  elementwise: readonly string[] = [],
+  forms: ReadonlyMap<string, SlotForm> = new Map(),
 ): { readonly emitter: Emitter; readonly bodies: readonly KernelBody[] } {
-  const emitter = new Emitter(options.layouts, options.target, new Set(elementwise));
+  const emitter = new Emitter(options.layouts, options.target, forms);
   const bodies = kernels.map((kernel) => {
     emitter.openBody();
-    return writeBody(kernel, emitter, options);
+    return writeBody(kernel, emitter, workgroupSize, options);
   });
   const contested = emitter.contested();
-  if (contested.length > 0) return writeBodies(kernels, options, [...elementwise, ...contested]);
+  if (contested.size > 0) return writeBodies(kernels, workgroupSize, options, new Map([...forms, ...contested]));
   return { emitter, bodies };
 }
 
-function writeBody(kernel: Kernel, emitter: Emitter, { target, layouts }: EmitOptions): KernelBody {
+/** Invocations of a workgroup that a kernel can do with: those that it would have alone, and the range beside others. */
+export interface Workgroup {
+  readonly alone: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+export function workgroupOf(kernel: Kernel, options: FormOptions): Workgroup {
+  const { target } = options;
+  const exactly = (size: number): Workgroup => ({ alone: size, least: size, most: size });
   switch (kernel.family) {
     case 'loop':
-      return emitLoop(kernel, emitter);
-    case 'row':
-      return emitRow(kernel, emitter, target, kernel.choice?.tuning);
+      return { alone: loopWorkgroupSize, least: 1, most: Number.POSITIVE_INFINITY };
+    case 'row': {
+      const { workgroupSize, lanes } = kernel.choice?.tuning ?? defaultRowTuning(kernel, target);
+      return { alone: workgroupSize, least: lanes, most: Number.POSITIVE_INFINITY };
+    }
+    case 'contraction':
+      return exactly(contractionThreads(contractionOf(kernel, options).tuning));
+    default:
+      return kernel satisfies never;
+  }
+}
+
+/** A size that suits all of them, if there is one: that of the choosiest, else the largest that one would have alone. */
+export function commonWorkgroup(wishes: readonly Workgroup[]): number | undefined {
+  const least = Math.max(...wishes.map((wish) => wish.least));
+  const most = Math.min(...wishes.map((wish) => wish.most));
+  const wanted = Math.max(...wishes.map((wish) => wish.alone));
+  return least <= most ? Math.max(least, Math.min(most, wanted)) : undefined;
+}
+
+function contractionOf(
+  kernel: ContractionKernel,
+  { target, layouts }: FormOptions,
+): { readonly shape: ContractionShape; readonly tuning: ContractionTuning } {
+  const shape = contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape);
+  if (!shape) throw new Error(`${kernel.tensor} is no contraction of two operands`);
+  return { shape, tuning: kernel.choice?.tuning ?? defaultContractionTuning(shape, target) };
+}
+
+function writeBody(kernel: Kernel, emitter: Emitter, workgroupSize: number, options: EmitOptions): KernelBody {
+  switch (kernel.family) {
+    case 'loop':
+      return emitLoop(kernel, emitter, workgroupSize);
+    case 'row': {
+      const tuning = kernel.choice?.tuning ?? defaultRowTuning(kernel, options.target);
+      return emitRow(kernel, emitter, { ...tuning, workgroupSize });
+    }
     case 'contraction': {
-      const shape = contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape);
-      if (!shape) throw new Error(`${kernel.tensor} is no contraction of two operands`);
-      const tuning = kernel.choice?.tuning ?? defaultContractionTuning(shape, target);
+      const { shape, tuning } = contractionOf(kernel, options);
       return emitContraction(kernel, shape, emitter, tuning);
     }
     default:
@@ -135,10 +181,13 @@ function header(
   bindings: readonly KernelBinding[],
   layouts: Layouts,
 ): string {
-  const bytes = bindings.reduce((n, { tensors: [first] }) => {
-    const { shape, dtype } = layouts(first!);
-    return n + elementCount(shape) * (dtype === 'f16' ? 2 : 4);
-  }, 0);
+  const sizes = bindings.flatMap(({ tensors, slot }) =>
+    tensors.map((tensor): [string, number] => {
+      const { shape, dtype, start } = layouts(tensor);
+      return [`${slot}+${start}`, elementCount(shape) * (dtype === 'f16' ? 2 : 4)];
+    }),
+  );
+  const bytes = [...new Map(sizes).values()].reduce((total, size) => total + size, 0);
   const lines = kernels.flatMap((kernel, i) => {
     const { tuning, multiplyAdds } = bodies[i];
     const form = Object.entries(tuning).map(([name, value]) => `${name} ${value}`);

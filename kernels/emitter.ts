@@ -21,10 +21,12 @@ interface Slot {
   readonly dtype: Dtype;
   readonly tensors: string[];
   written: boolean;
-  /** Whether anything reads it four elements at a time, and whether anything reads or writes single ones. */
-  inQuads: boolean;
-  inElements: boolean;
+  /** How anything reads or writes it. */
+  readonly read: Set<SlotForm>;
 }
+
+/** What a buffer is an array of: four elements at a time, or single ones. */
+export type SlotForm = 'quads' | 'elements';
 
 export class Emitter {
   private readonly names = new Names();
@@ -36,8 +38,8 @@ export class Emitter {
   constructor(
     private readonly layouts: Layouts,
     private readonly target: Target,
-    /** Slots that are not bound as quads. */
-    private readonly elementwise: ReadonlySet<string> = new Set(),
+    /** Of slots for which it is decided. */
+    private readonly forms: ReadonlyMap<string, SlotForm> = new Map(),
   ) {}
 
   /** What follows is another body: it knows no variables of the one before. */
@@ -87,13 +89,13 @@ export class Emitter {
     if (known !== undefined) return known;
     const name = this.fresh('symbol');
     this.symbols.set(tensor, name);
-    this.reads(tensor);
+    this.slot(tensor, 'elements');
     return name;
   }
 
   /** The lines that `bound` and `symbol` need at the head of the body, where they were used. */
   head(): string {
-    const symbols = [...this.symbols].map(([tensor, name]) => `let ${name} = ${this.reads(tensor)}[0];`);
+    const symbols = [...this.symbols].map(([tensor, name]) => `let ${name} = ${this.reads(tensor, '0')};`);
     const zero = 'let zero = min(i32(group), 0); // hides the bounds of loops';
     return [...symbols, ...(this.hasHiddenBound ? [zero] : [])].join('\n');
   }
@@ -102,7 +104,7 @@ export class Emitter {
     this.library.add(libraryFunction);
   }
 
-  private slot(tensor: string): Slot {
+  private slot(tensor: string, form: SlotForm): Slot {
     const layout = this.layouts(tensor);
     let slot = this.slots.get(layout.slot);
     if (!slot) {
@@ -111,42 +113,52 @@ export class Emitter {
         dtype: layout.dtype,
         tensors: [],
         written: false,
-        inQuads: false,
-        inElements: false,
+        read: new Set(),
       };
       this.slots.set(layout.slot, slot);
     }
     if (!slot.tensors.includes(tensor)) slot.tensors.push(tensor);
+    slot.read.add(form);
     return slot;
   }
 
-  /** WGSL name of the buffer that a tensor is read from. */
-  reads(tensor: string): string {
-    const slot = this.slot(tensor);
-    slot.inElements = true;
-    return slot.name;
+  /** A tensor's element at a flat offset (WGSL), to read: of f16 the word that is there. */
+  reads(tensor: string, offset: string): string {
+    const { slot } = this.layouts(tensor);
+    const { name } = this.slot(tensor, 'elements');
+    const at = this.within(tensor, offset);
+    return this.forms.get(slot) === 'quads' ? `${name}[(${at}) >> 2u][(${at}) & 3]` : `${name}[${at}]`;
   }
 
-  /** The same as an array of vec4<f32>; undefined where the buffer is bound as elements. */
-  readsQuads(tensor: string): string | undefined {
-    if (this.elementwise.has(this.layouts(tensor).slot)) return undefined;
-    const slot = this.slot(tensor);
-    slot.inQuads = true;
-    return slot.name;
+  /** The four elements from a flat offset on, a multiple of 4; undefined where the buffer is bound as elements. */
+  readsQuad(tensor: string, offset: string): string | undefined {
+    if (this.forms.get(this.layouts(tensor).slot) === 'elements') return undefined;
+    return `${this.slot(tensor, 'quads').name}[(${this.within(tensor, offset)}) >> 2u]`;
   }
 
-  /** Slots that were asked for both as quads and as elements: all must be written again, with these as elements. */
-  contested(): readonly string[] {
-    return [...this.slots].filter(([, { inQuads, inElements }]) => inQuads && inElements).map(([slot]) => slot);
+  /**
+   * Slots that were asked for both as quads and as elements, and what they shall be: all must be written again. Single elements
+   * can be read out of quads, but not written: WGSL lets a device write the whole quad.
+   */
+  contested(): ReadonlyMap<string, SlotForm> {
+    const both = [...this.slots].filter(([slot, { read }]) => read.size > 1 && !this.forms.has(slot));
+    return new Map(both.map(([slot, { written }]) => [slot, written ? 'elements' : 'quads']));
   }
 
-  /** Throws for f16: two elements share a word, which no family writes yet. */
-  writes(tensor: string): string {
+  /** The same to write. Throws for f16: two elements share a word, which no family writes yet. */
+  writes(tensor: string, offset: string): string {
     if (this.layouts(tensor).dtype === 'f16') throw new Error(`${tensor} is f16, which kernels read but do not write`);
-    const slot = this.slot(tensor);
+    const slot = this.slot(tensor, 'elements');
     slot.written = true;
-    slot.inElements = true;
-    return slot.name;
+    return `${slot.name}[${this.within(tensor, offset)}]`;
+  }
+
+  /** The offset in the binding: a tensor may begin somewhere inside. */
+  private within(tensor: string, offset: string): string {
+    const { dtype, start } = this.layouts(tensor);
+    if (start === 0) return offset;
+    const words = dtype === 'f16' ? start / 2 : start;
+    return offset === '0' ? String(words) : `${offset} + ${words}`;
   }
 
   bindings(): KernelBinding[] {
@@ -161,8 +173,9 @@ export class Emitter {
   /** `@group(0) @binding(i) var<storage, …>` lines; a slot in `readWrite` is bound for writing whatever the kernel does. */
   declarations(readWrite: (slot: string) => boolean): string {
     return [...this.slots]
-      .map(([key, { name, written, dtype, inQuads }], i) => {
+      .map(([key, { name, written, dtype, read }], i) => {
         const access = written || readWrite(key) ? 'read_write' : 'read';
+        const inQuads = this.forms.get(key) === 'quads' || (read.has('quads') && read.size === 1);
         const elements = inQuads ? 'vec4<f32>' : elementTypes[dtype];
         return `@group(0) @binding(${i}) var<storage, ${access}> ${name}: array<${elements}>;`;
       })

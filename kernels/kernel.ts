@@ -72,18 +72,22 @@ export interface ContractionKernel {
 
 export type Kernel = LoopKernel | RowKernel | ContractionKernel;
 
-/** What code generation must know of a tensor. Tensors with the same `slot` are the same memory (in-place updates). */
+/** What code generation must know of a tensor. */
 export interface TensorLayout {
   readonly shape: readonly number[];
   readonly dtype: Dtype;
+  /** The binding that it lies in. Tensors may lie there side by side, or be the same memory (in-place updates). */
   readonly slot: string;
+  /** Its first element in the binding; even for f16. */
+  readonly start: number;
 }
 
 export type Layouts = (tensor: string) => TensorLayout;
+export type Shapes = (tensor: string) => Pick<TensorLayout, 'shape'>;
 
 export interface KernelBinding {
   readonly slot: string;
-  /** Tensors of the user's program that this binding holds, for people. */
+  /** Tensors that the code reads or writes in it. */
   readonly tensors: readonly string[];
   readonly access: 'read' | 'read_write';
   readonly dtype: Dtype;

@@ -17,7 +17,7 @@ import {
   rewriteIndex,
 } from '../compiler/ir/expression.ts';
 import type { Affine, Axis, Equation, Index, Load } from '../compiler/ir/program.ts';
-import type { Layouts } from './kernel.ts';
+import type { Shapes } from './kernel.ts';
 
 /** Row-major strides of a shape, in elements. */
 export function strides(shape: readonly number[]): number[] {
@@ -50,7 +50,7 @@ export function flatIndex(shape: readonly number[], indices: readonly Index[]): 
 }
 
 /** Flattens every affine load; the store map stays as it is. */
-export function flattenLoads(equation: Equation, layouts: Layouts): Equation {
+export function flattenLoads(equation: Equation, layouts: Shapes): Equation {
   const rewrite = {
     load: (l: Load): Load => {
       const flat = flatIndex(layouts(l.tensor).shape, l.indices);

@@ -4,8 +4,8 @@
  *
  *   x[m * 256 + k], k along memory, extents and steps of all others multiples of 4   →   x[(m * 256 + k) >> 2u], x bound as vec4s
  *
- * A buffer is bound as vec4s where everything in the dispatch that reads it reads quads; where something else reads single
- * elements of it (`Emitter.readsQuads`), the four are read one by one.
+ * A buffer is bound as vec4s where something in the dispatch reads quads of it and nothing writes it; what else reads it takes its
+ * elements out of them (`Emitter.reads`). Of a buffer that is written the four are read one by one.
  *
  * The trap: a quad reads its four elements whether or not a domain keeps them, so what is limited is read element by element.
  */
@@ -50,8 +50,8 @@ export function wideLoad(
 export function wideText({ tensor, offset }: WideLoad, scope: Scope): string {
   const { emitter } = scope;
   const first = affineText(offset, scope);
-  const quads = emitter.readsQuads(tensor);
-  if (quads !== undefined) return `${quads}[(${first}) >> 2u]`;
-  const name = emitter.reads(tensor);
-  return `vec4<f32>(${[0, 1, 2, 3].map((c) => `${name}[${c === 0 ? first : `${first} + ${c}`}]`).join(', ')})`;
+  const quad = emitter.readsQuad(tensor, first);
+  if (quad !== undefined) return quad;
+  const elements = [0, 1, 2, 3].map((c) => emitter.reads(tensor, c === 0 ? first : `${first} + ${c}`));
+  return `vec4<f32>(${elements.join(', ')})`;
 }

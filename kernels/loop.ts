@@ -29,8 +29,9 @@ import { withoutScale } from './sums.ts';
 import { f32Literal, wgsl } from './wgsl.ts';
 import { isWhole } from './whole.ts';
 
-/** 64 threads a workgroup: two subgroups of NVIDIA, sixteen of SwiftShader; measured no slower than 128 or 256 on either. */
-const loopWorkgroupSize = 64;
+/** 64 threads a workgroup: two subgroups of NVIDIA, sixteen of SwiftShader; measured no slower than 128 or 256 on either, so it takes
+ * whatever size a kernel beside it asks for. */
+export const loopWorkgroupSize = 64;
 
 /** The element that a thread computes, of every statement's tensor. */
 interface Element {
@@ -43,7 +44,7 @@ interface Element {
   readonly held: Map<string, string>;
 }
 
-export function emitLoop(kernel: LoopKernel, emitter: Emitter, workgroupSize = loopWorkgroupSize): KernelBody {
+export function emitLoop(kernel: LoopKernel, emitter: Emitter, workgroupSize: number): KernelBody {
   const { shape, statements } = collapseLoop(kernel, (tensor) => emitter.layout(tensor));
   const id = emitter.fresh('element');
   const lines: string[] = [];
@@ -101,7 +102,7 @@ function statementLines({ tensor, equations, stored }: Statement, element: Eleme
     if (total !== name) lines.push(`let ${name} = i32(${total});`);
   }
   held.set(tensor, name);
-  if (stored) lines.push(`${emitter.writes(tensor)}[${id}] = ${name};`);
+  if (stored) lines.push(`${emitter.writes(tensor, id)} = ${name};`);
   return lines;
 }
 

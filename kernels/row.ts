@@ -73,12 +73,7 @@ interface RowCode {
   readonly invariants: Invariants;
 }
 
-export function emitRow(
-  kernel: RowKernel,
-  emitter: Emitter,
-  target: Target,
-  tuning: RowTuning = defaultRowTuning(kernel, target),
-): KernelBody {
+export function emitRow(kernel: RowKernel, emitter: Emitter, tuning: RowTuning): KernelBody {
   const { lanes, workgroupSize, shuffle } = tuning;
   const { rows, statements } = collapseRow(kernel, (tensor) => emitter.layout(tensor));
   const { groups, ...head } = rowHead(rows, statements[0], emitter, tuning);
@@ -221,7 +216,7 @@ function valueInLoop(
 
 function storePlace({ statement, nest }: RowPoints, { emitter }: RowCode): string {
   const offset = affineText(nest.equation.store[0] as Affine, nest.scope);
-  return `${emitter.writes(statement.tensor)}[${offset}]`;
+  return emitter.writes(statement.tensor, offset);
 }
 
 function emitReduce(points: RowPoints, code: RowCode): void {

@@ -106,7 +106,7 @@ export function layoutsOf(program: Program): Layouts {
   const tensors = tensorMap(program);
   return (name) => {
     const { shape, dtype } = tensors.get(name)!;
-    return { shape, dtype, slot: name };
+    return { shape, dtype, slot: name, start: 0 };
   };
 }
 

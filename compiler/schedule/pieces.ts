@@ -39,7 +39,12 @@ export function splitLongSum(
   if (length < longSum) return undefined;
   const stored = storeAxes(equation);
   if (!storesInsideAlone(equation, tensor.shape, stored)) return undefined;
-  const layouts: Layouts = (name) => ({ shape: known.get(name)!.shape, dtype: known.get(name)!.dtype, slot: name });
+  const layouts: Layouts = (name) => ({
+    shape: known.get(name)!.shape,
+    dtype: known.get(name)!.dtype,
+    slot: name,
+    start: 0,
+  });
   const contraction = contractionShape(equation, layouts, tensor.shape);
   const tiled = contraction !== undefined && worthTiling(contraction) ? contraction : undefined;
   const { tuning: pieces } = decide(problemOf(equation, tensor.shape, layouts), () =>

@@ -1,18 +1,19 @@
 /**
- * Where each tensor lies: kernels and program → buffers and placements.
+ * Where each tensor lies: dispatches and program → buffers and placements.
  *
  * Inputs, params and outputs have buffers of their own; a `concat` is one arena in which its parts lie where they are made, a
  * `view` lies in its base; a state's next value takes the place of the state where each thread reads the old element before it
- * writes the new one. All else is temporary: two tensors whose lifetimes, counted in kernels, do not meet may share a buffer.
+ * writes the new one. All else is temporary and lies in one workspace, where tensors whose lifetimes, counted in dispatches, do
+ * not meet may have the same place.
  */
 
 import type { Kernel } from '../../kernels/kernel.ts';
 import { flatIndex } from '../../kernels/linear.ts';
 import { kernelParts, kernelReads, readAsIndex } from '../../kernels/statements.ts';
+import type { TargetLimits } from '../../kernels/target.ts';
 import { equalAffine } from '../ir/affine.ts';
 import { readTensors, tensorMap } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
-import { addTo } from '../ir/lists.ts';
 import type { Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import type { PlanBuffer } from './plan.ts';
@@ -33,10 +34,44 @@ export function sizeBytes(tensor: Tensor): number {
   return Math.ceil(bytes / 4) * 4;
 }
 
-/** Temporary buffers come in multiples of this, so that tensors of nearly one size can share. */
+/** Temporary tensors begin at multiples of this: no device asks for more of a binding. */
 const granuleBytes = 256;
 
-export function placeTensors(program: Program, kernels: readonly Kernel[]): Placements {
+/**
+ * Updates whose next value is written over the state. Decided before kernels share dispatches: the writer then waits for all
+ * other readers of the state (`kernel-graph.ts`).
+ */
+export function inPlaceUpdates(program: Program, kernels: readonly Kernel[]): ReadonlyMap<string, string> {
+  const updates = program.updates.filter(({ state, next }) => isInPlace(program, kernels, state, next));
+  return new Map(updates.map(({ state, next }) => [next, state]));
+}
+
+/** The buffer that each tensor will lie in; all temporaries of a dtype are taken to fit one. */
+export function bufferNames(program: Program, inPlace: ReadonlyMap<string, string>): (tensor: string) => string {
+  const tensors = tensorMap(program);
+  const given = new Map(inPlace);
+  for (const { name, source } of program.tensors)
+    if (source.kind === 'concat') for (const part of source.parts) given.set(part.tensor, name);
+  const own = new Set([...program.outputs, ...program.updates.map((u) => u.next)]);
+  const bufferOf = (name: string): string => {
+    const within = given.get(name);
+    if (within !== undefined) return bufferOf(within);
+    const { source, dtype } = tensors.get(name)!;
+    if (source.kind === 'view') return bufferOf(source.base);
+    return source.kind === 'computed' && !own.has(name) ? workspaceName(dtype) : name;
+  };
+  return bufferOf;
+}
+
+/** Elements of one binding have one type, so temporaries of each dtype have a workspace of their own. */
+const workspaceName = (dtype: Tensor['dtype']): string => `workspace ${dtype}`;
+
+export function placeTensors(
+  program: Program,
+  dispatches: readonly (readonly Kernel[])[],
+  inPlace: ReadonlyMap<string, string>,
+  limits: TargetLimits,
+): Placements {
   const tensors = tensorMap(program);
   const buffers: PlanBuffer[] = [];
   const of = new Map<string, Placement>();
@@ -58,8 +93,7 @@ export function placeTensors(program: Program, kernels: readonly Kernel[]): Plac
       });
     }
   }
-  for (const { state, next } of program.updates)
-    if (isInPlace(program, kernels, state, next)) of.set(next, of.get(state)!);
+  for (const [next, state] of inPlace) of.set(next, of.get(state)!);
   const view = (tensor: Tensor): Placement | undefined => {
     if (tensor.source.kind !== 'view') return of.get(tensor.name);
     const base = view(tensors.get(tensor.source.base)!);
@@ -74,7 +108,7 @@ export function placeTensors(program: Program, kernels: readonly Kernel[]): Plac
   for (const name of program.outputs)
     if (!of.has(name) && tensors.get(name)!.source.kind !== 'view') own(tensors.get(name)!, 'output');
   for (const { next } of program.updates) if (!of.has(next)) own(tensors.get(next)!, 'output');
-  placeTemporaries(program, kernels, tensors, of, buffers);
+  placeTemporaries(program, lifetimes(program, dispatches, tensors, of), limits, of, buffers);
   for (const tensor of program.tensors) {
     if (tensor.source.kind !== 'view') continue;
     const placed = view(tensor);
@@ -84,7 +118,7 @@ export function placeTensors(program: Program, kernels: readonly Kernel[]): Plac
 }
 
 /** Whether `next` may be written over `state`: no later read of it, and in the writing kernel only of the same element before. */
-export function isInPlace(program: Program, kernels: readonly Kernel[], state: string, next: string): boolean {
+function isInPlace(program: Program, kernels: readonly Kernel[], state: string, next: string): boolean {
   const tensors = tensorMap(program);
   if (tensors.get(next)!.source.kind !== 'computed' || program.updates.filter((u) => u.next === next).length > 1)
     return false;
@@ -124,53 +158,89 @@ export function isInPlace(program: Program, kernels: readonly Kernel[], state: s
   return written;
 }
 
-function placeTemporaries(
+/** A temporary tensor and the first and last dispatch that it must last for. */
+interface Lifetime {
+  readonly tensor: Tensor;
+  readonly first: number;
+  readonly last: number;
+}
+
+function lifetimes(
   program: Program,
-  kernels: readonly Kernel[],
+  dispatches: readonly (readonly Kernel[])[],
   tensors: ReadonlyMap<string, Tensor>,
-  of: Map<string, Placement>,
-  buffers: PlanBuffer[],
-): void {
+  placed: ReadonlyMap<string, Placement>,
+): Lifetime[] {
   const baseOf = (name: string): string => {
     const { source } = tensors.get(name)!;
     return source.kind === 'view' ? baseOf(source.base) : name;
   };
-  const lastUse = new Map<string, number>();
-  kernels.forEach((kernel, i) => {
-    for (const name of kernelReads(kernel)) lastUse.set(baseOf(name), i);
-    for (const part of kernelParts(kernel))
-      if (part.stored) lastUse.set(part.tensor, Math.max(i, lastUse.get(part.tensor) ?? i));
-  });
-  for (const name of program.outputs) lastUse.set(baseOf(name), Number.POSITIVE_INFINITY);
-  // By size, the longest free first: of many buffers few differ in size.
-  const free = new Map<number, Buffer[]>();
-  const expiring = new Map<number, Buffer[]>();
-  let count = 0;
-  kernels.forEach((kernel, i) => {
-    for (const part of kernelParts(kernel)) {
-      if (!part.stored || of.has(part.tensor)) continue;
-      const tensor = tensors.get(part.tensor)!;
-      const needed = Math.ceil(sizeBytes(tensor) / granuleBytes) * granuleBytes;
-      let fitting: Buffer[] | undefined;
-      let fittingBytes = 2 * needed;
-      for (const [bytes, list] of free) {
-        if (list.length === 0 || bytes < needed || bytes > fittingBytes) continue;
-        [fitting, fittingBytes] = [list, bytes];
+  const first = new Map<string, number>();
+  const last = new Map<string, number>();
+  dispatches.forEach((kernels, i) => {
+    for (const kernel of kernels) {
+      for (const name of kernelReads(kernel)) last.set(baseOf(name), i);
+      for (const { tensor, stored } of kernelParts(kernel)) {
+        if (!stored) continue;
+        last.set(tensor, i);
+        if (!first.has(tensor) && !placed.has(tensor)) first.set(tensor, i);
       }
-      let buffer = fitting?.shift();
-      if (buffer === undefined) {
-        buffer = { id: `temporary ${count++}`, sizeBytes: needed };
-        buffers.push({ ...buffer, role: 'temporary' });
-      }
-      of.set(part.tensor, { buffer: buffer.id, offsetBytes: 0, sizeBytes: sizeBytes(tensor) });
-      const last = lastUse.get(part.tensor) ?? i;
-      addTo(expiring, last, buffer);
     }
-    for (const buffer of expiring.get(i) ?? []) addTo(free, buffer.sizeBytes, buffer);
   });
+  for (const name of program.outputs) last.set(baseOf(name), Number.POSITIVE_INFINITY);
+  return [...first].map(([name, i]) => ({ tensor: tensors.get(name)!, first: i, last: last.get(name)! }));
 }
 
-interface Buffer {
-  readonly id: string;
-  readonly sizeBytes: number;
+interface Placed extends Lifetime {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Cuts workspaces by lifetimes: the largest tensors first, each at the lowest place that is free as long as it lasts. A
+ * workspace is no larger than one binding may be, for kernels of one dispatch see it as one.
+ */
+function placeTemporaries(
+  program: Program,
+  temporaries: readonly Lifetime[],
+  { maxBufferSize, maxStorageBufferBindingSize }: TargetLimits,
+  of: Map<string, Placement>,
+  buffers: PlanBuffer[],
+): void {
+  const mostBytes = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+  const taken = new Set(program.tensors.map(({ name }) => name));
+  const workspaces: { readonly id: string; readonly dtype: Tensor['dtype']; readonly placed: Placed[] }[] = [];
+  const bySize = [...temporaries].sort((a, b) => sizeBytes(b.tensor) - sizeBytes(a.tensor) || a.first - b.first);
+  for (const lifetime of bySize) {
+    const { tensor, first, last } = lifetime;
+    const size = Math.ceil(sizeBytes(tensor) / granuleBytes) * granuleBytes;
+    const fits = workspaces
+      .filter(({ dtype }) => dtype === tensor.dtype)
+      .map((workspace) => ({ workspace, from: lowestFree(workspace.placed, size, first, last) }))
+      .find(({ from }) => from + size <= mostBytes);
+    let { workspace, from } = fits ?? { workspace: undefined, from: 0 };
+    if (workspace === undefined) {
+      const same = workspaces.filter(({ dtype }) => dtype === tensor.dtype).length;
+      let id = same === 0 ? workspaceName(tensor.dtype) : `${workspaceName(tensor.dtype)} ${same + 1}`;
+      while (taken.has(id)) id += '~';
+      workspace = { id, dtype: tensor.dtype, placed: [] };
+      workspaces.push(workspace);
+    }
+    // Ascending, as `lowestFree` wants them.
+    const { placed } = workspace;
+    placed.splice(placed.findLastIndex((other) => other.from <= from) + 1, 0, { ...lifetime, from, to: from + size });
+    of.set(tensor.name, { buffer: workspace.id, offsetBytes: from, sizeBytes: sizeBytes(tensor) });
+  }
+  for (const { id, placed } of workspaces)
+    buffers.push({ id, sizeBytes: Math.max(...placed.map(({ to }) => to)), role: 'temporary' });
+}
+
+function lowestFree(placed: readonly Placed[], size: number, first: number, last: number): number {
+  let from = 0;
+  for (const other of placed) {
+    if (other.last < first || other.first > last) continue;
+    if (other.from >= from + size) break;
+    from = Math.max(from, other.to);
+  }
+  return from;
 }

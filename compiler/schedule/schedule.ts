@@ -1,6 +1,5 @@
 /** The compiler's last stage: an optimised tensor program → the plan that the runtime runs, for one target. */
-import { type EmitOptions, emitDispatch, equations } from '../../kernels/emit.ts';
-import type { Kernel, Layouts } from '../../kernels/kernel.ts';
+import type { Kernel } from '../../kernels/kernel.ts';
 import { kernelParts, kernelReads, withStored } from '../../kernels/statements.ts';
 import type { Target } from '../../kernels/target.ts';
 import { axisIndex } from '../ir/affine.ts';
@@ -10,14 +9,18 @@ import type { Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { withinBindings } from '../passes/bindable.ts';
 import { type ChooseOptions, createChooser, withChoices } from './choose.ts';
+import { combineKernels, type Dispatch } from './combine.ts';
+import { emitDispatches } from './emit-dispatches.ts';
 import { groupKernels } from './group.ts';
 import { normalise } from './normalise.ts';
-import { isInPlace, type Placements, placeTensors } from './place.ts';
-import type { Plan, PlanKernel } from './plan.ts';
+import { inPlaceUpdates, type Placements, placeTensors } from './place.ts';
+import type { Plan } from './plan.ts';
 
 export interface ScheduleOptions extends ChooseOptions {
   /** False: one kernel a tensor. */
   readonly fuse?: boolean;
+  /** Whether kernels may share a dispatch; where nothing is said, on a GPU: a software device's dispatches cost next to nothing. */
+  readonly combine?: boolean;
   /** See `GroupOptions`. */
   readonly contractAll?: boolean;
 }
@@ -28,14 +31,18 @@ export function schedule(program: Program, options: ScheduleOptions): Plan {
     explicitCopies(normalise(program, options.target, chooser), options.target),
     options.target.limits.maxStorageBuffersPerShaderStage,
   );
-  const { target, fuse = true, contractAll = false } = options;
+  const { target, fuse = true, contractAll = false, combine = fuse && target.class === 'gpu' } = options;
   const grouped = groupKernels(ready, { target, fuse, contractAll });
-  const kept = [...keepStored(ready, grouped), ...stateCopies(ready, grouped)];
+  const inPlace = inPlaceUpdates(ready, grouped);
+  const kept = [...keepStored(ready, grouped), ...stateCopies(ready, inPlace)];
   const kernels = withChoices(ready, kept, chooser, target);
-  const placements = placeTensors(ready, kernels);
+  const dispatches = combine
+    ? combineKernels(ready, kernels, inPlace, target)
+    : kernels.map((kernel): Dispatch => [kernel]);
+  const placements = placeTensors(ready, dispatches, inPlace, target.limits);
   return {
     buffers: placements.buffers,
-    kernels: emitAll(ready, kernels, placements, options),
+    kernels: emitDispatches(ready, dispatches, placements, target),
     tensors: planTensors(ready, placements),
     inputs: ready.tensors.filter((t) => t.source.kind === 'input').map((t) => t.name),
     params: ready.tensors.filter((t) => t.source.kind === 'param').map((t) => t.name),
@@ -163,10 +170,10 @@ function keepStored(program: Program, kernels: readonly Kernel[]): Kernel[] {
 }
 
 /** Updates whose next value could not be made in place end with a copy. */
-function stateCopies(program: Program, kernels: readonly Kernel[]): Kernel[] {
+function stateCopies(program: Program, inPlace: ReadonlyMap<string, string>): Kernel[] {
   const tensors = tensorMap(program);
   return program.updates
-    .filter(({ state, next }) => !isInPlace(program, kernels, state, next))
+    .filter(({ state, next }) => inPlace.get(next) !== state)
     .map(({ state, next }): Kernel => {
       const copy = copyOf({ ...tensors.get(next)!, name: next }, state);
       return {
@@ -177,61 +184,6 @@ function stateCopies(program: Program, kernels: readonly Kernel[]): Kernel[] {
         ],
       };
     });
-}
-
-function emitAll(
-  program: Program,
-  kernels: readonly Kernel[],
-  placements: Placements,
-  options: ScheduleOptions,
-): PlanKernel[] {
-  const tensors = tensorMap(program);
-  const slotOf = (name: string): string => {
-    const p = placements.of.get(name);
-    return p ? `${p.buffer}@${p.offsetBytes}+${p.sizeBytes}` : `register ${name}`;
-  };
-  const places = new Map([...placements.of].map(([name, place]) => [slotOf(name), place]));
-  const layouts: Layouts = (name) => {
-    const tensor = tensors.get(name);
-    if (!tensor) throw new Error(`no tensor ${name}`);
-    return { shape: tensor.shape, dtype: tensor.dtype, slot: slotOf(name) };
-  };
-  const written = new Map<string, string>();
-  return kernels.map((kernel, i) => {
-    const writtenBuffers = new Set(
-      kernelParts(kernel)
-        .filter((p) => p.stored)
-        .map((p) => placements.of.get(p.tensor)!.buffer),
-    );
-    const emit: EmitOptions = {
-      target: options.target,
-      layouts,
-      readWrite: (slot) => writtenBuffers.has(places.get(slot)!.buffer),
-    };
-    const code = emitDispatch([kernel], emit);
-    const { key } = code;
-    const wgsl = written.get(key) ?? code.wgsl;
-    written.set(key, wgsl);
-    const bindings = code.bindings.map((b) => ({ ...places.get(b.slot)!, access: b.access, tensors: b.tensors }));
-    const parts = kernelParts(kernel);
-    const makes = parts.map((part) => part.tensor);
-    return {
-      label: `${i} ${makes.join(', ')}`,
-      makes,
-      spans: parts.flatMap((part) => part.equations.flatMap(({ span }) => span ?? [])),
-      family: kernel.family,
-      wgsl,
-      entryPoint: 'main',
-      key,
-      bindings,
-      workgroups: code.workgroups,
-      tuning: code.tuning,
-      multiplyAdds: code.multiplyAdds,
-      bytes: bindings.reduce((n, b) => n + b.sizeBytes, 0),
-      equations: equations(kernel),
-      choices: 'choice' in kernel && kernel.choice !== undefined ? [kernel.choice.key] : [],
-    };
-  });
 }
 
 function planTensors(program: Program, placements: Placements): Plan['tensors'] {

@@ -10,11 +10,11 @@ const shapes: Readonly<Record<string, readonly number[]>> = { x: [4, 8], W: [8, 
 
 const options: EmitOptions = {
   target: portableTarget,
-  layouts: (tensor) => ({ shape: shapes[tensor.split(' ')[0]], dtype: 'f32', slot: tensor }),
+  layouts: (tensor) => ({ shape: shapes[tensor.split(' ')[0]], dtype: 'f32', slot: tensor, start: 0 }),
   readWrite: () => false,
 };
 
-const contraction = (W: string, y: string): ContractionKernel => ({
+const contraction = (W: string, y: string, tileN = 8): ContractionKernel => ({
   family: 'contraction',
   tensor: y,
   equation: over({ t: 4, i: 8, k: 8 }, ({ t, i, k }) => ({
@@ -25,7 +25,7 @@ const contraction = (W: string, y: string): ContractionKernel => ({
   accumulate: false,
   stored: true,
   epilogue: [],
-  choice: { key: '', tuning: { form: 'tiled', tileM: 4, tileN: 8, tileK: 4, rows: 4, columns: 4 } },
+  choice: { key: '', tuning: { form: 'tiled', tileM: 4, tileN, tileK: 4, rows: 4, columns: 4 } },
 });
 
 const row: RowKernel = {
@@ -92,8 +92,10 @@ describe('several bodies', () => {
     `);
   });
 
-  test('bodies of different workgroups are refused', () => {
-    expect(() => wgslOf(row, loop('z'))).toThrow('differ in size');
+  test('take the workgroup of the one that has no choice; two that have none must agree', () => {
+    expect(emitDispatch([loop('z')], options).workgroups).toEqual([1, 1, 1]);
+    expect(wgslOf(loop('z'), contraction('W', 'y', 16))).toContain('@workgroup_size(4)');
+    expect(() => wgslOf(contraction('W', 'y'), contraction('W', 'y 2', 16))).toThrow('no workgroup suits');
   });
 });
 

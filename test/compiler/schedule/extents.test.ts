@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { compileProgram } from '../../../compiler/compile.ts';
+import { schedule } from '../../../compiler/schedule/schedule.ts';
 import type { SizeValue } from '../../../compiler/semantics/model.ts';
 import { portableTarget } from '../../../kernels/target.ts';
 import { loweredLibrary } from '../../support/lowered.ts';
@@ -33,8 +34,11 @@ const scores: readonly Score[] = [
 /** A line a kernel: its family, what it makes, and where. */
 function kernels(file: string, sizes: Readonly<Record<string, SizeValue>>): readonly string[] {
   const target = { ...portableTarget, class: 'gpu' as const };
-  const { plan } = compileProgram(loweredLibrary(file, sizes), { target, gradients: true });
-  return plan.kernels.map(({ family, equations }) => `${family}: ${equations.map(madeAndWhere)}`);
+  const { program } = compileProgram(loweredLibrary(file, sizes), { target, gradients: true });
+  // Which of them share a dispatch follows their tiles, and so extents.
+  return schedule(program, { target, combine: false }).kernels.map(
+    ({ family, equations }) => `${family}: ${equations.map(madeAndWhere)}`,
+  );
 }
 
 /** `S where t - u >= 0`: how its axes are nested may well follow their extents. */

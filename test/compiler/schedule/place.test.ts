@@ -68,6 +68,16 @@ function conflicts(p: Program, plan: Plan): string[] {
       }
     });
     for (const name of made) if (plan.tensors[name]) writes.push({ kernel: i, name, ...rangeOf(name) });
+    // Kernels of one dispatch run at the same time.
+    const read = kernel.bindings.flatMap(({ tensors: names }) => names.filter((name) => !made.includes(name)));
+    for (const name of read) {
+      const { buffer, from, to } = rangeOf(name);
+      for (const w of writes) {
+        const isOver = w.kernel === i && w.buffer === buffer && w.from < to && w.to > from;
+        const isUpdate = p.updates.some(({ state, next }) => state === name && next === w.name);
+        if (isOver && !isUpdate) found.push(`${kernel.label} reads ${name} while ${w.name} is written there`);
+      }
+    }
   });
   for (const name of plan.outputs) check(name, 'the caller');
   return found;
@@ -78,7 +88,8 @@ test('random programs: nothing live is overwritten, bindings are aligned and ins
     fc.property(randomProgram(), ({ program: p }) => {
       for (const target of targets)
         for (const fuse of [true, false])
-          expect(conflicts(p, schedule(p, { target, fuse })), printProgram(p)).toEqual([]);
+          for (const combine of [true, false])
+            expect(conflicts(p, schedule(p, { target, fuse, combine })), printProgram(p)).toEqual([]);
     }),
     { numRuns: 150, seed: 4, endOnFailure: true },
   );
@@ -95,7 +106,7 @@ test('temporaries are shared in a long chain', () => {
   const p = program(tensors, ['t20']);
   const plan = schedule(p, { target: targets[0] });
   expect(plan.kernels.length).toBe(20);
-  expect(plan.buffers.filter((b) => b.role === 'temporary').length).toBe(2);
+  expect(plan.buffers.filter((b) => b.role === 'temporary').map((b) => b.sizeBytes)).toEqual([2 * 4 * 4096]);
   expect(conflicts(p, plan)).toEqual([]);
 });
 

@@ -31,6 +31,9 @@ const smallDirect = { form: 'direct', tileM: 8, tileN: 8, tileK: 1, rows: 4, col
 
 const forms: Readonly<Record<string, Partial<ScheduleOptions>>> = {
   fused: { target: cpu },
+  combined: { target: cpu, combine: true },
+  // So few that tensors of a buffer must share a binding.
+  'few bindings': { target: { ...gpu, limits: { ...gpu.limits, maxStorageBuffersPerShaderStage: 8 } } },
   unfused: { target: cpu, fuse: false },
   'gpu class': { target: gpu },
   tiled: {
@@ -50,7 +53,12 @@ const count = (what: string): void => void hits.set(what, (hits.get(what) ?? 0) 
 
 function countPlan(form: string, plan: Plan): void {
   for (const kernel of plan.kernels) {
-    count(`${form}: ${kernel.family}`);
+    const families = kernel.family.split(' + ');
+    for (const family of families) count(`${form}: ${family}`);
+    if (families.length > 1) count('families side by side');
+    const placesOf = (tensors: readonly string[]): number =>
+      new Set(tensors.map((n) => plan.tensors[n].offsetBytes)).size;
+    if (kernel.bindings.some(({ tensors }) => placesOf(tensors) > 1)) count('places in one binding');
     if (kernel.family === 'contraction') {
       count(`contraction ${kernel.tuning.form}`);
       if (kernel.makes.length > 1) count('contraction with epilogue');
@@ -101,7 +109,8 @@ const required =
   uniform; random normal; unary negate; unary exp; unary log; unary sqrt; unary rsqrt; unary abs; unary sign;
   unary tanh; unary erf; unary sigmoid; unary relu; unary gelu; unary silu; unary sin; unary cos; fused: loop;
   fused: row; unfused: loop; unfused: row; gpu class: loop; gpu class: row; tiled: loop; tiled: row; tiled:
-  contraction; direct: loop; direct: row; direct: contraction; loop of several; row of several`
+  contraction; direct: loop; direct: row; direct: contraction; loop of several; row of several;
+  families side by side; places in one binding`
     .replace(/\s+/g, ' ')
     .split('; ');
 
