@@ -88,6 +88,7 @@ export const codes = {
   E0607: 'product with two readings',
   // What a structure is used for
   E0801: 'score looks ahead',
+  E0802: 'no equal in PyTorch',
 
   // Limits
   E0901: 'too large for the compiler',
