@@ -10,6 +10,7 @@
 
 import { tmpdir } from 'node:os';
 import { delimiter } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MachineError, onCommandEnd } from '../compiler/command-line/errors.ts';
 import type { Target } from '../kernels/target.ts';
 import { quietly } from './quiet.ts';
@@ -48,8 +49,18 @@ export interface OpenedDevice {
    * On a software device the thread sleeps meanwhile, so that the cores are the device's (rest.ts).
    */
   guard<T>(operation: Promise<T>): Promise<T>;
+  /** The loss of the device where that is what is behind an error; undefined where the device is still there. */
+  lossBehind(error: unknown): Promise<DeviceLostError | undefined>;
   destroy(): void;
 }
+
+/** The device is gone: its driver was reset, or it was taken away. Everything on it is lost, and it can be opened again. */
+export class DeviceLostError extends MachineError {
+  override readonly name = 'DeviceLostError';
+}
+
+/** A device that is lost may refuse what is asked of it before it says so. */
+const lossIsToldWithinMs = 200;
 
 /** One rung that was tried: what it gave, or why it gave nothing. */
 export interface Attempt {
@@ -285,8 +296,11 @@ export async function openAdapter({ rung, adapter, name }: FoundAdapter): Promis
   device.onuncapturederror = ({ error }) => {
     failure ??= describeDeviceError(name, error);
   };
-  void device.lost.then(({ message }) => {
-    if (!destroyed) failure = new MachineError(`the device '${name}' was lost: ${message.trim() || 'no reason given'}`);
+  let loss: DeviceLostError | undefined;
+  const lost = device.lost.then(({ message }) => {
+    if (destroyed) return;
+    loss = new DeviceLostError(`the device '${name}' was lost: ${message.trim() || 'no reason given'}`);
+    failure = loss;
   });
 
   const check = () => {
@@ -309,8 +323,13 @@ export async function openAdapter({ rung, adapter, name }: FoundAdapter): Promis
         return await (rest?.(operation) ?? operation);
       } catch (error) {
         check();
-        throw error;
+        throw (await opened.lossBehind(error)) ?? error;
       }
+    },
+    lossBehind: async (error) => {
+      if (error instanceof DeviceLostError) return error;
+      if (loss === undefined && !destroyed) await Promise.race([lost, sleep(lossIsToldWithinMs)]);
+      return loss;
     },
     destroy: () => {
       if (destroyed) return;

@@ -24,7 +24,7 @@ export class UsageError extends UserError {
 
 /** This machine cannot do it: no device, not enough memory, a limit exceeded (exit 3). */
 export class MachineError extends UserError {
-  override readonly name = 'MachineError';
+  override readonly name: string = 'MachineError';
   override readonly exitCode = 3;
 }
 

@@ -5,6 +5,7 @@
 import type { Command } from 'commander';
 import { goOnWithoutOutput, UsageError } from '../../compiler/command-line/errors.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
+import { reopenDevice } from '../../runtime/reopen-device.ts';
 import type { Score } from '../models/score.ts';
 import type { OptionSet } from '../options/set.ts';
 import type { OptionTable } from '../options/table.ts';
@@ -12,6 +13,7 @@ import { createRunFolder, discardUnstarted, type RunFolder } from '../runs/folde
 import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
 import { noteOutcome } from '../runs/outcome.ts';
 import { copyNote, newTrainingRun, type ResolvedTraining } from '../runs/training-run.ts';
+import { throughDeviceLosses } from '../training/device-losses.ts';
 import { train } from '../training/loop.ts';
 import { createProgress, durationText } from '../training/progress.ts';
 import { listenForSignals } from '../training/signals.ts';
@@ -111,10 +113,24 @@ export async function runTraining<
     for (const note of [...resolved.notes, copyNote(resolved, score), ...notes]) {
       if (note !== undefined) progress.say(note);
     }
-    opened = await openDevice(device === null ? {} : { name: device });
+    const options = device === null ? {} : { name: device };
+    opened = await openDevice(options);
     folder = createRunFolder(newTrainingRun(kind.set.name, resolved, score, opened, words, record));
     progress.say(`${title} on ${opened.name}`);
-    const { evaluation } = await train(task(opened), { folder, progress, signals, debugNans });
+    const run = folder;
+    const { evaluation } = await throughDeviceLosses(opened, {
+      folder,
+      from: undefined,
+      train: (device, from) => train(task(device), { folder: run, progress, signals, from, debugNans }),
+      reopen: async (lost) => {
+        opened = await reopenDevice(lost, options);
+        return opened;
+      },
+      say: (line) => {
+        progress.end();
+        progress.say(line);
+      },
+    });
     noteOutcome(folder);
     for (const line of await summary(evaluation, opened, folder)) progress.say(line);
     progress.say(`done in ${durationText((performance.now() - startMs) / 1000)}; the run is in ${folder.path}`);

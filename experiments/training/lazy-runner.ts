@@ -18,6 +18,10 @@ export function lazyRunner(make: () => Promise<DeviceRunner>) {
       made ??= make();
       return made;
     },
-    destroy: () => void made?.then((runner) => runner.destroy()),
+    destroy: () =>
+      void made?.then(
+        (runner) => runner.destroy(),
+        () => undefined,
+      ),
   };
 }

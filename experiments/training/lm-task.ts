@@ -129,6 +129,8 @@ export async function meanLoss(
       total += (found.get('loss') as Float32Array)[0];
     });
     read.push(reading);
+    // A device that is lost meanwhile is told by the wait below.
+    reading.catch(() => undefined);
     await executor.pace();
   }
   await Promise.all(read);

@@ -229,7 +229,7 @@ async function divergence(
   const at = `training diverged at step ${step + 1}`;
   if (reason !== undefined) return new DivergedError(`${at}: ${reason}; ${remedy}`);
   const found = await firstNonFinite();
-  if (found === undefined) return new DivergedError(`${at}: a gradient is not finite there; ${remedy}`);
+  if (found === undefined) return new DivergedError(`${at}: the squares of its gradients add up beyond f32; ${remedy}`);
   const { name, lines } = found;
   const whose = name === 'loss' ? '' : ', the first tensor that is not';
   const more = isDetailed ? lines.map((line) => `\n  ${line}`).join('') : '; --debug_nans says which values made it so';

@@ -226,11 +226,14 @@ export function forecaster(
       const filled = Array.from({ length: batch }, (_, n) => some[Math.min(n, some.length - 1)]);
       for (const [name, numbers] of Object.entries(packedWindows(filled))) upload(name, numbers);
       const reading = executor.runAndRead('forecast');
+      reading.catch(() => undefined);
       taken = taken.then(async () => {
         const found = (await reading).get('forecast') as Float32Array;
         const size = horizon * channels;
         for (const [n, window] of some.entries()) take(window, found.subarray(n * size, (n + 1) * size));
       });
+      // A device that is lost meanwhile is told by the wait below.
+      taken.catch(() => undefined);
       await executor.pace();
     }
     await taken;
