@@ -16,6 +16,7 @@ import { registerImport } from './commands/import.ts';
 import { registerPlot } from './commands/plot.ts';
 import { registerRuns } from './commands/runs.ts';
 import { registerSample } from './commands/sample.ts';
+import { registerSchema } from './commands/schema.ts';
 import { registerTrain } from './commands/train.ts';
 import { registerVerify } from './commands/verify.ts';
 
@@ -52,6 +53,7 @@ export function makeProgram(): Command {
   registerExport(program);
   registerImport(program);
   registerRuns(program);
+  registerSchema(program);
   registerRun(program);
   registerDoctor(program);
   for (const command of program.commands.flatMap((c) => [c, ...c.commands])) {

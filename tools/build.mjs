@@ -1,10 +1,20 @@
 // TypeScript to dist/, then what the compiler leaves behind: the structures, models and presets that the commands read,
-// the executable bit, and the links that let `npx mlbtc` work inside this folder itself.
+// the schemas of these, the executable bit, and the links that let `npx mlbtc` work inside this folder itself.
 //
 // The trap: dist/ is never emptied, because somebody may be training from it; files whose source is gone are removed instead.
 
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, extname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { filesBelow, root, runTool } from './steps.mjs';
 
 const sourceFolders = ['compiler', 'kernels', 'runtime', 'experiments', 'test/bench'];
@@ -19,6 +29,19 @@ if (sources.some((path) => path.endsWith('.ts'))) {
 for (const path of sources.filter((path) => assetExtensions.has(extname(path)))) {
   mkdirSync(dirname(join(root, 'dist', path)), { recursive: true });
   copyFileSync(join(root, path), join(root, 'dist', path));
+}
+
+// What an editor checks the presets by. It follows from the option tables, so it is made and not kept.
+const options = join(root, 'dist/experiments/options');
+if (existsSync(join(options, 'file-schema.js'))) {
+  const { fileSchema } = await import(pathToFileURL(join(options, 'file-schema.js')).href);
+  const { optionSets } = await import(pathToFileURL(join(options, 'sets.js')).href);
+  for (const [task, set] of Object.entries(optionSets)) {
+    const text = `${JSON.stringify(fileSchema(set), null, 2)}\n`;
+    for (const folder of [root, join(root, 'dist')]) {
+      writeFileSync(join(folder, 'experiments/presets', `${task}.schema.json`), text);
+    }
+  }
 }
 
 for (const path of filesBelow(join(root, 'dist'))) {

@@ -19,6 +19,8 @@ export interface OptionRow<T> {
   readonly choices?: readonly string[];
   /** It names a file or a folder, from where one stands. */
   readonly isPath?: boolean;
+  /** What says besides `none` that there is no value. */
+  readonly none?: string | number;
 }
 
 export type OptionTable = Readonly<Record<string, OptionRow<unknown>>>;
@@ -55,7 +57,7 @@ export function integer(fallback: number | undefined, help: string, limits: Limi
 export function optionalInteger(help: string, limits: Limits = {}): OptionRow<number | null> {
   const none = (value: unknown) => (limits.none !== undefined && value === limits.none ? null : value);
   const schema = z.preprocess(none, numberSchema(wholeNumber, limits).nullable()) as z.ZodType<number | null>;
-  return { kind: 'integer', schema, fallback: null, help };
+  return { kind: 'integer', schema, fallback: null, help, none: limits.none };
 }
 
 export function real(fallback: number, help: string, limits: Limits = {}): OptionRow<number> {
@@ -92,7 +94,7 @@ export function integerList(
   const schema = z.preprocess((value) => (isWord(value, none) ? null : value), list) as z.ZodType<
     readonly number[] | null
   >;
-  return { kind: 'list', schema, fallback, help };
+  return { kind: 'list', schema, fallback, help, none };
 }
 
 function isWord(value: unknown, word: string | undefined): boolean {

@@ -125,7 +125,8 @@ export const recordSchemas = {
   'series evaluation': seriesEvaluation,
   'series test': seriesTest,
 } as const;
-const recordSchema = z.union(Object.values(recordSchemas));
+/** Any line. */
+export const metricsSchema = z.union(Object.values(recordSchemas));
 
 export type StageRecord = z.infer<typeof iclStage>;
 export type IclTrainRecord = z.infer<typeof iclTrain>;
@@ -137,7 +138,7 @@ export type SeriesEvaluationRecord = z.infer<typeof seriesEvaluation>;
 export type SeriesTestRecord = z.infer<typeof seriesTest>;
 export type TrainRecord = IclTrainRecord | LmTrainRecord | SeriesTrainRecord;
 export type EvaluationRecord = IclEvaluationRecord | LmEvaluationRecord | SeriesEvaluationRecord;
-export type MetricsRecord = z.infer<typeof recordSchema>;
+export type MetricsRecord = z.infer<typeof metricsSchema>;
 
 export const isIclTrain = (record: MetricsRecord): record is IclTrainRecord =>
   'pointwise' in record && record.kind === 'train';
@@ -212,7 +213,7 @@ function parseLine(path: string, number: number, line: string): MetricsRecord {
 
 function recordOf(line: string): MetricsRecord | undefined {
   try {
-    return recordSchema.parse(JSON.parse(line));
+    return metricsSchema.parse(JSON.parse(line));
   } catch {
     return undefined;
   }
