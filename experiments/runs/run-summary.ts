@@ -61,9 +61,10 @@ function stepsAsked(options: StoredRun['options'], task: TaskName): number {
   return options.eval_only === true ? 0 : Number(options[optionSets[task].aliases.steps]);
 }
 
-/** The evaluation after the last step is the last that a training does; a version that wrote no outcome has left that. */
+/** An evaluation or a test after the last step is the last that a training does; a version that wrote no outcome has left that. */
 function hasEnded(records: readonly MetricsRecord[], steps: number): boolean {
   const last = records.at(-1);
+  if (last?.kind === 'test') return true;
   return last?.kind === 'evaluation' && last.step === steps && Number.isFinite(last.loss);
 }
 
