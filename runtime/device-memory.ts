@@ -5,6 +5,7 @@
  * until it is asked for the memory itself: so as much as is wanted is taken and given back at once.
  */
 import { freemem } from 'node:os';
+import { createBuffer, destroyBuffer } from './buffers.ts';
 import type { OpenedDevice } from './device.ts';
 import { bufferUsage } from './webgpu-constants.ts';
 
@@ -36,10 +37,12 @@ export async function canHold({ device, guard, limits }: OpenedDevice, bytes: nu
   const buffers: GPUBuffer[] = [];
   device.pushErrorScope('out-of-memory');
   for (let left = Math.ceil(bytes / 4) * 4; left > 0; left -= pieceBytes) {
-    buffers.push(device.createBuffer({ label: 'probe', size: Math.min(left, pieceBytes), usage: bufferUsage.storage }));
+    buffers.push(
+      createBuffer(device, { label: 'probe', size: Math.min(left, pieceBytes), usage: bufferUsage.storage }),
+    );
   }
   const error = await guard(device.popErrorScope());
-  for (const buffer of buffers) buffer.destroy();
+  for (const buffer of buffers) destroyBuffer(device, buffer);
   // What is destroyed is freed once the queue has come by.
   device.queue.submit([]);
   await guard(device.queue.onSubmittedWorkDone());

@@ -9,6 +9,7 @@
 import { bytesText } from '../compiler/command-line/amounts.ts';
 import { MachineError } from '../compiler/command-line/errors.ts';
 import { type PlanTensor, planBytes } from '../compiler/schedule/plan.ts';
+import { createBuffer, destroyBuffer } from './buffers.ts';
 import type { OpenedDevice } from './device.ts';
 import type { ExecutablePlan } from './executable-plan.ts';
 import { floatsToHalves } from './half-float.ts';
@@ -82,7 +83,7 @@ export async function createExecutor(
   const buffers = await allocate(opened, plan, shared);
   const pool = createReadbackPool(device);
   const destroy = () => {
-    for (const [id, buffer] of buffers) if (shared.get(id) !== buffer) buffer.destroy();
+    for (const [id, buffer] of buffers) if (shared.get(id) !== buffer) destroyBuffer(device, buffer);
     pool.destroy();
   };
   const steps = await makeSteps(opened, plan, buffers).catch((error) => {
@@ -176,12 +177,12 @@ async function allocate(
   device.pushErrorScope('validation');
   device.pushErrorScope('out-of-memory');
   for (const { id, sizeBytes } of plan.buffers) {
-    buffers.set(id, shared.get(id) ?? device.createBuffer({ label: id, size: sizeBytes, usage }));
+    buffers.set(id, shared.get(id) ?? createBuffer(device, { label: id, size: sizeBytes, usage }));
   }
   const [memoryError, otherError] = [device.popErrorScope(), device.popErrorScope()];
   const [outOfMemory, invalid] = await opened.guard(Promise.all([memoryError, otherError]));
   if (outOfMemory === null && invalid === null) return buffers;
-  for (const [id, buffer] of buffers) if (shared.get(id) !== buffer) buffer.destroy();
+  for (const [id, buffer] of buffers) if (shared.get(id) !== buffer) destroyBuffer(device, buffer);
   if (outOfMemory === null) throw new Error(invalid?.message);
   throw new MachineError(
     `the run takes ${bytesText(planBytes(plan))} of memory, more than the device '${name}' has free; ` +
@@ -234,7 +235,7 @@ async function profileSteps(opened: OpenedDevice, steps: readonly Step[]): Promi
     const part = steps.slice(start, start + kernelsPerQuerySet);
     const querySet = device.createQuerySet({ type: 'timestamp', count: 2 * part.length });
     const size = 2 * part.length * timestampBytes;
-    const resolved = device.createBuffer({ size, usage: bufferUsage.queryResolve | bufferUsage.copyFrom });
+    const resolved = createBuffer(device, { size, usage: bufferUsage.queryResolve | bufferUsage.copyFrom });
     const pool = createReadbackPool(device);
     const encoder = device.createCommandEncoder();
     part.forEach((step, i) => {
@@ -252,7 +253,7 @@ async function profileSteps(opened: OpenedDevice, steps: readonly Step[]): Promi
       timings.push({ label, timeUs: Number(timesNs[2 * i + 1] - timesNs[2 * i]) / 1000 });
     }
     querySet.destroy();
-    resolved.destroy();
+    destroyBuffer(device, resolved);
     pool.destroy();
   }
   opened.check();

@@ -6,6 +6,7 @@
  * number of steps in flight.
  */
 
+import { createBuffer, destroyBuffer } from './buffers.ts';
 import { bufferUsage, mapModeRead } from './webgpu-constants.ts';
 
 export interface Region {
@@ -35,7 +36,7 @@ export function createReadbackPool(device: GPUDevice): ReadbackPool {
     if (index >= 0) return free.splice(index, 1)[0];
     const size = 2 ** Math.ceil(Math.log2(Math.max(sizeBytes, smallestStagingBytes)));
     const usage = bufferUsage.mapRead | bufferUsage.copyTo;
-    const buffer = device.createBuffer({
+    const buffer = createBuffer(device, {
       label: 'read back',
       size: Math.min(size, device.limits.maxBufferSize),
       usage,
@@ -67,7 +68,7 @@ export function createReadbackPool(device: GPUDevice): ReadbackPool {
       };
     },
     destroy: () => {
-      for (const buffer of all) buffer.destroy();
+      for (const buffer of all) destroyBuffer(device, buffer);
       all.clear();
       free.length = 0;
     },
