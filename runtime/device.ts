@@ -15,6 +15,7 @@ import { MachineError, onCommandEnd } from '../compiler/command-line/errors.ts';
 import type { Target } from '../kernels/target.ts';
 import { quietly } from './quiet.ts';
 import { createRest } from './rest.ts';
+import { stagedAsync } from './stages.ts';
 import { loadBundledVulkanLoader, swiftShaderObstacle, unpackSwiftShader } from './swiftshader.ts';
 import { vulkanSystem } from './vulkan-system.ts';
 
@@ -86,7 +87,15 @@ const openDevices = new Set<OpenedDevice>();
 onCommandEnd(destroyAllDevices);
 
 /** Opens a device. Throws MachineError (exit 3) with every rung's reason where there is none. */
-export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDevice> {
+export function openDevice(options: DeviceOptions = {}): Promise<OpenedDevice> {
+  return stagedAsync(
+    'open device',
+    () => openFirst(options),
+    ({ name }) => name,
+  );
+}
+
+async function openFirst(options: DeviceOptions): Promise<OpenedDevice> {
   const wanted = options.name ?? process.env.MLBTC_DEVICE ?? 'auto';
   const attempts: Attempt[] = [];
   for await (const found of adapters(wanted, attempts, options.unsafeToggles)) {

@@ -16,6 +16,7 @@ import { floatsToHalves } from './half-float.ts';
 import { bindGroupLayout, computePipeline } from './pipelines.ts';
 import { checkPlan } from './plan-checks.ts';
 import { createReadbackPool, type Region } from './readback.ts';
+import { stagedAsync } from './stages.ts';
 import { bufferUsage } from './webgpu-constants.ts';
 
 /** A tensor's elements on the host; f16 as its bits. */
@@ -30,6 +31,8 @@ export interface ExecutorOptions {
 
 export interface KernelTiming {
   readonly label: string;
+  /** From the beginning of the run's first kernel. */
+  readonly startUs: number;
   readonly timeUs: number;
 }
 
@@ -195,7 +198,15 @@ async function makeSteps(
   plan: ExecutablePlan,
   buffers: ReadonlyMap<string, GPUBuffer>,
 ): Promise<Step[]> {
-  const pipelines = await Promise.all(plan.kernels.map((kernel) => computePipeline(opened, kernel)));
+  const compile = () => Promise.all(plan.kernels.map((kernel) => computePipeline(opened, kernel)));
+  const pipelines =
+    plan.kernels.length === 0
+      ? []
+      : await stagedAsync(
+          'compile WGSL',
+          compile,
+          (made) => `${new Set(made).size} pipelines for ${made.length} kernels`,
+        );
   const { device } = opened;
   device.pushErrorScope('validation');
   const steps = plan.kernels.map(({ label, bindings, workgroups }, i) => {
@@ -231,6 +242,7 @@ async function profileSteps(opened: OpenedDevice, steps: readonly Step[]): Promi
     throw new MachineError(`the device '${name}' has no timestamp-query, kernels cannot be timed on it`);
   }
   const timings: KernelTiming[] = [];
+  let firstNs: bigint | undefined;
   for (let start = 0; start < steps.length; start += kernelsPerQuerySet) {
     const part = steps.slice(start, start + kernelsPerQuerySet);
     const querySet = device.createQuerySet({ type: 'timestamp', count: 2 * part.length });
@@ -250,7 +262,9 @@ async function profileSteps(opened: OpenedDevice, steps: readonly Step[]): Promi
     const [bytes] = await opened.guard(read());
     const timesNs = new BigUint64Array(bytes);
     for (const [i, { label }] of part.entries()) {
-      timings.push({ label, timeUs: Number(timesNs[2 * i + 1] - timesNs[2 * i]) / 1000 });
+      const [startNs, endNs] = [timesNs[2 * i], timesNs[2 * i + 1]];
+      firstNs ??= startNs;
+      timings.push({ label, startUs: Number(startNs - firstNs) / 1000, timeUs: Number(endNs - startNs) / 1000 });
     }
     querySet.destroy();
     destroyBuffer(device, resolved);

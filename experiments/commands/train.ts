@@ -14,6 +14,7 @@ import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
 import { noteOutcome } from '../runs/outcome.ts';
 import { copyNote, newTrainingRun, type ResolvedTraining } from '../runs/training-run.ts';
 import { throughDeviceLosses } from '../training/device-losses.ts';
+import { look } from '../training/look.ts';
 import { train } from '../training/loop.ts';
 import { createProgress, durationText } from '../training/progress.ts';
 import { listenForSignals } from '../training/signals.ts';
@@ -105,6 +106,10 @@ export async function runTraining<
     },
     beforeLeaving: () => progress.end(),
   });
+  const looking = look(resolved.options, (line) => {
+    progress.end();
+    progress.say(line);
+  });
   const startMs = performance.now();
   let folder: RunFolder | undefined;
   let opened: OpenedDevice | undefined;
@@ -121,7 +126,15 @@ export async function runTraining<
     const { evaluation } = await throughDeviceLosses(opened, {
       folder,
       from: undefined,
-      train: (device, from) => train(task(device), { folder: run, progress, signals, from, debugNans }),
+      train: (device, from) =>
+        train(task(device), {
+          folder: run,
+          progress,
+          signals,
+          from,
+          debugNans,
+          profiler: looking.profiler(device),
+        }),
       reopen: async (lost) => {
         opened = await reopenDevice(lost, options);
         return opened;
@@ -142,6 +155,7 @@ export async function runTraining<
     }
     throw error;
   } finally {
+    looking.end();
     signals.stop();
     opened?.destroy();
   }

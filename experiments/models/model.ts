@@ -11,6 +11,7 @@
  * body.block.LAYER.attn.NAME; `parameters.ts` has the reference's name of each.
  */
 import type { Program } from '../../compiler/ir/program.ts';
+import { staged } from '../../runtime/stages.ts';
 import { modelPath } from '../library.ts';
 import type { SizeValue } from '../options/mixers.ts';
 import type { ModelOptions } from '../options/transformer.ts';
@@ -29,7 +30,7 @@ interface Bound {
 /** Throws UserError with diagnostics where the score does not fit. */
 function modelProgram(name: ModelName, options: ModelOptions, score: Score, { sizes, inputShapes }: Bound): Program {
   const ofScore = Object.entries(score.sizes).map(([size, value]) => [`${scoreSlot}.${size}`, value] as const);
-  return analyseSource(readSource(modelPath(name)), {
+  const settings = {
     sizes: {
       D: options.d_model,
       H: options.n_head,
@@ -40,8 +41,13 @@ function modelProgram(name: ModelName, options: ModelOptions, score: Score, { si
     },
     slots: { [scoreSlot]: score.source },
     inputShapes,
-    resolve: (path, fromFile) => score.resolve(path, fromFile) ?? resolveFile(path, fromFile),
-  });
+    resolve: (path: string, fromFile: string) => score.resolve(path, fromFile) ?? resolveFile(path, fromFile),
+  };
+  return staged(
+    'read and check',
+    () => analyseSource(readSource(modelPath(name)), settings),
+    ({ tensors }) => `${name}, ${tensors.length} tensors`,
+  );
 }
 
 export interface InContextShape {

@@ -124,6 +124,10 @@ function readWords(names: Names, words: readonly string[]): CommandLine {
       }
       continue;
     }
+    if (word === '-v' && names.rows.verbose !== undefined) {
+      values.verbose = true;
+      continue;
+    }
     const match = /^--([^=]+)(?:=(.*))?$/s.exec(word);
     if (match === null) {
       throw new UsageError(`'${word}' is not an option; options are written --name VALUE or --name=VALUE`);

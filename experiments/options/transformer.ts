@@ -80,6 +80,9 @@ export const dryRunRows = {
 
 /** How closely a run is looked at; none of it changes what is learned. */
 export const debugRows = {
+  verbose: flag(false, 'also -v: say what is compiled and, at the end, where the time went'),
+  profile: flag(false, 'time the kernels of some steps: time, share, TFLOP/s and GB/s of each'),
+  trace: text('file for a trace of stages and kernels, for chrome://tracing or Perfetto'),
   debug_nans: flag(
     false,
     'look at every step whether its numbers are finite; where they are not, say which line and which values made them so',

@@ -8,7 +8,7 @@ import type { Resolved } from '../options/parse.ts';
 import type { TaskName } from '../options/set.ts';
 import { optionSets } from '../options/sets.ts';
 import type { OptionRow, OptionValues } from '../options/table.ts';
-import type { debugRows, dryRunRows, ModelOptions } from '../options/transformer.ts';
+import { debugRows, type dryRunRows, type ModelOptions } from '../options/transformer.ts';
 import { copiedStructure, type NewRun, runFolder, scoreName } from './folder.ts';
 import { describeProvenance, type Maker, readStructureOrigin } from './provenance.ts';
 
@@ -34,13 +34,15 @@ export function newTrainingRun(
 ): NewRun {
   const { options, sizes, origins, preset } = resolved;
   const { table } = optionSets[task];
+  // How closely this process looked at the run is not the run's.
+  const kept = Object.entries(options).filter(([option]) => !Object.hasOwn(debugRows, option));
   const copy = copiedStructure(score.files.keys().next().value as string);
   return {
     task,
     path: options.out_dir,
     name: preset?.startsWith(task) === true ? preset : `${task}-${preset ?? scoreName(resolved)}`,
     options: {
-      ...Object.fromEntries(Object.entries(options).map(([option, value]) => [option, written(value, table[option])])),
+      ...Object.fromEntries(kept.map(([option, value]) => [option, written(value, table[option])])),
       structure: options.structure === null ? null : copy,
     },
     sizes,

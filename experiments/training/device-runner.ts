@@ -4,11 +4,14 @@ import type { Plan } from '../../compiler/schedule/plan.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
 import { planOf } from './plans.ts';
+import { type ProfiledKernel, profiledKernels } from './profile.ts';
 import type { MakeRunner, Runner } from './runner.ts';
 
 export interface DeviceRunner extends Runner {
   readonly executor: Executor;
   readonly plan: Plan;
+  /** One run, timed kernel by kernel; throws MachineError where the device has no clock for that. */
+  profile(): Promise<readonly ProfiledKernel[]>;
 }
 
 export function deviceRunners(opened: OpenedDevice): MakeRunner {
@@ -36,6 +39,7 @@ export async function deviceRunner(
     upload: (name, data) => executor.upload(name, data),
     run: () => executor.run(),
     download: (...names) => executor.download(...names),
+    profile: async () => profiledKernels(plan.kernels, await executor.profile()),
     destroy: () => executor.destroy(),
   };
 }

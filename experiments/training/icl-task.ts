@@ -50,6 +50,8 @@ export interface CompiledIcl extends CompiledTask<IclPhase> {
 const compileAheadSteps = 200;
 /** Of the last point's error, from line to line. */
 const smoothing = 0.9;
+/** What is read of a step. */
+const logged = ['loss', 'pointwise', 'diverged'] as const;
 
 export function iclTask(
   resolved: ResolvedIcl,
@@ -290,7 +292,11 @@ async function compileStep(
     },
     runAndRead: (at) => {
       feed(at);
-      return runner.executor.runAndRead('loss', 'pointwise', 'diverged');
+      return runner.executor.runAndRead(...logged);
+    },
+    profile: async (at) => {
+      feed(at);
+      return { kernels: await runner.profile(), reading: await runner.download(...logged) };
     },
     pace: () => runner.executor.pace(),
     evaluate: async (dims) => {

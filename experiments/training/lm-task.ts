@@ -254,6 +254,7 @@ async function compileLm(
     enter: () => undefined,
     run: stepping.run,
     runAndRead: stepping.runAndRead,
+    profile: stepping.profile,
     pace: stepping.pace,
     meanLoss: async (split) => meanLoss(await evaluator.get(), options, split),
     firstNonFinite: async (at) => {

@@ -10,6 +10,7 @@
  */
 import { DivergedError, InterruptedError } from '../../compiler/command-line/errors.ts';
 import { availableBytes } from '../../runtime/device-memory.ts';
+import { staged, stagedAsync } from '../../runtime/stages.ts';
 import {
   bestCheckpointPath,
   type Checkpoint,
@@ -28,6 +29,7 @@ import { packArena } from './arena.ts';
 import type { NonFinite } from './inspect.ts';
 import { differingKernel, kernelChoices } from './kernel-choices.ts';
 import { createLog, DivergedAt } from './log.ts';
+import type { Profiler } from './profile.ts';
 import type { Progress } from './progress.ts';
 import { refuseWithoutMemory } from './room.ts';
 import type { SignalRequests } from './signals.ts';
@@ -45,6 +47,8 @@ export interface TrainingIo {
   readonly checkClaim?: () => void;
   /** Looks at every step whether its numbers are finite, and tells more where they are not. */
   readonly debugNans?: boolean;
+  /** Takes the kernels of some steps. */
+  readonly profiler?: Profiler | undefined;
 }
 
 export interface TrainingResult<E extends EvaluationRecord> {
@@ -63,7 +67,7 @@ export async function train<
   E extends EvaluationRecord,
 >(
   task: Task<P, C, R, E>,
-  { folder, progress, signals, from, checkClaim, debugNans = false }: TrainingIo,
+  { folder, progress, signals, from, checkClaim, debugNans = false, profiler }: TrainingIo,
 ): Promise<TrainingResult<E>> {
   const { steps, phases } = task;
   await refuseWithoutMemory(task.demand, task.opened, (bytes) => availableBytes(task.opened, bytes));
@@ -102,9 +106,13 @@ export async function train<
     checkClaim?.();
     return { step: done, phase: phase.step, best, choices: kernelChoices(compiled.plans), ...tensors };
   };
+  const plot = () => stagedAsync('draw plots', () => task.plot(folder));
   const save = async (done: number): Promise<void> => {
     if (savedAt === done) return;
-    writeCheckpoint(folder.checkpointsPath, compiled.arena, await takeState(done), task.keepEverySteps);
+    const taken = await takeState(done);
+    staged('write checkpoint', () =>
+      writeCheckpoint(folder.checkpointsPath, compiled.arena, taken, task.keepEverySteps),
+    );
     savedAt = done;
   };
   const saveIfAsked = async (done: number) => {
@@ -113,7 +121,7 @@ export async function train<
     progress.say(`checkpoint as asked: ${checkpointPath(folder.checkpointsPath, done)}`);
   };
   const evaluate = async (done: number): Promise<E> => {
-    const found = await task.evaluate(compiled, phase, done);
+    const found = await stagedAsync('evaluate', () => task.evaluate(compiled, phase, done));
     // The last step's gradients may have been the first that are not finite, and no step after it tells.
     if (!Number.isFinite(found.loss)) throw new DivergedAt(done - 1);
     if (task.keepsBest && (best === undefined || found.loss < best)) {
@@ -130,7 +138,7 @@ export async function train<
     best = Math.min(best ?? loss, loss);
     if (performance.now() - lastPlotMs > plotEveryMs) {
       await log.finish();
-      await task.plot(folder);
+      await plot();
       lastPlotMs = performance.now();
     }
   };
@@ -160,7 +168,12 @@ export async function train<
       const due = phaseAt(phases, step);
       if (due !== phase) await goTo(due);
       const isLogged = step === 0 || step + 1 === steps || (step + 1) % task.logEverySteps === 0;
-      if (isLogged) log.ask(compiled.runAndRead(step), phase, step);
+      if (profiler?.wants(step)) {
+        const startMs = performance.now();
+        const { kernels, reading } = await compiled.profile(step);
+        profiler.take({ step, startMs, kernels });
+        if (isLogged) log.ask(Promise.resolve(reading), phase, step);
+      } else if (isLogged) log.ask(compiled.runAndRead(step), phase, step);
       else if (debugNans) log.watch(compiled.runAndRead(step));
       else compiled.run(step);
       await compiled.pace();
@@ -169,7 +182,7 @@ export async function train<
     await save(step);
     if (step < steps) {
       progress.end();
-      await task.plot(folder);
+      await plot();
       throw new InterruptedError(
         `interrupted after step ${step}; its checkpoint is in ${folder.checkpointsPath}; \`mlbtc resume ${folder.path}\` goes on`,
       );
@@ -177,7 +190,7 @@ export async function train<
     const evaluation = await evaluate(step);
     await log.finish();
     progress.end();
-    await task.plot(folder);
+    await plot();
     return { steps, evaluation };
   } catch (error) {
     progress.end();

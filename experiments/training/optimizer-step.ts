@@ -10,6 +10,7 @@ import { type Arena, optimizerTables } from './arena.ts';
 import { type DeviceRunner, deviceRunner } from './device-runner.ts';
 import type { StepPart } from './dry-run.ts';
 import { biasCorrections, rateMultiplier } from './learning-rate.ts';
+import { following, type ProfiledKernel } from './profile.ts';
 import { makeState, type SharedState } from './state.ts';
 import { type StepProgram, sumStates } from './step.ts';
 import type { CompiledTask, Phase } from './task.ts';
@@ -70,7 +71,10 @@ export interface SteppingSettings {
 }
 
 /** What of a compiled task takes steps. */
-export type Stepping = Pick<CompiledTask<Phase>, 'arena' | 'plans' | 'run' | 'runAndRead' | 'pace' | 'destroy'>;
+export type Stepping = Pick<
+  CompiledTask<Phase>,
+  'arena' | 'plans' | 'run' | 'runAndRead' | 'profile' | 'pace' | 'destroy'
+>;
 
 interface MadeStep {
   readonly stepping: Stepping;
@@ -107,7 +111,8 @@ async function stepOfOneBatch(
     runner.upload('hyper', hyperAt(options, at));
     batches.feed(runner.upload, at, 0);
   };
-  return { stepping: steppingOf(step.arena, feed, { step: runner }), shared };
+  const runs = (at: number) => [{ runner, feed: () => feed(at) }];
+  return { stepping: steppingOf(step.arena, runs, { step: runner }), shared };
 }
 
 /** One program adds up gradients batch by batch, another moves the params. */
@@ -122,22 +127,35 @@ async function stepOfSeveral(
   const updating = await deviceRunner(opened, update, shared.buffers);
   uploadTables(updating, arena, accumulate.untouched, options);
   batches.begin(adding.upload);
-  const addAll = (at: number) => {
-    for (let part = 0; part < parts; part += 1) {
-      adding.upload('kept', new Float32Array([part === 0 ? 0 : 1]));
-      batches.feed(adding.upload, at, part);
-      adding.run();
-    }
-    updating.upload('step', new Int32Array([at]));
-    updating.upload('hyper', hyperAt(options, at));
-  };
-  return { stepping: steppingOf(arena, addAll, { accumulate: adding, update: updating }), shared };
+  const runs = (at: number) => [
+    ...Array.from({ length: parts }, (_, part) => ({
+      runner: adding,
+      feed: () => {
+        adding.upload('kept', new Float32Array([part === 0 ? 0 : 1]));
+        batches.feed(adding.upload, at, part);
+      },
+    })),
+    {
+      runner: updating,
+      feed: () => {
+        updating.upload('step', new Int32Array([at]));
+        updating.upload('hyper', hyperAt(options, at));
+      },
+    },
+  ];
+  return { stepping: steppingOf(arena, runs, { accumulate: adding, update: updating }), shared };
 }
 
-/** A step of which `prepare` does everything but what the last runner submits: that is what is read and waited for. */
+/** One run of a program, and what is uploaded for it before. */
+interface StepRun {
+  readonly runner: DeviceRunner;
+  readonly feed: () => void;
+}
+
+/** A step is several runs, one after the other; what is read and waited for is the last. */
 function steppingOf(
   arena: Arena,
-  prepare: (at: number) => void,
+  runs: (at: number) => readonly StepRun[],
   runners: Readonly<Record<string, DeviceRunner>>,
 ): Stepping {
   const last = Object.values(runners).at(-1) as DeviceRunner;
@@ -145,12 +163,27 @@ function steppingOf(
     arena,
     plans: Object.fromEntries(Object.entries(runners).map(([name, { plan }]) => [name, plan])),
     run: (at) => {
-      prepare(at);
-      last.run();
+      for (const { runner, feed } of runs(at)) {
+        feed();
+        runner.run();
+      }
     },
     runAndRead: (at) => {
-      prepare(at);
+      const all = runs(at);
+      for (const { runner, feed } of all.slice(0, -1)) {
+        feed();
+        runner.run();
+      }
+      all.at(-1)?.feed();
       return last.executor.runAndRead(...logged);
+    },
+    profile: async (at) => {
+      const kernels: ProfiledKernel[] = [];
+      for (const { runner, feed } of runs(at)) {
+        feed();
+        kernels.push(...following(kernels, await runner.profile()));
+      }
+      return { kernels, reading: await last.download(...logged) };
     },
     // The batches of one step are submitted together; what is waited for is the steps.
     pace: () => last.executor.pace(),

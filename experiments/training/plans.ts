@@ -8,13 +8,18 @@ import type { Program } from '../../compiler/ir/program.ts';
 import type { Plan } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
 import type { Target } from '../../kernels/target.ts';
+import { staged } from '../../runtime/stages.ts';
 
 const known = new WeakMap<Program, WeakMap<Target, Plan>>();
 
 export function planOf(program: Program, target: Target): Plan {
   const plans = known.get(program) ?? new WeakMap<Target, Plan>();
   known.set(program, plans);
-  const plan = plans.get(target) ?? schedule(program, { target });
+  const plan = plans.get(target) ?? staged('schedule', () => schedule(program, { target }), describe);
   plans.set(target, plan);
   return plan;
+}
+
+function describe({ kernels, outputs }: Plan): string {
+  return `${kernels.length} kernels of ${new Set(kernels.map(({ key }) => key)).size} kinds, outputs ${outputs.join(', ') || 'none'}`;
 }

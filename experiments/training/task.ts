@@ -13,6 +13,7 @@ import type { EvaluationRecord, StageRecord, TrainRecord } from '../runs/metrics
 import type { Arena } from './arena.ts';
 import type { NonFinite } from './inspect.ts';
 import type { Param } from './mup.ts';
+import type { ProfiledKernel } from './profile.ts';
 import type { ProgressState } from './progress.ts';
 import type { Demand } from './room.ts';
 import type { SharedState } from './state.ts';
@@ -35,6 +36,8 @@ export interface CompiledTask<P extends Phase> {
   run(step: number): void;
   /** The same; resolves with what the task logs once the step is done. */
   runAndRead(step: number): Promise<Reading>;
+  /** A step like any other, timed kernel by kernel; waits for it. */
+  profile(step: number): Promise<{ readonly kernels: readonly ProfiledKernel[]; readonly reading: Reading }>;
   /** Yields, and waits only while too many steps are on their way. */
   pace(): Promise<void>;
   /** The first tensor, in the order of computation, that is not finite at a step; undefined if all are. */

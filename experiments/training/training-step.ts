@@ -5,6 +5,7 @@
 import { input } from '../../compiler/ir/build.ts';
 import type { Program, Tensor } from '../../compiler/ir/program.ts';
 import { optimise } from '../../compiler/passes/pipeline.ts';
+import { staged } from '../../runtime/stages.ts';
 import { differentiateLoss } from './differentiate-loss.ts';
 import { paramsOf } from './mup.ts';
 import { accumulationStep, assembleStep, gradientArena, type StepProgram, updateStep } from './step.ts';
@@ -41,7 +42,7 @@ export function trainingStep(
   outputs: readonly string[],
 ): StepProgram {
   const hasStep = batch.some(({ name }) => name === 'step');
-  return assembleStep(differentiateLoss(optimise(model)), paramsOf(model), {
+  return assembleStep(backward(forward(model)), paramsOf(model), {
     batch: hasStep ? batch : [input('step', [], 'i32'), ...batch],
     optimizer: adamwSettings(optimizer, 'loss'),
     outputs,
@@ -55,13 +56,13 @@ export function accumulatedStep(
   optimizer: OptimizerSettings,
   batches: number,
 ): { readonly accumulate: StepProgram; readonly update: Program } {
-  const accumulate = accumulationStep(differentiateLoss(optimise(model)), paramsOf(model), batch);
+  const accumulate = accumulationStep(backward(forward(model)), paramsOf(model), batch);
   return { accumulate, update: updateStep(accumulate.arena, batches, adamwSettings(optimizer, 'loss')) };
 }
 
 /** The same step on a batch that is given, with what `verify` wants to see; outputs: the model's own, loss, all gradients. */
 export function verifiedStep(model: Program, optimizer: OptimizerSettings, output: string): StepProgram {
-  return assembleStep(differentiateLoss(optimise(model)), paramsOf(model), {
+  return assembleStep(backward(forward(model)), paramsOf(model), {
     batch: [],
     optimizer: adamwSettings(optimizer, undefined),
     outputs: [output, 'loss', gradientArena],
@@ -70,9 +71,23 @@ export function verifiedStep(model: Program, optimizer: OptimizerSettings, outpu
 
 /** Forward only, on a batch that is drawn or given. */
 export function evaluationStep(model: Program, batch: readonly Tensor[], outputs: readonly string[]): StepProgram {
-  return assembleStep({ program: optimise({ ...model, outputs }), gradientOf: new Map() }, paramsOf(model), {
+  return assembleStep({ program: forward({ ...model, outputs }), gradientOf: new Map() }, paramsOf(model), {
     batch,
     optimizer: undefined,
     outputs,
   });
+}
+
+const counted = ({ tensors }: Program) => `${tensors.length} tensors`;
+
+function forward(model: Program): Program {
+  return staged('optimise', () => optimise(model), counted);
+}
+
+function backward(program: Program) {
+  return staged(
+    'differentiate',
+    () => differentiateLoss(program),
+    (made) => counted(made.program),
+  );
 }

@@ -15,7 +15,9 @@ import { createRunFolder } from '../../../experiments/runs/folder.ts';
 import { isIclTrain, readMetrics } from '../../../experiments/runs/metrics.ts';
 import { copyNote, newTrainingRun } from '../../../experiments/runs/training-run.ts';
 import { iclTask } from '../../../experiments/training/icl-task.ts';
+import { look } from '../../../experiments/training/look.ts';
 import { type TrainingIo, train } from '../../../experiments/training/loop.ts';
+import type { Profiler } from '../../../experiments/training/profile.ts';
 import { createProgress } from '../../../experiments/training/progress.ts';
 import { testDevice } from '../../support/device.ts';
 
@@ -29,7 +31,7 @@ const noSignals: TrainingIo['signals'] = {
   asked: () => new Promise(() => undefined),
 };
 
-async function run(words: readonly string[], signals = noSignals) {
+async function run(words: readonly string[], signals = noSignals, profiler?: Profiler) {
   runs += 1;
   const resolved = resolveIcl([...words, `--out_dir=${join(parent, `run${runs}`)}`]);
   const score = scoreOf(resolved.options, resolved.sizes);
@@ -40,7 +42,7 @@ async function run(words: readonly string[], signals = noSignals) {
   };
   const progress = createProgress({ write });
   const debugNans = resolved.options.debug_nans;
-  const ended = await train(iclTask(resolved, opened), { folder, progress, signals, debugNans }).then(
+  const ended = await train(iclTask(resolved, opened), { folder, progress, signals, debugNans, profiler }).then(
     (result) => ({ result, error: undefined }),
     (error: unknown) => ({ result: undefined, error }),
   );
@@ -300,6 +302,30 @@ describe('a run', () => {
       expect(String(short.error)).toContain('; --debug_nans says which values made it so');
     },
   );
+
+  test('looked at kernel by kernel and at every step, it is the same run, bit for bit', async () => {
+    const trace = join(parent, 'trace.json');
+    const said: string[] = [];
+    const looking = look({ verbose: true, trace, profile: true }, (line) => said.push(line));
+    const looked = await run([...small, '--debug_nans'], noSignals, looking.profiler(opened));
+    looking.end();
+    const { folder, losses: curve } = await first;
+    expect(looked.losses()).toEqual(curve());
+    const [last, other] = [folder, looked.folder].map(({ checkpointsPath }) =>
+      readFileSync(checkpointPath(checkpointsPath, 9)),
+    );
+    expect(other.equals(last)).toBe(true);
+    const text = said.join('\n');
+    expect(text).toMatch(/^schedule +[\d.]+ ms {2}\d+ kernels of \d+ kinds/m);
+    expect(text).toMatch(/^kernels of a step, mean of 3: .* in \d+ dispatches, /m);
+    expect(text).toMatch(/^where the time went, of [\d.]+ ms\n( {2}.*%.*\n)+/m);
+    const names = JSON.parse(readFileSync(trace, 'utf8')).map(({ name }: { readonly name: string }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining(['optimise', 'differentiate', 'compile WGSL', 'evaluate', 'write checkpoint']),
+    );
+    // How it was looked at is not the run's.
+    expect(readFileSync(looked.folder.configPath, 'utf8')).not.toMatch(/debug_nans|verbose/);
+  });
 
   test('repeated from its config alone, it is the same run, whatever became of its structure', async () => {
     const structure = join(parent, 'near.mlbtc');
