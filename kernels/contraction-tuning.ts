@@ -1,7 +1,8 @@
-/** Forms and tile sizes of a contraction, by its sizes and the target: the table, and the measurements that chose its numbers. */
+/** Forms and tile sizes of a contraction by default, by its sizes and the target; those of the tiled form in contraction-tiles.ts. */
 import { coefficientOf } from '../compiler/ir/affine.ts';
 import { loads } from '../compiler/ir/expression.ts';
 import { type ContractionShape, type ContractionSizes, contractionSizes } from './contraction-shape.ts';
+import { fastestTiled } from './contraction-tiles.ts';
 import type { Target } from './target.ts';
 
 export interface ContractionTuning {
@@ -15,38 +16,6 @@ export interface ContractionTuning {
   /** Form `tiled`: pairs of slabs, 1 where it is not said. */
   readonly buffers?: 1 | 2;
 }
-
-/**
- * Tiles by size, measured on an H100 (test/bench/records/2026-11-24-kernels.jsonl): 32-37 TFLOP/s at n = 4096, 27-32 at
- * 16384 rows of 256. The first that fills its tile at least half and gives the chip at least a wave of workgroups (132
- * multiprocessors).
- * Two slabs in turn, with one barrier a step, were 10-25 % slower than one: the registers cost more than the barrier.
- */
-const tiledForms: readonly ContractionTuning[] = [
-  { form: 'tiled', tileM: 128, tileN: 64, tileK: 16, rows: 8, columns: 4 },
-  { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 8, columns: 4 },
-  { form: 'tiled', tileM: 128, tileN: 32, tileK: 16, rows: 8, columns: 4 },
-  { form: 'tiled', tileM: 32, tileN: 128, tileK: 16, rows: 4, columns: 8 },
-  { form: 'tiled', tileM: 128, tileN: 16, tileK: 16, rows: 4, columns: 4 },
-  { form: 'tiled', tileM: 16, tileN: 128, tileK: 16, rows: 4, columns: 4 },
-  { form: 'tiled', tileM: 32, tileN: 32, tileK: 16, rows: 4, columns: 4 },
-];
-/** Others that a tuner tries. */
-const triedForms: readonly ContractionTuning[] = [
-  ...tiledForms,
-  { form: 'tiled', tileM: 128, tileN: 128, tileK: 8, rows: 8, columns: 8 },
-  { form: 'tiled', tileM: 128, tileN: 128, tileK: 8, rows: 8, columns: 8, buffers: 2 },
-  { form: 'tiled', tileM: 128, tileN: 128, tileK: 16, rows: 8, columns: 8 },
-  { form: 'tiled', tileM: 128, tileN: 64, tileK: 8, rows: 8, columns: 8, buffers: 2 },
-  { form: 'tiled', tileM: 128, tileN: 64, tileK: 16, rows: 8, columns: 8 },
-  { form: 'tiled', tileM: 64, tileN: 128, tileK: 16, rows: 8, columns: 8 },
-  { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 8, columns: 4, buffers: 2 },
-  { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 4, columns: 4 },
-  { form: 'tiled', tileM: 64, tileN: 32, tileK: 16, rows: 8, columns: 4 },
-  { form: 'tiled', tileM: 32, tileN: 64, tileK: 16, rows: 4, columns: 4 },
-];
-/** Multiprocessors of that chip. */
-const wave = 132;
 
 /** Of 4×4, 8×4, 4×8 and 8×8, 8×4 was fastest on SwiftShader (1.1 GFLOP/s, 4×4: 0.6) and second on lavapipe (2.4, 4×4: 2.8). */
 const directBlock = { rows: 8, columns: 4 };
@@ -118,36 +87,14 @@ export function isInterleaved(s: ContractionShape): boolean {
   return contiguous.length >= 2;
 }
 
-function slabBytes(t: ContractionTuning): number {
-  return 16 * (t.buffers ?? 1) * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
-}
-
-/** Whether the target has the threads and the workgroup memory that a tiled form takes. */
-function fits(t: ContractionTuning, { limits }: Target): boolean {
-  return (
-    contractionThreads(t) <= limits.maxComputeInvocationsPerWorkgroup &&
-    slabBytes(t) <= limits.maxComputeWorkgroupStorageSize
-  );
-}
-
-/** What a tuner tries: every form of the table that the target has room for. */
-export function tiledCandidates(target: Target): readonly ContractionTuning[] {
-  return triedForms.filter((t) => fits(t, target));
-}
-
 export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
   const sizes = contractionSizes(s);
-  const { batch, m, n } = sizes;
+  const { m, n } = sizes;
   if (target.class === 'cpu') {
     return hasSmallSubgroups(target) && n >= leastShared ? subgroupForm(sizes) : directForm(m, n);
   }
   if (isInterleaved(s)) return lanesForm(m, n);
-  const padded = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * t.tileM * Math.ceil(n / t.tileN) * t.tileN;
-  const groups = (t: ContractionTuning): number => Math.ceil(m / t.tileM) * Math.ceil(n / t.tileN) * batch;
-  const possible = tiledForms.filter((t) => fits(t, target));
-  const good = possible.filter((t) => m * n * 2 >= padded(t));
-  const busy = good.find((t) => groups(t) >= wave);
-  return busy ?? good.at(-1) ?? possible.reduce((a, b) => (padded(b) < padded(a) ? b : a));
+  return fastestTiled(sizes, target).tuning;
 }
 
 /** Whether register tiles pay: enough rows and columns to share what is read. */

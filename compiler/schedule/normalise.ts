@@ -24,7 +24,7 @@ export function normalise(program: Program, target: Target, chooser: Chooser = c
   }));
   const limited = limitToDemand(merged);
   return target.class === 'gpu'
-    ? mapComputed(limited, (tensor, equations, known) => inPieces(tensor, equations, known, chooser))
+    ? mapComputed(limited, (tensor, equations, known) => inPieces(tensor, equations, known, target, chooser))
     : limited;
 }
 
@@ -65,13 +65,14 @@ function inPieces(
   tensor: Tensor,
   equations: readonly Equation[],
   known: Known,
+  target: Target,
   chooser: Chooser,
 ): { equations: readonly Equation[]; before: readonly Tensor[] } {
   // Copied only where something is added to it: there are as many tensors as there are calls of this.
   let all = known;
   const before: Tensor[] = [];
   const result = equations.map((equation, i) => {
-    const split = splitLongSum(equation, tensor, i, all, chooser.pieces);
+    const split = splitLongSum(equation, tensor, i, all, target, chooser.pieces);
     if (!split) return equation;
     before.push(split.partial);
     all = new Map([...all, [split.partial.name, split.partial]]);

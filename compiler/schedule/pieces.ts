@@ -6,9 +6,11 @@
  * The pieces are added in a fixed order, so the result has the same bits every time.
  */
 import { type ContractionShape, contractionShape, contractionSizes } from '../../kernels/contraction-shape.ts';
+import { fastestPieces } from '../../kernels/contraction-tiles.ts';
 import { isInterleaved, laneThreads, worthTiling } from '../../kernels/contraction-tuning.ts';
 import type { Layouts } from '../../kernels/kernel.ts';
 import { strides } from '../../kernels/linear.ts';
+import type { Target } from '../../kernels/target.ts';
 import { add, affine, axisIndex, coefficientOf, range, scale, substitute } from '../ir/affine.ts';
 import { reducedAxes, storeAxes } from '../ir/equation.ts';
 import { constraintAxes, load, loads, rewriteConstraint, rewriteExpression, rewriteIndex } from '../ir/expression.ts';
@@ -18,8 +20,7 @@ import { type Chooser, problemOf } from './choose.ts';
 
 /** Partial sums are worth a second kernel from here on (sums this long, or longer, on a GPU). */
 const longSum = 1024;
-/** Workgroups (contraction) and threads (other sums) that fill an H100: two waves over 132 multiprocessors. */
-const enoughGroups = 264;
+/** Threads that fill an H100. */
 const enoughThreads = 65536;
 /** Rows of this number keep a GPU busy with one workgroup each, if they are not very long. */
 export const fewRows = 132;
@@ -31,6 +32,7 @@ export function splitLongSum(
   tensor: Tensor,
   position: number,
   known: ReadonlyMap<string, Tensor>,
+  target: Target,
   decide: Chooser['pieces'],
 ): { partial: Tensor; rest: Equation } | undefined {
   if (equation.reducer !== 'sum' || equation.store.some((i) => i.kind === 'gather')) return undefined;
@@ -48,7 +50,7 @@ export function splitLongSum(
   const contraction = contractionShape(equation, layouts, tensor.shape);
   const tiled = contraction !== undefined && worthTiling(contraction) ? contraction : undefined;
   const { tuning: pieces } = decide(problemOf(equation, tensor.shape, layouts), () =>
-    tiled === undefined ? piecesOfLoop(equation, length, known) : piecesOfContraction(tiled, length),
+    tiled === undefined ? piecesOfLoop(equation, length, known) : piecesOfContraction(tiled, length, target),
   );
   if (pieces < 2) return undefined;
   const flats = loads(equation.value).map((l) => flatOf(l, known));
@@ -63,10 +65,9 @@ function atLeastLong(wanted: number, length: number): number {
   return Math.max(1, Math.min(Math.floor(wanted), Math.floor(length / leastPiece)));
 }
 
-function piecesOfContraction(s: ContractionShape, length: number): number {
+function piecesOfContraction(s: ContractionShape, length: number, target: Target): number {
   if (isInterleaved(s)) return atLeastLong(enoughThreads / laneThreads(s), length);
-  const { batch, m, n } = contractionSizes(s);
-  return atLeastLong(enoughGroups / (Math.ceil(m / 64) * Math.ceil(n / 64) * batch), length);
+  return fastestPieces(contractionSizes(s), leastPiece, target);
 }
 
 /** A thread a result, or for few long rows a workgroup. */

@@ -1,0 +1,130 @@
+/**
+ * Tile sizes of the tiled form: the table, what was measured with them, and a model of how long a product takes with each, by
+ * which the default is chosen, and in how many pieces a long sum is made.
+ *
+ * A multiprocessor works on as many workgroups at once as its memory and registers hold. Each further one costs what its
+ * multiply-adds cost at the tile's rate, those of padding included; fewer than it holds leave it waiting, so that a few take as long
+ * as `fewest` of what it holds would.
+ */
+import type { ContractionSizes } from './contraction-shape.ts';
+import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
+import type { Target } from './target.ts';
+
+interface TiledForm {
+  readonly tuning: ContractionTuning;
+  /** TFLOP/s of a product large enough for every tile, n = 4096, on an H100 (test/bench/records). */
+  readonly tflops: number;
+}
+
+const tiled = (
+  tileM: number,
+  tileN: number,
+  tileK: number,
+  [rows, columns]: readonly [number, number],
+  buffers: 1 | 2,
+  tflops: number,
+): TiledForm => ({ tuning: { form: 'tiled', tileM, tileN, tileK, rows, columns, buffers }, tflops });
+
+const tiledForms: readonly TiledForm[] = [
+  tiled(128, 128, 8, [8, 8], 2, 40),
+  tiled(128, 64, 16, [8, 4], 1, 37),
+  tiled(64, 64, 16, [8, 4], 1, 35),
+  tiled(128, 32, 16, [8, 4], 1, 35),
+  tiled(32, 128, 16, [4, 8], 1, 33),
+  tiled(128, 16, 16, [4, 4], 1, 22),
+  tiled(16, 128, 16, [4, 4], 1, 22),
+  tiled(32, 32, 16, [4, 4], 1, 27.5),
+];
+
+/** Others that a tuner tries. */
+const triedForms: readonly TiledForm[] = [
+  ...tiledForms,
+  tiled(128, 128, 8, [8, 8], 1, 0),
+  tiled(128, 128, 16, [8, 8], 1, 0),
+  tiled(128, 64, 8, [8, 8], 2, 0),
+  tiled(128, 64, 16, [8, 8], 1, 0),
+  tiled(64, 128, 16, [8, 8], 1, 0),
+  tiled(64, 64, 16, [8, 4], 2, 0),
+  tiled(64, 64, 16, [4, 4], 1, 0),
+  tiled(64, 32, 16, [8, 4], 1, 0),
+  tiled(32, 64, 16, [4, 4], 1, 0),
+];
+
+/** Of an H100: what a tile is chosen for, until a tuner has measured the device at hand. */
+const chip = { multiprocessors: 132, workgroupBytes: 48 * 1024, threads: 2048, registers: 65536 } as const;
+/** Registers of a thread beside its sums. */
+const otherRegisters = 56;
+/** The share of the workgroups it holds that a multiprocessor cannot be faster with, however few it has. */
+const fewest = 0.6;
+/** Steps of k that a workgroup's beginning and end take as long as. */
+const stepsAround = 64;
+
+function slabBytes(t: ContractionTuning): number {
+  return 16 * (t.buffers ?? 1) * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
+}
+
+/** Whether the target has the threads and the workgroup memory that a tiled form takes. */
+function fits(t: ContractionTuning, { limits }: Target): boolean {
+  return (
+    contractionThreads(t) <= limits.maxComputeInvocationsPerWorkgroup &&
+    slabBytes(t) <= limits.maxComputeWorkgroupStorageSize
+  );
+}
+
+/** What a tuner tries: every form of the table that the target has room for. */
+export function tiledCandidates(target: Target): readonly ContractionTuning[] {
+  return triedForms.map(({ tuning }) => tuning).filter((t) => fits(t, target));
+}
+
+/** Workgroups that a multiprocessor works on at once. */
+function resident(t: ContractionTuning): number {
+  const threads = contractionThreads(t);
+  const registers = threads * (t.rows * t.columns + otherRegisters);
+  return Math.min(
+    Math.floor(chip.workgroupBytes / slabBytes(t)),
+    Math.floor(chip.threads / threads),
+    Math.floor(chip.registers / registers),
+  );
+}
+
+function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops }: TiledForm): number {
+  const { tileM, tileN } = tuning;
+  const groups = Math.ceil(m / tileM) * Math.ceil(n / tileN) * batch;
+  const most = resident(tuning);
+  const rounds = Math.floor(groups / (chip.multiprocessors * most));
+  const left = Math.ceil((groups - rounds * chip.multiprocessors * most) / chip.multiprocessors);
+  const groupsEach = rounds * most + (left === 0 ? 0 : Math.max(left, fewest * most));
+  const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
+  return (groupsEach * 2 * tileM * tileN * (k + stepsAround)) / flopsPerUs;
+}
+
+/** The tile that the model takes to be fastest, and its time. */
+export function fastestTiled(
+  sizes: ContractionSizes,
+  target: Target,
+): { readonly tuning: ContractionTuning; readonly timeUs: number } {
+  const possible = tiledForms.filter(({ tuning }) => fits(tuning, target));
+  return possible
+    .map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, form) }))
+    .reduce((a, b) => (b.timeUs < a.timeUs ? b : a));
+}
+
+/** Bytes a microsecond that partial sums are written and read at, and what a dispatch that adds them up takes beside. */
+const bytesPerUs = 1.5e6;
+const dispatchUs = 3;
+
+/** In how many pieces a long sum is fastest, none shorter than `leastPiece`. */
+export function fastestPieces(sizes: ContractionSizes, leastPiece: number, target: Target): number {
+  const { batch, m, n, k } = sizes;
+  const resultBytes = 4 * batch * m * n;
+  const timeWith = (pieces: number): number => {
+    const adding = pieces === 1 ? 0 : dispatchUs + ((2 * pieces + 1) * resultBytes) / bytesPerUs;
+    return fastestTiled({ batch: batch * pieces, m, n, k: k / pieces }, target).timeUs + adding;
+  };
+  let best = { pieces: 1, timeUs: timeWith(1) };
+  for (let pieces = 2; pieces * leastPiece <= k; pieces *= 2) {
+    const timeUs = timeWith(pieces);
+    if (timeUs < best.timeUs) best = { pieces, timeUs };
+  }
+  return best.pieces;
+}
