@@ -26,20 +26,20 @@ const tiled = (
 ): TiledForm => ({ tuning: { form: 'tiled', tileM, tileN, tileK, rows, columns, buffers }, tflops });
 
 const tiledForms: readonly TiledForm[] = [
-  tiled(128, 128, 8, [8, 8], 2, 40),
   tiled(128, 64, 16, [8, 4], 1, 37),
   tiled(64, 64, 16, [8, 4], 1, 35),
   tiled(128, 32, 16, [8, 4], 1, 35),
   tiled(32, 128, 16, [4, 8], 1, 33),
   tiled(128, 16, 16, [4, 4], 1, 22),
   tiled(16, 128, 16, [4, 4], 1, 22),
-  tiled(32, 32, 16, [4, 4], 1, 27.5),
+  tiled(32, 32, 16, [4, 4], 1, 23),
 ];
 
 /** Others that a tuner tries. */
 const triedForms: readonly TiledForm[] = [
   ...tiledForms,
-  tiled(128, 128, 8, [8, 8], 1, 0),
+  tiled(128, 128, 8, [8, 8], 1, 30),
+  tiled(128, 128, 8, [8, 8], 2, 30),
   tiled(128, 128, 16, [8, 8], 1, 0),
   tiled(128, 64, 8, [8, 8], 2, 0),
   tiled(128, 64, 16, [8, 8], 1, 0),
