@@ -2,9 +2,9 @@
  * Tile sizes of the tiled form: the table, what was measured with them, and a model of how long a product takes with each, by
  * which the default is chosen, and in how many pieces a long sum is made.
  *
- * A multiprocessor works on as many workgroups at once as its memory and registers hold. Each further one costs what its
- * multiply-adds cost at the tile's rate, those of padding included; fewer than it holds leave it waiting, so that a few take as long
- * as `fewest` of what it holds would.
+ * A multiprocessor works on as many workgroups at once as its memory and registers hold: each costs what its multiply-adds cost at
+ * the tile's rate, those of padding included. Fewer leave it waiting for memory: w of h that it can hold take as long as
+ * `each · w + waiting · h` would, if that is more than w (from n = 1024, where one of two takes 1.2, and two of five 2.7).
  */
 import type { ContractionSizes } from './contraction-shape.ts';
 import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
@@ -54,8 +54,8 @@ const triedForms: readonly TiledForm[] = [
 const chip = { multiprocessors: 132, workgroupBytes: 48 * 1024, threads: 2048, registers: 65536 } as const;
 /** Registers of a thread beside its sums. */
 const otherRegisters = 56;
-/** The share of the workgroups it holds that a multiprocessor cannot be faster with, however few it has. */
-const fewest = 0.6;
+const each = 0.7;
+const waiting = 0.26;
 /** Steps of k that a workgroup's beginning and end take as long as. */
 const stepsAround = 64;
 
@@ -93,7 +93,7 @@ function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops }: TiledF
   const most = resident(tuning);
   const rounds = Math.floor(groups / (chip.multiprocessors * most));
   const left = Math.ceil((groups - rounds * chip.multiprocessors * most) / chip.multiprocessors);
-  const groupsEach = rounds * most + (left === 0 ? 0 : Math.max(left, fewest * most));
+  const groupsEach = rounds * most + (left === 0 ? 0 : Math.max(left, each * left + waiting * most));
   const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
   return (groupsEach * 2 * tileM * tileN * (k + stepsAround)) / flopsPerUs;
 }

@@ -8,7 +8,7 @@
  * Problems are told apart by their key in the plan's choices, so one that several models have is timed once. Left out is what makes
  * less than `--least` per cent of a model's multiply-adds.
  *
- * The trap: an idle GPU runs at a fraction of its clock, so every candidate is warmed up before it is timed.
+ * The traps: every kernel has a dispatch of its own here, or its time could not be told. An idle GPU runs at a fraction of its clock, so every candidate is warmed up before it is timed.
  */
 import { parseArgs } from 'node:util';
 import { runCommand } from '../../compiler/command-line/errors.ts';
@@ -50,9 +50,10 @@ async function main(): Promise<void> {
   try {
     for (const one of stepCases.filter(({ name }) => name.includes(values.only))) {
       const program = one.program();
-      const problems = problemsOf(schedule(program, { target: opened.target }), Number(values.least) / 100).filter(
-        ({ key }) => !seen.has(key),
-      );
+      const problems = problemsOf(
+        schedule(program, { target: opened.target, combine: false }),
+        Number(values.least) / 100,
+      ).filter(({ key }) => !seen.has(key));
       for (const { key } of problems) seen.add(key);
       if (problems.length === 0) continue;
       for (const line of await timeProblems(opened, one, program, problems)) {
@@ -93,12 +94,19 @@ async function timeProblems(
       times.get(problem)!.set(short(tuningOf(problem)), Number(timeUs.toPrecision(4)));
     }
   };
-  note(({ byRule }) => byRule, await timeKernels(opened, input, schedule(program, { target: opened.target })));
+  note(
+    ({ byRule }) => byRule,
+    await timeKernels(opened, input, schedule(program, { target: opened.target, combine: false })),
+  );
   for (const candidate of tiledCandidates(opened.target)) {
     const contractions = Object.fromEntries(problems.map(({ key }) => [key, candidate]));
     note(
       () => candidate,
-      await timeKernels(opened, input, schedule(program, { target: opened.target, choices: { contractions } })),
+      await timeKernels(
+        opened,
+        input,
+        schedule(program, { target: opened.target, combine: false, choices: { contractions } }),
+      ),
     );
   }
   return problems.map((problem) => {

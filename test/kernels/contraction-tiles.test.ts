@@ -22,7 +22,7 @@ describe('tiles', () => {
     return tileM * tileN;
   };
   test('the more work, the larger the tile', () => {
-    const areas = [128, 512, 1024, 4096].map((n) => areaOf(n, n, n));
+    const areas = [32, 64, 512, 4096].map((n) => areaOf(n, n, n));
     expect(areas).toEqual([...areas].sort((a, b) => a - b));
     expect(areas[0]).toBeLessThan(areas[3]);
   });
