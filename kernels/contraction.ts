@@ -17,7 +17,8 @@
 
 import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
 import { directBody, lanesBody, subgroupBody } from './contraction-direct.ts';
-import { type ContractionParts, contractionFunctions, nameFunctions, operandQuads } from './contraction-functions.ts';
+import { finishFunctions } from './contraction-finish.ts';
+import { type ContractionParts, nameFunctions, operandFunctions, operandQuads } from './contraction-functions.ts';
 import { tileRange } from './contraction-range.ts';
 import { type ContractionShape, contractionSizes } from './contraction-shape.ts';
 import { slabQuads, tiledBody } from './contraction-tiled.ts';
@@ -46,7 +47,7 @@ export function emitContraction(
     quads: operandQuads(s, tuning, (tensor) => emitter.layout(tensor)),
   };
   const { text, groups } = tuning.form === 'lanes' ? lanesHead(w) : tileHead(w);
-  const functions = contractionFunctions(w);
+  const functions = [...operandFunctions(w), ...finishFunctions(w)];
   return {
     functions,
     sharedQuads: tuning.form === 'tiled' ? slabQuads(tuning) : 0,
