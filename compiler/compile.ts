@@ -73,7 +73,7 @@ export function stagesOf(written: Program, watch?: CompileOptions['inspect']): S
   let isOrdered = false;
   const optimised = optimise(written, {
     inspect: (pass, current) => {
-      isOrdered ||= pass === 'order';
+      isOrdered ||= pass === 'chunk' || pass === 'order';
       if (!isOrdered) inlined = current;
       watch?.(pass, current);
     },

@@ -1,7 +1,7 @@
 /**
  * The passes and their order: the one list.
  *
- *   integers → simplify → distribute → inline → simplify → order → simplify
+ *   integers → simplify → distribute → inline → simplify → chunk → order → simplify
  *
  * Run once on what the semantics give, and in a shorter form on the program with its derivatives: what is ordered already has two
  * operands and stays, what is new is ordered, and equal intermediates of both are found.
@@ -9,13 +9,14 @@
  * The trap: a pass must be right on any program, not only on what the passes before it leave, since each can be switched off.
  */
 import type { Program } from '../ir/program.ts';
+import { chunkSums } from './chunk-sums.ts';
 import { orderContractions } from './contraction-order.ts';
 import { distributeSums } from './distribute.ts';
 import { inlineDefinitions } from './inline.ts';
 import { inlineIntegers } from './integers.ts';
 import { simplify } from './simplify.ts';
 
-export type PassName = 'integers' | 'simplify' | 'distribute' | 'inline' | 'order';
+export type PassName = 'integers' | 'simplify' | 'distribute' | 'inline' | 'chunk' | 'order';
 
 export type Pass = (program: Program) => Program;
 
@@ -24,6 +25,7 @@ export const passes: Readonly<Record<PassName, Pass>> = {
   simplify,
   distribute: distributeSums,
   inline: inlineDefinitions,
+  chunk: chunkSums,
   order: orderContractions,
 };
 
@@ -33,6 +35,7 @@ export const pipeline: readonly PassName[] = [
   'distribute',
   'inline',
   'simplify',
+  'chunk',
   'order',
   'simplify',
 ];

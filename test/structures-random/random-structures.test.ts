@@ -63,7 +63,11 @@ hits.expect('derivative rules', [
     .flatMap((name) => [`${name}.left`, `${name}.right`]),
   ...['sum', 'product', 'max', 'min', 'logsumexp'].map((reducer) => `reducer ${reducer}`),
 ]);
-hits.expect('passes that changed something', passNames);
+hits.expect(
+  'passes that changed something',
+  // A running sum must be long to go in chunks; the pass has random sums of its own.
+  passNames.filter((name) => name !== 'chunk'),
+);
 hits.expect('passes that changed derivatives', ['simplify', 'distribute', 'order']);
 hits.expect('kernels on the device', [
   ...['loop', 'loop of several', 'row', 'row of several', 'row of several lanes', 'contraction'],
