@@ -25,6 +25,8 @@ export interface ContractionParts {
   readonly sizes: ContractionSizes;
   readonly emitter: Emitter;
   readonly tuning: ContractionTuning;
+  /** See `KernelBody`. */
+  readonly sideBySide: number;
   /** Parameters of the functions. */
   readonly names: { readonly batch: string; readonly m: string; readonly n: string; readonly k: string };
   readonly functions: ContractionFunctions;

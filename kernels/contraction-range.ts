@@ -9,6 +9,7 @@ import { coefficientOf } from '../compiler/ir/affine.ts';
 import type { Affine, Constraint } from '../compiler/ir/program.ts';
 import { chainOf, flushSums } from './contraction-block.ts';
 import type { ContractionParts } from './contraction-functions.ts';
+import type { ContractionShape } from './contraction-shape.ts';
 import { indent, plus, wgsl } from './wgsl.ts';
 
 /** Length of the stretch of k over which the loop runs at once. */
@@ -41,6 +42,11 @@ function reach(a: Affine, { axis, start, tile, size }: Side): string | undefined
   const position = coefficient > 0 ? `min(${start} + ${tile - 1}, ${size - 1})` : start;
   const factor = Math.abs(coefficient);
   return `${coefficient < 0 ? '-' : ''}${factor === 1 ? '' : `${factor} * `}${position}`;
+}
+
+/** Whether every tile goes through all of k, whatever part of the output it is. */
+export function isOneRange({ onLeft, onRight, onOutput }: ContractionShape): boolean {
+  return ![...onLeft, ...onRight, ...onOutput].some((c) => c.kind === 'nonnegative');
 }
 
 /** Lines that define `k_from` and `k_to` for the tile, or `k_first` and `k_end` within a segment. */

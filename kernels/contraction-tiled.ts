@@ -93,20 +93,25 @@ function quadsOfRow(tile: number): number {
 
 /** WGSL of the place of a slab's quad, less the terms that are 0. */
 function place(
-  tuning: ContractionTuning,
+  { tuning, sideBySide }: ContractionParts,
   side: 'left' | 'right',
   { half, k, quad }: { readonly half: string; readonly k: string; readonly quad: string },
 ): string {
   const [own, base] = side === 'left' ? [tuning.tileM, 0] : [tuning.tileN, tuning.tileK * quadsOfRow(tuning.tileM)];
-  const terms = [...(half === '0' ? [] : [`${half} * ${bufferQuads(tuning)}`]), `${k} * ${quadsOfRow(own)}`, quad];
+  const terms = [
+    ...(sideBySide === 1 ? [] : ['scratch_from']),
+    ...(half === '0' ? [] : [`${half} * ${bufferQuads(tuning)}`]),
+    `${k} * ${quadsOfRow(own)}`,
+    quad,
+  ];
   return plus(terms.join(' + '), base);
 }
 
 /** One step of k: a thread's quads of both slabs, and all their products. */
-function multiplySlabs({ tuning }: ContractionParts, threadsM: number, threadsN: number, half: string): string[] {
-  const { rows, columns } = tuning;
+function multiplySlabs(w: ContractionParts, threadsM: number, threadsN: number, half: string): string[] {
+  const { rows, columns } = w.tuning;
   const lines: string[] = [];
-  const quad = (side: 'left' | 'right', at: string) => `scratch[${place(tuning, side, { half, k: 'k_in', quad: at })}]`;
+  const quad = (side: 'left' | 'right', at: string) => `scratch[${place(w, side, { half, k: 'k_in', quad: at })}]`;
   for (let i = 0; i < rows / 4; i++) lines.push(`let a_${i} = ${quad('left', plus('lane_m', i * threadsM))};`);
   for (let j = 0; j < columns / 4; j++) lines.push(`let b_${j} = ${quad('right', plus('lane_n', j * threadsN))};`);
   for (let i = 0; i < rows; i++)
@@ -227,7 +232,7 @@ function stagingPart(
   const store = (half: string): string[] =>
     registers.map((r, c) => {
       const k = c === 0 ? `k_${name}` : `(k_${name} + ${c})`;
-      return `scratch[${place(w.tuning, side, { half, k, quad: `quad_${name}` })}] = ${alongK ? rowOf(c) : r};`;
+      return `scratch[${place(w, side, { half, k, quad: `quad_${name}` })}] = ${alongK ? rowOf(c) : r};`;
     });
   const guards = units === undefined ? [] : [`${unit} < ${units}`];
   return {

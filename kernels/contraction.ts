@@ -19,22 +19,24 @@ import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
 import { directBody, lanesBody, subgroupBody } from './contraction-direct.ts';
 import { finishFunctions } from './contraction-finish.ts';
 import { type ContractionParts, nameFunctions, operandFunctions, operandQuads } from './contraction-functions.ts';
-import { tileRange } from './contraction-range.ts';
+import { isOneRange, tileRange } from './contraction-range.ts';
 import { type ContractionShape, contractionSizes } from './contraction-shape.ts';
 import { slabQuads, tiledBody } from './contraction-tiled.ts';
-import { type ContractionTuning, contractionThreads, lanesWorkgroupSize } from './contraction-tuning.ts';
+import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
 import type { Emitter } from './emitter.ts';
 import { flatThreads, tileOfGroup } from './grid.ts';
 import type { ContractionKernel, KernelBody } from './kernel.ts';
 import { kernelParts } from './statements.ts';
+import type { Target } from './target.ts';
 import { wgsl } from './wgsl.ts';
 
 export function emitContraction(
   kernel: ContractionKernel,
   s: ContractionShape,
   emitter: Emitter,
-  tuning: ContractionTuning,
+  { tuning, workgroupSize }: { readonly tuning: ContractionTuning; readonly workgroupSize: number },
 ): KernelBody {
+  const sideBySide = tuning.form === 'lanes' ? 1 : workgroupSize / contractionThreads(tuning);
   const [batch, m, n, k] = [emitter.fresh('batch'), emitter.fresh('m'), emitter.fresh('n'), emitter.fresh('k')];
   const w: ContractionParts = {
     kernel,
@@ -42,17 +44,19 @@ export function emitContraction(
     sizes: contractionSizes(s),
     emitter,
     tuning,
+    sideBySide,
     names: { batch, m, n, k },
     functions: nameFunctions(emitter),
     quads: operandQuads(s, tuning, (tensor) => emitter.layout(tensor)),
   };
-  const { text, groups } = tuning.form === 'lanes' ? lanesHead(w) : tileHead(w);
+  const { text, groups } = tuning.form === 'lanes' ? lanesHead(w, workgroupSize) : tileHead(w);
   const functions = [...operandFunctions(w), ...finishFunctions(w)];
   return {
     functions,
     sharedQuads: tuning.form === 'tiled' ? slabQuads(tuning) : 0,
-    workgroupSize: contractionThreads(tuning),
+    workgroupSize: workgroupSize / sideBySide,
     groups,
+    sideBySide,
     body: bodyText(w, text),
     tuning: { ...tuning },
     enables: tuning.form === 'subgroup' ? ['subgroups'] : [],
@@ -60,6 +64,28 @@ export function emitContraction(
       .flatMap((part) => part.equations)
       .reduce((total, e) => total + multiplyAddsOf(e), 0),
   };
+}
+
+/** Workgroup memory of workgroups side by side: two such are at home in a multiprocessor of NVIDIA, which has twice as much. */
+const mostSharedBytes = 24576;
+
+/**
+ * How many tiles a larger workgroup can do at once: no tile may be left over, and where there are barriers all must go through the
+ * same k. A power of two.
+ */
+export function mostSideBySide(s: ContractionShape, tuning: ContractionTuning, { limits }: Target): number {
+  const threads = contractionThreads(tuning);
+  const most = limits.maxComputeInvocationsPerWorkgroup / threads;
+  if (tuning.form === 'lanes') return most;
+  const { batch, m, n } = contractionSizes(s);
+  const groups = Math.ceil(m / tuning.tileM) * Math.ceil(n / tuning.tileN) * batch;
+  const isTiled = tuning.form === 'tiled';
+  if (tuning.form === 'subgroup' || (isTiled && !isOneRange(s))) return 1;
+  const sharedBytes = isTiled ? 16 * slabQuads(tuning) : 0;
+  const memory = Math.min(mostSharedBytes, limits.maxComputeWorkgroupStorageSize);
+  let count = 1;
+  while (groups % (2 * count) === 0 && 2 * count <= most && 2 * count * sharedBytes <= memory) count *= 2;
+  return count;
 }
 
 function bodyText(w: ContractionParts, head: string): string {
@@ -119,11 +145,11 @@ function tileHead(w: ContractionParts): Head {
 }
 
 /** An invocation takes a tile; neighbouring invocations take neighbouring batches of it. */
-function lanesHead(w: ContractionParts): Head {
+function lanesHead(w: ContractionParts, workgroupSize: number): Head {
   const { sizes, tuning } = w;
   const { tileM, tileN } = tuning;
   const [tilesM, tilesN] = tilesOf(w);
-  const { header, groups } = flatThreads(sizes.batch * tilesM * tilesN, 'invocation', lanesWorkgroupSize);
+  const { header, groups } = flatThreads(sizes.batch * tilesM * tilesN, 'invocation', workgroupSize);
   return {
     groups,
     text: headText(

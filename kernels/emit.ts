@@ -6,7 +6,7 @@
 import { hashText } from '../compiler/ir/hash.ts';
 import { printEquation } from '../compiler/ir/print.ts';
 import { elementCount } from '../compiler/ir/program.ts';
-import { emitContraction } from './contraction.ts';
+import { emitContraction, mostSideBySide } from './contraction.ts';
 import { type ContractionShape, contractionShape } from './contraction-shape.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './contraction-tuning.ts';
 import { Emitter, type SlotForm } from './emitter.ts';
@@ -37,9 +37,9 @@ export function emitDispatch(kernels: readonly Kernel[], options: EmitOptions): 
   const workgroupSize = commonWorkgroup(kernels.map((kernel) => workgroupOf(kernel, options)));
   if (workgroupSize === undefined) throw new Error('no workgroup suits all kernels of the dispatch');
   const { emitter, bodies } = writeBodies(kernels, workgroupSize, options);
-  const { workgroups, main } = mainFunction(bodies, emitter, options.target);
+  const { workgroups, main } = mainFunction(bodies, workgroupSize, emitter, options.target);
   const enables = new Set(bodies.flatMap((body) => body.enables));
-  const sharedQuads = Math.max(...bodies.map((body) => body.sharedQuads));
+  const sharedQuads = Math.max(...bodies.map(({ sharedQuads, sideBySide = 1 }) => sharedQuads * sideBySide));
   const code = [
     [...enables].map((feature) => `enable ${feature};`).join('\n'),
     emitter.declarations(options.readWrite),
@@ -78,36 +78,39 @@ function writeBodies(
   return { emitter, bodies };
 }
 
-/** Invocations of a workgroup that a kernel can do with: those that it would have alone, and the range beside others. */
+/** Invocations of a workgroup that a kernel can do with: those that it would have alone; beside others a multiple of `unit`. */
 export interface Workgroup {
   readonly alone: number;
-  readonly least: number;
+  readonly unit: number;
   readonly most: number;
 }
 
 export function workgroupOf(kernel: Kernel, options: FormOptions): Workgroup {
   const { target } = options;
-  const exactly = (size: number): Workgroup => ({ alone: size, least: size, most: size });
+  const most = target.limits.maxComputeInvocationsPerWorkgroup;
   switch (kernel.family) {
     case 'loop':
-      return { alone: loopWorkgroupSize, least: 1, most: Number.POSITIVE_INFINITY };
+      return { alone: loopWorkgroupSize, unit: 1, most };
     case 'row': {
       const { workgroupSize, lanes } = kernel.choice?.tuning ?? defaultRowTuning(kernel, target);
-      return { alone: workgroupSize, least: lanes, most: Number.POSITIVE_INFINITY };
+      return { alone: workgroupSize, unit: lanes, most };
     }
-    case 'contraction':
-      return exactly(contractionThreads(contractionOf(kernel, options).tuning));
+    case 'contraction': {
+      const { shape, tuning } = contractionOf(kernel, options);
+      const size = contractionThreads(tuning);
+      return { alone: size, unit: size, most: size * mostSideBySide(shape, tuning, target) };
+    }
     default:
       return kernel satisfies never;
   }
 }
 
-/** A size that suits all of them, if there is one: that of the choosiest, else the largest that one would have alone. */
+/** The largest size that suits all of them, of those that one would have alone, if there is one. */
 export function commonWorkgroup(wishes: readonly Workgroup[]): number | undefined {
-  const least = Math.max(...wishes.map((wish) => wish.least));
-  const most = Math.min(...wishes.map((wish) => wish.most));
-  const wanted = Math.max(...wishes.map((wish) => wish.alone));
-  return least <= most ? Math.max(least, Math.min(most, wanted)) : undefined;
+  return wishes
+    .map((wish) => wish.alone)
+    .sort((a, b) => b - a)
+    .find((size) => wishes.every(({ unit, most }) => size % unit === 0 && size <= most));
 }
 
 function contractionOf(
@@ -129,7 +132,7 @@ function writeBody(kernel: Kernel, emitter: Emitter, workgroupSize: number, opti
     }
     case 'contraction': {
       const { shape, tuning } = contractionOf(kernel, options);
-      return emitContraction(kernel, shape, emitter, tuning);
+      return emitContraction(kernel, shape, emitter, { tuning, workgroupSize });
     }
     default:
       return kernel satisfies never;
@@ -139,17 +142,18 @@ function writeBody(kernel: Kernel, emitter: Emitter, workgroupSize: number, opti
 /** `main` and the functions that it calls. One body is `main` itself; of several each is a function, told its own number. */
 function mainFunction(
   bodies: readonly KernelBody[],
+  workgroupSize: number,
   emitter: Emitter,
   target: Target,
 ): { readonly main: string; readonly workgroups: DispatchCode['workgroups'] } {
-  const count = bodies.reduce((total, body) => total + body.groups, 0);
+  const count = bodies.reduce((total, { groups, sideBySide = 1 }) => total + groups / sideBySide, 0);
   const { workgroups, number, isExact } = spread(count, target);
-  const [{ body, workgroupSize }] = bodies;
+  const [{ body }] = bodies;
   const parts = bodies.map((part) => ({ ...part, name: bodies.length === 1 ? '' : emitter.global('part') }));
   const functions = parts.flatMap((part) =>
     part.name === ''
       ? part.functions
-      : [...part.functions, `fn ${part.name}(group: u32, lane: u32) {\n${indent(part.body)}\n}`],
+      : [...part.functions, `fn ${part.name}(${parametersOf(part)}) {\n${indent(part.body)}\n}`],
   );
   const main = wgsl`
     @compute @workgroup_size(${workgroupSize})
@@ -162,13 +166,26 @@ function mainFunction(
   return { main: [...functions, main].join('\n\n'), workgroups };
 }
 
+const takesScratch = ({ sharedQuads, sideBySide = 1 }: KernelBody): boolean => sharedQuads > 0 && sideBySide > 1;
+
+function parametersOf(part: KernelBody): string {
+  return ['group: u32', 'lane: u32', ...(takesScratch(part) ? ['scratch_from: i32'] : [])].join(', ');
+}
+
 /** Calls the part that a workgroup belongs to; `group` is the same in all of it, so parts may hold barriers. */
-function choice(parts: readonly { readonly name: string; readonly groups: number }[]): string {
+function choice(parts: readonly (KernelBody & { readonly name: string })[]): string {
   let first = 0;
-  const branches = parts.map(({ name, groups }, i) => {
+  const branches = parts.map((part, i) => {
+    const { name, groups, sideBySide = 1, workgroupSize: threads, sharedQuads } = part;
     const own = first === 0 ? 'group' : `group - ${first}u`;
-    first += groups;
-    const call = `{\n  ${name}(${own}, lane);\n}`;
+    first += groups / sideBySide;
+    const whole = sideBySide === 1;
+    const given = [
+      whole ? own : `${first === groups / sideBySide ? own : `(${own})`} * ${sideBySide}u + lane / ${threads}u`,
+      whole ? 'lane' : `lane % ${threads}u`,
+      ...(takesScratch(part) ? [`i32(lane / ${threads}u) * ${sharedQuads}`] : []),
+    ];
+    const call = `{\n  ${name}(${given.join(', ')});\n}`;
     return i === parts.length - 1 ? call : `if (group < ${first}u) ${call}`;
   });
   return branches.join(' else ');

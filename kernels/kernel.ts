@@ -108,6 +108,11 @@ export interface KernelBody {
   readonly sharedQuads: number;
   readonly workgroupSize: number;
   readonly groups: number;
+  /**
+   * So many of its workgroups are done side by side by a larger one; 1 where it is not said. Their `lane` is their own, they all meet
+   * the same barriers, and their part of `scratch` begins at `scratch_from` (i32).
+   */
+  readonly sideBySide?: number;
   readonly body: string;
   /** WGSL extensions that it needs. */
   readonly enables: readonly string[];

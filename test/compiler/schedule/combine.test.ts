@@ -57,6 +57,36 @@ describe('one dispatch', () => {
     expect(plan.kernels[0].multiplyAdds).toBe(3 * 32 ** 3);
   });
 
+  test('has one workgroup for tiles of different sizes: the smaller ones side by side', async () => {
+    const of = (y: string, x: string, w: string, t: number, i: number, j: number): Tensor =>
+      computed(
+        y,
+        [132, t, i],
+        [
+          over({ n: 132, t, i, j }, ({ n, t, i, j }) => ({
+            store: [n, t, i],
+            value: product([at(x, n, t, j), at(w, i, j)]),
+          })),
+        ],
+      );
+    const wide = program(
+      [
+        input('x', [132, 64, 16]),
+        input('z', [132, 32, 16]),
+        param('W', [64, 16]),
+        param('V', [32, 16]),
+        of('large', 'x', 'W', 64, 64, 16),
+        of('small', 'z', 'V', 32, 32, 16),
+      ],
+      ['large', 'small'],
+    );
+    const plan = await hold(wide, gpu);
+    expect(makes(plan)).toEqual(['large small']);
+    expect(plan.kernels[0].wgsl).toContain(
+      'part_2((group - 132u) * 2u + lane / 64u, lane % 64u, i32(lane / 64u) * 288);',
+    );
+  });
+
   test('is what each kernel has where nothing is to be combined, as on a software device', () => {
     expect(schedule(layers, { target: gpu, combine: false }).kernels.length).toBe(9);
     expect(schedule(layers, { target: { ...gpu, class: 'cpu' } }).kernels.length).toBe(9);
