@@ -14,6 +14,7 @@ import { registerEval } from './commands/eval.ts';
 import { registerExport } from './commands/export.ts';
 import { registerImport } from './commands/import.ts';
 import { registerPlot } from './commands/plot.ts';
+import { registerResume } from './commands/resume.ts';
 import { registerRuns } from './commands/runs.ts';
 import { registerSample } from './commands/sample.ts';
 import { registerSchema } from './commands/schema.ts';
@@ -26,6 +27,7 @@ Start here
   mlbtc train icl --preset tiny         a training run of two minutes, on any machine
   mlbtc train lm --preset tiny          a small language model, minutes on any machine
   mlbtc train icl --help                every option; also lm, and series
+  mlbtc resume runs/icl-tiny            go on with a run that was interrupted or killed
   mlbtc runs                            what has been trained, and how well
   mlbtc data prepare FILES --out DIR    tokens of a text of your own, for mlbtc train lm --data DIR
   mlbtcc explain FILE.mlbtc -s D=256    what a structure costs (the compiler's own command)
@@ -45,6 +47,7 @@ export function makeProgram(): Command {
     .exitOverride()
     .addHelpText('after', epilog);
   registerTrain(program);
+  registerResume(program);
   registerData(program);
   registerVerify(program);
   registerEval(program);

@@ -5,6 +5,7 @@ import {
   checkTraining,
   type IclOptions,
   iclOptions,
+  iclResuming,
   type iclTable,
   type ResolvedIcl,
   resolveIcl,
@@ -13,9 +14,9 @@ import { iclPlotFiles } from '../plots/icl-run.ts';
 import { scoreName } from '../runs/folder.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
 import { iclTasks } from '../tasks/tasks.ts';
-import { type CompiledIcl, type IclPhase, iclDryStep, iclTask, stagesOf } from '../training/icl-task.ts';
+import { type CompiledIcl, type IclPhase, iclDryStep, iclSteps, iclTask, stagesOf } from '../training/icl-task.ts';
 import { short } from '../training/progress.ts';
-import type { TrainingKind } from './train.ts';
+import type { TrainingKind } from './training-kind.ts';
 
 export const iclKind: TrainingKind<
   typeof iclTable,
@@ -26,6 +27,7 @@ export const iclKind: TrainingKind<
   IclEvaluationRecord
 > = {
   set: iclOptions,
+  resuming: iclResuming,
   about: 'learning in context: regression, classification, trees',
   resolve: (words) => {
     const resolved = resolveIcl(words);
@@ -39,6 +41,8 @@ export const iclKind: TrainingKind<
       score,
       record: {},
       notes: [checkedCausal(options, score)],
+      steps: iclSteps(options),
+      lastRecord: 'evaluation',
       title: titleOf(resolved),
       task: (opened) => iclTask(resolved, opened, score),
       summary: async (evaluation) => [summaryOf(evaluation)],

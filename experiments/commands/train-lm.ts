@@ -6,20 +6,21 @@ import { chosenData, isUnprepared } from '../data/choose.ts';
 import { splitOf, type TokenData } from '../data/token-data.ts';
 import { checkLmCausal } from '../models/causal.ts';
 import { type Score, scoreOf } from '../models/score.ts';
-import { checkLm, lmOptions, type lmTable, type ResolvedLm, resolveLm } from '../options/lm.ts';
+import { checkLm, lmOptions, lmResuming, type lmTable, type ResolvedLm, resolveLm } from '../options/lm.ts';
 import { lmLevels, lmPlotFiles } from '../plots/lm-run.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
 import { dataRecord } from '../runs/lm-run.ts';
 import { isLmTrain, type LmEvaluationRecord, type LmTrainRecord, readMetrics } from '../runs/metrics.ts';
 import { sampleRun } from '../sampling/run.ts';
 import { trainingFlopsPerToken } from '../training/flops.ts';
-import { type CompiledLm, lmDryStep, lmProgram, lmTask } from '../training/lm-task.ts';
+import { type CompiledLm, lmDryStep, lmProgram, lmSteps, lmTask } from '../training/lm-task.ts';
 import { short } from '../training/progress.ts';
 import type { Phase } from '../training/task.ts';
-import type { TrainingKind } from './train.ts';
+import type { TrainingKind } from './training-kind.ts';
 
 export const lmKind: TrainingKind<typeof lmTable, ResolvedLm, Phase, CompiledLm, LmTrainRecord, LmEvaluationRecord> = {
   set: lmOptions,
+  resuming: lmResuming,
   about: 'a language model',
   resolve: (words) => {
     const resolved = resolveLm(words);
@@ -38,6 +39,8 @@ export const lmKind: TrainingKind<typeof lmTable, ResolvedLm, Phase, CompiledLm,
       score,
       record: { data: record },
       notes: [checkLmCausal(options, score, model)],
+      steps: lmSteps(options),
+      lastRecord: 'evaluation',
       title: titleOf(resolved, data),
       task: (opened) => lmTask({ resolved, score, data, opened, flopsPerToken, levels }),
       summary: async (evaluation, opened, folder) => [

@@ -4,7 +4,14 @@ import { channelsOf, chosenSeries } from '../data/choose-series.ts';
 import type { SeriesData } from '../data/series-data.ts';
 import { checkSeriesCausal } from '../models/causal.ts';
 import { type Score, scoreOf } from '../models/score.ts';
-import { checkSeries, type ResolvedSeries, resolveSeries, seriesOptions, type seriesTable } from '../options/series.ts';
+import {
+  checkSeries,
+  type ResolvedSeries,
+  resolveSeries,
+  seriesOptions,
+  seriesResuming,
+  type seriesTable,
+} from '../options/series.ts';
 import { plotSeriesRun, seriesPlotFiles } from '../plots/series-run.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
 import { chosenCheckpoint } from '../runs/lm-run.ts';
@@ -20,7 +27,7 @@ import { trainingFlopsPerToken } from '../training/flops.ts';
 import { type CompiledSeries, seriesDryStep, seriesModel, seriesTask, shapeOf } from '../training/series-task.ts';
 import { testSeries } from '../training/series-test.ts';
 import type { Phase } from '../training/task.ts';
-import type { TrainingKind } from './train.ts';
+import type { TrainingKind } from './training-kind.ts';
 
 export const seriesKind: TrainingKind<
   typeof seriesTable,
@@ -31,6 +38,7 @@ export const seriesKind: TrainingKind<
   SeriesEvaluationRecord
 > = {
   set: seriesOptions,
+  resuming: seriesResuming,
   about: 'forecasts of time series',
   resolve: (words) => {
     const resolved = resolveSeries(words);
@@ -48,6 +56,8 @@ export const seriesKind: TrainingKind<
       score,
       record: { data: record },
       notes: [checkSeriesCausal(options, score, model)],
+      steps: options.max_iters,
+      lastRecord: 'test',
       title: titleOf(resolved, data),
       task: (opened) => seriesTask({ resolved, score, data, opened, record, flopsPerToken }),
       summary: async (_, opened, folder) => testLines(await testRun({ resolved, score, data, record, opened, folder })),

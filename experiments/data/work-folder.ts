@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 import { UserError } from '../../compiler/command-line/errors.ts';
+import { type FolderLock, lockFolder } from '../../compiler/command-line/folder-lock.ts';
 import { makeFolder } from '../../compiler/command-line/folders.ts';
 import { metaName, requestOf, splitFiles } from './meta.ts';
 import { workFolder } from './open.ts';
@@ -76,8 +77,8 @@ export function enterWorkFolder(
   if (alien !== undefined) {
     throw new UserError(`${path} is needed to work in, and holds ${alien}; move that away or choose another --out`);
   }
-  lock(join(path, lockName));
-  const work = workIn(path);
+  const lock = lockFolder(path, { doing: 'preparing data', help: 'choose another --out' });
+  const work = workIn(path, lock);
   if (existsSync(work.metaPath) && requestOf(readFileSync(work.metaPath, 'utf8')) === request) {
     return { work, state: newState(request), begun: 'complete' };
   }
@@ -92,7 +93,7 @@ function isOwn(name: string): boolean {
   return ownNames.includes(name) || (name.startsWith('.') && name.endsWith('.tmp'));
 }
 
-function workIn(path: string): WorkFolder {
+function workIn(path: string, lock: FolderLock): WorkFolder {
   return {
     path,
     trainPath: join(path, splitFiles.train),
@@ -100,8 +101,11 @@ function workIn(path: string): WorkFolder {
     cutPath: join(path, cutName),
     metaPath: join(path, metaName),
     writeState: (state) => writeFileAtomically(join(path, stateName), [`${JSON.stringify(state)}\n`]),
-    leave: () => rmSync(join(path, lockName), { force: true }),
-    remove: () => rmSync(path, { recursive: true, force: true }),
+    leave: lock.release,
+    remove: () => {
+      lock.release();
+      rmSync(path, { recursive: true, force: true });
+    },
   };
 }
 
@@ -113,25 +117,6 @@ function readState({ trainPath, valPath, cutPath }: WorkFolder, path: string): P
     return statSync(trainPath).size >= state.trainBytes && statSync(val).size >= state.valBytes ? state : undefined;
   } catch {
     return undefined;
-  }
-}
-
-function lock(path: string): void {
-  const holder = existsSync(path) ? Number(readFileSync(path, 'utf8')) : Number.NaN;
-  if (Number.isInteger(holder) && holder > 0 && holder !== process.pid && isAlive(holder)) {
-    throw new UserError(
-      `process ${holder} is preparing data there already; wait for it, choose another --out, or remove ${path} if it is none`,
-    );
-  }
-  writeFileAtomically(path, [`${process.pid}\n`]);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

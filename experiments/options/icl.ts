@@ -6,8 +6,10 @@
  * is understood, and be refused with a reason (`refusals`), never be ignored in silence.
  */
 import { UsageError } from '../../compiler/command-line/errors.ts';
+import { adaptiveIncrements, type CurriculumSettings } from '../tasks/curriculum.ts';
 import { taskNames } from '../tasks/tasks.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
+import { freeWords, namedRun, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, real, text } from './table.ts';
 import { checkTrained, debugRows, dryRunRows, scoreAlternatives, scoreRows } from './transformer.ts';
@@ -39,6 +41,7 @@ export const iclGroups = {
         max: 1,
       },
     ),
+    lr_decay_steps: optionalInteger('step at which the cosine ends (ours; default: training_train_steps)', positive),
     grad_clip: real(0, 'largest norm of all gradients together, 0 for none (ours)', { min: 0 }),
   },
   Curriculum: {
@@ -73,7 +76,9 @@ export const iclGroups = {
     training_train_steps: integer(500001, 'steps; --steps for short', positive),
     training_save_every_steps: integer(10000, 'steps between checkpoints', positive),
     training_keep_every_steps: integer(100000, 'steps between checkpoints that are kept for good', positive),
-    training_resume_id: text('accepted; resuming comes later'),
+    training_resume_id: text(
+      'folder of a run, or its name below out_dir or runs/: go on with it, as `mlbtc resume` does',
+    ),
     evaluation_interval: integer(2500, 'steps between evaluations on fresh prompts', positive),
     evaluation_samples_multiplier: integer(50, 'batches an evaluation', positive),
     evaluation_reuse_training_seeds: flag(false, 'evaluate on the prompts of training, as the reference does (ours)'),
@@ -124,8 +129,56 @@ export const iclOptions: OptionSet<typeof iclTable> = {
     '  mlbtc train icl --preset tiny --training-task decision_tree',
     '  mlbtc train icl --preset tiny --structure mine.mlbtc -s rank=4',
     '  mlbtc train icl --config runs/icl-tiny/config.yaml       the same run again',
+    '  mlbtc resume runs/icl-tiny                               go on with a run that has stopped',
   ],
 };
+
+/** What goes on with a run of it that has stopped. */
+export const iclResuming: Resuming<typeof iclTable> = {
+  runOf: ({ training_resume_id: id, out_dir }) =>
+    id === undefined || id === null ? undefined : namedRun(id, [out_dir ?? 'runs', '.']),
+  steps: 'training_train_steps',
+  free: [
+    ...(['training_save_every_steps', 'training_keep_every_steps', 'training_resume_id', 'out_dir', 'device'] as const),
+    ...freeWords,
+    ...(Object.keys(iclGroups.Ignored) as (keyof typeof iclGroups.Ignored)[]),
+  ],
+  lengthened: (options, steps) => ({
+    training_train_steps: steps,
+    lr_decay_steps: options.lr_decay_steps ?? options.training_train_steps,
+    ...curriculumAsBegun(options),
+  }),
+};
+
+/** The increments that were chosen for the steps that a run began with, as options. */
+function curriculumAsBegun(options: IclOptions): Partial<IclOptions> {
+  if (!options.training_curriculum_adaptive_inc) return {};
+  const { dims, points } = adaptiveIncrements(curriculumSettings(options));
+  return {
+    training_curriculum_adaptive_inc: false,
+    training_curriculum_dims_inc: dims,
+    training_curriculum_points_inc: points,
+  };
+}
+
+/** The curriculum as the options have it. */
+export function curriculumSettings(options: IclOptions): CurriculumSettings {
+  const increments = options.training_curriculum_adaptive_inc
+    ? undefined
+    : {
+        dims: options.training_curriculum_dims_inc as number,
+        points: options.training_curriculum_points_inc as number,
+      };
+  return {
+    nDims: options.n_dims,
+    trainSteps: options.training_train_steps,
+    dimsStart: options.training_curriculum_dims_start,
+    pointsStart: options.training_curriculum_points_start,
+    intervalSteps: options.training_curriculum_dims_interval,
+    increments,
+    warmupRatio: options.training_curriculum_warmup_ratio,
+  };
+}
 
 export type ResolvedIcl = Resolved<IclOptions>;
 
@@ -149,6 +202,4 @@ export function checkTraining(options: IclOptions): void {
       throw new UsageError(`--training_curriculum_adaptive_inc=False needs --training_curriculum_${quantity}_inc`);
     }
   }
-  if (options.training_resume_id !== null)
-    throw new UsageError('--training_resume_id: resuming a run is not there yet');
 }

@@ -5,6 +5,7 @@
 import { UsageError } from '../../compiler/command-line/errors.ts';
 import { optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
+import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, path, text } from './table.ts';
@@ -37,7 +38,11 @@ export const lmGroups = {
       false,
       'accepted: a checkpoint is written at every evaluation in any case, and the last two are kept beside the best',
     ),
-    init_from: choice(['scratch', 'resume'], 'scratch', 'where the params come from; only scratch for now'),
+    init_from: choice(
+      ['scratch', 'resume'],
+      'scratch',
+      'where the params come from; resume goes on with the run in out_dir, as `mlbtc resume` does',
+    ),
     debug: flag(false, 'show stack traces'),
     seed: integer(1337, 'of params and batches (fixed in the reference)', { min: 0, max: 2 ** 31 - 1 }),
     out_dir: text('folder of the run (default: a new one below runs/)'),
@@ -96,7 +101,27 @@ export const lmOptions: OptionSet<typeof lmTable> = {
     '  mlbtc data prepare mytexts/ --out data/mine --tokenizer chars96',
     '  mlbtc train lm --preset train_struct_gpt2 --data data/mine --d_model=512 --block_size=1024 --batch_size=4',
     '  mlbtc train lm --config runs/lm-tiny/config.yaml         the same run again',
+    '  mlbtc resume runs/lm-tiny                                go on with a run that has stopped',
   ],
+};
+
+/** What goes on with a run of it that has stopped. */
+export const lmResuming: Resuming<typeof lmTable> = {
+  runOf: ({ init_from: from, out_dir }) => {
+    if (from !== 'resume') return undefined;
+    if (out_dir) return out_dir;
+    throw new UsageError('--init_from resume: say which run, --out_dir RUN');
+  },
+  steps: 'max_iters',
+  free: [
+    ...(['always_save_checkpoint', 'sample_tokens', 'init_from', 'out_dir', 'device'] as const),
+    ...freeWords,
+    ...(Object.keys(lmGroups.Ignored) as (keyof typeof lmGroups.Ignored)[]),
+  ],
+  lengthened: ({ max_iters, lr_decay_iters }, steps) => ({
+    max_iters: steps,
+    lr_decay_iters: lr_decay_iters ?? max_iters,
+  }),
 };
 
 export type ResolvedLm = Resolved<LmOptions>;
@@ -110,7 +135,6 @@ export function resolveLm(words: readonly string[]): ResolvedLm {
 /** Refuses options of a training run that cannot be honoured. Throws UsageError. */
 export function checkLm(options: LmOptions): void {
   checkTrained(options);
-  if (options.init_from !== 'scratch') throw new UsageError('--init_from resume: resuming a run is not there yet');
   const named = (['data', 'data_dir', 'dataset'] as const).filter((name) => options[name] !== null);
   if (named.includes('data') && named.includes('data_dir') && options.data !== options.data_dir) {
     throw new UsageError(`--data ${options.data} and --data_dir ${options.data_dir} name two folders; give one`);

@@ -42,12 +42,7 @@ export function resolveOptions<Table extends OptionTable>(
   const names = namesOf(set);
   const commandLine = readWords(names, words);
   const { preset, config } = commandLine;
-  const layers = [
-    ...(preset === undefined ? [] : [{ source: `preset ${preset}`, ...readPreset(names, preset) }]),
-    ...(config === undefined ? [] : [{ source: config, ...readConfig(names, config) }]),
-    { source: 'the command line', ...commandLine },
-  ];
-  const { given, origins, sizes } = layered(set, layers);
+  const { given, origins, sizes } = layered(set, layersOf(names, commandLine));
   const options = complete(set, given);
   const ignored = Object.keys(commandLine.values).filter((name) => name in (set.groups.Ignored ?? {}));
   const ignoredNotes = ignored.length > 0 ? [`note: ${ignored.map((name) => `--${name}`).join(', ')} ignored`] : [];
@@ -59,6 +54,40 @@ export function resolveOptions<Table extends OptionTable>(
     preset,
     copies: config === undefined ? undefined : join(dirname(config), 'structure'),
   };
+}
+
+/** What the words give, their preset and config included, and nothing that is at its default. Throws as `resolveOptions` does. */
+export function givenOptions<Table extends OptionTable>(
+  set: OptionSet<Table>,
+  words: readonly string[],
+): { readonly values: Partial<OptionValues<Table>>; readonly sizes: Layer['sizes'] } {
+  const names = namesOf(set);
+  const { given, sizes } = layered(set, layersOf(names, readWords(names, words)));
+  return { values: given as Partial<OptionValues<Table>>, sizes };
+}
+
+/** From the first to the one that is above all others. */
+function layersOf(names: Names, commandLine: CommandLine) {
+  const { preset, config } = commandLine;
+  return [
+    ...(preset === undefined ? [] : [{ source: `preset ${preset}`, ...readPreset(names, preset) }]),
+    ...(config === undefined ? [] : [{ source: config, ...readConfig(names, config) }]),
+    { source: 'the command line', ...commandLine },
+  ];
+}
+
+/** Options as words of a command line that gives them. */
+export function asWords(
+  values: Readonly<Record<string, unknown>>,
+  sizes: Readonly<Record<string, SizeValue>> = {},
+): readonly string[] {
+  return [
+    ...Object.entries(values).map(([name, value]) => `--${name}=${showValue(value)}`),
+    ...Object.entries(sizes).flatMap(([name, value]) => [
+      '-s',
+      `${name}=${Array.isArray(value) ? `[${value.join(',')}]` : value}`,
+    ]),
+  ];
 }
 
 /** All options from those given, the others at their defaults. Throws UsageError for those that must be given. */

@@ -6,6 +6,7 @@
  */
 import { optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
+import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
 import { flag, integer, names, type OptionValues, optionalInteger, path, shares, text } from './table.ts';
@@ -87,6 +88,17 @@ export const seriesOptions: OptionSet<typeof seriesTable> = {
     '  mlbtc train series --preset tiny --token_mixing_struct low_rank',
     '  mlbtc train series --dry_run --d_model 128 --n_layer 2 --block_size 96 --channels 7',
   ],
+};
+
+/** What goes on with a run of it that has stopped. */
+export const seriesResuming: Resuming<typeof seriesTable> = {
+  runOf: () => undefined,
+  steps: 'max_iters',
+  free: ['out_dir', 'device', ...freeWords],
+  lengthened: ({ max_iters, lr_decay_iters }, steps) => ({
+    max_iters: steps,
+    lr_decay_iters: lr_decay_iters ?? max_iters,
+  }),
 };
 
 export type ResolvedSeries = Resolved<SeriesOptions>;

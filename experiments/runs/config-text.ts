@@ -1,6 +1,7 @@
 /** `config.yaml` of a run: every option, and behind a value that is not the default who gave it and who said otherwise. */
-import { Document, isScalar, isSeq } from 'yaml';
+import { Document, isScalar, isSeq, parseDocument } from 'yaml';
 import type { TaskName } from '../options/set.ts';
+import { showValue } from '../options/table.ts';
 
 export interface ConfigContent {
   readonly task: TaskName;
@@ -20,6 +21,19 @@ export function configText({ task, options, origins }: ConfigContent): string {
     const node = document.getIn(name.startsWith('-s ') ? ['sizes', name.slice(3)] : [name], true);
     if (isSeq(node)) node.flow = true;
     if (isSeq(node) || isScalar(node)) node.comment = ` ${origin}`;
+  }
+  return document.toString({ lineWidth: 0 });
+}
+
+/** A config with other values, and behind each who gave it; whatever else stands there stays. */
+export function changedConfig(text: string, changes: Readonly<Record<string, unknown>>, by: string): string {
+  const document = parseDocument(text);
+  for (const [name, value] of Object.entries(changes)) {
+    const before = document.get(name);
+    if (showValue(before) === showValue(value)) continue;
+    const node = document.createNode(value);
+    node.comment = ` ${by}, over ${showValue(before)}`;
+    document.set(name, node);
   }
   return document.toString({ lineWidth: 0 });
 }

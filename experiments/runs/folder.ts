@@ -5,14 +5,14 @@
  *
  * The trap: a folder that already holds a run is never written over; a new run gets a new folder.
  */
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 import { UserError } from '../../compiler/command-line/errors.ts';
 import { makeFolder } from '../../compiler/command-line/folders.ts';
 import type { SizeValue } from '../options/mixers.ts';
 import type { TaskName } from '../options/set.ts';
-import { configText } from './config-text.ts';
+import { changedConfig, configText } from './config-text.ts';
 import { eventFileNames } from './events/event-file.ts';
 
 export interface RunFolder {
@@ -72,11 +72,12 @@ export interface NewRun {
 
 /** Makes the folder of a new run. Throws UserError where a run is there already. */
 export function createRunFolder(run: NewRun): RunFolder {
-  const { path, name } = run;
-  const wanted = path ?? freeFolder(join('runs', name));
+  const wanted = run.path ?? freeFolder(run.name);
   const folder = runFolder(wanted);
   if (existsSync(folder.metricsPath) || existsSync(folder.configPath)) {
-    throw new UserError(`${wanted} already holds a run; choose another --out_dir`);
+    throw new UserError(
+      `${wanted} already holds a run; \`mlbtc resume ${wanted}\` goes on with it, a new one needs another --out_dir`,
+    );
   }
   if (existsSync(folder.structurePath)) {
     throw new UserError(`${folder.structurePath} is in the way of the run's own; choose another --out_dir`);
@@ -105,6 +106,11 @@ function fillFolder(
   ]);
 }
 
+/** The run goes on with these options from now on. */
+export function changeConfig({ configPath }: RunFolder, changes: Readonly<Record<string, unknown>>): void {
+  writeFileAtomically(configPath, [changedConfig(readFileSync(configPath, 'utf8'), changes, 'mlbtc resume')]);
+}
+
 /** How a config names a file of the structure's copy. */
 export function copiedStructure(file: string): string {
   return `${structureFolder}/${file}`;
@@ -113,13 +119,15 @@ export function copiedStructure(file: string): string {
 /** Takes back a folder in which nothing was trained: what was wrong can be put right and tried again at the same place. */
 export function discardUnstarted(folder: RunFolder): void {
   const { path, configPath, recordPath, structurePath, metricsPath, checkpointsPath, plotsPath } = folder;
-  if (existsSync(metricsPath)) return;
+  if (existsSync(metricsPath) || (existsSync(checkpointsPath) && readdirSync(checkpointsPath).length > 0)) return;
   const events = existsSync(path) ? eventFileNames(path).map((name) => join(path, name)) : [];
   for (const file of [configPath, recordPath, ...events]) rmSync(file, { force: true });
   rmSync(structurePath, { recursive: true, force: true });
-  for (const inner of [checkpointsPath, plotsPath, path]) {
-    if (existsSync(inner) && readdirSync(inner).length === 0) rmdirSync(inner);
-  }
+  for (const inner of [checkpointsPath, plotsPath, path]) removeIfEmpty(inner);
+}
+
+export function removeIfEmpty(path: string): void {
+  if (existsSync(path) && readdirSync(path).length === 0) rmdirSync(path);
 }
 
 /** What a score is called in titles and folder names. */
@@ -135,7 +143,9 @@ interface ScoreOptions {
   readonly token_mixing_struct: string | null;
 }
 
-function freeFolder(base: string): string {
+/** A folder below `runs/` for a new run of that name. */
+export function freeFolder(name: string): string {
+  const base = join('runs', name);
   const used = (path: string) => existsSync(path) && readdirSync(path).length > 0;
   if (!used(base)) return base;
   let number = 2;

@@ -201,7 +201,8 @@ export function cutMetrics(path: string, done: number): readonly MetricsRecord[]
 }
 
 function isBefore(record: MetricsRecord | undefined, done: number): boolean {
-  if (record === undefined) return false;
+  // A test comes after everything, whichever step its model is of.
+  if (record === undefined || record.kind === 'test') return false;
   return record.kind === 'train' ? record.step <= done : record.step < done;
 }
 

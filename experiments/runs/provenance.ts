@@ -1,6 +1,6 @@
 /**
  * `run.json`: what a run was made with, beside its options: which version of this program, on which machine and device, from
- * which file. Written once, when the run begins; for people, and for whoever compares two runs that should be equal.
+ * which file; and each time that the run went on. For people, and for whoever compares two runs that should be equal.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { cpus, release, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { type TaskName, taskNames } from '../options/set.ts';
 
@@ -73,6 +74,59 @@ export function describeProvenance({ maker, opened, seed, words, structure }: Pr
 function describeDevice({ name, rung, adapterInfo }: OpenedDevice): Record<string, unknown> {
   const { vendor, architecture, device, description } = adapterInfo;
   return { name, rung, vendor, architecture, device, description };
+}
+
+const recordSchema = z.looseObject({
+  device: z.object({ name: z.string() }).optional(),
+  resumed: z.array(z.unknown()).optional(),
+});
+
+/** Adds to a run's record that it goes on after so many steps. Returns a note where that is on another device. */
+export function noteResumption(
+  recordPath: string,
+  opened: OpenedDevice,
+  step: number,
+  words: readonly string[],
+): string | undefined {
+  const record = recordSchema.parse(JSON.parse(readFileSync(recordPath, 'utf8')));
+  const resumption = {
+    at: new Date().toISOString(),
+    step,
+    options: words,
+    mlbtc: programVersion(),
+    node: process.version,
+    device: describeDevice(opened),
+  };
+  const resumed = [...(record.resumed ?? []), resumption];
+  writeFileAtomically(recordPath, [`${JSON.stringify({ ...record, resumed }, null, 2)}\n`]);
+  const before = record.device?.name;
+  if (before === undefined || before === opened.name) return undefined;
+  return `note: the run began on ${before}: on ${opened.name} it is not, bit for bit, what it would have been`;
+}
+
+/** Relative; another machine's logarithm may have another last bit. */
+const sameNumber = 1e-9;
+
+/** The first fact that a run was begun with and that is another one now, in words; where its data lie is none. */
+export function changedFact(recordPath: string, now: Readonly<Record<string, unknown>>): string | undefined {
+  const before: unknown = JSON.parse(readFileSync(recordPath, 'utf8'));
+  return changedIn([], before, now);
+}
+
+function changedIn(path: readonly string[], before: unknown, now: unknown): string | undefined {
+  if (typeof now === 'object' && now !== null) {
+    for (const [name, value] of Object.entries(now)) {
+      if (name === 'name') continue;
+      const old = typeof before === 'object' && before !== null ? (before as Record<string, unknown>)[name] : undefined;
+      const changed = changedIn([...path, name], old, value);
+      if (changed !== undefined) return changed;
+    }
+    return undefined;
+  }
+  const isClose =
+    typeof now === 'number' && typeof before === 'number' && Math.abs(now - before) <= sameNumber * Math.abs(before);
+  if (now === before || isClose) return undefined;
+  return `its ${path.join('.')} was ${String(before)} and is ${String(now)}`;
 }
 
 interface ProgramVersion {

@@ -4,6 +4,7 @@
  * The trap: stages of a curriculum ask for different things, and an early one's loss may be the lower. Losses are compared within the
  * stage of the latest evaluation.
  */
+import { lockHolder } from '../../compiler/command-line/folder-lock.ts';
 import { testRunSteps } from '../options/icl.ts';
 import type { TaskName } from '../options/set.ts';
 import { optionSets } from '../options/sets.ts';
@@ -42,7 +43,7 @@ export function summarise({ folder, task, options, records }: StoredRun): RunSum
   const outcome = readOutcome(folder);
   const steps = stepsAsked(options, task);
   return {
-    state: outcome?.outcome ?? (hasEnded(records, steps) ? 'finished' : 'interrupted'),
+    state: lockHolder(folder.path) !== undefined ? 'running' : stateOf(outcome, records, steps),
     message: outcome?.message ?? '',
     step: records.at(-1)?.step ?? 0,
     steps,
@@ -54,6 +55,10 @@ export function summarise({ folder, task, options, records }: StoredRun): RunSum
     flops: last?.flops ?? null,
     timeS: last?.timeS ?? null,
   };
+}
+
+function stateOf(outcome: Outcome | undefined, records: readonly MetricsRecord[], steps: number): RunState {
+  return outcome?.outcome ?? (hasEnded(records, steps) ? 'finished' : 'interrupted');
 }
 
 function stepsAsked(options: StoredRun['options'], task: TaskName): number {

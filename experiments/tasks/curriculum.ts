@@ -44,7 +44,14 @@ export function curriculumStages(settings: CurriculumSettings): readonly Stage[]
   return stages;
 }
 
-function adaptiveIncrements({ nDims, trainSteps, dimsStart, intervalSteps, warmupRatio }: CurriculumSettings) {
+/** So that the end is reached within the part of the training that `warmupRatio` says. */
+export function adaptiveIncrements({
+  nDims,
+  trainSteps,
+  dimsStart,
+  intervalSteps,
+  warmupRatio,
+}: Omit<CurriculumSettings, 'increments'>) {
   const updates = Math.max(1, Math.floor((warmupRatio * trainSteps) / intervalSteps));
   const dims = Math.max(1, Math.ceil((nDims - dimsStart) / updates));
   return { dims, points: 2 * dims };

@@ -9,7 +9,7 @@ import type { OpenedDevice } from '../../runtime/device.ts';
 import { inContextProgram } from '../models/model.ts';
 import { referenceCounts, referenceFlops } from '../models/reference-counts.ts';
 import { modelSource, type Score, scoreOf } from '../models/score.ts';
-import { type IclOptions, type ResolvedIcl, testRunSteps } from '../options/icl.ts';
+import { curriculumSettings, type IclOptions, type ResolvedIcl, testRunSteps } from '../options/icl.ts';
 import { plotIclRun } from '../plots/icl-run.ts';
 import type { IclEvaluationRecord, IclTrainRecord } from '../runs/metrics.ts';
 import { type BaselineCurves, baselineCurves, baselineErrors } from '../tasks/baselines.ts';
@@ -75,7 +75,7 @@ export function iclTask(
       smaller: halvedBatches(options.training_batch_size, (batch) => `--training_batch_size=${batch}`),
       changesShape: phases.some(({ points }) => points !== lastPoints),
     },
-    steps: options.test_run ? testRunSteps : options.training_train_steps,
+    steps: iclSteps(options),
     logEverySteps: options.wandb_log_every_steps,
     evaluateEverySteps: options.evaluation_interval,
     saveEverySteps: options.training_save_every_steps,
@@ -106,7 +106,7 @@ export function iclTask(
       const { step, loss, stepsPerSecond, pointwise } = record;
       const point = pointwise[points - 1];
       smoothPoint = smoothPoint === undefined ? point : smoothing * smoothPoint + (1 - smoothing) * point;
-      const steps = options.test_run ? testRunSteps : options.training_train_steps;
+      const steps = iclSteps(options);
       const [beside] = iclTasks[options.training_task].baselines;
       const best = baselines[beside]?.mean[points - 1] ?? Number.NaN;
       const detail = `last point ${short(smoothPoint)} (${beside} ${short(best)})`;
@@ -129,6 +129,10 @@ export function iclTask(
     plot: (folder) => plotIclRun(folder, resolved),
     remedy: 'a lower --training_learning_rate or a longer --warmup may help',
   };
+}
+
+export function iclSteps({ test_run, training_train_steps }: IclOptions): number {
+  return test_run ? testRunSteps : training_train_steps;
 }
 
 function mapValues<T>(curves: BaselineCurves, of: (curve: Curve) => T): Record<string, T> {
@@ -173,21 +177,7 @@ export function iclWork(options: IclOptions, score: Score): (stage: Pick<Stage, 
 export function stagesOf(options: IclOptions): readonly Stage[] {
   const { n_dims: nDims } = options;
   if (options.test_run) return [{ step: 0, dims: nDims, points: 2 * nDims }];
-  const increments = options.training_curriculum_adaptive_inc
-    ? undefined
-    : {
-        dims: options.training_curriculum_dims_inc as number,
-        points: options.training_curriculum_points_inc as number,
-      };
-  const stages = curriculumStages({
-    nDims,
-    trainSteps: options.training_train_steps,
-    dimsStart: options.training_curriculum_dims_start,
-    pointsStart: options.training_curriculum_points_start,
-    intervalSteps: options.training_curriculum_dims_interval,
-    increments,
-    warmupRatio: options.training_curriculum_warmup_ratio,
-  });
+  const stages = curriculumStages(curriculumSettings(options));
   // A first step beyond the end would not fit the positions (the reference stops there); it is clamped like the others.
   const clamp = ({ step, dims, points }: Stage) => ({
     step,
@@ -344,7 +334,8 @@ async function compileStep(
 }
 
 function multiplierAt(options: IclOptions, step: number): number {
-  const { warmup, training_train_steps: decaySteps, min_lr_ratio: floor } = options;
+  const { warmup, min_lr_ratio: floor } = options;
+  const decaySteps = options.lr_decay_steps ?? options.training_train_steps;
   return rateMultiplier(step + 1, { warmup, decaySteps, floor });
 }
 

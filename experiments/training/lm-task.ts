@@ -73,8 +73,7 @@ export function lmTask(settings: LmSettings): Task<Phase, CompiledLm, LmTrainRec
   return {
     opened,
     demand: lmDemand(settings, programs),
-    // An evaluation of the model as it starts is a training of no steps.
-    steps: options.eval_only ? 0 : options.max_iters,
+    steps: lmSteps(options),
     logEverySteps: options.log_interval,
     evaluateEverySteps: options.eval_interval,
     saveEverySteps: options.eval_interval,
@@ -111,6 +110,11 @@ export function lmTask(settings: LmSettings): Task<Phase, CompiledLm, LmTrainRec
     plot: (folder) => plotLmRun(folder, { options, text: data.name, levels }),
     remedy: 'a lower --init_lr or a longer --warmup_iters may help',
   };
+}
+
+/** An evaluation of the model as it starts is a training of no steps. */
+export function lmSteps({ eval_only, max_iters }: Pick<LmOptions, 'eval_only' | 'max_iters'>): number {
+  return eval_only ? 0 : max_iters;
 }
 
 /** Mean loss of a runner of `evaluationStep` with output `loss`, over the first windows of a part that evaluations see. */

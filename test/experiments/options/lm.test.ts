@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { presetNames } from '../../../experiments/library.ts';
 import { optionsHelp } from '../../../experiments/options/help.ts';
-import { checkLm, lmOptions, lmTable, resolveLm } from '../../../experiments/options/lm.ts';
+import { checkLm, lmOptions, lmResuming, lmTable, resolveLm } from '../../../experiments/options/lm.ts';
 
 const optionsOf = (...words: string[]) => resolveLm(words).options;
 
@@ -73,7 +73,7 @@ test('ignored options are noted', () => {
 
 test('refusals say what would do', () => {
   expect(() => checkLm(optionsOf('--data=a', '--data_dir=b'))).toThrow(/give one/);
-  expect(() => checkLm(optionsOf('--init_from=resume'))).toThrow(/resuming a run is not there yet/);
+  expect(() => lmResuming.runOf({ init_from: 'resume' })).toThrow(/say which run, --out_dir RUN/);
   expect(() => checkLm(optionsOf('--split_qkv=False'))).toThrow(/no muP rule/);
 });
 

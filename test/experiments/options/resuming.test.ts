@@ -1,0 +1,55 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { iclResuming, resolveIcl } from '../../../experiments/options/icl.ts';
+import { lmOptions, lmResuming, resolveLm } from '../../../experiments/options/lm.ts';
+import { asWords, givenOptions } from '../../../experiments/options/parse.ts';
+import { namedRun } from '../../../experiments/options/resuming.ts';
+import { stagesOf } from '../../../experiments/training/icl-task.ts';
+import { inFolder } from '../../support/folder.ts';
+
+test('a run is asked for as in the reference: by its folder, by its name below another', () =>
+  inFolder((folder) => {
+    const run = join(folder, 'mine');
+    mkdirSync(run);
+    expect(() => namedRun('mine', [folder, '.'])).toThrow(`there is no run mine: looked for ${run} and mine`);
+    writeFileSync(join(run, 'config.yaml'), '');
+    expect(namedRun('mine', [folder, '.'])).toBe(run);
+    expect(namedRun(run, ['.'])).toBe(run);
+    expect(iclResuming.runOf({ training_resume_id: 'mine', out_dir: folder })).toBe(run);
+    expect(iclResuming.runOf({ out_dir: folder })).toBeUndefined();
+    expect(lmResuming.runOf({ init_from: 'resume', out_dir: 'a' })).toBe('a');
+    expect(lmResuming.runOf({ init_from: 'scratch', out_dir: 'a' })).toBeUndefined();
+  }));
+
+test('a longer run keeps the curriculum and the decay that it began with', () => {
+  const words = ['--n_dims=20', '--d_model=8', '--n_head=2', '--token_mixing_struct=low_rank', '--steps=100000'];
+  const begun = resolveIcl(words).options;
+  const longer = resolveIcl([...words, ...asWords(iclResuming.lengthened(begun, 900_000))]).options;
+  expect(longer.training_train_steps).toBe(900_000);
+  expect(longer.lr_decay_steps).toBe(100_000);
+  expect(stagesOf(longer)).toEqual(stagesOf(begun));
+  // Chosen for 900,000 steps the increments would be others.
+  expect(stagesOf(resolveIcl([...words, '--steps=900000']).options)).not.toEqual(stagesOf(begun));
+  const again = resolveIcl([...words, ...asWords(iclResuming.lengthened(longer, 1_000_000))]).options;
+  expect(again.lr_decay_steps).toBe(100_000);
+  const lm = resolveLm(['--max_iters=50', '--decay_lr']).options;
+  expect(lmResuming.lengthened(lm, 70)).toEqual({ max_iters: 70, lr_decay_iters: 50 });
+});
+
+test('options as words say the same again', () => {
+  const words = [
+    '--preset',
+    'tiny',
+    '--decay_lr',
+    '--vocab_size=none',
+    '--device',
+    'a b',
+    '-s',
+    'ranks=[4,2] gamma=-0.5',
+  ];
+  const { values, sizes } = givenOptions(lmOptions, words);
+  expect(givenOptions(lmOptions, asWords(values, sizes))).toEqual({ values, sizes });
+  expect(values).toMatchObject({ mlr_rank_list: [8, 4, 4], decay_lr: true, vocab_size: null, device: 'a b' });
+  expect('eval_only' in values).toBe(false);
+});
