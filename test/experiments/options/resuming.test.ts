@@ -46,7 +46,7 @@ test('options as words say the same again', () => {
     '--device',
     'a b',
     '-s',
-    'ranks=[4,2] gamma=-0.5',
+    'ranks=[4,2],gamma=-0.5',
   ];
   const { values, sizes } = givenOptions(lmOptions, words);
   expect(givenOptions(lmOptions, asWords(values, sizes))).toEqual({ values, sizes });
