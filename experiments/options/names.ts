@@ -34,6 +34,8 @@ export function nearestOption(
 }
 
 const fewestLetters = 3;
+/** Of a name's letters, those that the word has; fewer are a coincidence. */
+const leastShare = 0.4;
 
 function withParts(word: string, known: readonly string[]): string | undefined {
   const parts = word
@@ -41,6 +43,9 @@ function withParts(word: string, known: readonly string[]): string | undefined {
     .map((part) => part.replace(/s$/, ''))
     .filter(({ length }) => length >= fewestLetters);
   if (parts.length === 0) return undefined;
-  const fitting = known.filter((name) => parts.every((part) => name.includes(part)));
+  const letters = parts.join('').length;
+  const fitting = known.filter(
+    (name) => parts.every((part) => name.includes(part)) && letters >= leastShare * name.length,
+  );
   return fitting.sort((a, b) => a.length - b.length)[0];
 }

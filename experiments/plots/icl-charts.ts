@@ -54,7 +54,7 @@ const series: readonly SeriesStyle[] = [
 ];
 
 /** What a loss and an error are, as axes say it. */
-const quantities = {
+export const quantities = {
   numbers: { loss: 'mean squared error', error: 'mean squared error of the next prediction', short: 'squared error' },
   signs: {
     loss: 'cross-entropy, nats an answer,',

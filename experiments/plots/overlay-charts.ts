@@ -16,6 +16,7 @@ import {
   thinned,
 } from './chart.ts';
 import type { Abscissa, RunCurves } from './curves.ts';
+import type { Measure } from './measure.ts';
 
 const colors = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000'] as const;
 const dashes = [
@@ -42,17 +43,11 @@ export interface LabelledCurves {
   readonly curves: RunCurves;
 }
 
-export interface CurvesTitle {
-  readonly title: string;
-  /** What a loss is of. */
-  readonly loss: string;
-}
-
 /** Training as thin lines, held-out data as strong ones with dots. */
 export function learningCurves(
   runs: readonly LabelledCurves[],
   abscissa: Abscissa,
-  { title, loss }: CurvesTitle,
+  { title, loss }: Pick<Measure, 'title' | 'loss'>,
   { smoothing, scales }: Drawing,
 ): TopLevelSpec {
   const most = runs
@@ -105,7 +100,7 @@ export interface LabelledErrors {
 }
 
 /** The last evaluations' errors; baselines in grey where all runs were held against the same. */
-export function errorsByPoint(runs: readonly LabelledErrors[], scale: Scale): TopLevelSpec {
+export function errorsByPoint(runs: readonly LabelledErrors[], error: string, scale: Scale): TopLevelSpec {
   const shared = sharedBaselines(runs);
   const own = runs.map(({ label }, i): SeriesStyle => ({ ...runStyle(i), name: label, width: 2.6, marked: true }));
   const others = Object.keys(shared).map(
@@ -116,6 +111,10 @@ export function errorsByPoint(runs: readonly LabelledErrors[], scale: Scale): To
     ...Object.entries(shared).flatMap(([name, errors]) => named(name, curve(errors))),
     ...runs.flatMap(({ label, evaluation }) => named(label, curve(evaluation.pointwise))),
   ];
+  const bands = runs.flatMap(({ label, evaluation }) => {
+    const { low, high } = evaluation.intervals?.model ?? { low: [], high: [] };
+    return low.map((value, x) => ({ x, low: value, high: high[x], series: label }));
+  });
   const ownValues = runs.flatMap(({ evaluation }) => evaluation.pointwise);
   const all = extentOf(
     points.map(({ y }) => y),
@@ -124,14 +123,16 @@ export function errorsByPoint(runs: readonly LabelledErrors[], scale: Scale): To
   );
   // A baseline may fall out of the picture below: least squares is exact where there is no noise.
   const y = scale === 'log' ? { min: extentOf(ownValues, scale, 1.6).min, max: all.max } : all;
+  const banded = bands.length > 0 ? '; bands hold 90 % of the bootstrap' : '';
   const differ = Object.keys(shared).length === 0 && runs.length > 1 ? '; their baselines differ' : '';
   return chart({
     points,
+    bands,
     series: [...own, ...others],
-    axes: { x: 'points already in the context', y: 'mean squared error of the next prediction' },
+    axes: { x: 'points already in the context', y: error },
     title: {
       title: 'Error by point in context',
-      subtitle: `held-out prompts, the last evaluation of each run${differ}`,
+      subtitle: `held-out prompts, the last evaluation of each run${banded}${differ}`,
     },
     x: { min: 0, max: Math.max(...runs.map(({ evaluation }) => evaluation.points - 1)) },
     y,

@@ -1,14 +1,13 @@
 /**
  * `mlbtc plot RUN RUN…`: runs of one kind in the same charts, as SVG and PNG, and as a page. What is drawn comes from their folders alone.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { TopLevelSpec } from 'vega-lite';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 import { UsageError, UserError } from '../../compiler/command-line/errors.ts';
 import { makeFolder } from '../../compiler/command-line/folders.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
-import type { TaskName } from '../options/set.ts';
 import { differingOptions } from '../runs/differing-options.ts';
 import { scoreName } from '../runs/folder.ts';
 import { isIclEvaluation } from '../runs/metrics.ts';
@@ -17,7 +16,8 @@ import { summaryCells } from '../runs/runs-text.ts';
 import { readRun, type StoredRun } from '../runs/stored-run.ts';
 import { type Abscissa, abscissae, curvesOver } from './curves.ts';
 import { runLabels } from './labels.ts';
-import { type CurvesTitle, type Drawing, errorsByPoint, learningCurves, lossByCompute } from './overlay-charts.ts';
+import { type Measure, measureOf } from './measure.ts';
+import { type Drawing, errorsByPoint, learningCurves, lossByCompute } from './overlay-charts.ts';
 import { pageOf } from './page.ts';
 import { chartSvg, renderChart } from './render.ts';
 
@@ -45,21 +45,16 @@ interface Shown {
   readonly run: StoredRun;
 }
 
-const titles: Readonly<Record<TaskName, CurvesTitle>> = {
-  icl: { title: 'Regression in context', loss: 'mean squared error over the context' },
-  lm: { title: 'Language models', loss: 'loss, nats a token' },
-  series: { title: 'Time series', loss: 'mean squared error' },
-};
-
 /** Draws runs of one kind over one another. Throws UserError where they cannot be compared, or have nothing to draw. */
 export async function plotRuns(paths: readonly string[], settings: OverlaySettings): Promise<Overlay> {
   const runs = paths.map(readRun);
-  const { task } = runs[0];
-  const other = runs.find((run) => run.task !== task);
-  if (other !== undefined) {
+  const measures = runs.map(measureOf);
+  const [measure] = measures;
+  const other = measures.findIndex(({ loss }) => loss !== measure.loss);
+  if (other >= 0) {
     throw new UserError(
-      `losses of different kinds are not compared: ${paths[0]} is a run of \`mlbtc train ${task}\`, ${other.folder.path} of ` +
-        `\`mlbtc train ${other.task}\`; plot each kind by itself`,
+      `losses of different kinds are not compared: of ${paths[0]} it is ${measure.loss}, of ${paths[other]} ` +
+        `${measures[other].loss}; plot each kind by itself`,
     );
   }
   checkLabel(runs, settings.label);
@@ -69,13 +64,13 @@ export async function plotRuns(paths: readonly string[], settings: OverlaySettin
   );
   const shown = runs.map((run, i) => ({ label: labels[i], run }));
   const drawing = { smoothing: settings.smoothing, scales: settings.scales ?? ({ x: 'linear', y: 'log' } as const) };
-  const curves = curvesChart(shown, settings.abscissa, titles[task], drawing);
+  const curves = curvesChart(shown, settings.abscissa, measure, drawing);
   if (curves === undefined) {
     const what = runs.some(({ records }) => records.length > 0) ? `says its ${settings.abscissa}` : 'has a step yet';
     throw new UserError(`nothing to draw: none of ${paths.join(', ')} ${what}`);
   }
-  const byPoint = pointChart(shown, drawing);
-  const byCompute = computeChart(shown, titles[task], settings.scales ?? { x: 'log', y: 'log' });
+  const byPoint = pointChart(shown, measure, drawing);
+  const byCompute = computeChart(shown, measure, settings.scales ?? { x: 'log', y: 'log' });
   makeFolder(settings.out);
   const files: string[] = [];
   const draw = async (spec: TopLevelSpec | undefined, name: string) => {
@@ -87,18 +82,18 @@ export async function plotRuns(paths: readonly string[], settings: OverlaySettin
   await draw(byPoint, 'error-by-point');
   await draw(byCompute, 'loss-by-compute');
   if (settings.html !== undefined) {
-    const page = await pageText(shown, titles[task], drawing, { first: settings.abscissa, byPoint, byCompute });
+    const page = await pageText(shown, measure, drawing, { first: settings.abscissa, byPoint, byCompute });
     writeFileAtomically(settings.html, [page]);
     files.push(settings.html);
   }
   const left = curves.without.map((label) => `note: ${label} does not say its ${settings.abscissa} and is left out`);
-  return { files, notes: [...left, ...textNotes(runs)] };
+  return { files, notes: [...left, ...subjectNotes(runs, measures)] };
 }
 
 function curvesChart(
   shown: readonly Shown[],
   abscissa: Abscissa,
-  title: CurvesTitle,
+  title: Measure,
   drawing: Drawing,
 ): { readonly spec: TopLevelSpec; readonly without: readonly string[] } | undefined {
   const all = shown.map(({ label, run }) => ({
@@ -110,19 +105,15 @@ function curvesChart(
   return drawn.length === 0 ? undefined : { spec: learningCurves(drawn, abscissa, title, drawing), without };
 }
 
-function pointChart(shown: readonly Shown[], { scales }: Drawing): TopLevelSpec | undefined {
+function pointChart(shown: readonly Shown[], { error }: Measure, { scales }: Drawing): TopLevelSpec | undefined {
   const drawn = shown.flatMap(({ label, run }) => {
     const evaluation = run.records.filter(isIclEvaluation).at(-1);
     return evaluation === undefined ? [] : [{ label, evaluation }];
   });
-  return drawn.length === 0 ? undefined : errorsByPoint(drawn, scales.y);
+  return drawn.length === 0 ? undefined : errorsByPoint(drawn, error, scales.y);
 }
 
-function computeChart(
-  shown: readonly Shown[],
-  { loss }: CurvesTitle,
-  scales: Drawing['scales'],
-): TopLevelSpec | undefined {
+function computeChart(shown: readonly Shown[], { loss }: Measure, scales: Drawing['scales']): TopLevelSpec | undefined {
   const points = shown.flatMap(({ run }) => {
     const { flops, bestLoss } = summarise(run);
     return flops === null || bestLoss === null ? [] : [{ x: flops, y: bestLoss, score: scoreOfRun(run) }];
@@ -141,7 +132,7 @@ function scoreOfRun({ options: { structure, token_mixing_struct } }: StoredRun):
 
 async function pageText(
   shown: readonly Shown[],
-  title: CurvesTitle,
+  title: Measure,
   drawing: Drawing,
   {
     first,
@@ -200,16 +191,9 @@ function checkLabel(runs: readonly StoredRun[], label: readonly string[]): void 
   }
 }
 
-/** Losses of a language model are of its text and its tokens. */
-function textNotes(runs: readonly StoredRun[]): readonly string[] {
-  const texts = runs.map(({ folder }) => textOf(folder.recordPath));
-  const named = texts.map((text, i) => `${basename(runs[i].folder.path)}: ${text}`);
-  return new Set(texts).size > 1
-    ? [`note: these runs read different texts, which makes their losses different things (${named.join('; ')})`]
-    : [];
-}
-
-function textOf(recordPath: string): string {
-  const data = existsSync(recordPath) ? JSON.parse(readFileSync(recordPath, 'utf8')).data : undefined;
-  return data === undefined ? 'none' : `${data.name}, ${data.tokenizer}`;
+function subjectNotes(runs: readonly StoredRun[], measures: readonly Measure[]): readonly string[] {
+  const subjects = measures.map(({ subject }) => subject);
+  if (new Set(subjects).size === 1) return [];
+  const told = runs.map(({ folder }, i) => `${basename(folder.path)}: ${subjects[i]}`);
+  return [`note: these runs learn different things, so their losses are no contest (${told.join('; ')})`];
 }

@@ -76,7 +76,7 @@ describe('mistakes', () => {
       [
         "a.yaml:1: unknown option 'n_dimz'; did you mean n_dims?",
         'a.yaml:2: d_model: -1 must be at least 1',
-        "a.yaml:4: unknown option 'logs'; did you mean wandb_log_every_steps?",
+        "a.yaml:4: unknown option 'logs'; `mlbtc train icl --help` lists them",
       ].join('\n'),
     );
   });

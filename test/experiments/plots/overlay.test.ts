@@ -155,29 +155,24 @@ describe('a chart', () => {
   const errors = (baselines: IclEvaluationRecord['baselines']): IclEvaluationRecord => ({
     ...{ kind: 'evaluation', step: 9, loss: 1, pointwise: [1, 0.5], dims: 1, points: 2, prompts: 8, baselines },
   });
+  const byPoint = (...evaluations: readonly IclEvaluationRecord[]) => {
+    const runs = evaluations.map((evaluation, i) => ({ label: `run ${i}`, evaluation }));
+    return chartSvg(errorsByPoint(runs, 'error of the next', 'log'));
+  };
   test('of errors by point has the baselines that all runs share', async () => {
     const [one, two] = [errors({ zero: [1, 1] }), errors({ zero: [2, 2] })];
-    const same = await chartSvg(
-      errorsByPoint(
-        [
-          { label: 'a', evaluation: one },
-          { label: 'b', evaluation: one },
-        ],
-        'log',
-      ),
-    );
+    const same = await byPoint(one, one);
     expect(same).toContain('>zero<');
-    const other = await chartSvg(
-      errorsByPoint(
-        [
-          { label: 'a', evaluation: one },
-          { label: 'b', evaluation: two },
-        ],
-        'log',
-      ),
-    );
+    expect(same).toContain('>error of the next<');
+    const other = await byPoint(one, two);
     expect(other).not.toContain('>zero<');
     expect(other).toContain('their baselines differ');
+  });
+
+  test('of errors by point has a band where a run says how sure it is', async () => {
+    const sure = { ...errors({}), intervals: { model: { low: [0.9, 0.4], high: [1.1, 0.6] } } };
+    expect(await byPoint(sure, errors({}))).toMatch(/bands hold 90 % of the bootstrap/);
+    expect(await byPoint(errors({}))).not.toMatch(/bootstrap/);
   });
 });
 
@@ -197,6 +192,8 @@ const files = {
   ...lmRun('empty', '', 'one'),
   'icl/config.yaml': 'n_dims: 2\nd_model: 8\nn_head: 2\n',
   'icl/run.json': '{"command":["mlbtc","train","icl"]}',
+  'signs/config.yaml': 'n_dims: 2\nd_model: 8\nn_head: 2\ntraining_task: linear_classification\n',
+  'signs/run.json': '{"command":["mlbtc","train","icl"]}',
 };
 
 describe('runs', () => {
@@ -237,12 +234,17 @@ describe('runs', () => {
 
   test('of different texts are drawn with a word', async () => {
     expect((await plotted(['a', 'other'])).notes).toEqual([
-      'note: these runs read different texts, which makes their losses different things (a: one, bytes; other: another, bytes)',
+      'note: these runs learn different things, so their losses are no contest (a: one as bytes; other: another as bytes)',
     ]);
   });
 
   test.each([
-    [['a', 'icl'], {}, /a is a run of `mlbtc train lm`, .*icl of `mlbtc train icl`; plot each kind by itself/],
+    [
+      ['a', 'icl'],
+      {},
+      /of .*a it is loss, nats a token, of .*icl mean squared error over the context; plot each kind by itself/,
+    ],
+    [['icl', 'signs'], {}, /it is mean squared error over the context, of .*signs cross-entropy/],
     [['empty'], {}, /nothing to draw: none of .*empty has a step yet/],
     [['b'], { abscissa: 'flops' as const }, /none of .*b says its flops/],
     [['a', 'nowhere'], {}, /nowhere holds no run/],

@@ -108,7 +108,11 @@ test.each([
   ['a run without its text', { ...lmFolder, 'run.json': '{"command":["mlbtc","train","lm"]}' }, /which text it read/],
   ['no step yet', noMetrics, /^RUN has nothing to draw yet: RUN\/metrics\.jsonl holds no step$/],
   ['half a step', { ...lmFolder, 'metrics.jsonl': '{"kind":"train"' }, /nothing to draw yet/],
-  ['a config of another kind', { ...lmFolder, 'config.yaml': 'n_dims: 3\n' }, /config\.yaml: unknown option 'n_dims'/],
+  [
+    'a config of another kind',
+    { ...lmFolder, 'config.yaml': 'n_dims: 3\n' },
+    /config\.yaml:1: unknown option 'n_dims'; `mlbtc train lm --help` lists them/,
+  ],
 ])('%s', async (_name, files, message) => {
   expect(await drawn(files as Readonly<Record<string, string>>)).toMatch(message);
 });
