@@ -1,13 +1,13 @@
 /**
- * `mlbtc import icl|lm FILE OPTIONS`: a run folder of parameters that another program trained, or that `mlbtc export` wrote. The options
+ * `mlbtc import icl|lm|series FILE OPTIONS`: a run folder of parameters that another program trained, or that `mlbtc export` wrote. The options
  * are those of `mlbtc train`: they say which model it is.
  */
 import type { Command } from 'commander';
 import { UsageError } from '../../compiler/command-line/errors.ts';
-import { exchangedTasks, setupOf } from '../exchange/model-setup.ts';
+import { setupOf } from '../exchange/model-setup.ts';
 import { readParameters } from '../exchange/parameter-files.ts';
 import { importedRun } from '../exchange/run.ts';
-import type { TaskName } from '../options/set.ts';
+import { type TaskName, taskNames } from '../options/set.ts';
 
 const help = `
 FILE is safetensors or npz, under our names or the reference's. The options are those of \`mlbtc train\`, and must be of the model
@@ -26,11 +26,9 @@ export function registerImport(program: Command): void {
     .description('make a run of a model whose parameters are in a file')
     .addHelpText('after', help)
     .action(() => {
-      throw new UsageError(
-        `say what it is a model of: ${exchangedTasks.map((task) => `mlbtc import ${task}`).join(', ')}`,
-      );
+      throw new UsageError(`say what it is a model of: ${taskNames.map((task) => `mlbtc import ${task}`).join(', ')}`);
     });
-  for (const task of exchangedTasks) {
+  for (const task of taskNames) {
     command
       .command(task)
       .description(`a model of \`mlbtc train ${task}\``)

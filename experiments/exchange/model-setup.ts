@@ -5,18 +5,22 @@
 import { UserError } from '../../compiler/command-line/errors.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { chosenData } from '../data/choose.ts';
+import { channelsOf, chosenSeries } from '../data/choose-series.ts';
 import { inContextProgram, type ModelName } from '../models/model.ts';
 import { type Score, scoreOf } from '../models/score.ts';
 import { resolveIcl } from '../options/icl.ts';
 import { resolveLm } from '../options/lm.ts';
 import type { Resolved } from '../options/parse.ts';
+import { resolveSeries } from '../options/series.ts';
 import type { TaskName } from '../options/set.ts';
 import { checkModel, type ModelOptions, mixerSettings, scoreRows } from '../options/transformer.ts';
 import { existingRun, type RunFolder } from '../runs/folder.ts';
 import { dataRecord, readLmSetting } from '../runs/lm-run.ts';
 import { readTask } from '../runs/provenance.ts';
+import { readSeriesSetting, seriesRecord } from '../runs/series-run.ts';
 import type { ResolvedTraining } from '../runs/training-run.ts';
 import { lmProgram } from '../training/lm-task.ts';
+import { seriesModel } from '../training/series-task.ts';
 
 export interface ModelSetup {
   readonly task: TaskName;
@@ -29,11 +33,13 @@ export interface ModelSetup {
   readonly record: Readonly<Record<string, unknown>>;
   /** What the constructor of the reference's model takes, and its `kind` (oracle, "Cfg"). */
   readonly referenceConfig: Readonly<Record<string, unknown>>;
+  /** Why the reference has no such model, whatever its score. */
+  readonly unlikeReference?: string;
 }
 
 type Setup = (words: readonly string[], run: string | undefined) => ModelSetup;
 
-const setups: Readonly<Partial<Record<TaskName, Setup>>> = {
+const setups: Readonly<Record<TaskName, Setup>> = {
   icl: (words) => {
     const resolved = resolveIcl(words);
     const { options } = resolved;
@@ -58,14 +64,30 @@ const setups: Readonly<Partial<Record<TaskName, Setup>>> = {
       referenceConfig: { kind: 'lm', vocab_size: vocabulary, block_size: length, ...sharedConfig(options) },
     };
   },
+  series: (words, run) => {
+    const resolved = resolveSeries(words);
+    const { options } = resolved;
+    const score = checkedScore(resolved);
+    const { block_size: context, horizon } = options;
+    const data =
+      run === undefined ? seriesRecord(chosenSeries(options), { context, horizon }) : readSeriesSetting(run).data;
+    const channels = channelsOf(options, data);
+    return {
+      ...{ task: 'series', model: 'series', resolved, score, record: { data } },
+      program: seriesModel(options, score, { batch: 1, context, horizon, channels }),
+      referenceConfig: { kind: 'ts', block_size: context, ...sharedConfig(options) },
+      ...(horizon * channels === 1
+        ? {}
+        : {
+            unlikeReference: `its model of series reads and foresees one number at a time, not ${channels} and ${horizon} times ahead`,
+          }),
+    };
+  },
 };
-
-/** The kinds of training whose models can go in and out. */
-export const exchangedTasks = Object.keys(setups) as readonly TaskName[];
 
 /** From the words of a command line. Throws UsageError for its mistakes, UserError for a file's. */
 export function setupOf(task: TaskName, words: readonly string[]): ModelSetup {
-  return setupFor(task)(words, undefined);
+  return setups[task](words, undefined);
 }
 
 /** Of a run that there is. Throws UserError where the folder holds none. */
@@ -75,13 +97,7 @@ export function setupOfRun(path: string): ModelSetup & { readonly folder: RunFol
   if (task === undefined) {
     throw new UserError(`${path} cannot be exported: ${folder.recordPath} does not say which training made it`);
   }
-  return { ...setupFor(task)(['--config', folder.configPath], path), folder };
-}
-
-function setupFor(task: TaskName): Setup {
-  const setup = setups[task];
-  if (setup === undefined) throw new UserError(`models of \`mlbtc train ${task}\` do not go in and out yet`);
-  return setup;
+  return { ...setups[task](['--config', folder.configPath], path), folder };
 }
 
 function checkedScore({ options, sizes, copies }: Resolved<ModelOptions>): Score {

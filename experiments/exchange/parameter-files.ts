@@ -93,6 +93,11 @@ function inReference(setup: ModelSetup, parameters: Parameters): Tensors {
         "  help: --to safetensors or --to npz write this model under its own names; `mlbtc export FILE.mlbtc --to pytorch` writes the score's module",
     );
   }
+  if (setup.unlikeReference !== undefined) {
+    throw new UserError(
+      `the reference has no such model: ${setup.unlikeReference}\n  help: --to safetensors or --to npz`,
+    );
+  }
   const given = Object.keys(sizes);
   if (given.length > 0) {
     throw new UserError(
@@ -127,8 +132,8 @@ function asTheyAre({ program }: ModelSetup, parameters: Parameters): Tensors {
   );
 }
 
-function hasReference({ resolved }: ModelSetup): boolean {
-  return resolved.options.structure === null;
+function hasReference({ resolved, unlikeReference }: ModelSetup): boolean {
+  return resolved.options.structure === null && unlikeReference === undefined;
 }
 
 function shapesOf(params: readonly Param[]): ReadonlyMap<string, readonly number[]> {

@@ -4,11 +4,8 @@ import { z } from 'zod';
 import { UserError } from '../../compiler/command-line/errors.ts';
 import type { SeriesData, WindowLengths } from '../data/series-data.ts';
 import { type Score, scoreOf } from '../models/score.ts';
-import { readLayer } from '../options/layer-file.ts';
 import type { SizeValue } from '../options/mixers.ts';
-import { complete } from '../options/parse.ts';
-import { type SeriesOptions, seriesOptions } from '../options/series.ts';
-import { settle } from '../options/settle.ts';
+import { resolveSeries, type SeriesOptions } from '../options/series.ts';
 import { bestSeason, seriesBaselines } from '../tasks/series-errors.ts';
 import { existingRun, type RunFolder } from './folder.ts';
 import { forecastErrors } from './metrics.ts';
@@ -68,8 +65,8 @@ export function readSeriesRun(path: string): SeriesRun {
 /** The same without the score. */
 export function readSeriesSetting(path: string): SeriesSetting {
   const folder = existingRun(path, 'mlbtc train series');
-  const { values, sizes } = readLayer(seriesOptions, folder.configPath);
-  return { folder, options: settle(complete(seriesOptions, values)), sizes, data: readRecord(folder) };
+  const { options, sizes } = resolveSeries(['--config', folder.configPath]);
+  return { folder, options, sizes, data: readRecord(folder) };
 }
 
 function readRecord({ path, recordPath }: RunFolder): SeriesRunData {
