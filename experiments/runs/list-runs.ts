@@ -25,19 +25,21 @@ export interface DamagedRun {
 /** Throws what the file system says where the folder is none. */
 export function listRuns(folder: string): readonly (ListedRun | DamagedRun)[] {
   if (!statSync(folder).isDirectory()) throw systemError('ENOTDIR', 'scandir', folder);
-  const found = findRuns(folder).map((path) => ({ name: relative(folder, path) || '.', run: attempt(path) }));
-  const whole = found.flatMap(({ run }) => (typeof run === 'string' ? [] : [run]));
+  const found = findRuns(folder).map((path) => ({ name: relative(folder, path) || '.', read: attempt(path) }));
+  const whole = found.flatMap(({ read }) => (typeof read === 'string' ? [] : [read.run]));
   const differences = differingOptions(whole);
-  return found.map(({ name, run }) => {
-    if (typeof run === 'string') return { name, state: 'damaged', message: run };
-    return { name, task: run.task, ...summarise(run), differs: differences[whole.indexOf(run)] };
+  return found.map(({ name, read }) => {
+    if (typeof read === 'string') return { name, state: 'damaged', message: read };
+    const { run, summary } = read;
+    return { name, task: run.task, ...summary, differs: differences[whole.indexOf(run)] };
   });
 }
 
 /** What is wrong where it cannot be read. */
-function attempt(path: string): StoredRun | string {
+function attempt(path: string): { readonly run: StoredRun; readonly summary: RunSummary } | string {
   try {
-    return readRun(path);
+    const run = readRun(path);
+    return { run, summary: summarise(run) };
   } catch (error) {
     return describeError(error).message.replace(/^error: /, '');
   }

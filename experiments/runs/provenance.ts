@@ -37,13 +37,19 @@ const commandSchema = z.object({
   command: z.tuple([z.literal('mlbtc'), z.enum(makers), z.enum(taskNames)]).rest(z.string()),
 });
 
-/** Which training a run is of; undefined where the folder does not say. */
-export function readTask(recordPath: string): TaskName | undefined {
+/** Which command made a run, of what; undefined where the folder does not say. */
+export function readCommand(recordPath: string): { readonly maker: Maker; readonly task: TaskName } | undefined {
   try {
-    return commandSchema.parse(JSON.parse(readFileSync(recordPath, 'utf8'))).command[2];
+    const [, maker, task] = commandSchema.parse(JSON.parse(readFileSync(recordPath, 'utf8'))).command;
+    return { maker, task };
   } catch {
     return undefined;
   }
+}
+
+/** Which training a run is of; undefined where the folder does not say. */
+export function readTask(recordPath: string): TaskName | undefined {
+  return readCommand(recordPath)?.task;
 }
 
 export interface Provenance {

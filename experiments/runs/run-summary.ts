@@ -12,7 +12,8 @@ import type { EvaluationRecord, MetricsRecord, TrainRecord } from './metrics.ts'
 import { type Outcome, readOutcome } from './outcome.ts';
 import type { StoredRun } from './stored-run.ts';
 
-export type RunState = 'running' | Outcome['outcome'];
+/** `imported`: its params come from elsewhere, and no step was done here. */
+export type RunState = 'running' | 'imported' | Outcome['outcome'];
 
 export interface RunSummary {
   readonly state: RunState;
@@ -36,15 +37,17 @@ export interface RunSummary {
 export const isTrain = (record: MetricsRecord): record is TrainRecord => record.kind === 'train';
 export const isEvaluation = (record: MetricsRecord): record is EvaluationRecord => record.kind === 'evaluation';
 
-export function summarise({ folder, task, options, records }: StoredRun): RunSummary {
+export function summarise(run: StoredRun): RunSummary {
+  const { folder, task, options, records } = run;
   const train = records.filter(isTrain);
   const last = train.at(-1);
   const best = bestEvaluation(records.filter(isEvaluation));
   const outcome = readOutcome(folder);
   const steps = stepsAsked(options, task);
+  const state = stateOf(run, outcome, steps);
   return {
-    state: lockHolder(folder.path) !== undefined ? 'running' : stateOf(outcome, records, steps),
-    message: outcome?.message ?? '',
+    state,
+    message: state === outcome?.outcome ? outcome.message : '',
     step: records.at(-1)?.step ?? 0,
     steps,
     bestLoss: best?.loss ?? null,
@@ -57,8 +60,12 @@ export function summarise({ folder, task, options, records }: StoredRun): RunSum
   };
 }
 
-function stateOf(outcome: Outcome | undefined, records: readonly MetricsRecord[], steps: number): RunState {
-  return outcome?.outcome ?? (hasEnded(records, steps) ? 'finished' : 'interrupted');
+/** Who is training there says so by a lock; it is looked at first, for what an earlier process has left. */
+function stateOf({ folder, maker, records }: StoredRun, outcome: Outcome | undefined, steps: number): RunState {
+  if (lockHolder(folder.path) !== undefined) return 'running';
+  if (outcome !== undefined) return outcome.outcome;
+  if (maker === 'import' && records.length === 0) return 'imported';
+  return hasEnded(records, steps) ? 'finished' : 'interrupted';
 }
 
 function stepsAsked(options: StoredRun['options'], task: TaskName): number {

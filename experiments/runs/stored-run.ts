@@ -9,11 +9,12 @@ import type { TaskName } from '../options/set.ts';
 import { optionSets } from '../options/sets.ts';
 import { existingRun, type RunFolder } from './folder.ts';
 import { type MetricsRecord, readMetrics } from './metrics.ts';
-import { readTask } from './provenance.ts';
+import { type Maker, readCommand } from './provenance.ts';
 
 export interface StoredRun {
   readonly folder: RunFolder;
   readonly task: TaskName;
+  readonly maker: Maker;
   /** Every option of its kind of training, and the sizes of the score under `-s NAME`. */
   readonly options: Readonly<Record<string, unknown>>;
   /** Of the structure's copy: scores of one name may have different texts. */
@@ -24,15 +25,17 @@ export interface StoredRun {
 /** Throws UserError where the folder is no run, or not a whole one. */
 export function readRun(path: string): StoredRun {
   const folder = existingRun(path, 'mlbtc train');
-  const task = readTask(folder.recordPath);
-  if (task === undefined) {
+  const command = readCommand(folder.recordPath);
+  if (command === undefined) {
     throw new UserError(`${path} is no run: ${folder.recordPath} does not say which \`mlbtc train\` made it`);
   }
+  const { task, maker } = command;
   const { values, sizes } = readLayer(optionSets[task], folder.configPath);
   const sizeOptions = Object.entries(sizes).map(([name, value]) => [`-s ${name}`, value]);
   return {
     folder,
     task,
+    maker,
     options: { ...complete(optionSets[task], values), ...Object.fromEntries(sizeOptions) },
     structureDigest: digestOf(folder.structurePath),
     records: existsSync(folder.metricsPath) ? readMetrics(folder.metricsPath) : [],

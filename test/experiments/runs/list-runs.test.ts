@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { listRuns } from '../../../experiments/runs/list-runs.ts';
+import { lockRun } from '../../../experiments/runs/run-lock.ts';
 import { runsCsv, runsTable } from '../../../experiments/runs/runs-text.ts';
 import { writeFiles } from '../../support/command-line.ts';
 import { inFolder } from '../../support/folder.ts';
@@ -52,6 +53,20 @@ describe('a run', () => {
     ['failed', { 'metrics.jsonl': lines(step(1, 4, 1)), 'outcome.json': outcome('failed', 'the disk is full') }],
   ] as const)('that is %s', async (state, files) => {
     expect(await listed(lmRun('one', '', files))).toMatchObject([{ state }]);
+  });
+
+  test('that goes on, in a process that holds its folder, whatever the one before has left', () =>
+    inFolder((folder) => {
+      writeFiles(folder, lmRun('one', '', { 'metrics.jsonl': metrics, 'outcome.json': outcome('interrupted', '') }));
+      const lock = lockRun(join(folder, 'one'));
+      expect(listRuns(folder)).toMatchObject([{ state: 'running' }]);
+      lock.release();
+      expect(listRuns(folder)).toMatchObject([{ state: 'interrupted' }]);
+    }));
+
+  test('that was imported', async () => {
+    const files = { ...lmRun('one', '', {}), 'one/run.json': '{"command":["mlbtc","import","lm"]}' };
+    expect(await listed(files)).toMatchObject([{ state: 'imported', step: 0, bestLoss: null }]);
   });
 
   test('an evaluation that is not finite is not the best', async () => {
