@@ -27,6 +27,11 @@ export interface ReadbackPool {
 
 const smallestStagingBytes = 256;
 
+/** What the pool makes for so many bytes, so that a buffer serves many sizes. */
+export function stagingBytes(sizeBytes: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(sizeBytes, smallestStagingBytes)));
+}
+
 export function createReadbackPool(device: GPUDevice): ReadbackPool {
   const free: GPUBuffer[] = [];
   const all = new Set<GPUBuffer>();
@@ -34,7 +39,7 @@ export function createReadbackPool(device: GPUDevice): ReadbackPool {
   const take = (sizeBytes: number): GPUBuffer => {
     const index = free.findIndex((buffer) => buffer.size >= sizeBytes);
     if (index >= 0) return free.splice(index, 1)[0];
-    const size = 2 ** Math.ceil(Math.log2(Math.max(sizeBytes, smallestStagingBytes)));
+    const size = stagingBytes(sizeBytes);
     const usage = bufferUsage.mapRead | bufferUsage.copyTo;
     const buffer = createBuffer(device, {
       label: 'read back',

@@ -33,7 +33,7 @@ import type { Profiler } from './profile.ts';
 import type { Progress } from './progress.ts';
 import { refuseWithoutMemory } from './room.ts';
 import type { SignalRequests } from './signals.ts';
-import { downloadState, type SharedState, uploadState } from './state.ts';
+import { downloadState, readDivergence, type SharedState, uploadState } from './state.ts';
 import { type CompiledTask, type Phase, phaseAt, type Task } from './task.ts';
 
 export interface TrainingIo {
@@ -122,8 +122,11 @@ export async function train<
   };
   const evaluate = async (done: number): Promise<E> => {
     const found = await stagedAsync('evaluate', () => task.evaluate(compiled, phase, done));
-    // The last step's gradients may have been the first that are not finite, and no step after it tells.
-    if (!Number.isFinite(found.loss)) throw new DivergedAt(done - 1);
+    if (!Number.isFinite(found.loss)) {
+      const diverged = await readDivergence(state);
+      if (diverged !== 0) throw new DivergedAt(diverged - 1);
+      throw new DivergedAt(done - 1, `the loss on what is held out is ${found.loss}, with params that are finite`);
+    }
     if (task.keepsBest && (best === undefined || found.loss < best)) {
       saveCheckpoint(bestCheckpointPath(folder.checkpointsPath), compiled.arena, await takeState(done));
     }
@@ -242,7 +245,10 @@ async function divergence(
   const at = `training diverged at step ${step + 1}`;
   if (reason !== undefined) return new DivergedError(`${at}: ${reason}; ${remedy}`);
   const found = await firstNonFinite();
-  if (found === undefined) return new DivergedError(`${at}: the squares of its gradients add up beyond f32; ${remedy}`);
+  if (found === undefined)
+    return new DivergedError(
+      `${at}: the loss or the norm of its gradients is not finite, though each tensor by itself is; ${remedy}`,
+    );
   const { name, lines } = found;
   const whose = name === 'loss' ? '' : ', the first tensor that is not';
   const more = isDetailed ? lines.map((line) => `\n  ${line}`).join('') : '; --debug_nans says which values made it so';

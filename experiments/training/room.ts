@@ -9,6 +9,7 @@ import { bytesText } from '../../compiler/command-line/amounts.ts';
 import { MachineError } from '../../compiler/command-line/errors.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { planObstacle } from '../../runtime/plan-checks.ts';
+import { stagingBytes } from '../../runtime/readback.ts';
 import { type StepPrograms, stepBytes } from './dry-run.ts';
 import { planOf } from './plans.ts';
 
@@ -31,7 +32,7 @@ export interface SmallerBatch {
 
 /** Bytes that training holds at once. */
 export interface Need {
-  /** Params, moments, and what else is kept from step to step. */
+  /** Params, moments, what else is kept from step to step, and the way of one of them to a checkpoint. */
   readonly state: number;
   readonly step: number;
   readonly evaluation: number;
@@ -81,7 +82,7 @@ export function judge(
 ): { readonly need: Need; readonly obstacle: string | undefined } {
   const { parts, evaluation } = programs(batch);
   const bytes = stepBytes({ parts, evaluation }, target);
-  const state = bytes.params + bytes.optimizer;
+  const state = bytes.params + bytes.optimizer + stagingBytes(bytes.params);
   const step = (changesShape ? 2 : 1) * (bytes.activations + bytes.data);
   const plans = [...parts.map(({ program }) => program), evaluation].map((program) => planOf(program, target));
   const obstacles = plans.flatMap((plan) => planObstacle(plan, target.limits, deviceClass) ?? []);

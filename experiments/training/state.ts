@@ -47,11 +47,19 @@ export function uploadState({ executor }: SharedState, { params, m, v }: Optimiz
   executor.upload('v', v);
 }
 
-/** The state after all steps that were queued; `diverged` is the step, counted from 1, since which it stands still, or 0. */
+/**
+ * The state after all steps that were queued; `diverged` is the step, counted from 1, since which it stands still, or 0. No step may be
+ * queued meanwhile: one after the other they come through a buffer that is as large as one of them.
+ */
 export async function downloadState({
   executor,
 }: SharedState): Promise<OptimizerState & { readonly diverged: number }> {
-  const found = await executor.download(...arenaStates, ...scalarStates);
-  const [params, m, v, diverged] = [...arenaStates, ...scalarStates].map((name) => found.get(name) as Float32Array);
-  return { params, m, v, diverged: diverged[0] };
+  const take = async (name: string) => (await executor.download(name)).get(name) as Float32Array;
+  const [params, m, v] = [await take('params'), await take('m'), await take('v')];
+  return { params, m, v, diverged: await readDivergence({ executor }) };
+}
+
+/** The step, counted from 1, since which the state stands still, or 0. */
+export async function readDivergence({ executor }: Pick<SharedState, 'executor'>): Promise<number> {
+  return ((await executor.download('diverged')).get('diverged') as Float32Array)[0];
 }
