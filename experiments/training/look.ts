@@ -28,6 +28,8 @@ const profiledSteps = { after: 2, count: 3 } as const;
 
 /** Listens from now on. */
 export function look({ verbose, trace, profile }: LookOptions, say: (line: string) => void): Look {
+  // What cannot be written is known now and not after a week.
+  if (trace !== null) writeFileAtomically(trace, ['[]\n']);
   const startMs = performance.now();
   const stages: Stage[] = [];
   const steps: ProfiledStep[] = [];

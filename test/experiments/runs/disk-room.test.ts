@@ -119,3 +119,22 @@ describe.skipIf(!existsSync(command) || !canMount)('a small disk (needs the righ
       expect(left.length).toBeGreaterThan(0);
     }));
 });
+
+describe.skipIf(!existsSync(command) || process.platform !== 'linux')('a limit to the size of files', () => {
+  test('below that of a checkpoint is refused before the first step, with what lifts it', () =>
+    inFolder((folder) => {
+      const words = [
+        'ulimit -f 2000; "$@" --d_model=128 --out_dir=run',
+        'sh',
+        process.execPath,
+        command,
+        'train',
+        'icl',
+      ];
+      const { status, stderr } = spawnSync('sh', ['-c', ...words, ...small], { cwd: folder, encoding: 'utf8' });
+      expect(stderr).toMatch(
+        /^error: a checkpoint takes [\d.]+ MiB, files may have [\d.]+ KiB here\n {2}help: `ulimit -f unlimited`/,
+      );
+      expect([status, readdirSync(folder)]).toEqual([3, []]);
+    }));
+});
