@@ -34,8 +34,12 @@ export interface Decoder {
   readonly destroy: () => void;
 }
 
-/** Passes that may make a program that cannot be taken token by token, most welcome first to do without. */
-const attempts: readonly (readonly PassName[])[] = [[], ['order'], ['order', 'distribute', 'inline']];
+/** Passes that may make a program that cannot be taken token by token, most welcome first to do without; chunks of tokens are not tokens. */
+const attempts: readonly (readonly PassName[])[] = [
+  ['chunk'],
+  ['chunk', 'order'],
+  ['chunk', 'order', 'distribute', 'inline'],
+];
 
 /** Throws NotIncremental where no form of the program can be taken token by token: a score that sees later tokens. */
 export function incrementalModel({ program, tokens, logits }: DecodedModel): Incremental {

@@ -8,7 +8,7 @@ export function model(scores: string, { tokens = false } = {}): string {
     : 'input x[b, t, i]';
   return `
     import "attention" import "mlr_attention" import "sliding_window" import "global_sliding_window"
-    import "bilinear_btt" import "bilinear_mlr"
+    import "bilinear_btt" import "bilinear_mlr" import "linear_attention"
     structure Layer {
       size D = 4, H = 2, T = 12
       axis b: B, t, u: T, i, j: D, h: H, e: D / H, r: 2
@@ -51,6 +51,7 @@ export const scores: Readonly<Record<string, readonly [text: string, lengths: re
   'global and sliding': [instance('GlobalSlidingWindow', 'global = 1, local = 1, w = 2, '), [11, 2, 11]],
   'levels of blocks': [instance('MLRAttention', 'T = T, ranks = [1, 1], '), [11, 5, 11]],
   'bilinear BTT': [instance('BilinearBTT', ''), [11, 11]],
+  'linear attention': [instance('LinearAttention', ''), [11, 11]],
   'a slope': [
     `${projections}
      param slope[h] ~ ones

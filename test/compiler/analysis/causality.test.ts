@@ -199,6 +199,7 @@ const library: readonly (readonly [name: string, sizes: Sizes, causal: boolean])
   ['attention', { D: 8, H: 2, B: 1, T }, true],
   ['attention', { D: 8, H: 2, B: 1, T, identity_link: 1 }, true],
   ['sliding_window', { D: 8, H: 2, B: 1, T, w: 2 }, true],
+  ['linear_attention', { D: 8, H: 2, B: 1, T }, true],
   ['alternating_window', { D: 8, H: 2, B: 1, T, w: 2, layer: 1 }, true],
   ['global_sliding_window', { D: 8, H: 2, B: 1, T, w: 2, global: 2, local: 2 }, true],
   ['mlr_attention', { D: 8, H: 2, B: 1, T, ranks: [2, 1, 1] }, true],

@@ -13,6 +13,7 @@ const library: readonly (readonly [name: string, sizes: Sizes, dense: number])[]
   ['attention', { B, T, D, H }, scores],
   ['attention', { B, T, D, H, identity_link: 1, qk_ln: 0 }, scores],
   ['sliding_window', { B, T, D, H, w: 2 }, scores],
+  ['linear_attention', { B, T, D, H }, scores],
   ['alternating_window', { B, T, D, H, w: 2, layer: 1 }, scores],
   ['global_sliding_window', { B, T, D, H, w: 2, global: 4, local: 2 }, scores],
   ['mlr_attention', { B, T: 6, D, H, ranks: [5, 1] }, B * H * (6 * D ** 2 + 36 * D)],

@@ -85,6 +85,7 @@ test('near.mlbtc and the built-in scores are let through, as structures of oneâ€
     checked(`--structure=experiments/structures/${name}.mlbtc`, ...sizes.flatMap((size) => ['-s', size]));
   expect(library('attention')).toBeUndefined();
   expect(library('sliding_window', 'w=2')).toBeUndefined();
+  expect(library('linear_attention')).toBeUndefined();
   expect(library('bilinear_mlr', 'ranks=[4,2,2]')).toBeUndefined();
   expect(library('bilinear_btt')).toBeUndefined();
   expect(library('mlr_attention', 'ranks=[4,2,2]', 'block_size=8', 'block_divide=1')).toBeUndefined();
