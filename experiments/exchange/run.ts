@@ -40,7 +40,7 @@ export function importedRun(setup: ModelSetup, parameters: Parameters, words: re
   writeCheckpoint(
     folder.checkpointsPath,
     arena,
-    { step: 0, phase: 0, best: undefined, choices: {}, params: packed, m: zeros, v: zeros },
+    { step: 0, phase: 0, best: undefined, choices: {}, decisions: undefined, params: packed, m: zeros, v: zeros },
     Number.POSITIVE_INFINITY,
   );
   return folder;

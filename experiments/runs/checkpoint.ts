@@ -13,8 +13,10 @@ import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { describeError, UserError } from '../../compiler/command-line/errors.ts';
+import type { Choices } from '../../compiler/schedule/choose.ts';
 import { readSafetensors, type StoredTensor, sealName, writeSealedSafetensors } from '../../runtime/safetensors.ts';
 import { type Arena, packArena } from '../training/arena.ts';
+import { decisionsSchema } from '../training/decisions.ts';
 import { type KernelChoices, kernelChoicesSchema } from '../training/kernel-choices.ts';
 
 /** Where a run stands, beside its tensors. */
@@ -26,6 +28,8 @@ export interface Standing {
   /** Lowest loss of the evaluations before; undefined where there was none. */
   readonly best: number | undefined;
   readonly choices: KernelChoices;
+  /** What the scheduler decided for the step; undefined where nothing has run. */
+  readonly decisions: Choices | undefined;
 }
 
 /** What the optimizer works on, each packed as the arena lays it out. */
@@ -81,13 +85,14 @@ export function saveCheckpoint(path: string, arena: Arena, state: TrainingState)
       tensors.set(`${prefix}.${param.name}`, { dtype: 'F32', shape: param.shape, data });
     }
   }
-  const { step, phase, best, choices } = state;
+  const { step, phase, best, choices, decisions } = state;
   writeSealedSafetensors(path, tensors, {
     format,
     step: String(step),
     phase: String(phase),
     ...(best === undefined ? {} : { best: String(best) }),
     choices: JSON.stringify(choices),
+    ...(decisions === undefined ? {} : { decisions: JSON.stringify(decisions) }),
   });
 }
 
@@ -110,6 +115,11 @@ const standingSchema = z.object({
     .string()
     .transform((text) => JSON.parse(text))
     .pipe(kernelChoicesSchema),
+  decisions: z
+    .string()
+    .transform((text) => JSON.parse(text))
+    .pipe(decisionsSchema)
+    .optional(),
 });
 
 /** Throws UserError where the file is not a whole checkpoint with the digest that it was written with. */
@@ -120,8 +130,8 @@ export function readCheckpoint(path: string): Checkpoint {
     const where = standing.error.issues[0].path.join('.');
     throw new UserError(`${path}: not a checkpoint that a run can go on from: its metadata say no right ${where}`);
   }
-  const { step, phase, best, choices } = standing.data;
-  return { path, tensors, step, phase, best, choices };
+  const { step, phase, best, choices, decisions } = standing.data;
+  return { path, tensors, step, phase, best, choices, decisions };
 }
 
 /** Throws UserError where the checkpoint is not of this arena's params. */

@@ -26,9 +26,11 @@ import type { RunFolder } from '../runs/folder.ts';
 import { cutMetrics, type EvaluationRecord, syncMetrics, type TrainRecord } from '../runs/metrics.ts';
 import { openRecord } from '../runs/record.ts';
 import { packArena } from './arena.ts';
+import { decisionsOf } from './decisions.ts';
 import type { NonFinite } from './inspect.ts';
 import { differingKernel, kernelChoices } from './kernel-choices.ts';
 import { createLog, DivergedAt } from './log.ts';
+import { pinChoices } from './plans.ts';
 import type { Profiler } from './profile.ts';
 import type { Progress } from './progress.ts';
 import { refuseWithoutMemory } from './room.ts';
@@ -70,6 +72,8 @@ export async function train<
   { folder, progress, signals, from, checkClaim, debugNans = false, profiler }: TrainingIo,
 ): Promise<TrainingResult<E>> {
   const { steps, phases } = task;
+  // Before anything is planned.
+  if (from?.decisions !== undefined) pinChoices(task.opened.target, from.decisions);
   await refuseWithoutMemory(task.demand, task.opened, (bytes) => availableBytes(task.opened, bytes));
   const begin = from?.step ?? 0;
   // The phase that begins where the run goes on is entered there.
@@ -104,7 +108,9 @@ export async function train<
     await log.finish();
     syncMetrics(folder.metricsPath);
     checkClaim?.();
-    return { step: done, phase: phase.step, best, choices: kernelChoices(compiled.plans), ...tensors };
+    const { plans } = compiled;
+    const standing = { step: done, phase: phase.step, best };
+    return { ...standing, choices: kernelChoices(plans), decisions: decisionsOf(plans), ...tensors };
   };
   const plot = () => stagedAsync('draw plots', () => task.plot(folder));
   const save = async (done: number): Promise<void> => {

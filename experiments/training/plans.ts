@@ -5,17 +5,26 @@
  * The trap: kept by the program's identity, and no longer than the program, so who wants the same plan must keep the same program.
  */
 import type { Program } from '../../compiler/ir/program.ts';
+import type { Choices } from '../../compiler/schedule/choose.ts';
 import type { Plan } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
 import type { Target } from '../../kernels/target.ts';
 import { staged } from '../../runtime/stages.ts';
 
 const known = new WeakMap<Program, WeakMap<Target, Plan>>();
+const pinned = new WeakMap<Target, Choices>();
+
+/** Plans that are made for the target from here on keep to these decisions, where they know them: those of a run that goes on. */
+export function pinChoices(target: Target, choices: Choices): void {
+  pinned.set(target, choices);
+}
 
 export function planOf(program: Program, target: Target): Plan {
   const plans = known.get(program) ?? new WeakMap<Target, Plan>();
   known.set(program, plans);
-  const plan = plans.get(target) ?? staged('schedule', () => schedule(program, { target }), describe);
+  const choices = pinned.get(target);
+  const make = () => schedule(program, { target, ...(choices === undefined ? {} : { choices }) });
+  const plan = plans.get(target) ?? staged('schedule', make, describe);
   plans.set(target, plan);
   return plan;
 }
