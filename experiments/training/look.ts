@@ -23,6 +23,14 @@ export interface Look {
   readonly end: () => void;
 }
 
+/** A trace of a run of weeks must not grow for weeks: these are its first hours. */
+const tracedStages = 20_000;
+
+interface Total {
+  readonly count: number;
+  readonly ms: number;
+}
+
 /** Profiled are steps of which the first ones are past: caches are warm then. */
 const profiledSteps = { after: 2, count: 3 } as const;
 
@@ -32,11 +40,17 @@ export function look({ verbose, trace, profile }: LookOptions, say: (line: strin
   if (trace !== null) writeFileAtomically(trace, ['[]\n']);
   const startMs = performance.now();
   const stages: Stage[] = [];
+  const totals = new Map<string, Total>();
   const steps: ProfiledStep[] = [];
   let device: OpenedDevice | undefined;
   const stop = listenToStages((stage) => {
-    if (verbose || trace !== null) stages.push(stage);
-    if (verbose) say(stageLine(stage));
+    if (trace !== null && stages.length < tracedStages) stages.push(stage);
+    if (!verbose) return;
+    const { name, detail, startMs, endMs } = stage;
+    const { count, ms } = totals.get(name) ?? { count: 0, ms: 0 };
+    totals.set(name, { count: count + 1, ms: ms + endMs - startMs });
+    // What has something to tell tells it every time; what comes at every checkpoint is said once.
+    if (detail !== '' || count === 0) say(stageLine(stage));
   });
   let begin: number | undefined;
   return {
@@ -61,7 +75,7 @@ export function look({ verbose, trace, profile }: LookOptions, say: (line: strin
         const { name, adapterInfo } = device;
         for (const line of profileLines(steps, peakFlopsPerSecond(`${name} ${adapterInfo.device}`))) say(line);
       }
-      if (verbose) for (const line of totalLines(stages, performance.now() - startMs)) say(line);
+      if (verbose) for (const line of totalLines(totals, performance.now() - startMs)) say(line);
       if (trace === null) return;
       writeFileAtomically(trace, [chromeTrace(stages, steps, device?.name ?? 'device')]);
       say(`trace: ${trace}`);
@@ -74,12 +88,7 @@ function stageLine({ name, detail, startMs, endMs }: Stage): string {
 }
 
 /** Where the time went, by stage; what is no stage is the steps and their waits. */
-function totalLines(stages: readonly Stage[], wholeMs: number): readonly string[] {
-  const totals = new Map<string, { count: number; ms: number }>();
-  for (const { name, startMs, endMs } of stages) {
-    const { count, ms } = totals.get(name) ?? { count: 0, ms: 0 };
-    totals.set(name, { count: count + 1, ms: ms + endMs - startMs });
-  }
+function totalLines(totals: ReadonlyMap<string, Total>, wholeMs: number): readonly string[] {
   const rows = [...totals].sort(([, a], [, b]) => b.ms - a.ms);
   return [
     `where the time went, of ${milliseconds(wholeMs).trim()}`,
