@@ -4,7 +4,8 @@
  *
  * A multiprocessor works on as many workgroups at once as its memory and registers hold: each costs what its multiply-adds cost at
  * the tile's rate, those of padding included. Fewer leave it waiting for memory: w of h that it can hold take as long as
- * `each · w + waiting · h` would, if that is more than w (from n = 1024, where one of two takes 1.2, and two of five 2.7).
+ * `each · w + waiting · h` would, if that is more than w (n = 1024, test/bench/records/2026-11-26-products.jsonl: one of two takes
+ * 1.2, two of five 2.7).
  */
 import type { ContractionSizes } from './contraction-shape.ts';
 import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
@@ -12,42 +13,42 @@ import type { Target } from './target.ts';
 
 interface TiledForm {
   readonly tuning: ContractionTuning;
-  /** TFLOP/s of a product large enough for every tile, n = 4096, on an H100 (test/bench/records). */
+  /** TFLOP/s of a product large enough for every tile, on an H100 (test/bench/records/2026-11-2*). */
   readonly tflops: number;
 }
 
-const tiled = (
+function tiled(
   tileM: number,
   tileN: number,
   tileK: number,
   [rows, columns]: readonly [number, number],
-  buffers: 1 | 2,
-  tflops: number,
-): TiledForm => ({ tuning: { form: 'tiled', tileM, tileN, tileK, rows, columns, buffers }, tflops });
+  buffers: 1 | 2 = 1,
+): ContractionTuning {
+  return { form: 'tiled', tileM, tileN, tileK, rows, columns, buffers };
+}
 
 const tiledForms: readonly TiledForm[] = [
-  tiled(128, 64, 16, [8, 4], 1, 37),
-  tiled(64, 64, 16, [8, 4], 1, 35),
-  tiled(128, 32, 16, [8, 4], 1, 35),
-  tiled(32, 128, 16, [4, 8], 1, 33),
-  tiled(128, 16, 16, [4, 4], 1, 22),
-  tiled(16, 128, 16, [4, 4], 1, 22),
-  tiled(32, 32, 16, [4, 4], 1, 23),
+  { tuning: tiled(128, 64, 16, [8, 4]), tflops: 37 },
+  { tuning: tiled(64, 64, 16, [8, 4]), tflops: 35 },
+  { tuning: tiled(128, 32, 16, [8, 4]), tflops: 35 },
+  { tuning: tiled(32, 128, 16, [4, 8]), tflops: 33 },
+  { tuning: tiled(128, 16, 16, [4, 4]), tflops: 22 },
+  { tuning: tiled(16, 128, 16, [4, 4]), tflops: 22 },
+  { tuning: tiled(32, 32, 16, [4, 4]), tflops: 23 },
 ];
 
-/** Others that a tuner tries. */
-const triedForms: readonly TiledForm[] = [
-  ...tiledForms,
-  tiled(128, 128, 8, [8, 8], 1, 30),
-  tiled(128, 128, 8, [8, 8], 2, 30),
-  tiled(128, 128, 16, [8, 8], 1, 0),
-  tiled(128, 64, 8, [8, 8], 2, 0),
-  tiled(128, 64, 16, [8, 8], 1, 0),
-  tiled(64, 128, 16, [8, 8], 1, 0),
-  tiled(64, 64, 16, [8, 4], 2, 0),
-  tiled(64, 64, 16, [4, 4], 1, 0),
-  tiled(64, 32, 16, [8, 4], 1, 0),
-  tiled(32, 64, 16, [4, 4], 1, 0),
+/** Others that a tuner tries. Blocks of 8×8 a thread were slower on the H100, 30 TFLOP/s at n = 4096, with one buffer or two. */
+const otherTunings: readonly ContractionTuning[] = [
+  tiled(128, 128, 8, [8, 8]),
+  tiled(128, 128, 8, [8, 8], 2),
+  tiled(128, 128, 16, [8, 8]),
+  tiled(128, 64, 8, [8, 8], 2),
+  tiled(128, 64, 16, [8, 8]),
+  tiled(64, 128, 16, [8, 8]),
+  tiled(64, 64, 16, [8, 4], 2),
+  tiled(64, 64, 16, [4, 4]),
+  tiled(64, 32, 16, [8, 4]),
+  tiled(32, 64, 16, [4, 4]),
 ];
 
 /** Of an H100: what a tile is chosen for, until a tuner has measured the device at hand. */
@@ -73,7 +74,7 @@ function fits(t: ContractionTuning, { limits }: Target): boolean {
 
 /** What a tuner tries: every form of the table that the target has room for. */
 export function tiledCandidates(target: Target): readonly ContractionTuning[] {
-  return triedForms.map(({ tuning }) => tuning).filter((t) => fits(t, target));
+  return [...tiledForms.map(({ tuning }) => tuning), ...otherTunings].filter((t) => fits(t, target));
 }
 
 /** Workgroups that a multiprocessor works on at once. */
