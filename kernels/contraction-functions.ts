@@ -33,6 +33,9 @@ export interface ContractionParts {
   readonly quads: { readonly left: OperandQuad; readonly right: OperandQuad };
 }
 
+/** Parts of the products that go into one kernel's sums. */
+export type Products = readonly [ContractionParts, ...ContractionParts[]];
+
 /** Names of the functions: one element of an operand, four of them, what takes a finished sum to memory. */
 export interface ContractionFunctions {
   readonly left: string;

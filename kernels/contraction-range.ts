@@ -104,11 +104,26 @@ function isOver(a: Affine, one: number | undefined, other: number | undefined): 
   return a.terms.every((t) => t.axis === one || t.axis === other);
 }
 
+/** The loops of all products of a kernel, one after another into the same sums. The head has the range of the first. */
+export function overProducts(
+  products: readonly ContractionParts[],
+  /** What goes from `k_from` to `k_to`, and the variables that it needs. */
+  loop: (w: ContractionParts) => string,
+  declarations: (w: ContractionParts) => string = () => '',
+): string {
+  const texts = products.map((w, i) => {
+    const lines = [...(i === 0 ? [] : [tileRange(w)]), declarations(w), overSegments(w, loop(w))];
+    const text = lines.filter((line) => line !== '').join('\n');
+    return i === 0 ? text : `{\n${indent(text)}\n}`;
+  });
+  return texts.join('\n');
+}
+
 /**
  * Puts around the loop from `k_from` to `k_to` what goes through all of k: the values of the other k axes, and blocks of
  * at most `chainOf(k)` steps, after each of which the sums are added to the totals (contraction-block.ts).
  */
-export function overSegments(w: ContractionParts, loop: string): string {
+function overSegments(w: ContractionParts, loop: string): string {
   const segment = segmentOf(w);
   const { k } = w.sizes;
   const chain = chainOf(k);

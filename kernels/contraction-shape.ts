@@ -167,6 +167,20 @@ function limitedAxis(
 const extentOf = (s: ContractionShape, axes: readonly number[]): number =>
   elementCount(axes.map((axis) => s.equation.axes[axis].extent));
 
+/**
+ * Whether one tile of sums can take in both: the same elements in the same classes, nothing between the sum and its element. So a
+ * gradient that comes by way of queries, keys and values is one kernel, with no trip through memory between them.
+ */
+export function isSameTiling(a: ContractionShape, b: ContractionShape): boolean {
+  const tiling = ({ equation, batch, m, n }: ContractionShape): string => {
+    const place = (axis: number) => [equation.axes[axis].extent, coefficientOf(equation.store[0] as Affine, axis)];
+    return JSON.stringify([(equation.store[0] as Affine).constant, ...[batch, m, n].map((axes) => axes.map(place))]);
+  };
+  const isPlain = ({ scale, onOutput }: ContractionShape): boolean =>
+    onOutput.length === 0 && scale.kind === 'constant' && scale.value === 1;
+  return isPlain(a) && isPlain(b) && tiling(a) === tiling(b);
+}
+
 /** Points of each class. */
 export interface ContractionSizes {
   readonly batch: number;

@@ -17,18 +17,46 @@ import { leastStep } from '../compiler/ir/affine.ts';
 import { loads } from '../compiler/ir/expression.ts';
 import type { Expression } from '../compiler/ir/program.ts';
 import { beginSums, finishRows, inside } from './contraction-block.ts';
-import type { ContractionParts, OperandQuad } from './contraction-functions.ts';
-import { longestLoop, overSegments } from './contraction-range.ts';
+import type { ContractionParts, OperandQuad, Products } from './contraction-functions.ts';
+import { longestLoop, overProducts } from './contraction-range.ts';
 import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
 import { guarded, plus, wgsl } from './wgsl.ts';
 
-export function tiledBody(w: ContractionParts, head: string): string {
-  const { tuning } = w;
-  const { rows, columns, tileM, tileN, tileK } = tuning;
+export function tiledBody(products: Products, head: string): string {
+  const [w] = products;
+  const { rows, columns, tileM, tileN, buffers } = w.tuning;
   const [threadsM, threadsN] = [tileM / rows, tileN / columns];
+  const isTwo = buffers === 2;
+  return wgsl`
+    // scratch: a slab [k][m / 4], then a slab [k][n / 4], rows padded by one against bank conflicts${isTwo ? '; twice, used in turn' : ''}
+    ${head}
+    let lane_m = i32(lane / ${threadsN});
+    let lane_n = i32(lane % ${threadsN});
+    ${beginSums(w)}
+    ${overProducts(products, slabLoop, slabDeclarations)}
+    ${finishRows(w, {
+      m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
+      n: 'tile_n + lane_n',
+      columnAt: (j) => (j >> 2) * threadsN + (j % 4) * (tileN / 4),
+    })}
+  `;
+}
+
+function stagings(w: ContractionParts): { readonly a: Staging; readonly b: Staging } {
   const a = staging(w, slabOf(w, 'left'), { count: 0 });
-  const b = staging(w, slabOf(w, 'right'), a);
-  const isTwo = tuning.buffers === 2;
+  return { a, b: staging(w, slabOf(w, 'right'), a) };
+}
+
+function slabDeclarations(w: ContractionParts): string {
+  const { a, b } = stagings(w);
+  return `${a.declarations}\n${b.declarations}`;
+}
+
+/** The steps of a product from `k_from` to `k_to`, a slab of both operands each. */
+function slabLoop(w: ContractionParts): string {
+  const { rows, columns, tileM, tileN, tileK, buffers } = w.tuning;
+  const { a, b } = stagings(w);
+  const isTwo = buffers === 2;
   const half = isTwo ? ['step % 2', '(step + 1) % 2'] : ['0', '0'];
   const put = (into: string) => `${a.store(into)}\n${b.store(into)}`;
   const next = wgsl`
@@ -40,13 +68,13 @@ export function tiledBody(w: ContractionParts, head: string): string {
   `;
   const multiply = wgsl`
     for (var k_in = 0; k_in < ${tileK}; k_in++) {
-      ${multiplySlabs(w, threadsM, threadsN, half[0]).join('\n')}
+      ${multiplySlabs(w, tileM / rows, tileN / columns, half[0]).join('\n')}
     }
   `;
   const step = isTwo
     ? [next, multiply, guarded([`k0 + ${tileK} < k_to`], put(half[1])), 'workgroupBarrier();']
     : [put(half[0]), 'workgroupBarrier();', next, multiply, 'workgroupBarrier();'];
-  const loop = wgsl`
+  return wgsl`
     {
       let k_at = k_from;
       ${a.fetch}
@@ -58,21 +86,6 @@ export function tiledBody(w: ContractionParts, head: string): string {
       ${isWholeLoop(w) ? '' : 'if (k0 >= k_to) { break; }'}
       ${step.join('\n')}
     }
-  `;
-  return wgsl`
-    // scratch: a slab [k][m / 4], then a slab [k][n / 4], rows padded by one against bank conflicts${isTwo ? '; twice, used in turn' : ''}
-    ${head}
-    let lane_m = i32(lane / ${threadsN});
-    let lane_n = i32(lane % ${threadsN});
-    ${beginSums(w)}
-    ${a.declarations}
-    ${b.declarations}
-    ${overSegments(w, loop)}
-    ${finishRows(w, {
-      m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
-      n: 'tile_n + lane_n',
-      columnAt: (j) => (j >> 2) * threadsN + (j % 4) * (tileN / 4),
-    })}
   `;
 }
 

@@ -18,7 +18,13 @@
 import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
 import { directBody, lanesBody, subgroupBody } from './contraction-direct.ts';
 import { finishFunctions } from './contraction-finish.ts';
-import { type ContractionParts, nameFunctions, operandFunctions, operandQuads } from './contraction-functions.ts';
+import {
+  type ContractionParts,
+  nameFunctions,
+  operandFunctions,
+  operandQuads,
+  type Products,
+} from './contraction-functions.ts';
 import { isOneRange, tileRange } from './contraction-range.ts';
 import { type ContractionShape, contractionSizes } from './contraction-shape.ts';
 import { slabQuads, tiledBody } from './contraction-tiled.ts';
@@ -32,13 +38,13 @@ import { wgsl } from './wgsl.ts';
 
 export function emitContraction(
   kernel: ContractionKernel,
-  s: ContractionShape,
+  shapes: readonly [ContractionShape, ...ContractionShape[]],
   emitter: Emitter,
   { tuning, workgroupSize }: { readonly tuning: ContractionTuning; readonly workgroupSize: number },
 ): KernelBody {
   const sideBySide = tuning.form === 'lanes' ? 1 : workgroupSize / contractionThreads(tuning);
   const [batch, m, n, k] = [emitter.fresh('batch'), emitter.fresh('m'), emitter.fresh('n'), emitter.fresh('k')];
-  const w: ContractionParts = {
+  const partsOf = (s: ContractionShape): ContractionParts => ({
     kernel,
     s,
     sizes: contractionSizes(s),
@@ -48,16 +54,19 @@ export function emitContraction(
     names: { batch, m, n, k },
     functions: nameFunctions(emitter),
     quads: operandQuads(s, tuning, (tensor) => emitter.layout(tensor)),
-  };
+  });
+  const [first, ...others] = shapes;
+  const products: Products = [partsOf(first), ...others.map(partsOf)];
+  const [w] = products;
   const { text, groups } = tuning.form === 'lanes' ? lanesHead(w, workgroupSize) : tileHead(w);
-  const functions = [...operandFunctions(w), ...finishFunctions(w)];
+  const functions = [...products.flatMap(operandFunctions), ...finishFunctions(w)];
   return {
     functions,
     sharedQuads: tuning.form === 'tiled' ? slabQuads(tuning) : 0,
     workgroupSize: workgroupSize / sideBySide,
     groups,
     sideBySide,
-    body: bodyText(w, text),
+    body: bodyText(products, text),
     tuning: { ...tuning },
     enables: tuning.form === 'subgroup' ? ['subgroups'] : [],
     multiplyAdds: kernelParts(kernel)
@@ -73,14 +82,18 @@ const mostSharedBytes = 24576;
  * How many tiles a larger workgroup can do at once: no tile may be left over, and where there are barriers all must go through the
  * same k. A power of two.
  */
-export function mostSideBySide(s: ContractionShape, tuning: ContractionTuning, { limits }: Target): number {
+export function mostSideBySide(
+  shapes: readonly [ContractionShape, ...ContractionShape[]],
+  tuning: ContractionTuning,
+  { limits }: Target,
+): number {
   const threads = contractionThreads(tuning);
   const most = limits.maxComputeInvocationsPerWorkgroup / threads;
   if (tuning.form === 'lanes') return most;
-  const { batch, m, n } = contractionSizes(s);
+  const { batch, m, n } = contractionSizes(shapes[0]);
   const groups = Math.ceil(m / tuning.tileM) * Math.ceil(n / tuning.tileN) * batch;
   const isTiled = tuning.form === 'tiled';
-  if (tuning.form === 'subgroup' || (isTiled && !isOneRange(s))) return 1;
+  if (tuning.form === 'subgroup' || (isTiled && !shapes.every(isOneRange))) return 1;
   const sharedBytes = isTiled ? 16 * slabQuads(tuning) : 0;
   const memory = Math.min(mostSharedBytes, limits.maxComputeWorkgroupStorageSize);
   let count = 1;
@@ -88,17 +101,17 @@ export function mostSideBySide(s: ContractionShape, tuning: ContractionTuning, {
   return count;
 }
 
-function bodyText(w: ContractionParts, head: string): string {
-  const { form } = w.tuning;
+function bodyText(products: Products, head: string): string {
+  const { form } = products[0].tuning;
   switch (form) {
     case 'tiled':
-      return tiledBody(w, head);
+      return tiledBody(products, head);
     case 'subgroup':
-      return subgroupBody(w, head);
+      return subgroupBody(products, head);
     case 'direct':
-      return directBody(w, head);
+      return directBody(products, head);
     case 'lanes':
-      return lanesBody(w, head);
+      return lanesBody(products, head);
     default:
       return form satisfies never;
   }

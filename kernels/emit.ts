@@ -5,7 +5,7 @@
 
 import { hashText } from '../compiler/ir/hash.ts';
 import { printEquation } from '../compiler/ir/print.ts';
-import { elementCount } from '../compiler/ir/program.ts';
+import { type Equation, elementCount } from '../compiler/ir/program.ts';
 import { emitContraction, mostSideBySide } from './contraction.ts';
 import { type ContractionShape, contractionShape } from './contraction-shape.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './contraction-tuning.ts';
@@ -96,9 +96,9 @@ export function workgroupOf(kernel: Kernel, options: FormOptions): Workgroup {
       return { alone: workgroupSize, unit: lanes, most };
     }
     case 'contraction': {
-      const { shape, tuning } = contractionOf(kernel, options);
+      const { shapes, tuning } = contractionOf(kernel, options);
       const size = contractionThreads(tuning);
-      return { alone: size, unit: size, most: size * mostSideBySide(shape, tuning, target) };
+      return { alone: size, unit: size, most: size * mostSideBySide(shapes, tuning, target) };
     }
     default:
       return kernel satisfies never;
@@ -116,10 +116,15 @@ export function commonWorkgroup(wishes: readonly Workgroup[]): number | undefine
 function contractionOf(
   kernel: ContractionKernel,
   { target, layouts }: FormOptions,
-): { readonly shape: ContractionShape; readonly tuning: ContractionTuning } {
-  const shape = contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape);
-  if (!shape) throw new Error(`${kernel.tensor} is no contraction of two operands`);
-  return { shape, tuning: kernel.choice?.tuning ?? defaultContractionTuning(shape, target) };
+): { readonly shapes: readonly [ContractionShape, ...ContractionShape[]]; readonly tuning: ContractionTuning } {
+  const shapeOf = (equation: Equation): ContractionShape => {
+    const shape = contractionShape(equation, layouts, layouts(kernel.tensor).shape);
+    if (!shape) throw new Error(`${kernel.tensor} is no contraction of two operands`);
+    return shape;
+  };
+  const first = shapeOf(kernel.equation);
+  const tuning = kernel.choice?.tuning ?? defaultContractionTuning(first, target);
+  return { shapes: [first, ...kernel.products.map(shapeOf)], tuning };
 }
 
 function writeBody(kernel: Kernel, emitter: Emitter, workgroupSize: number, options: EmitOptions): KernelBody {
@@ -131,8 +136,8 @@ function writeBody(kernel: Kernel, emitter: Emitter, workgroupSize: number, opti
       return emitRow(kernel, emitter, { ...tuning, workgroupSize });
     }
     case 'contraction': {
-      const { shape, tuning } = contractionOf(kernel, options);
-      return emitContraction(kernel, shape, emitter, { tuning, workgroupSize });
+      const { shapes, tuning } = contractionOf(kernel, options);
+      return emitContraction(kernel, shapes, emitter, { tuning, workgroupSize });
     }
     default:
       return kernel satisfies never;
@@ -225,7 +230,7 @@ export function equations(kernel: Kernel): string[] {
       return kernel.statements.map((s) => printEquation(s.equation, s.tensor));
     case 'contraction':
       return [
-        printEquation(kernel.equation, kernel.tensor),
+        ...[kernel.equation, ...kernel.products].map((e) => printEquation(e, kernel.tensor)),
         ...kernel.addends.map((e) => printEquation(e, kernel.tensor)),
         ...kernel.epilogue.flatMap((s) => s.equations.map((e) => printEquation(e, s.tensor))),
       ];

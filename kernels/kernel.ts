@@ -55,13 +55,14 @@ export interface RowKernel {
 
 /**
  * `tensor (+)= Σ a·b`, an equation with a sum reducer whose store map is injective. `accumulate` adds to what the buffer
- * holds. `addends` are pointwise equations of the same tensor with one axis per dimension, added to each element.
+ * holds. `products` are further such equations whose terms go into the same sums (`isSameTiling`). `addends` are pointwise equations of the same tensor with one axis per dimension, added to each element.
  * `epilogue` are pointwise statements that read the finished element.
  */
 export interface ContractionKernel {
   readonly family: 'contraction';
   readonly tensor: string;
   readonly equation: Equation;
+  readonly products: readonly Equation[];
   readonly addends: readonly Equation[];
   readonly accumulate: boolean;
   readonly stored: boolean;

@@ -18,8 +18,8 @@ export function kernelParts(kernel: Kernel): readonly KernelPart[] {
     case 'row':
       return kernel.statements.map((s) => ({ tensor: s.tensor, equations: [s.equation], stored: s.stored }));
     case 'contraction': {
-      const { tensor, equation, addends, stored, epilogue } = kernel;
-      return [{ tensor, equations: [equation, ...addends], stored }, ...epilogue];
+      const { tensor, equation, products, addends, stored, epilogue } = kernel;
+      return [{ tensor, equations: [equation, ...products, ...addends], stored }, ...epilogue];
     }
     default:
       return kernel satisfies never;

@@ -92,7 +92,8 @@ export function withChoices(program: Program, kernels: readonly Kernel[], choose
       case 'contraction': {
         const shape = contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape);
         if (shape === undefined) throw new Error(`${kernel.tensor} is no contraction of two operands`);
-        const problem = problemOf(shape.equation, [], layouts);
+        const others = kernel.products.map((e) => problemOf(e, layouts(kernel.tensor).shape, layouts));
+        const problem = [problemOf(shape.equation, [], layouts), ...others].join('\n');
         return { ...kernel, choice: chooser.contraction(problem, () => defaultContractionTuning(shape, target)) };
       }
       default:

@@ -5,9 +5,9 @@
  *
  *   q = x·Wq   k = x·Wk   mean(L)   │   S = q·k   L / mean(L)   │   …
  *
- * Kernels are taken in order, each joins the first dispatch after all that it waits for, or opens one at the end. So what only
- * needs parameters is done with the first layer, the gradient of a weight beside the next step back, and every layer combines
- * in the same way, so that layers share pipelines.
+ * Each kernel joins the first dispatch after all that it waits for, or opens one at the end; those with the longest way still to go
+ * come first. So what only needs parameters is done with the first layer, the gradient of a weight beside the next steps back, and
+ * every layer combines in the same way, so that layers share pipelines.
  */
 import { commonWorkgroup, type Workgroup, workgroupOf } from '../../kernels/emit.ts';
 import type { Kernel, Shapes } from '../../kernels/kernel.ts';
@@ -16,7 +16,7 @@ import type { Target } from '../../kernels/target.ts';
 import { tensorMap } from '../ir/equation.ts';
 import { multiplyAddsOf } from '../ir/multiply-adds.ts';
 import type { Program } from '../ir/program.ts';
-import { kernelGraph } from './kernel-graph.ts';
+import { type KernelGraph, kernelGraph } from './kernel-graph.ts';
 import { bufferNames, sizeBytes } from './place.ts';
 
 /** Kernels of one dispatch. */
@@ -52,7 +52,8 @@ export function combineKernels(
   const bytesOf = (name: string): number => sizeBytes(tensors.get(name)!);
   const drafts: Draft[] = [];
   const doneIn: number[] = [];
-  kernels.forEach((kernel, k) => {
+  for (const k of criticalFirst(graph)) {
+    const kernel = kernels[k];
     const wish = workgroupOf(kernel, { target, layouts });
     const touched = touchedBy(kernel);
     const isContraction = kernel.family === 'contraction';
@@ -75,8 +76,16 @@ export function combineKernels(
     draft.hasLargePlain ||= isLargePlain;
     for (const buffer of candidate.buffers) draft.buffers.add(buffer);
     doneIn[k] = at;
-  });
+  }
   return drafts.map((draft) => draft.kernels as [Kernel, ...Kernel[]]);
+}
+
+/** Kernels in the order of how many dispatches must still follow: those on the longest way open dispatches, the others fill them. */
+function criticalFirst(graph: KernelGraph): readonly number[] {
+  const following = new Array<number>(graph.length).fill(0);
+  for (let k = graph.length - 1; k >= 0; k--)
+    for (const other of graph[k]) following[other] = Math.max(following[other], following[k] + 1);
+  return [...graph.keys()].sort((a, b) => following[b] - following[a] || a - b);
 }
 
 function touchedBy(kernel: Kernel): readonly string[] {

@@ -12,7 +12,8 @@
  * A tensor may join kernel g only if everything it reads is made in kernels up to g, and what g itself makes is read at the
  * very element (loop, epilogue) or row (row) that the joining tensor computes. `Drafts` knows that order; nothing moves later.
  */
-import { contractionShape } from '../../kernels/contraction-shape.ts';
+import { chainOf } from '../../kernels/contraction-block.ts';
+import { contractionShape, contractionSizes, isSameTiling } from '../../kernels/contraction-shape.ts';
 import { worthTiling } from '../../kernels/contraction-tuning.ts';
 import type { Kernel, Statement } from '../../kernels/kernel.ts';
 import { flatIndex } from '../../kernels/linear.ts';
@@ -82,23 +83,28 @@ function openLoop(tensor: Tensor, equations: readonly Equation[], drafts: Drafts
   drafts.open({ family: 'loop', shape: tensor.shape, statements: [statement] }, tensor.name);
 }
 
-/** A contraction that writes every element comes first and takes the pointwise rest with it; others add to it. */
+/**
+ * A contraction that writes every element comes first and takes the pointwise rest with it; others add to it. Products of the same
+ * elements are one kernel.
+ */
 function openContractions(tensor: Tensor, tiled: readonly Equation[], drafts: Drafts): void {
   const rest = equationsOf(tensor).filter((e) => !tiled.includes(e));
   const covering = tiled.find((e) => storesWhole(e, tensor.shape));
+  const order = covering ? [covering, ...tiled.filter((e) => e !== covering)] : tiled;
+  const kernels = productsTogether(order, tensor, drafts);
   const takesRest =
     covering !== undefined &&
     rest.every((e) => isPointwise(e, tensor.shape)) &&
-    drafts.isBindable([covering, ...rest], tensor);
+    drafts.isBindable([...kernels[0], ...rest], tensor);
   const begun = !takesRest && (rest.length > 0 || !covering);
   if (begun) openLoop(tensor, rest, drafts);
-  const order = covering ? [covering, ...tiled.filter((e) => e !== covering)] : tiled;
-  for (const [i, equation] of order.entries()) {
+  for (const [i, [equation, ...products]] of kernels.entries()) {
     drafts.open(
       {
         family: 'contraction',
         tensor: tensor.name,
         equation,
+        products,
         addends: takesRest && i === 0 ? rest : [],
         accumulate: begun || i > 0,
         stored: true,
@@ -107,6 +113,25 @@ function openContractions(tensor: Tensor, tiled: readonly Equation[], drafts: Dr
       tensor.name,
     );
   }
+}
+
+type SameTiles = [Equation, ...Equation[]];
+
+function productsTogether(equations: readonly Equation[], tensor: Tensor, drafts: Drafts): SameTiles[] {
+  const shapes = (name: string) => ({ shape: drafts.shapeOf(name) });
+  const shapeOf = (equation: Equation) => contractionShape(equation, shapes, tensor.shape)!;
+  const kernels: SameTiles[] = [];
+  for (const equation of equations) {
+    const fitting = kernels.find((others) => {
+      const all = [...others, equation].map(shapeOf);
+      const k = all.reduce((total, shape) => total + contractionSizes(shape).k, 0);
+      const isOneTiling = isSameTiling(all[0], all.at(-1)!);
+      return isOneTiling && k <= chainOf(k) && drafts.isBindable([...others, equation], tensor);
+    });
+    if (fitting) fitting.push(equation);
+    else kernels.push([equation]);
+  }
+  return kernels;
 }
 
 /** Every load of a tensor in `made` reads the element that the equation stores to. */

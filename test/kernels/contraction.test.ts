@@ -245,6 +245,31 @@ addCase('stored into a part of the tensor, offset and stride', [
     ],
   ),
 ]);
+const threeProducts = (scale: number): Parameters<typeof computed>[2] => [
+  over({ i: 20, j: 9, k: 7 }, ({ i, j, k }) => ({ store: [i, j], value: product([at('a', i, k), at('b', k, j)]) })),
+  over({ i: 20, j: 9, k: 20 }, ({ i, j, k }) => ({
+    store: [i, j],
+    domain: [atLeastZero(subtract(i, k))],
+    value: product([at('c', i, k), at('h', k, j)]),
+  })),
+  over({ i: 20, j: 9, k: 7 }, ({ i, j, k }) => ({
+    store: [i, j],
+    value: product([constant(scale), at('a', i, k), at('b', k, j)]),
+  })),
+];
+const threeInputs = [input('a', [20, 7]), input('b', [7, 9]), input('c', [20, 20]), input('h', [20, 9])];
+addCase(
+  'products of the same elements are one kernel, whatever k is and where a domain cuts it',
+  [...threeInputs, computed('y', [20, 9], threeProducts(1))],
+  ['y'],
+  1,
+);
+addCase(
+  'one that is scaled by itself adds to what is there',
+  [...threeInputs, computed('y', [20, 9], threeProducts(0.3))],
+  ['y'],
+  2,
+);
 addCase(
   'two contractions and a pointwise equation add up',
   [
@@ -278,7 +303,7 @@ addCase(
     ),
   ],
   ['y', 'z'],
-  2,
+  1,
 );
 addCase(
   'epilogues: several tensors, conditions, broadcasts, its own row and column',

@@ -21,6 +21,7 @@ const contraction = (W: string, y: string, tileN = 8): ContractionKernel => ({
     store: [t, i],
     value: product([at('x', t, k), at(W, k, i)]),
   })),
+  products: [],
   addends: [],
   accumulate: false,
   stored: true,
