@@ -9,6 +9,7 @@ import { lastGoodCheckpoint } from '../../../experiments/runs/checkpoint.ts';
 import { readMetrics } from '../../../experiments/runs/metrics.ts';
 import { inFolder } from '../../support/folder.ts';
 import { linesReach, mlbtcPath, start, timeless, trainThroughKills, wait } from '../../support/killed-run.ts';
+import { shownScalars } from '../runs/events/read-events.ts';
 
 /** A checkpoint at every step, so that a kill often meets one; evaluations, and a curriculum that changes the shape. */
 const icl = [
@@ -42,6 +43,11 @@ function numbersFrom(seed: number): () => number {
   };
 }
 
+/** By step, as far as TensorBoard's numbers reach. */
+const lossesOf = (run: string, kind: 'train' | 'evaluation') =>
+  readMetrics(join(run, 'metrics.jsonl')).flatMap((record) =>
+    record.kind === kind ? [[record.step, Math.fround(record.loss)]] : [],
+  );
 const checkpoints = (run: string) => readdirSync(join(run, 'checkpoints')).sort();
 const bytesOf = (run: string, name: string) => readFileSync(join(run, 'checkpoints', name));
 
@@ -66,6 +72,9 @@ describe.skipIf(!existsSync(mlbtcPath) || process.platform === 'win32')('a run a
         expect(timeless(join(ours, 'metrics.jsonl'))).toEqual(timeless(join(theirs, 'metrics.jsonl')));
         expect(checkpoints(ours)).toEqual(checkpoints(theirs));
         for (const name of checkpoints(theirs)) expect(bytesOf(ours, name).equals(bytesOf(theirs, name))).toBe(true);
+        for (const kind of ['train', 'evaluation'] as const) {
+          expect(shownScalars(ours, `${kind}/loss`)).toEqual(lossesOf(ours, kind));
+        }
         if (process.env.MLBTC_KILLS) console.log(`killed at ${found.map(({ lines }) => lines).join(', ')} lines`);
       }
     }),

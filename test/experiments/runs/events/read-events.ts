@@ -6,7 +6,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { z } from 'zod';
+import { eventFileNames } from '../../../../experiments/runs/events/event-file.ts';
 
 const proto = `
   syntax = "proto3";
@@ -75,14 +77,27 @@ export function readEvents(path: string): readonly ReadEvent[] {
   );
 }
 
-/** The records of a file. Throws where a length or a checksum is wrong. */
+/** What TensorBoard keeps of a tag of a run, by step: a start takes back its step and later ones. A file that was killed may end in a torn record. */
+export function shownScalars(folder: string, tag: string): readonly (readonly [number, number])[] {
+  let kept: (readonly [number, number])[] = [];
+  for (const { step, session_log, summary } of eventFileNames(folder).flatMap((name) =>
+    readEvents(join(folder, name)),
+  )) {
+    if (session_log?.status === 'START') kept = kept.filter(([earlier]) => earlier < step);
+    for (const value of summary?.value ?? []) if (value.tag === tag) kept.push([step, value.simple_value as number]);
+  }
+  return kept;
+}
+
+/** The records of a file, up to one that is not all there. Throws where a length or a checksum is wrong. */
 export function recordsOf(file: Buffer): readonly Uint8Array[] {
   const records: Uint8Array[] = [];
-  for (let at = 0; at < file.length; ) {
+  for (let at = 0; at + 12 <= file.length; ) {
     const length = Number(file.readBigUInt64LE(at));
+    if (at + 16 + length > file.length) break;
     const data = file.subarray(at + 12, at + 12 + length);
-    const isWhole = file.readUInt32LE(at + 8) === masked(file.subarray(at, at + 8));
-    if (!isWhole || data.length !== length || file.readUInt32LE(at + 12 + length) !== masked(data)) {
+    const isLength = file.readUInt32LE(at + 8) === masked(file.subarray(at, at + 8));
+    if (!isLength || file.readUInt32LE(at + 12 + length) !== masked(data)) {
       throw new Error(`no record at byte ${at}`);
     }
     records.push(data);
