@@ -17,6 +17,7 @@ import { createExecutor, type Executor } from '../../runtime/executor.ts';
 import { fastest, runPytorch } from './pytorch.ts';
 import { recordHeader, writeRecord } from './record.ts';
 import { type StepCase, stepCases } from './step-cases.ts';
+import { round, time, warmUpMs } from './timing.ts';
 
 interface Flags {
   readonly device?: string;
@@ -27,9 +28,6 @@ interface Flags {
   readonly pytorch?: string;
   readonly pytorchOptions: string;
 }
-
-/** An idle GPU needs a second under load to reach its clock. */
-const warmUpMs = 1500;
 
 const command = new Command('steps')
   .description('Times one training step of each of the models that are compared with PyTorch. One JSON object a line.')
@@ -108,29 +106,6 @@ async function timeStep(opened: OpenedDevice, { program, input }: StepCase, step
   }
 }
 
-async function time(executor: Executor, steps: number, warmMs: number): Promise<{ stepMs: number; waitedMs: number }> {
-  const step = async (): Promise<void> => {
-    executor.run();
-    await executor.pace();
-  };
-  const begun = performance.now();
-  do await step();
-  while (performance.now() - begun < warmMs);
-  await executor.finish();
-  const from = performance.now();
-  for (let i = 0; i < steps; i++) await step();
-  await executor.finish();
-  const stepMs = (performance.now() - from) / steps;
-  const waits: number[] = [];
-  for (let i = 0; i < steps; i++) {
-    const start = performance.now();
-    executor.run();
-    await executor.finish();
-    waits.push(performance.now() - start);
-  }
-  return { stepMs, waitedMs: waits.sort((a, b) => a - b)[steps >> 1] };
-}
-
 /** Kernels of one key together, the dearest first. */
 async function profile(executor: Executor, plan: Plan, most: number): Promise<object[]> {
   await executor.profile();
@@ -156,10 +131,6 @@ async function profile(executor: Executor, plan: Plan, most: number): Promise<ob
     tflops: round((2 * multiplyAdds) / timeUs / 1e6),
     gbytesPerS: Math.round(bytes / timeUs / 1e3),
   }));
-}
-
-function round(value: number): number {
-  return Number(value.toPrecision(4));
 }
 
 await runCommand(async (argv) => {
