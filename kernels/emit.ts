@@ -11,9 +11,20 @@ import { type ContractionShape, contractionShape } from './contraction-shape.ts'
 import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './contraction-tuning.ts';
 import { Emitter, type SlotForm } from './emitter.ts';
 import { spread } from './grid.ts';
-import type { ContractionKernel, DispatchCode, Kernel, KernelBinding, KernelBody, Layouts, Shapes } from './kernel.ts';
+import type {
+  ContractionKernel,
+  DispatchCode,
+  Kernel,
+  KernelBinding,
+  KernelBody,
+  Layouts,
+  Shapes,
+  StreamKernel,
+} from './kernel.ts';
 import { emitLoop, loopWorkgroupSize } from './loop.ts';
 import { defaultRowTuning, emitRow } from './row.ts';
+import { emitStream } from './stream.ts';
+import { defaultStreamTuning, type StreamTuning } from './stream-tuning.ts';
 import type { Target } from './target.ts';
 import { indent, wgsl } from './wgsl.ts';
 
@@ -100,6 +111,11 @@ export function workgroupOf(kernel: Kernel, options: FormOptions): Workgroup {
       const size = contractionThreads(tuning);
       return { alone: size, unit: size, most: size * mostSideBySide(shapes, tuning, target) };
     }
+    case 'stream': {
+      const { threadRows, threadColumns } = streamTuningOf(kernel, options);
+      const size = threadRows * threadColumns;
+      return { alone: size, unit: size, most: size };
+    }
     default:
       return kernel satisfies never;
   }
@@ -127,6 +143,9 @@ function contractionOf(
   return { shapes: [first, ...kernel.products.map(shapeOf)], tuning };
 }
 
+const streamTuningOf = (kernel: StreamKernel, { target, layouts }: FormOptions): StreamTuning =>
+  kernel.choice?.tuning ?? defaultStreamTuning(kernel, layouts, target);
+
 function writeBody(kernel: Kernel, emitter: Emitter, workgroupSize: number, options: EmitOptions): KernelBody {
   switch (kernel.family) {
     case 'loop':
@@ -139,6 +158,8 @@ function writeBody(kernel: Kernel, emitter: Emitter, workgroupSize: number, opti
       const { shapes, tuning } = contractionOf(kernel, options);
       return emitContraction(kernel, shapes, emitter, { tuning, workgroupSize });
     }
+    case 'stream':
+      return emitStream(kernel, emitter, options.target, streamTuningOf(kernel, options));
     default:
       return kernel satisfies never;
   }
@@ -228,6 +249,8 @@ export function equations(kernel: Kernel): string[] {
       return kernel.statements.flatMap((s) => s.equations.map((e) => printEquation(e, s.tensor)));
     case 'row':
       return kernel.statements.map((s) => printEquation(s.equation, s.tensor));
+    case 'stream':
+      return kernel.statements.flatMap((s) => s.equations.map((e) => printEquation(e, s.tensor)));
     case 'contraction':
       return [
         ...[kernel.equation, ...kernel.products].map((e) => printEquation(e, kernel.tensor)),

@@ -5,13 +5,15 @@
  *   loop         one thread an element of the output; reduced axes are loops inside the thread. Takes any equation at all.
  *   row          several reductions and maps over the same rows, one row a workgroup (or a thread).
  *   contraction  sum of products in register tiles, with an epilogue over the finished elements.
+ *   stream       rows made by walking along tensors that are computed tile by tile and never stored, such as attention.
  *
  * In all of them `Statement`s come in the order of computation; a later one may read what an earlier one made, at the same
  * element (loop, contraction epilogue) or in the same row (row), without a trip through memory.
  */
-import type { Dtype, Equation } from '../compiler/ir/program.ts';
+import type { Axis, Dtype, Equation, Expression } from '../compiler/ir/program.ts';
 import type { ContractionTuning } from './contraction-tuning.ts';
 import type { RowTuning } from './row.ts';
+import type { StreamTuning } from './stream-tuning.ts';
 
 /** What the scheduler decided, and under which key its table of decisions has it (`compiler/schedule/choose.ts`). */
 export interface KernelChoice<T> {
@@ -71,7 +73,41 @@ export interface ContractionKernel {
   readonly choice?: KernelChoice<ContractionTuning>;
 }
 
-export type Kernel = LoopKernel | RowKernel | ContractionKernel;
+/**
+ * One tensor of a stream. All its equations begin with the kernel's own axes: `batch`, `outer`, `row`, `walk`; what follows is
+ * contracted (tile) or a column of the result (sum).
+ *
+ *   tile     an element for each point of row and walk, made in registers, never in memory
+ *   extreme  the largest or least of a row, of what has been seen of it so far
+ *   total    a sum over a row
+ *   row      made from what else is known of the row
+ *   map      an element for each point of row and walk that is stored
+ *   sum      tensor[row, column] = Σ over the walk of (something of row and walk) · (something of walk and column)
+ *
+ * A total or sum that `follows` row tensors holds `exp(… - shift)` of each as a factor: while the shift moves with an extreme, what
+ * was added up is rescaled by `exp(old - new)`. `finish` is a factor of a row for its finished sums.
+ */
+export interface StreamStatement {
+  readonly kind: 'tile' | 'extreme' | 'total' | 'row' | 'map' | 'sum';
+  readonly tensor: string;
+  readonly equations: readonly Equation[];
+  readonly stored: boolean;
+  readonly follows: readonly string[];
+  readonly finish?: Expression;
+}
+
+/** A workgroup takes a tile of rows of one batch, and walks along `walk` (for each value of `outer`) in tiles. */
+export interface StreamKernel {
+  readonly family: 'stream';
+  readonly batch: readonly Axis[];
+  readonly outer: readonly Axis[];
+  readonly row: Axis;
+  readonly walk: Axis;
+  readonly statements: readonly StreamStatement[];
+  readonly choice?: KernelChoice<StreamTuning>;
+}
+
+export type Kernel = LoopKernel | RowKernel | ContractionKernel | StreamKernel;
 
 /** What code generation must know of a tensor. */
 export interface TensorLayout {

@@ -21,6 +21,8 @@ export function kernelParts(kernel: Kernel): readonly KernelPart[] {
       const { tensor, equation, products, addends, stored, epilogue } = kernel;
       return [{ tensor, equations: [equation, ...products, ...addends], stored }, ...epilogue];
     }
+    case 'stream':
+      return kernel.statements;
     default:
       return kernel satisfies never;
   }
@@ -51,6 +53,11 @@ export function withStored(kernel: Kernel, stored: (tensor: string) => boolean):
         ...kernel,
         stored: stored(kernel.tensor),
         epilogue: kernel.epilogue.map((s) => ({ ...s, stored: stored(s.tensor) })),
+      };
+    case 'stream':
+      return {
+        ...kernel,
+        statements: kernel.statements.map((s) => (s.kind === 'tile' ? s : { ...s, stored: stored(s.tensor) })),
       };
     default:
       return kernel satisfies never;

@@ -14,6 +14,7 @@ import { type ContractionTuning, defaultContractionTuning } from '../../kernels/
 import type { Kernel, KernelChoice, Layouts } from '../../kernels/kernel.ts';
 import { flattenLoads } from '../../kernels/linear.ts';
 import { defaultRowTuning, type RowTuning } from '../../kernels/row.ts';
+import { defaultStreamTuning, type StreamTuning } from '../../kernels/stream-tuning.ts';
 import type { Target } from '../../kernels/target.ts';
 import { tensorMap } from '../ir/equation.ts';
 import { equationKey, hashText } from '../ir/hash.ts';
@@ -23,8 +24,16 @@ import type { Equation, Program } from '../ir/program.ts';
 export interface Choices {
   readonly contractions: Readonly<Record<string, ContractionTuning>>;
   readonly rows: Readonly<Record<string, RowTuning>>;
+  readonly streams: Readonly<Record<string, StreamTuning>>;
   /** In how many pieces a long sum is made; 1 is as it stands. */
   readonly pieces: Readonly<Record<string, number>>;
+}
+
+/** A tuning for all kernels of a family. */
+export interface Override {
+  readonly contraction?: ContractionTuning;
+  readonly row?: RowTuning;
+  readonly stream?: StreamTuning;
 }
 
 export interface ChooseOptions {
@@ -32,7 +41,7 @@ export interface ChooseOptions {
   /** What is decided already; other keys in it do no harm. */
   readonly choices?: Partial<Choices>;
   /** Forced on every kernel of a family: tests force each form on small ragged shapes. */
-  readonly override?: { readonly contraction?: ContractionTuning; readonly row?: RowTuning };
+  readonly override?: Override;
 }
 
 /** The choice for a problem; the rule is asked where the table does not know it. */
@@ -42,6 +51,7 @@ type Decide<T> = (problem: string, byRule: () => T) => KernelChoice<T>;
 export interface Chooser {
   readonly contraction: Decide<ContractionTuning>;
   readonly row: Decide<RowTuning>;
+  readonly stream: Decide<StreamTuning>;
   readonly pieces: Decide<number>;
   /** Everything decided so far. */
   readonly made: () => Choices;
@@ -50,12 +60,14 @@ export interface Chooser {
 export function createChooser({ target, choices = {}, override = {} }: ChooseOptions): Chooser {
   const contractions = decisions(target, choices.contractions, override.contraction);
   const rows = decisions(target, choices.rows, override.row);
+  const streams = decisions(target, choices.streams, override.stream);
   const pieces = decisions(target, choices.pieces);
   return {
     contraction: contractions.decide,
     row: rows.decide,
+    stream: streams.decide,
     pieces: pieces.decide,
-    made: () => ({ contractions: contractions.made, rows: rows.made, pieces: pieces.made }),
+    made: () => ({ contractions: contractions.made, rows: rows.made, streams: streams.made, pieces: pieces.made }),
   };
 }
 
@@ -95,6 +107,15 @@ export function withChoices(program: Program, kernels: readonly Kernel[], choose
         const others = kernel.products.map((e) => problemOf(e, layouts(kernel.tensor).shape, layouts));
         const problem = [problemOf(shape.equation, [], layouts), ...others].join('\n');
         return { ...kernel, choice: chooser.contraction(problem, () => defaultContractionTuning(shape, target)) };
+      }
+      case 'stream': {
+        const { batch, outer, row, walk } = kernel;
+        const extents = [batch, outer, [row], [walk]].map((axes) => axes.map((a) => a.extent).join('x'));
+        const statements = kernel.statements.flatMap((s) =>
+          s.equations.map((e) => `${s.kind} ${problemOf(e, layouts(s.tensor).shape, layouts)}`),
+        );
+        const byRule = () => defaultStreamTuning(kernel, layouts, target);
+        return { ...kernel, choice: chooser.stream([extents.join(' '), ...statements].join('\n'), byRule) };
       }
       default:
         return kernel satisfies never;

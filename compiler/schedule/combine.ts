@@ -56,7 +56,7 @@ export function combineKernels(
     const kernel = kernels[k];
     const wish = workgroupOf(kernel, { target, layouts });
     const touched = touchedBy(kernel);
-    const isContraction = kernel.family === 'contraction';
+    const isContraction = kernel.family === 'contraction' || kernel.family === 'stream';
     const isLargePlain = !isContraction && estimateUs(kernel, touched, bytesOf) > smallUs;
     const candidate = { wish, isContraction, isLargePlain, buffers: new Set(touched.map(bufferOf)) };
     const first = Math.max(-1, ...graph[k].map((other) => doneIn[other])) + 1;

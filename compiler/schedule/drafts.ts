@@ -32,6 +32,12 @@ export class Drafts {
     this.producedIn.set(tensor, this.kernels.length - 1);
   }
 
+  /** A kernel of its own that makes several tensors. */
+  openAll(kernel: Kernel): void {
+    this.kernels.push(kernel);
+    for (const part of kernelParts(kernel)) this.producedIn.set(part.tensor, this.kernels.length - 1);
+  }
+
   /** The kernel in place of one that did not make the tensor. */
   replace(index: number, kernel: Kernel, tensor: string): void {
     this.kernels[index] = kernel;

@@ -26,6 +26,7 @@ import { elementCount } from '../ir/program.ts';
 import { Drafts } from './drafts.ts';
 import { isPointwise, sameShape } from './plain.ts';
 import { joiningRow, openingRow } from './rows.ts';
+import type { Streams } from './stream.ts';
 
 /** Sequential work a thread of a shared loop kernel may do in all: more would leave a GPU waiting for its slowest thread. */
 const sharedLoopPoints = 4096;
@@ -38,10 +39,14 @@ export interface GroupOptions {
   readonly contractAll?: boolean;
 }
 
-export function groupKernels(program: Program, options: GroupOptions): Kernel[] {
+export function groupKernels(program: Program, streams: Streams, options: GroupOptions): Kernel[] {
   const drafts = new Drafts(program, options.target);
   for (const tensor of program.tensors) {
-    if (tensor.source.kind === 'computed') place(tensor, drafts, options);
+    const { name } = tensor;
+    const stream = streams.kernels.get(name);
+    if (stream !== undefined) drafts.openAll(stream);
+    else if (streams.hidden.has(name) || streams.results.has(name)) continue;
+    else if (tensor.source.kind === 'computed') place(tensor, drafts, options);
     else drafts.given(tensor);
   }
   return drafts.kernels;

@@ -2,19 +2,20 @@
  * Makes a program ready to be cut into kernels, without changing what its outputs are; program → program. In this order:
  * products that may be infinite outside their domain are guarded, a logsumexp becomes its largest value and its sum,
  * equations over one box are merged, products are limited to where their factors are not 0 and tensors to where they are read,
- * and long sums for few results are made in pieces.
+ * and sums that are there already are not summed again. Once streams are found, long sums for few results are made in pieces.
  */
 import type { Target } from '../../kernels/target.ts';
 import { tensorMap } from '../ir/equation.ts';
 import type { Equation, Program, Tensor } from '../ir/program.ts';
 import { guardSingular } from '../passes/guard-singular.ts';
 import { splitLogSumExp } from '../passes/log-sum-exp.ts';
+import { reuseSums } from '../passes/reuse-sums.ts';
 import { type Chooser, createChooser } from './choose.ts';
 import { limitToDemand, limitToNonzero } from './limit.ts';
 import { mergeEquations } from './merge.ts';
 import { splitLongSum } from './pieces.ts';
 
-export function normalise(program: Program, target: Target, chooser: Chooser = createChooser({ target })): Program {
+export function normalise(program: Program): Program {
   const merged = mapComputed(splitLogSumExp(guardSingular(program)), (tensor, equations, known) => ({
     equations: mergeEquations(
       tensor,
@@ -22,10 +23,20 @@ export function normalise(program: Program, target: Target, chooser: Chooser = c
       known,
     ),
   }));
-  const limited = limitToDemand(merged);
-  return target.class === 'gpu'
-    ? mapComputed(limited, (tensor, equations, known) => inPieces(tensor, equations, known, target, chooser))
-    : limited;
+  return reuseSums(limitToDemand(merged));
+}
+
+/** Long sums for few results in pieces, where a device would wait for them otherwise; `streams` have their own. */
+export function splitLongSums(
+  program: Program,
+  target: Target,
+  streams: ReadonlySet<string> = new Set(),
+  chooser: Chooser = createChooser({ target }),
+): Program {
+  if (target.class !== 'gpu') return program;
+  return mapComputed(program, (tensor, equations, known) =>
+    streams.has(tensor.name) ? { equations } : inPieces(tensor, equations, known, target, chooser),
+  );
 }
 
 /**

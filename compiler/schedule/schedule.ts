@@ -12,9 +12,11 @@ import { type ChooseOptions, createChooser, withChoices } from './choose.ts';
 import { combineKernels, type Dispatch } from './combine.ts';
 import { emitDispatches } from './emit-dispatches.ts';
 import { groupKernels } from './group.ts';
-import { normalise } from './normalise.ts';
+import { normalise, splitLongSums } from './normalise.ts';
 import { inPlaceUpdates, type Placements, placeTensors } from './place.ts';
 import type { Plan } from './plan.ts';
+import { findStreams } from './stream.ts';
+import type { Streaming } from './stream-spaces.ts';
 
 export interface ScheduleOptions extends ChooseOptions {
   /** False: one kernel a tensor. */
@@ -23,16 +25,22 @@ export interface ScheduleOptions extends ChooseOptions {
   readonly combine?: boolean;
   /** See `GroupOptions`. */
   readonly contractAll?: boolean;
+  /** Whether tensors that are larger than their readers are computed where they are read. */
+  readonly streaming?: Streaming;
 }
 
 export function schedule(program: Program, options: ScheduleOptions): Plan {
+  const { target, fuse = true, contractAll = false, streaming = 'auto' } = options;
+  const { combine = fuse && target.class === 'gpu' } = options;
   const chooser = createChooser(options);
-  const ready = withinBindings(
-    explicitCopies(normalise(program, options.target, chooser), options.target),
-    options.target.limits.maxStorageBuffersPerShaderStage,
+  const bindable = withinBindings(
+    explicitCopies(normalise(program), target),
+    target.limits.maxStorageBuffersPerShaderStage,
   );
-  const { target, fuse = true, contractAll = false, combine = fuse && target.class === 'gpu' } = options;
-  const grouped = groupKernels(ready, { target, fuse, contractAll });
+  const streams = findStreams(bindable, fuse ? streaming : 'never', target);
+  const made = new Set([...streams.hidden, ...streams.results]);
+  const ready = splitLongSums(streams.program, target, made, chooser);
+  const grouped = groupKernels(ready, streams, { target, fuse, contractAll });
   const inPlace = inPlaceUpdates(ready, grouped);
   const kept = [...keepStored(ready, grouped), ...stateCopies(ready, inPlace)];
   const kernels = withChoices(ready, kept, chooser, target);
@@ -161,12 +169,20 @@ function keepStored(program: Program, kernels: readonly Kernel[]): Kernel[] {
   const makers = new Map<string, number>();
   for (const [i, kernel] of kernels.entries()) for (const part of kernelParts(kernel)) makers.set(part.tensor, i);
   kernels.forEach((kernel, i) => {
-    for (const name of kernelReads(kernel)) if (makers.get(name) !== i) kept.add(name);
+    const tiles = tilesIn(kernel);
+    for (const name of kernelReads(kernel)) if (makers.get(name) !== i && !tiles.has(name)) kept.add(name);
     if (kernel.family === 'contraction' && makers.get(kernel.tensor) !== i) kept.add(kernel.tensor);
     if (kernel.family === 'contraction' && kernel.accumulate) kept.add(kernel.tensor);
     if (kernel.family === 'row') for (const s of kernel.statements) if (s.kind === 'map') kept.add(s.tensor);
   });
   return kernels.map((kernel) => withStored(kernel, (tensor) => kept.has(tensor)));
+}
+
+/** Tensors that a kernel makes for itself: they have as many makers as readers. */
+function tilesIn(kernel: Kernel): ReadonlySet<string> {
+  return new Set(
+    kernel.family === 'stream' ? kernel.statements.filter((s) => s.kind === 'tile').map((s) => s.tensor) : [],
+  );
 }
 
 /** Updates whose next value could not be made in place end with a copy. */

@@ -10,8 +10,10 @@
  */
 import { Command } from 'commander';
 import { runCommand } from '../../compiler/command-line/errors.ts';
+import type { Override } from '../../compiler/schedule/choose.ts';
 import { type Plan, planBytes, planMultiplyAdds } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
+import type { Streaming } from '../../compiler/schedule/stream-spaces.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
 import { fastest, runPytorch } from './pytorch.ts';
@@ -24,6 +26,8 @@ interface Flags {
   readonly only: string;
   readonly steps: string;
   readonly profile: string;
+  readonly streaming: Streaming;
+  readonly tuning?: string;
   readonly json?: string;
   readonly pytorch?: string;
   readonly pytorchOptions: string;
@@ -35,6 +39,8 @@ const command = new Command('steps')
   .option('--only <text>', 'only models whose name contains it', '')
   .option('--steps <n>', 'steps that are timed', '40')
   .option('--profile <n>', 'print the n kernels that take most of the device’s time', '0')
+  .option('--tuning <json>', 'a tuning for all kernels of a family, as tests force it: {"stream":{"threadRows":16,…}}')
+  .option('--streaming <how>', 'auto, always or never', 'auto')
   .option('--json <file>', 'keep the results in a file as well')
   .option('--pytorch <script>', 'run this bench of the reference’s models in PyTorch beside each')
   .option(
@@ -57,7 +63,13 @@ async function bench(flags: Flags): Promise<void> {
   process.stdout.write(`${JSON.stringify(header)}\n`);
   try {
     for (const one of stepCases.filter(({ name }) => name.includes(flags.only))) {
-      const { stepMs, kernels, ...rest } = await timeStep(opened, one, Number(flags.steps), Number(flags.profile));
+      const { stepMs, kernels, ...rest } = await timeStep(
+        opened,
+        one,
+        Number(flags.steps),
+        Number(flags.profile),
+        flags,
+      );
       say({ case: one.name, stepMs, ...rest });
       for (const kernel of kernels) say(kernel);
       if (flags.pytorch === undefined) continue;
@@ -81,9 +93,19 @@ async function bench(flags: Flags): Promise<void> {
   if (flags.json !== undefined) writeRecord(flags.json, header, lines);
 }
 
-async function timeStep(opened: OpenedDevice, { program, input }: StepCase, steps: number, most: number) {
+async function timeStep(
+  opened: OpenedDevice,
+  { program, input }: StepCase,
+  steps: number,
+  most: number,
+  { streaming, tuning }: Pick<Flags, 'streaming' | 'tuning'>,
+) {
   const begun = performance.now();
-  const plan = schedule(program(), { target: opened.target });
+  const plan = schedule(program(), {
+    target: opened.target,
+    streaming,
+    ...(tuning === undefined ? {} : { override: JSON.parse(tuning) as Override }),
+  });
   const compileMs = performance.now() - begun;
   const executor = await createExecutor(opened, plan);
   const pipelinesMs = performance.now() - begun - compileMs;

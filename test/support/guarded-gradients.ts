@@ -21,7 +21,7 @@ export function stagesOf(text: string, target: Target = portableTarget): Readonl
   return {
     written: differentiate(program, { seeds: { y: 'input' }, wrt }),
     compiled,
-    normalised: normalise(compiled, target),
+    normalised: normalise(compiled),
   };
 }
 

@@ -10,7 +10,7 @@ import type { NdArray } from '../../../compiler/ir/ndarray.ts';
 import { printEquation, printProgram } from '../../../compiler/ir/print.ts';
 import type { Constraint, Program } from '../../../compiler/ir/program.ts';
 import { verify } from '../../../compiler/ir/verify.ts';
-import { normalise } from '../../../compiler/schedule/normalise.ts';
+import { normalise, splitLongSums } from '../../../compiler/schedule/normalise.ts';
 import { portableTarget } from '../../../kernels/target.ts';
 import { feed } from '../../support/feed.ts';
 import { randomProgram } from '../../support/random-program.ts';
@@ -21,7 +21,7 @@ const cpu = { ...portableTarget, class: 'cpu' as const };
 
 function hold(p: Program, inputs: ReadonlyMap<string, NdArray> = feed(p)): Record<'gpu' | 'cpu', Program> {
   const want = interpret(p, inputs, p.outputs);
-  const ready = { gpu: normalise(p, gpu), cpu: normalise(p, cpu) };
+  const ready = { gpu: splitLongSums(normalise(p), gpu, new Set()), cpu: splitLongSums(normalise(p), cpu, new Set()) };
   for (const [kind, normal] of Object.entries(ready)) {
     const text = `${kind}\n${printProgram(p)}\nbecame\n${printProgram(normal)}`;
     expect(verify(normal), text).toEqual([]);

@@ -46,6 +46,11 @@ const forms: Readonly<Record<string, Partial<ScheduleOptions>>> = {
     contractAll: true,
     override: { contraction: smallDirect, row: { lanes: 1, workgroupSize: 4, shuffle: false } },
   },
+  streaming: {
+    target: gpu,
+    streaming: 'always',
+    override: { stream: { threadRows: 2, threadColumns: 2, rowQuads: 1, depth: 4 } },
+  },
 };
 
 const hits = new Map<string, number>();
