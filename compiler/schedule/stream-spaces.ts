@@ -712,6 +712,20 @@ function notWorth(space: Space, program: Program, target: Target): readonly stri
       kernels.set(name, known.add(kernelKey(result)));
     }
   }
+  for (const results of groupsByKernel(space)) {
+    // Where a kernel cannot bind all, what it makes again it makes twice.
+    const below = hiddenBelow(
+      results.flatMap((r) => r.equations),
+      space,
+      tensors,
+    );
+    const read = [...below]
+      .flatMap((name) => equationsOf(tensors.get(name)!))
+      .concat(results.flatMap((r) => r.equations));
+    const bound = new Set([...read.flatMap(readTensors), ...results.map((r) => r.tensor.name)]);
+    const count = [...bound].filter((name) => !below.has(name)).length;
+    if (count > target.limits.maxStorageBuffersPerShaderStage) for (const name of below) starved.add(name);
+  }
   const [domain] = space.results.map((r) => r.equations[0]);
   const share = pointsInDomain(domain.axes, domain.domain) / elementCount(domain.axes.map((a) => a.extent));
   const dear = [...space.hidden].filter((name) => {
@@ -734,6 +748,12 @@ function notWorth(space: Space, program: Program, target: Target): readonly stri
   });
   // Where scores must be stored, nothing is won by making again what is made from them.
   return dear.length > 0 || !hasContraction(space, tensors) ? [...space.hidden] : [];
+}
+
+function groupsByKernel(space: Space): readonly (readonly Result[])[] {
+  const groups = new Map<string, Result[]>();
+  for (const result of space.results) addTo(groups, kernelKey(result), result);
+  return [...groups.values()];
 }
 
 function hasContraction(space: Space, tensors: ReadonlyMap<string, Tensor>): boolean {
