@@ -37,6 +37,8 @@ interface Draft {
   hasContraction: boolean;
   /** Of kernels that need few registers. */
   hasLargePlain: boolean;
+  /** Of a kernel whose tiles fill a workgroup's registers and memory: another's would be as many more. */
+  hasLargeStream: boolean;
 }
 
 export function combineKernels(
@@ -57,8 +59,10 @@ export function combineKernels(
     const wish = workgroupOf(kernel, { target, layouts });
     const touched = touchedBy(kernel);
     const isContraction = kernel.family === 'contraction' || kernel.family === 'stream';
-    const isLargePlain = !isContraction && estimateUs(kernel, touched, bytesOf) > smallUs;
-    const candidate = { wish, isContraction, isLargePlain, buffers: new Set(touched.map(bufferOf)) };
+    const isLarge = estimateUs(kernel, touched, bytesOf) > smallUs;
+    const isLargePlain = !isContraction && isLarge;
+    const isLargeStream = kernel.family === 'stream' && isLarge;
+    const candidate = { wish, isContraction, isLargePlain, isLargeStream, buffers: new Set(touched.map(bufferOf)) };
     const first = Math.max(-1, ...graph[k].map((other) => doneIn[other])) + 1;
     let at = first;
     while (at < drafts.length && !joins(candidate, drafts[at], target)) at++;
@@ -68,12 +72,14 @@ export function combineKernels(
       buffers: new Set(),
       hasContraction: false,
       hasLargePlain: false,
+      hasLargeStream: false,
     };
     drafts[at] = draft;
     draft.kernels.push(kernel);
     draft.wishes.push(wish);
     draft.hasContraction ||= isContraction;
     draft.hasLargePlain ||= isLargePlain;
+    draft.hasLargeStream ||= isLargeStream;
     for (const buffer of candidate.buffers) draft.buffers.add(buffer);
     doneIn[k] = at;
   }
@@ -106,6 +112,7 @@ interface Candidate {
   readonly wish: Workgroup;
   readonly isContraction: boolean;
   readonly isLargePlain: boolean;
+  readonly isLargeStream: boolean;
   readonly buffers: ReadonlySet<string>;
 }
 
@@ -114,6 +121,8 @@ function joins(candidate: Candidate, draft: Draft, target: Target): boolean {
   if (commonWorkgroup([...draft.wishes, candidate.wish]) === undefined) return false;
   const buffers = new Set([...draft.buffers, ...candidate.buffers]).size;
   if (buffers > target.limits.maxStorageBuffersPerShaderStage) return false;
+  if (draft.hasLargeStream && candidate.isContraction) return false;
+  if (candidate.isLargeStream && draft.hasContraction) return false;
   const hasContraction = draft.hasContraction || candidate.isContraction;
   return !(hasContraction && (draft.hasLargePlain || candidate.isLargePlain));
 }

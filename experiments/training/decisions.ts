@@ -17,11 +17,13 @@ const contractionSchema = z.object({
   columns: count.multipleOf(4),
   buffers: z.union([z.literal(1), z.literal(2)]).optional(),
 });
+const streamSchema = z.object({ threadRows: count, threadColumns: count, rowQuads: count, depth: count });
 const rowSchema = z.object({ lanes: count, workgroupSize: count, shuffle: z.boolean() });
 
 export const decisionsSchema = z.object({
   contractions: z.record(z.string(), contractionSchema),
   rows: z.record(z.string(), rowSchema),
+  streams: z.record(z.string(), streamSchema),
   pieces: z.record(z.string(), count),
 });
 
@@ -31,6 +33,7 @@ export function decisionsOf(plans: Readonly<Record<string, Pick<Plan, 'choices'>
   return {
     contractions: Object.assign({}, ...all.map(({ contractions }) => contractions)),
     rows: Object.assign({}, ...all.map(({ rows }) => rows)),
+    streams: Object.assign({}, ...all.map(({ streams }) => streams)),
     pieces: Object.assign({}, ...all.map(({ pieces }) => pieces)),
   };
 }

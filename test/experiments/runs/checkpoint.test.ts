@@ -25,6 +25,7 @@ const choices = { step: [{ label: 'k0 loss', key: 'c0ffee', tuning: { lanes: 4, 
 const decisions: TrainingState['decisions'] = {
   contractions: { 'a problem': { form: 'tiled', tileM: 64, tileN: 64, tileK: 16, rows: 8, columns: 4, buffers: 1 } },
   rows: { another: { lanes: 32, workgroupSize: 128, shuffle: true } },
+  streams: { scores: { threadRows: 16, threadColumns: 8, rowQuads: 1, depth: 16 } },
   pieces: { 'a sum': 16 },
 };
 const state = (step: number): TrainingState => {
