@@ -30,21 +30,26 @@ export async function availableBytes(opened: OpenedDevice, wantedBytes: number):
 /** So often the range of a GPU's free memory is halved: what is told of it is right to a hundredth of what was wanted. */
 const probes = 7;
 const largestPieceBytes = 2 ** 30;
+const piecesAtOnce = 8;
 
 /** Whether the device has so many bytes, asked by taking them. */
 export async function canHold({ device, guard, limits }: OpenedDevice, bytes: number): Promise<boolean> {
   const pieceBytes = Math.min(largestPieceBytes, limits.maxBufferSize);
   const buffers: GPUBuffer[] = [];
-  device.pushErrorScope('out-of-memory');
-  for (let left = Math.ceil(bytes / 4) * 4; left > 0; left -= pieceBytes) {
-    buffers.push(
-      createBuffer(device, { label: 'probe', size: Math.min(left, pieceBytes), usage: bufferUsage.storage }),
-    );
+  let left = Math.ceil(bytes / 4) * 4;
+  let hasFailed = false;
+  // A few at a time: what is refused is known only afterwards, and a thousand more refusals tell nothing.
+  while (left > 0 && !hasFailed) {
+    device.pushErrorScope('out-of-memory');
+    for (let piece = 0; piece < piecesAtOnce && left > 0; piece += 1, left -= pieceBytes) {
+      const size = Math.min(left, pieceBytes);
+      buffers.push(createBuffer(device, { label: 'probe', size, usage: bufferUsage.storage }));
+    }
+    hasFailed = (await guard(device.popErrorScope())) !== null;
   }
-  const error = await guard(device.popErrorScope());
   for (const buffer of buffers) destroyBuffer(device, buffer);
   // What is destroyed is freed once the queue has come by.
   device.queue.submit([]);
   await guard(device.queue.onSubmittedWorkDone());
-  return error === null;
+  return !hasFailed;
 }

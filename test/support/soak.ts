@@ -11,6 +11,7 @@ import { newTrainingRun } from '../../experiments/runs/training-run.ts';
 import { iclTask } from '../../experiments/training/icl-task.ts';
 import { train } from '../../experiments/training/loop.ts';
 import { createProgress, type ProgressState } from '../../experiments/training/progress.ts';
+import { judge } from '../../experiments/training/room.ts';
 import { heldMemory } from '../../runtime/buffers.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 
@@ -29,6 +30,8 @@ export interface Soak {
   /** On the device, before the training and after it. */
   readonly before: number;
   readonly after: number;
+  /** What was estimated before the first step. */
+  readonly neededBytes: number;
 }
 
 export interface SoakSettings {
@@ -72,9 +75,11 @@ export async function soak(
     step = state.step;
   };
   const progress = { ...silent, update };
-  await train(iclTask(resolved, opened, score), { folder, progress, signals });
+  const task = iclTask(resolved, opened, score);
+  const neededBytes = judge(task.demand, task.demand.batch, opened).need.total;
+  await train(task, { folder, progress, signals });
   const settled = samples.filter((sample) => sample.step > steps / 2);
-  return { samples, settled, before, after: heldMemory(opened.device).bytes };
+  return { samples, settled, before, after: heldMemory(opened.device).bytes, neededBytes };
 }
 
 function sampleAt(step: number, opened: OpenedDevice): SoakSample {
