@@ -12,6 +12,7 @@ import { type FreeSizes, freeSizes, withoutFreeSizes } from '../../compiler/emit
 import { pytorchModule } from '../../compiler/emit/pytorch/module.ts';
 import { NotExpressible } from '../../compiler/emit/pytorch/scope.ts';
 import type { Program } from '../../compiler/ir/program.ts';
+import { guardSingular } from '../../compiler/passes/guard-singular.ts';
 import { optimise } from '../../compiler/passes/pipeline.ts';
 import { type AnalyseOptions, analyse } from '../../compiler/semantics/analyse.ts';
 import type { StructureInterface } from '../../compiler/semantics/interface.ts';
@@ -53,7 +54,8 @@ export function structureModule(opened: OpenedSource, { sizes: bound, structure 
         `  help: bind ${closed.map((name) => `-s ${name}=…`).join(' ')}`,
     );
   }
-  const program = optimise(written);
+  // What a condition excludes may be infinite: a contraction would multiply it by 0.
+  const program = guardSingular(optimise(written));
   const file = opened.source.file.split(/[\\/]/).at(-1) ?? opened.source.file;
   try {
     const text = pytorchModule({

@@ -6,8 +6,7 @@
  *   l[t] logsumexp= S[t, u]   where t - u >= 0         _logsumexp(S, t[:, None] >= u, 1)
  *   y[b, 4*k + p] sum= U[k, p, r] * z[k, b, r]         torch.einsum("kpr,kbr->bkp", U, z).flatten(1, 2)
  *
- * The traps: PyTorch differentiates what is masked too, so an exponential is masked in its argument, where an overflow would make 0 · ∞.
- * And a contraction has no mask of its own: one operand takes it, the one that has most of its axes.
+ * The trap: a contraction has no mask of its own: one operand takes it, the one that has most of its axes.
  */
 import { asAxis, range } from '../../ir/affine.ts';
 import { factorsOf } from '../../ir/contraction.ts';
@@ -59,7 +58,7 @@ function reducedTerm(
   }
   const frame = [...stored, ...reduced];
   const keep = conjunction(domain, frame, scope);
-  const values = filled(real(termOf(value, frame, scope)), frame, scope, false);
+  const values = filled(real(termOf(value, frame, { ...scope, keep })), frame, scope, false);
   // Of one value it is the value itself, of none 0.
   if (reduced.length === 0) return where(keep, values, literal(0));
   const count = reduced.length;
@@ -122,10 +121,14 @@ function masked(
   const keep = conjunction(domain, frame, scope);
   const only = value.kind === 'product' && value.factors.length === 1 ? value.factors[0] : value;
   if (keep.value === undefined && only.kind === 'unary' && only.operator === 'exp') {
-    const exponent = where(keep, real(termOf(only.operand, frame, scope)), literal(Number.NEGATIVE_INFINITY));
+    const exponent = where(
+      keep,
+      real(termOf(only.operand, frame, { ...scope, keep })),
+      literal(Number.NEGATIVE_INFINITY),
+    );
     return { ...atom(`torch.exp(${exponent.text})`), kind: 'real', axes: exponent.axes };
   }
-  return where(keep, termOf(value, frame, scope), literal(0));
+  return where(keep, termOf(value, frame, { ...scope, keep }), literal(0));
 }
 
 /** One of fewer than two operands is none. */

@@ -3,8 +3,9 @@
  *
  *   -slope[h] * (t - u)   over h, t, u   →   -slope[:, None, None] * (t[:, None] - u)
  *
- * The trap: PyTorch makes integers real by its default dtype, not by that of the module, so an integer that meets no real tensor is made
- * real here. And a tensor and a literal have other functions than two tensors: `clamp` for `maximum`.
+ * The traps: what a condition excludes is computed all the same, and differentiated: an infinite slope there times a cotangent of 0 is not a
+ * number. So where a function has one, its argument is 1 there. PyTorch makes integers real by its default dtype, not by that of the module, so an integer
+ * that meets no real tensor is made real here. And a tensor and a literal have other functions than two tensors: `clamp` for `maximum`.
  */
 import type {
   Affine,
@@ -17,7 +18,7 @@ import type {
 } from '../../ir/program.ts';
 import { binaryFunctions, comparisons, unaryFunctions } from '../../ir/scalar.ts';
 import { aligned, operandOf } from './operand.ts';
-import { type Binding, binding, numberText, within } from './python.ts';
+import { binding, numberText, within } from './python.ts';
 import { atom, type EquationScope, NotExpressible, type Term } from './scope.ts';
 
 type Frame = readonly number[];
@@ -58,27 +59,57 @@ export function termOf(e: Expression, frame: Frame, scope: EquationScope): Term 
     case 'index':
       return positions(e.affine, frame, scope);
     case 'load': {
-      const { isInteger } = scope.tensor(e.tensor);
-      return aligned(operandOf(e.tensor, e.indices, scope), frame, isInteger ? 'integer' : 'real');
+      const { isInteger, alwaysFinite } = scope.tensor(e.tensor);
+      return tame(
+        aligned(operandOf(e.tensor, e.indices, scope), frame, isInteger ? 'integer' : 'real'),
+        !alwaysFinite,
+        scope,
+      );
     }
     case 'sum':
       return sumOf(e.terms.map((term) => termOf(term, frame, scope)));
     case 'product':
       return productOf(e.factors.map((factor) => termOf(factor, frame, scope)));
     case 'unary':
-      return unaryOf(e.operator, termOf(e.operand, frame, scope));
-    case 'binary':
-      return binaryOf(e.operator, termOf(e.left, frame, scope), termOf(e.right, frame, scope));
+      return unaryOf(e.operator, tame(termOf(e.operand, frame, scope), singular.includes(e.operator), scope));
+    case 'binary': {
+      const [left, right] = [e.left, e.right].map((operand) => termOf(operand, frame, scope));
+      const isRoot = e.operator === 'power' && !(Number.isInteger(right.value) && (right.value ?? 0) >= 0);
+      return binaryOf(e.operator, tame(left, isRoot, scope), tame(right, e.operator === 'divide', scope));
+    }
     case 'select': {
-      const inside = { ...scope, isGuarded: true };
-      const [then, otherwise] = [e.then, e.otherwise].map((branch) => termOf(branch, frame, inside));
-      return where(conditionOf(e.condition, frame, scope), then, otherwise);
+      const condition = conditionOf(e.condition, frame, scope);
+      if (condition.value !== undefined) return termOf(condition.value === 0 ? e.otherwise : e.then, frame, scope);
+      const [then, otherwise] = [
+        { branch: e.then, chosen: condition },
+        { branch: e.otherwise, chosen: opposite(condition) },
+      ].map(({ branch, chosen }) =>
+        termOf(branch, frame, {
+          ...scope,
+          isGuarded: true,
+          keep: both(scope.keep === undefined ? [chosen] : [scope.keep, chosen]),
+        }),
+      );
+      return where(condition, then, otherwise);
     }
     case 'random':
       throw new NotExpressible('a draw has no equal in PyTorch: its numbers are defined here, bit by bit', scope.span);
     default:
       return e satisfies never;
   }
+}
+
+/** Their slopes are infinite somewhere. */
+const singular: readonly UnaryOperator[] = ['exp', 'log', 'sqrt', 'rsqrt'];
+
+/** What may be infinite, or the argument of a function that may be or have an infinite slope: 1 where it is not kept. */
+function tame(argument: Term, isSingular: boolean, { keep }: EquationScope): Term {
+  const isOpen = isSingular && keep !== undefined && keep.value === undefined && argument.kind !== 'literal';
+  return isOpen ? where(keep, real(argument), literal(1)) : argument;
+}
+
+function opposite(condition: Term): Term {
+  return { ...condition, text: `~(${condition.text})`, binding: binding.atom };
 }
 
 const axesOfTerms = (terms: readonly Term[]): ReadonlySet<number> => new Set(terms.flatMap(({ axes }) => [...axes]));
@@ -128,12 +159,17 @@ export function productOf(given: readonly Term[]): Term {
   if (others.length === 0) return literal(constant);
   const isSigned = constant === -1;
   const parts = constant === 1 || isSigned ? others : [literal(constant), ...others];
+  if (parts.length === 1 && !isSigned) return parts[0];
   const text = parts.map((part, i) => within(part, i === 0 ? binding.product : binding.negation)).join(' * ');
-  const own: Binding = parts.length === 1 ? parts[0].binding : binding.product;
-  const joined = { text, binding: own, kind: joinedKind([literal(constant), ...others]), axes: axesOfTerms(parts) };
+  const joined: Term = {
+    text,
+    binding: binding.product,
+    kind: joinedKind([literal(constant), ...others]),
+    axes: axesOfTerms(parts),
+  };
   if (!isSigned) return joined;
   // -(a + b), and -a * b, which is the same as -(a * b).
-  return { ...joined, text: `-${within(joined, binding.product)}`, binding: binding.product };
+  return { ...joined, text: `-${text}` };
 }
 
 function unaryOf(operator: UnaryOperator, operand: Term): Term {
@@ -207,10 +243,14 @@ export function conditionOf(condition: Condition, frame: Frame, scope: EquationS
 export function conjunction(constraints: readonly Constraint[], frame: Frame, scope: EquationScope): Term {
   const parts = constraints.map((constraint) => constraintOf(constraint, frame, scope));
   if (parts.some(({ value }) => value === 0)) return truth(false);
-  const open = parts.filter(({ value }) => value === undefined);
+  return both(parts);
+}
+
+function both(conditions: readonly Term[]): Term {
+  const open = conditions.filter(({ value }) => value === undefined);
   if (open.length === 0) return truth(true);
   if (open.length === 1) return open[0];
-  const text = open.map((part) => `(${part.text})`).join(' & ');
+  const text = open.map((part) => within(part, binding.atom)).join(' & ');
   return { text, binding: binding.comparison, kind: 'boolean', axes: axesOfTerms(open) };
 }
 

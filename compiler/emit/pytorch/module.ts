@@ -8,6 +8,7 @@
 
 import { tensorMap } from '../../ir/equation.ts';
 import type { Init, Program, Tensor } from '../../ir/program.ts';
+import { factsOf } from '../../passes/facts.ts';
 import type { StructureInterface } from '../../semantics/interface.ts';
 import type { Origin } from '../origin.ts';
 import { equationText } from './equation.ts';
@@ -106,9 +107,10 @@ function forwardBody({ written, program, free, originOf }: PytorchSubject, named
   const used = new Set<HelperName>();
   const ranges = new Map<string, string>();
   const known = new Map<string, KnownTensor>();
+  const facts = factsOf(program.tensors);
   for (const { name, shape, dtype } of written.tensors) {
     const text = names.get(name) ?? access.get(name);
-    if (text !== undefined) known.set(name, { text, shape, isInteger: dtype === 'i32' });
+    if (text !== undefined) known.set(name, { text, shape, isInteger: dtype === 'i32', alwaysFinite: true });
   }
   const scope: Scope = {
     tensor: (name) => {
@@ -156,7 +158,7 @@ function forwardBody({ written, program, free, originOf }: PytorchSubject, named
       );
     }
     for (const [i, text] of parts.entries()) lines.push(`${variable} = ${i === 0 ? '' : `${variable} + `}${text}`);
-    known.set(name, { text: variable, shape, isInteger });
+    known.set(name, { text: variable, shape, isInteger, alwaysFinite: isInteger || facts.bounds(name).finite });
   }
   const outputs = program.outputs.map((name) => scope.tensor(name).text);
   const needs = (name: string) => [...ranges.values(), ...lines].some((line) => line.includes(name));
@@ -235,6 +237,9 @@ function header(
       'Inputs',
       of('input').map((tensor) => `${tensor.name}: ${tensor.dtype} ${shapeText(tensor)}`),
     ),
+    ...(of('input').some(({ dtype }) => dtype === 'i32')
+      ? ['', 'What indexes must lie inside: PyTorch counts negative indices from the end.']
+      : []),
     ...section(
       'Parameters',
       of('param').map((tensor) => {

@@ -8,6 +8,8 @@ export interface KnownTensor {
   readonly text: string;
   readonly shape: readonly number[];
   readonly isInteger: boolean;
+  /** None of its elements is infinite, or no number, as long as what is given is not. */
+  readonly alwaysFinite: boolean;
 }
 
 export interface Scope {
@@ -27,6 +29,8 @@ export interface EquationScope extends Scope {
   readonly extent: (axis: number) => string;
   /** Points may be excluded, so what they would read may lie outside. */
   readonly isGuarded: boolean;
+  /** Over the frame, where what is written is kept; elsewhere it is computed all the same, and must not be infinite. */
+  readonly keep?: Term;
   readonly span: Span | undefined;
 }
 
