@@ -184,7 +184,7 @@ function isCopy(path: string, { folder, inode }: LockHolder): boolean {
 
 /** False where it was another's by then; that one is put back. */
 function takeAway(path: string, text: string): boolean {
-  const aside = `${path}.${randomBytes(4).toString('hex')}.tmp`;
+  const aside = join(dirname(path), `.${lockName}.${randomBytes(8).toString('hex')}.tmp`);
   try {
     renameSync(path, aside);
   } catch (error) {

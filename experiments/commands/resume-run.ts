@@ -7,14 +7,8 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../../compiler/command-line/errors.ts';
 import type { OptionTable } from '../options/table.ts';
-import {
-  type Checkpoint,
-  type FoundCheckpoint,
-  lastGoodCheckpoint,
-  removeHalfWritten,
-  setAside,
-} from '../runs/checkpoint.ts';
-import { changeConfig, existingRun, type RunFolder } from '../runs/folder.ts';
+import { type Checkpoint, type FoundCheckpoint, lastGoodCheckpoint, setAside } from '../runs/checkpoint.ts';
+import { changeConfig, existingRun, type RunFolder, removeHalfWritten } from '../runs/folder.ts';
 import { type EvaluationRecord, readMetrics, type TrainRecord } from '../runs/metrics.ts';
 import { noteOutcome, readOutcome } from '../runs/outcome.ts';
 import { changedFact, noteResumption } from '../runs/provenance.ts';
@@ -84,7 +78,7 @@ function refuseWithoutWhole({ checkpoint, refused }: FoundCheckpoint, path: stri
 }
 
 function clearAway({ refused }: FoundCheckpoint, folder: RunFolder): readonly string[] {
-  removeHalfWritten(folder.checkpointsPath);
+  removeHalfWritten(folder);
   return refused.map(({ path, reason }) => `warning: ${path} is not used: ${reason}; it is now ${setAside(path)}`);
 }
 

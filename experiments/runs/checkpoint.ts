@@ -10,7 +10,7 @@
  * The trap: old checkpoints are removed only after the new one is in its place, so that there are always two whole ones.
  */
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { describeError, UserError } from '../../compiler/command-line/errors.ts';
 import type { Choices } from '../../compiler/schedule/choose.ts';
@@ -55,7 +55,6 @@ const arenas = [
 const format = 'mlbtc-checkpoint-2';
 export const recentlyKept = 2;
 const filePattern = /^step-(\d+)\.safetensors$/;
-const temporaryPattern = /^\..*\.safetensors\..*\.tmp$/;
 
 export function checkpointPath(folder: string, step: number): string {
   return join(folder, `step-${String(step).padStart(8, '0')}.safetensors`);
@@ -119,7 +118,9 @@ const standingSchema = z.object({
     .string()
     .transform((text) => JSON.parse(text))
     .pipe(decisionsSchema)
-    .optional(),
+    .optional()
+    // The file is whole, so another version decided about what this one does not know: its own rules decide then.
+    .catch(undefined),
 });
 
 /** Throws UserError where the file is not a whole checkpoint with the digest that it was written with. */
@@ -189,11 +190,4 @@ export function setAside(path: string): string {
   const aside = `${path}.damaged`;
   renameSync(path, aside);
   return aside;
-}
-
-/** Removes what a killed process left half written. */
-export function removeHalfWritten(folder: string): void {
-  for (const name of readdirSync(folder)) {
-    if (temporaryPattern.test(name)) rmSync(join(folder, basename(name)), { force: true });
-  }
 }

@@ -126,6 +126,17 @@ export function discardUnstarted(folder: RunFolder): void {
   for (const inner of [checkpointsPath, plotsPath, path]) removeIfEmpty(inner);
 }
 
+/** As files are written (atomic-file.ts); those of a lock may be another process's. */
+const halfWritten = /^\.(?!lock\.).*\.tmp$/;
+
+/** Removes what a killed process left half written. */
+export function removeHalfWritten({ path, checkpointsPath }: RunFolder): void {
+  for (const inner of [path, checkpointsPath]) {
+    const names = existsSync(inner) ? readdirSync(inner) : [];
+    for (const name of names) if (halfWritten.test(name)) rmSync(join(inner, name), { force: true });
+  }
+}
+
 export function removeIfEmpty(path: string): void {
   if (existsSync(path) && readdirSync(path).length === 0) rmdirSync(path);
 }

@@ -28,6 +28,7 @@ import { lazyRunner, uploadWhereRead } from './lazy-runner.ts';
 import { biasCorrections, rateMultiplier } from './learning-rate.ts';
 import { initialValue } from './mup.ts';
 import { once } from './once.ts';
+import { planOf } from './plans.ts';
 import { short } from './progress.ts';
 import { halvedBatches } from './room.ts';
 import { makeState, type SharedState } from './state.ts';
@@ -274,7 +275,7 @@ async function compileStep(
   };
   const compiled: CompiledIcl = {
     arena: step.arena,
-    plans: { step: runner.plan },
+    plans: { step: runner.plan, evaluation: planOf(evaluation, opened.target) },
     enter: ({ dims }) => runner.upload('dims', dimsInput(dims)),
     run: (at) => {
       feed(at);

@@ -40,6 +40,7 @@ import {
   optimizerStep,
   stepParts,
 } from './optimizer-step.ts';
+import { planOf } from './plans.ts';
 import { short } from './progress.ts';
 import { type Demand, dividedBatches } from './room.ts';
 import type { SharedState } from './state.ts';
@@ -254,7 +255,7 @@ async function compileLm(
   const evaluator = lazyRunner(() => deviceRunner(opened, evaluation, shared.buffers));
   const compiled: CompiledLm = {
     arena: stepping.arena,
-    plans: stepping.plans,
+    plans: { ...stepping.plans, evaluation: planOf(evaluation, opened.target) },
     enter: () => undefined,
     run: stepping.run,
     runAndRead: stepping.runAndRead,

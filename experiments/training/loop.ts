@@ -191,7 +191,7 @@ export async function train<
     await save(step);
     if (step < steps) {
       progress.end();
-      await plot();
+      if (step > 0) await plot();
       throw new InterruptedError(
         `interrupted after step ${step}; its checkpoint is in ${folder.checkpointsPath}; \`mlbtc resume ${folder.path}\` goes on`,
       );

@@ -41,6 +41,7 @@ import {
   optimizerStep,
   stepParts,
 } from './optimizer-step.ts';
+import { planOf } from './plans.ts';
 import { short } from './progress.ts';
 import { halvedBatches } from './room.ts';
 import type { SharedState } from './state.ts';
@@ -263,6 +264,7 @@ async function compileSeries(
   let forecasting: Forecaster | undefined;
   const compiled: CompiledSeries = {
     ...stepping,
+    plans: { ...stepping.plans, evaluation: planOf(evaluation, opened.target) },
     enter: () => undefined,
     forecasts: async (windows, take) => {
       forecasting ??= forecaster(await evaluator.get(), data, shape);

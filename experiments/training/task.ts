@@ -28,7 +28,7 @@ export type Reading = ReadonlyMap<string, ArrayLike<number>>;
 /** A training step on the device. */
 export interface CompiledTask<P extends Phase> {
   readonly arena: Arena;
-  /** What a step runs, by program, in their order. */
+  /** What steps and evaluations run, by program, in their order. */
   readonly plans: Readonly<Record<string, Plan>>;
   /** Uploads what a phase says. */
   enter(phase: P): void;

@@ -32,7 +32,22 @@ const lm = [
   ...['--decay_lr', '--warmup_iters=5'],
 ];
 
-const kills = Number(process.env.MLBTC_KILLS ?? 10);
+/** A test after the last step. */
+const series = [
+  ...[
+    'train',
+    'series',
+    '--d_model=8',
+    '--n_head=2',
+    '--n_layer=1',
+    '--block_size=16',
+    '--horizon=4',
+    '--batch_size=4',
+  ],
+  ...['--columns=load', '--eval_iters=1', '--eval_interval=4', '--log_interval=1', '--max_iters=40'],
+];
+
+const kills = Number(process.env.MLBTC_KILLS ?? 12);
 
 /** Numbers from 0 to 1, the same every time. */
 function numbersFrom(seed: number): () => number {
@@ -55,12 +70,13 @@ describe.skipIf(!existsSync(mlbtcPath) || process.platform === 'win32')('a run a
   test.each([
     ['icl', icl, 12],
     ['lm', lm, 20],
+    ['series', series, 15],
   ])('%s: killed at any instant and resumed, it is the run that never stopped', (_, words, spacing) =>
     inFolder(async (folder) => {
       const whole = await start(folder, [...words, '--out_dir=whole']).ended;
       expect(whole).toMatchObject({ code: 0 });
       const random = numbersFrom(7);
-      let left = Math.ceil(kills / 2);
+      let left = Math.ceil(kills / 3);
       for (let round = 0; left > 0; round += 1) {
         const place = join(folder, `round-${round}`);
         mkdirSync(place);

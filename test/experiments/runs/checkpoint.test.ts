@@ -47,6 +47,15 @@ describe('checkpoints', () => {
     expect(readCheckpoint(path).best).toBeUndefined();
   });
 
+  test('decisions that this version does not know are left to its rules', () => {
+    const strange = {
+      ...decisions,
+      rows: { another: { lanes: 32, spin: 3 } },
+    } as unknown as TrainingState['decisions'];
+    const path = writeCheckpoint(temporary(), arena, { ...state(12), decisions: strange }, 100);
+    expect(readCheckpoint(path)).toMatchObject({ step: 12, decisions: undefined });
+  });
+
   test('the last two are kept, and those at a multiple of keep_every', () => {
     const folder = temporary();
     for (const step of [5, 10, 15, 20, 25]) writeCheckpoint(folder, arena, state(step), 10);

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { describeError } from '../../../compiler/command-line/errors.ts';
-import { createRunFolder, discardUnstarted } from '../../../experiments/runs/folder.ts';
+import { createRunFolder, discardUnstarted, removeHalfWritten } from '../../../experiments/runs/folder.ts';
 import { inFolder } from '../../support/folder.ts';
 
 const create = (path: string) =>
@@ -52,4 +52,16 @@ test('a file in the place of the folder', () =>
       }
     })();
     expect(message).toBe(`error: ${path}: is a file, and a folder is needed there (EEXIST)`);
+  }));
+
+test('what a killed process left half written goes, and nothing else', () =>
+  inFolder((parent) => {
+    const { path, checkpointsPath, ...folder } = create(join(parent, 'run'));
+    writeFileSync(join(checkpointsPath, '.step-00000003.safetensors.12.ab12.tmp'), 'half');
+    writeFileSync(join(path, '.config.yaml.12.ab12.tmp'), 'half');
+    writeFileSync(join(path, '.lock.ab12.tmp'), '');
+    writeFileSync(join(path, 'mine.tmp'), '');
+    removeHalfWritten({ path, checkpointsPath, ...folder });
+    expect(readdirSync(checkpointsPath)).toEqual([]);
+    expect(readdirSync(path).filter((name) => name.endsWith('.tmp'))).toEqual(['.lock.ab12.tmp', 'mine.tmp']);
   }));

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { DivergedError, InterruptedError } from '../../../compiler/command-line/errors.ts';
+import type { Choices } from '../../../compiler/schedule/choose.ts';
 import { scoreOf } from '../../../experiments/models/score.ts';
 import { resolveIcl } from '../../../experiments/options/icl.ts';
 import {
@@ -17,6 +18,7 @@ import { copyNote, newTrainingRun } from '../../../experiments/runs/training-run
 import { iclTask } from '../../../experiments/training/icl-task.ts';
 import { look } from '../../../experiments/training/look.ts';
 import { type TrainingIo, train } from '../../../experiments/training/loop.ts';
+import { pinChoices } from '../../../experiments/training/plans.ts';
 import type { Profiler } from '../../../experiments/training/profile.ts';
 import { createProgress } from '../../../experiments/training/progress.ts';
 import { testDevice } from '../../support/device.ts';
@@ -225,14 +227,28 @@ describe('a run', () => {
     expect(timeless(folder.metricsPath)).toEqual(timeless((await first).folder.metricsPath));
   });
 
-  test('other kernels than the checkpoint’s are told', async () => {
+  test('what was decided about kernels when the run began is decided again, whatever the rules say now', async () => {
     const { folder, goOn, said } = await run(small, endAfter(3));
+    const checkpoint = lastGoodCheckpoint(folder.checkpointsPath).checkpoint as Checkpoint;
+    const decisions = checkpoint.decisions as Choices;
+    const rows = Object.fromEntries(
+      Object.entries(decisions.rows).map(([key, row]) => [key, { ...row, workgroupSize: row.workgroupSize / 2 }]),
+    );
+    expect(Object.keys(rows).length).toBeGreaterThan(0);
+    await goOn({ ...checkpoint, decisions: { ...decisions, rows } });
+    expect(lastGoodCheckpoint(folder.checkpointsPath).checkpoint?.decisions?.rows).toEqual(rows);
+    // They are not those that the checkpoint says ran.
+    expect(said()).toMatch(/note: kernel .* from here on the run is not, bit for bit, what it would have been/);
+    pinChoices(opened.target, decisions);
+  });
+
+  test('ended before its first step it has a checkpoint all the same, and begins there', async () => {
+    const { error, folder, goOn } = await run(small, endAfter(0));
+    expect(String(error)).toContain('interrupted after step 0');
     const { checkpoint } = lastGoodCheckpoint(folder.checkpointsPath);
-    const [kernel, ...others] = checkpoint?.choices.step ?? [];
-    const tuned = { ...kernel, tuning: { tile: 7 } };
-    await goOn({ ...(checkpoint as Checkpoint), choices: { step: [tuned, ...others] } });
-    expect(said()).toContain('had the tuning {"tile":7}');
-    expect(said()).toContain('from here on the run is not, bit for bit, what it would have been');
+    expect(checkpoint?.step).toBe(0);
+    await goOn(checkpoint);
+    expect(timeless(folder.metricsPath)).toEqual(timeless((await first).folder.metricsPath));
   });
 
   test('asked for a checkpoint, it writes one and goes on to the same end', async () => {
