@@ -5,7 +5,7 @@
  * The trap: a point outside the domain stores 0, so every point of the box must have an element of its own inside the tensor.
  */
 import { coefficientOf, decide, range } from '../compiler/ir/affine.ts';
-import { hasSymbol, reducedAxes, storeAxes } from '../compiler/ir/equation.ts';
+import { hasSymbol, readTensors, reducedAxes, storeAxes } from '../compiler/ir/equation.ts';
 import { affinesOfIndex, axesOf, constant, constraintAxes, loads, product } from '../compiler/ir/expression.ts';
 import type { Affine, Constraint, Equation, Expression } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
@@ -30,8 +30,25 @@ export interface ContractionShape {
   readonly onOutput: readonly Constraint[];
 }
 
+/** Every stage of the scheduler asks of every equation, and equations never change; the shapes of their tensors might. */
+const shapesOf = new WeakMap<Equation, { readonly shapes: string; readonly found: ContractionShape | undefined }>();
+
 /** Takes an equation apart, or says by undefined that it is not a contraction of two operands. */
 export function contractionShape(
+  equation: Equation,
+  layouts: Shapes,
+  shapeOfTensor: readonly number[],
+): ContractionShape | undefined {
+  if (equation.reducer !== 'sum' || equation.value.kind !== 'product') return undefined;
+  const shapes = [shapeOfTensor, ...readTensors(equation).map((name) => layouts(name).shape)].join(' ');
+  const known = shapesOf.get(equation);
+  if (known?.shapes === shapes) return known.found;
+  const found = takeApart(equation, layouts, shapeOfTensor);
+  shapesOf.set(equation, { shapes, found });
+  return found;
+}
+
+function takeApart(
   equation: Equation,
   layouts: Shapes,
   shapeOfTensor: readonly number[],
