@@ -66,14 +66,15 @@ export function learningCurves(
       { ...style, name: names.heldOut, width: 2.8, marked: true },
     ];
     const points = [
-      ...(smoothing > 0 ? named(names.raw, thinned(training)) : []),
+      ...(curves.training.length * smoothing >= 2 ? named(names.raw, thinned(training)) : []),
       ...named(names.training, thinned(smoothed(training, smoothing))),
       ...named(names.heldOut, scaled(curves.heldOut)),
     ];
     return { styles: hasHeldOut ? styles : styles.slice(0, 2), points };
   });
   const points = drawn.flatMap((run) => run.points);
-  const average = smoothing > 0 ? `, averaged over ${Number((100 * smoothing).toPrecision(2))} % of a run` : '';
+  const isAveraged = runs.some(({ curves }) => curves.training.length * smoothing >= 2);
+  const average = isAveraged ? `, averaged over ${Number((100 * smoothing).toPrecision(2))} % of a run` : '';
   return chart({
     points,
     series: drawn.flatMap(({ styles }) => styles),
