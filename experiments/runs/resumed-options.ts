@@ -2,6 +2,7 @@
  * The options of a run that goes on: those that it began with, and of those that are given now what may change. Whatever else is given
  * must be as it was, or it would be another run's curve that goes on.
  */
+import { resolve } from 'node:path';
 import { UsageError, UserError } from '../../compiler/command-line/errors.ts';
 import { isSameStructure, readStructure } from '../models/structure-copy.ts';
 import { asWords, givenOptions } from '../options/parse.ts';
@@ -73,7 +74,8 @@ export function optionDifferences<Table extends OptionTable, R extends ResolvedT
     JSON.stringify(a) === JSON.stringify(b) ? [] : [{ name, begun: a, asked: b }];
   const ofOptions = Object.keys(set.table).flatMap((name) => {
     const [a, b] = [optionOf(begun.options, name), optionOf(asked.options, name)];
-    return mayDiffer.has(name) || (name === 'structure' && isSameFile(a, b)) ? [] : differ(name, a, b);
+    const isSame = name === 'structure' ? isSameFile(a, b) : set.table[name].isPath === true && isSamePath(a, b);
+    return mayDiffer.has(name) || isSame ? [] : differ(name, a, b);
   });
   const sizes = new Set([...Object.keys(begun.sizes), ...Object.keys(asked.sizes)]);
   const ofSizes = [...sizes].flatMap((name) => differ(`-s ${name}`, begun.sizes[name], asked.sizes[name]));
@@ -90,6 +92,11 @@ export function differencesText(differences: readonly OptionDifference[]): strin
 function isSameFile(a: unknown, b: unknown): boolean {
   if (typeof a !== 'string' || typeof b !== 'string') return false;
   return a === b || isSameStructure(readStructure(a), readStructure(b));
+}
+
+/** A run's config has a path whole, so that it is the same from anywhere. */
+function isSamePath(a: unknown, b: unknown): boolean {
+  return typeof a === 'string' && typeof b === 'string' && resolve(a) === resolve(b);
 }
 
 function optionOf(options: object, name: string): unknown {

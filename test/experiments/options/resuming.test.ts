@@ -5,6 +5,7 @@ import { iclResuming, resolveIcl } from '../../../experiments/options/icl.ts';
 import { lmOptions, lmResuming, resolveLm } from '../../../experiments/options/lm.ts';
 import { asWords, givenOptions } from '../../../experiments/options/parse.ts';
 import { namedRun } from '../../../experiments/options/resuming.ts';
+import { optionDifferences } from '../../../experiments/runs/resumed-options.ts';
 import { stagesOf } from '../../../experiments/training/icl-task.ts';
 import { inFolder } from '../../support/folder.ts';
 
@@ -52,4 +53,12 @@ test('options as words say the same again', () => {
   expect(givenOptions(lmOptions, asWords(values, sizes))).toEqual({ values, sizes });
   expect(values).toMatchObject({ mlr_rank_list: [8, 4, 4], decay_lr: true, vocab_size: null, device: 'a b' });
   expect('eval_only' in values).toBe(false);
+});
+
+test('a path is the same from wherever it is given', () => {
+  const kind = { set: lmOptions, resuming: lmResuming };
+  const [begun, asked] = [`--data=${join(process.cwd(), 'mine')}`, '--data=./mine'].map((word) => resolveLm([word]));
+  expect(optionDifferences(kind, begun, asked)).toEqual([]);
+  const other = resolveLm(['--data=other']);
+  expect(optionDifferences(kind, begun, other)).toMatchObject([{ name: 'data', asked: 'other' }]);
 });
