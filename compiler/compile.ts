@@ -12,6 +12,7 @@ import type { Stages } from './analysis/report.ts';
 import type { Program, Tensor } from './ir/program.ts';
 import { differentiate } from './passes/differentiate.ts';
 import { optimise, optimiseDerivatives, type PassName } from './passes/pipeline.ts';
+import { unfoldAxes } from './passes/unfold.ts';
 import type { Plan } from './schedule/plan.ts';
 import { schedule } from './schedule/schedule.ts';
 import { type AnalyseOptions, type Analysis, analyse } from './semantics/analyse.ts';
@@ -67,7 +68,7 @@ export function compileProgram(
   return { ...derived, written, inlined, forward, program, plan: schedule(program, { target }) };
 }
 
-/** A program as it is before, midway and after the passes. */
+/** A program before, midway and after the passes, as it is analysed: what fills a slot sees the same axes as its caller. */
 export function stagesOf(written: Program, watch?: CompileOptions['inspect']): Stages {
   let inlined = written;
   let isOrdered = false;
@@ -78,7 +79,7 @@ export function stagesOf(written: Program, watch?: CompileOptions['inspect']): S
       watch?.(pass, current);
     },
   });
-  return { written, inlined, optimised };
+  return { written: unfoldAxes(written), inlined, optimised };
 }
 
 function withGradients(

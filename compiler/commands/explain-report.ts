@@ -11,6 +11,7 @@ import type { CompiledFile } from '../command-line/source.ts';
 import { originFinder, originText } from '../emit/origin.ts';
 import { printTensor } from '../ir/print.ts';
 import { elementCount } from '../ir/program.ts';
+import { unfoldAxes } from '../passes/unfold.ts';
 import { planBytes, planMultiplyAdds } from '../schedule/plan.ts';
 import type { SizeValue } from '../semantics/model.ts';
 import type { UnboundTokens } from './unbound-tokens.ts';
@@ -80,7 +81,7 @@ const denseProductsWithGradients = 3;
 export function explainReport(compiled: CompiledFile, unbound?: UnboundTokens): ExplainReport {
   const { file, sources, written, inlined, program, plan, gradients } = compiled;
   const { name, doc, sizes, consts } = compiled.interface;
-  const forward = analyse({ written, inlined, optimised: compiled.forward }, unbound?.stages);
+  const forward = analyse({ written: unfoldAxes(written), inlined, optimised: compiled.forward }, unbound?.stages);
   const isBelowTokens = (bound: RankBound | null): boolean =>
     unbound === undefined || typeof bound !== 'number' || bound < unbound.tokens;
   const originOf = originFinder([written, program], sources);

@@ -1,7 +1,7 @@
 /**
  * The passes and their order: the one list.
  *
- *   integers → simplify → distribute → inline → simplify → chunk → order → simplify
+ *   integers → simplify → distribute → inline → simplify → unfold → chunk → order → simplify
  *
  * Run once on what the semantics give, and in a shorter form on the program with its derivatives: what is ordered already has two
  * operands and stays, what is new is ordered, and equal intermediates of both are found.
@@ -15,8 +15,9 @@ import { distributeSums } from './distribute.ts';
 import { inlineDefinitions } from './inline.ts';
 import { inlineIntegers } from './integers.ts';
 import { simplify } from './simplify.ts';
+import { unfoldAxes } from './unfold.ts';
 
-export type PassName = 'integers' | 'simplify' | 'distribute' | 'inline' | 'chunk' | 'order';
+export type PassName = 'integers' | 'simplify' | 'distribute' | 'inline' | 'unfold' | 'chunk' | 'order';
 
 export type Pass = (program: Program) => Program;
 
@@ -25,6 +26,7 @@ export const passes: Readonly<Record<PassName, Pass>> = {
   simplify,
   distribute: distributeSums,
   inline: inlineDefinitions,
+  unfold: unfoldAxes,
   chunk: chunkSums,
   order: orderContractions,
 };
@@ -35,6 +37,7 @@ export const pipeline: readonly PassName[] = [
   'distribute',
   'inline',
   'simplify',
+  'unfold',
   'chunk',
   'order',
   'simplify',

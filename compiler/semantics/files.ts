@@ -136,7 +136,7 @@ export function readFiles(
   return { main, others: fillers, sources, syntaxErrors };
 }
 
-function neededBy(file: SourceFile): readonly Needed[] {
+export function neededBy(file: SourceFile): readonly Needed[] {
   const imports = file.imports.map(({ path, pathSpan }) => ({ path, pathSpan, isImport: true }));
   const fillers: Needed[] = [];
   const visit = (items: readonly Item[]): void => {

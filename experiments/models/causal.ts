@@ -9,16 +9,18 @@
  *
  * The trap: a score may be causal for some numbers of tokens alone, so it is asked for the fewest and the most of the training.
  */
+import { basename } from 'node:path';
 import { type Clocks, causality, type Lookahead } from '../../compiler/analysis/causality.ts';
 import { canProbe, probeCausality } from '../../compiler/analysis/probe.ts';
 import { DiagnosticsError } from '../../compiler/command-line/errors.ts';
 import { equationsOf, neededFor } from '../../compiler/ir/equation.ts';
 import type { Program } from '../../compiler/ir/program.ts';
-import type { Source, Span } from '../../compiler/syntax/diagnostic.ts';
+import type { Span } from '../../compiler/syntax/diagnostic.ts';
 import { renderDiagnostic } from '../../compiler/syntax/render.ts';
-import { modelFolder } from '../library.ts';
+import { modelFolder, structurePath } from '../library.ts';
 import type { IclOptions } from '../options/icl.ts';
 import type { LmOptions } from '../options/lm.ts';
+import { isFile } from '../options/maps.ts';
 import type { SeriesOptions } from '../options/series.ts';
 import type { ModelOptions } from '../options/transformer.ts';
 import { inContextProgram } from './model.ts';
@@ -39,7 +41,7 @@ export function checkCausal(options: IclOptions, score: Score, points: readonly 
   if (!isAsked(options)) return undefined;
   for (const some of new Set([Math.min(...points), Math.max(...points)])) {
     const program = inContextProgram(options, score, { batch: 1, points: some });
-    const note = refuseLookahead(program, inContextClocks, score.source, options.allow_noncausal);
+    const note = refuseLookahead(program, inContextClocks, score, options.allow_noncausal);
     if (note !== undefined) return note;
   }
   return undefined;
@@ -53,11 +55,11 @@ const textClocks: Clocks = {
 
 /** See `refuseLookahead`; `model` has the number of tokens that the training will have. */
 export function checkLmCausal(
-  options: Pick<LmOptions, 'allow_noncausal' | 'structure'>,
+  options: Pick<LmOptions, 'allow_noncausal' | 'structure' | 'slot'>,
   score: Score,
   model: Program,
 ): string | undefined {
-  return isAsked(options) ? refuseLookahead(model, textClocks, score.source, options.allow_noncausal) : undefined;
+  return isAsked(options) ? refuseLookahead(model, textClocks, score, options.allow_noncausal) : undefined;
 }
 
 /** A series model's values at a time, which are to say those of the next one. */
@@ -68,16 +70,16 @@ const seriesClocks: Clocks = {
 
 /** See `refuseLookahead`; `model` has the number of times that the training will have. */
 export function checkSeriesCausal(
-  options: Pick<SeriesOptions, 'allow_noncausal' | 'structure'>,
+  options: Pick<SeriesOptions, 'allow_noncausal' | 'structure' | 'slot'>,
   score: Score,
   model: Program,
 ): string | undefined {
-  return isAsked(options) ? refuseLookahead(model, seriesClocks, score.source, options.allow_noncausal) : undefined;
+  return isAsked(options) ? refuseLookahead(model, seriesClocks, score, options.allow_noncausal) : undefined;
 }
 
-/** The built-in scores are causal, which tests hold them to; one is not if `--causal=False` asks for it by name. */
-function isAsked({ structure }: Pick<ModelOptions, 'structure'>): boolean {
-  return structure !== null;
+/** The library is causal, which tests hold it to; a score is not if `--causal=False` asks for it by name. */
+function isAsked({ structure, slot }: Pick<ModelOptions, 'structure' | 'slot'>): boolean {
+  return structure !== null || (slot ?? []).some((word) => isFile(word.slice(word.indexOf('=') + 1)));
 }
 
 /**
@@ -87,13 +89,13 @@ function isAsked({ structure }: Pick<ModelOptions, 'structure'>): boolean {
 export function refuseLookahead(
   program: Program,
   clocks: Clocks,
-  score: Source,
+  score: Score,
   isAllowed: boolean,
 ): string | undefined {
-  const found = lookahead(program, clocks);
+  const found = lookahead(program, clocks, ({ file }) => isScores(file, score));
   if (found === undefined) return undefined;
   if (isAllowed) {
-    return `the score of ${score.file} sees later tokens (--allow_noncausal): the loss may be read off the answers`;
+    return `the score of ${score.source.file} sees later tokens (--allow_noncausal): the loss may be read off the answers`;
   }
   throw new DiagnosticsError(explain(program, score, found));
 }
@@ -102,19 +104,24 @@ export function refuseLookahead(
  * What the program sees too early, with an equation that is not one of the models' own where there is one; undefined where the
  * program is causal, by its domains or as far as a probe could see.
  */
-export function lookahead(program: Program, clocks: Clocks): Lookahead | undefined {
-  const found = causality(program, clocks, ({ span }) => span !== undefined && isScores(span));
+export function lookahead(
+  program: Program,
+  clocks: Clocks,
+  isBlamed: (span: Span) => boolean = ({ file }) => !file.startsWith(modelFolder),
+): Lookahead | undefined {
+  const found = causality(program, clocks, ({ span }) => span !== undefined && isBlamed(span));
   if (found.kind === 'causal') return undefined;
   return canProbe(program) && probeCausality(program, clocks) === undefined ? undefined : found;
 }
 
-function explain(program: Program, score: Source, { equation, output, at, sees }: Lookahead): string {
+function explain(program: Program, score: Score, { equation, output, at, sees }: Lookahead): string {
+  const { source } = score;
   // Weights that read no token see one all the same where they are not 0: then the last that the score makes is to be named.
   const needed = neededFor(program, [output]);
   const made = program.tensors.filter(({ name }) => needed.has(name)).flatMap(equationsOf);
-  const own = made.findLast(({ span }) => span?.file === score.file)?.span;
-  const blamed = equation?.span !== undefined && isScores(equation.span) ? equation.span : undefined;
-  const span = blamed ?? own ?? { file: score.file, start: 0, end: 0 };
+  const own = made.findLast(({ span }) => span?.file === source.file)?.span;
+  const blamed = equation?.span !== undefined && isScores(equation.span.file, score) ? equation.span : undefined;
+  const span = blamed ?? own ?? { file: source.file, start: 0, end: 0 };
   return renderDiagnostic(
     {
       code: 'E0801',
@@ -123,11 +130,15 @@ function explain(program: Program, score: Source, { equation, output, at, sees }
       message: `the score looks ahead: token ${at} sees token ${sees}, which a model that predicts each next token must not`,
       help: 'keep what comes later out with `where u <= t` (t the token, u those it sees), or insist with --allow_noncausal',
     },
-    [span.file === score.file ? score : (fileSource(span.file) ?? score)],
+    [span.file === source.file ? source : (fileSource(span.file) ?? source)],
   );
 }
 
-/** Whether the place is in a file of the user's or of the library, not in one of the models'. */
-function isScores({ file }: Span): boolean {
-  return !file.startsWith(modelFolder);
+/** Whether a file is the score's, or one of the user's in the place of a map; those of the models and of the library's maps see one token. */
+function isScores(file: string, { source, maps }: Score): boolean {
+  if (file === source.file) return true;
+  const libraryMaps = ['dense', ...[...maps.slots.values()].map((map) => basename(map.file, '.mlbtc'))].map(
+    structurePath,
+  );
+  return !file.startsWith(modelFolder) && !libraryMaps.includes(file);
 }

@@ -38,8 +38,9 @@ function modelProgram(name: ModelName, options: ModelOptions, score: Score, { si
       bias: options.bias ? 1 : 0,
       ...sizes,
       ...Object.fromEntries(ofScore),
+      ...score.maps.sizes,
     },
-    slots: { [scoreSlot]: score.source },
+    slots: { [scoreSlot]: score.source, ...Object.fromEntries(score.maps.slots) },
     inputShapes,
     resolve: (path: string, fromFile: string) => score.resolve(path, fromFile) ?? resolveFile(path, fromFile),
   };

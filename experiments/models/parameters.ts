@@ -19,6 +19,8 @@ export interface ParameterMapping {
 interface Named {
   readonly reference: string;
   readonly ours: string;
+  /** Its matrix, where that is not called as it is itself. */
+  readonly weight?: string;
   readonly axes?: readonly number[];
   readonly biasAxes?: readonly number[];
   /** Whether it has a bias where the model has biases. */
@@ -26,6 +28,8 @@ interface Named {
 }
 
 const biased = (reference: string, ours: string): Named => ({ reference, ours, isBiased: true });
+/** What fills a slot of a block: the library's dense map. */
+const map = (reference: string, ours: string): Named => ({ reference, ours, weight: `${ours}.W`, isBiased: true });
 const plain = (reference: string, ours: string): Named => ({ reference, ours, isBiased: false });
 
 interface ModelParameters {
@@ -60,19 +64,30 @@ const models: Readonly<Record<ModelName, ModelParameters>> = {
 const inBlock: readonly Named[] = [
   biased('ln_1', 'ln_1'),
   biased('ln_2', 'ln_2'),
-  { ...biased('attn.c_proj', 'attn_out'), axes: [1, 2] },
-  biased('mlp.c_fc', 'mlp_in'),
-  biased('mlp.c_proj', 'mlp_out'),
+  map('attn.c_proj', 'attn_out'),
+  map('mlp.c_fc', 'mlp_up'),
+  map('mlp.c_proj', 'mlp_down'),
 ];
-const ownValues: Named = { ...biased('attn.c_attn_v', 'values'), axes: [2, 1], biasAxes: [2] };
+const ownValues: Named = { ...map('attn.c_attn_v', 'values'), biasAxes: [2] };
 
-/** Every parameter of the reference's model, with the tensors of ours; of the score only where it is a built-in one. */
+/**
+ * Every parameter of the reference's model, with the tensors of ours; of the score only where it is a built-in one. Throws UserError where
+ * a linear map is not the reference's.
+ */
 export function referenceParameters(model: ModelName, options: ModelOptions): readonly ParameterMapping[] {
+  if (options.slot !== null) {
+    throw new UserError(`the reference's maps are dense; --slot ${options.slot.join('|')} has no parameters there`);
+  }
   const settings = mixerSettings(options);
   const score = options.structure === null ? mixers[options.token_mixing_struct ?? ''] : undefined;
   const { backbone, around, unused } = models[model];
-  const both = ({ reference, ours, axes, biasAxes, isBiased }: Named, from: string, to: string): ParameterMapping[] => {
-    const weight = { reference: `${from}${reference}.weight`, ours: [to + ours], ...(axes && { axes }) };
+  const both = (named: Named, from: string, to: string): ParameterMapping[] => {
+    const { reference, ours, axes, biasAxes, isBiased } = named;
+    const weight = {
+      reference: `${from}${reference}.weight`,
+      ours: [to + (named.weight ?? ours)],
+      ...(axes && { axes }),
+    };
     const bias = {
       reference: `${from}${reference}.bias`,
       ours: [`${to}${ours}_bias`],

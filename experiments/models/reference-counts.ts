@@ -29,12 +29,13 @@ export interface CountedShape {
 
 const flopsOfNorm = 5;
 
-/** Undefined for a score that the reference does not have. */
+/** Undefined for a score or a linear map that the reference does not have. */
 export function referenceCounts(
   options: ModelOptions,
   { model, tokens, features, outputs = features }: CountedShape,
 ): ReferenceCounts | undefined {
-  const mixer = options.structure === null ? mixers[options.token_mixing_struct ?? ''] : undefined;
+  const isReferences = options.structure === null && options.slot === null;
+  const mixer = isReferences ? mixers[options.token_mixing_struct ?? ''] : undefined;
   if (mixer === undefined) return undefined;
   const settings = mixerSettings(options);
   const { d_model: width, n_layer: layers } = options;

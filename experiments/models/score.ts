@@ -8,12 +8,16 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../compiler/command-line/errors.ts';
+import { libraryNames } from '../../compiler/command-line/files.ts';
 import type { Source } from '../../compiler/syntax/diagnostic.ts';
+import { parse } from '../../compiler/syntax/parser.ts';
+import { closest } from '../../compiler/syntax/suggest.ts';
 import { structurePath } from '../library.ts';
+import { filledSlots, isFile } from '../options/maps.ts';
 import { mixers, type SizeValue } from '../options/mixers.ts';
 import { type ModelOptions, mixerSettings } from '../options/transformer.ts';
 import { fileSource } from './resolve.ts';
-import { readStructure, type StructureCopy } from './structure-copy.ts';
+import { readStructure, readStructures, type StructureCopy } from './structure-copy.ts';
 
 /** The slot's name in every model. */
 export const scoreSlot = 'Score';
@@ -21,21 +25,52 @@ export const scoreSlot = 'Score';
 export interface Score extends StructureCopy {
   /** Sizes and consts beside those that the model gives. */
   readonly sizes: Readonly<Record<string, SizeValue>>;
+  /** What takes the place of the models' dense maps, by slot, and its sizes by slot and name. */
+  readonly maps: { readonly slots: ReadonlyMap<string, Source>; readonly sizes: Readonly<Record<string, SizeValue>> };
 }
 
 /**
- * The score that the options name, with the sizes that they and `-s` give it. A built-in one of which a run has kept a copy is that
- * copy: `copies` is its folder. Throws where a file cannot be read.
+ * The score that the options name, with the sizes that they and `-s` give it, and the structures that go with it. A built-in one of
+ * which a run has kept a copy is that copy: `copies` is its folder. Throws where a file cannot be read.
  */
 export function scoreOf(options: ModelOptions, sizes: Readonly<Record<string, SizeValue>>, copies?: string): Score {
-  if (options.structure !== null) return { ...readStructure(options.structure), sizes };
   const mixer = mixers[options.token_mixing_struct ?? ''];
-  if (mixer === undefined) throw new UserError(`no score is called ${options.token_mixing_struct}`);
+  if (options.structure === null && mixer === undefined) {
+    throw new UserError(`no score is called ${options.token_mixing_struct}`);
+  }
   const settings = mixerSettings(options);
-  const name = mixer.file(settings);
+  const main = options.structure ?? libraryPath(mixer.file(settings), copies);
+  const slots = slotNames(readStructure(main).source);
+  const filled = filledSlots(options.slot ?? [], sizes, (slot) => slots.has(slot));
+  const fillers = new Map(
+    [...filled.files].map(([slot, file]) => [slot, isFile(file) ? file : libraryPath(file, copies)]),
+  );
+  const read = readStructures(main, [...new Set(fillers.values())]);
+  const sourceAt = (path: string) => read.sources.find(({ file }) => file === path) as Source;
+  const own = options.structure === null ? mixer.sizes(settings) : {};
+  return {
+    ...read,
+    sizes: { ...own, ...filled.others },
+    maps: { slots: new Map([...fillers].map(([slot, path]) => [slot, sourceAt(path)])), sizes: filled.sizes },
+  };
+}
+
+/** A library file, or a run's copy of it. Throws UserError where there is none. */
+function libraryPath(name: string, copies: string | undefined): string {
   const copy = copies === undefined ? undefined : join(copies, `${name}.mlbtc`);
-  const path = copy !== undefined && existsSync(copy) ? copy : structurePath(name);
-  return { ...readStructure(path), sizes: { ...mixer.sizes(settings), ...sizes } };
+  if (copy !== undefined && existsSync(copy)) return copy;
+  const path = structurePath(name);
+  if (existsSync(path)) return path;
+  const near = closest(name, libraryNames());
+  throw new UserError(
+    `the library has no ${name}; ${near === undefined ? `for a file of yours write ./${name}.mlbtc` : `did you mean ${near}?`}`,
+  );
+}
+
+/** Slots of a file's main structure, in lower case. */
+function slotNames(source: Source): ReadonlySet<string> {
+  const items = parse(source).file.structures.at(-1)?.items ?? [];
+  return new Set(items.flatMap((item) => (item.kind === 'slot' ? [item.name.text.toLowerCase()] : [])));
 }
 
 /** The text of a file that a model with this score is made of. */

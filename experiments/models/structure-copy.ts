@@ -1,5 +1,5 @@
 /**
- * A structure and all that it imports, read once: what a run is trained from, and what its folder keeps a copy of.
+ * A structure and all that it imports or fills its slots with unless told otherwise, read once: what a run is trained from, and what its folder keeps a copy of.
  *
  *   near.mlbtc      import "btt", import "../rope.mlbtc"        structure/near.mlbtc   import "btt.mlbtc", import "rope.mlbtc"
  *   ../rope.mlbtc   (no imports)                          →     structure/rope.mlbtc
@@ -13,7 +13,7 @@
  */
 import { basename } from 'node:path';
 import { diagnosticsError, openSource } from '../../compiler/command-line/source.ts';
-import type { Resolve } from '../../compiler/semantics/files.ts';
+import { neededBy, type Resolve } from '../../compiler/semantics/files.ts';
 import type { Source } from '../../compiler/syntax/diagnostic.ts';
 import { parse } from '../../compiler/syntax/parser.ts';
 
@@ -26,6 +26,8 @@ export interface StructureCopy {
   readonly sources: readonly Source[];
   /** Texts of the copy by file name; the main file first. */
   readonly files: ReadonlyMap<string, string>;
+  /** What a file that was read is called in the copy. */
+  readonly nameOf: (source: Source) => string;
 }
 
 interface Read {
@@ -36,10 +38,15 @@ interface Read {
 
 /** Reads a structure's files. Throws DiagnosticsError where the main one cannot be read or understood. */
 export function readStructure(path: string): StructureCopy {
+  return readStructures(path, []);
+}
+
+/** The same of a structure and of others that go with it, which lie in one copy. */
+export function readStructures(path: string, others: readonly string[]): StructureCopy {
   const { source: main, resolve } = openSource(path);
   const found = new Map<string, Read>();
   const taken = new Set<string>();
-  const waiting = [main];
+  const waiting = [main, ...others.map((other) => openSource(other).source)];
   for (let source = waiting.shift(); source !== undefined; source = waiting.shift()) {
     if (found.has(source.file)) continue;
     const imports = importsOf(source, resolve);
@@ -52,6 +59,7 @@ export function readStructure(path: string): StructureCopy {
     resolve: (imported, fromFile) => found.get(fromFile)?.imports.get(imported),
     sources: [...found.values()].map(({ source }) => source),
     files: new Map([...found.values()].map((read) => [read.name, withNames(read, nameOf)])),
+    nameOf,
   };
 }
 
@@ -66,7 +74,7 @@ function importsOf(source: Source, resolve: Resolve): ReadonlyMap<string, Source
   const { file, diagnostics } = parse(source);
   if (diagnostics.some(({ severity }) => severity === 'error')) throw diagnosticsError(diagnostics, [source]);
   const imports = new Map<string, Source>();
-  for (const { path } of file.imports) {
+  for (const { path } of neededBy(file)) {
     const imported = resolve(path, source.file);
     if (imported !== undefined) imports.set(path, imported);
   }
@@ -90,7 +98,9 @@ function freeName(path: string, taken: Set<string>): string {
 
 function withNames({ source, imports }: Read, nameOf: (source: Source) => string): string {
   let { text } = source;
-  for (const { path, pathSpan } of [...parse(source).file.imports].reverse()) {
+  for (const { path, pathSpan } of neededBy(parse(source).file).toSorted(
+    (a, b) => b.pathSpan.start - a.pathSpan.start,
+  )) {
     const imported = imports.get(path);
     if (imported === undefined) continue;
     text = `${text.slice(0, pathSpan.start)}"${nameOf(imported)}"${text.slice(pathSpan.end)}`;

@@ -70,7 +70,8 @@ function listSpellings(value: JsonSchema): readonly JsonSchema[] {
   ];
 }
 
-function itemPattern({ type, enum: words }: JsonSchema): string {
+function itemPattern({ type, enum: words, pattern }: JsonSchema): string {
+  if (typeof pattern === 'string') return pattern.replace(/^\^|\$$/g, '');
   if (Array.isArray(words)) return words.join('|');
   if (type === 'integer') return '\\d+';
   return type === 'number' ? '\\d+\\.?\\d*|\\.\\d+' : '[^|,]+';

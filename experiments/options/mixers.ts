@@ -83,14 +83,14 @@ const queriesAndKeys = {
   parameters: (s: MixerSettings, from: string): readonly ParameterNames[] => {
     const both = (suffix: string, q: string, k: string): readonly ParameterNames[] => {
       const ours = [from + q, from + k];
-      const values = suffix === 'weight' ? 'values' : 'values_bias';
-      const axes = suffix === 'weight' ? [2, 1] : [2];
+      const values = suffix === 'weight' ? 'values.W' : 'values_bias';
+      const axes = suffix === 'weight' ? undefined : [2];
       return s.splitQkv
         ? [named(`c_attn_q.${suffix}`, from + q, axes), named(`c_attn_k.${suffix}`, from + k, axes)]
-        : [{ reference: `c_attn.${suffix}`, score: ours, model: [values], axes }];
+        : [{ reference: `c_attn.${suffix}`, score: ours, model: [values], ...(axes && { axes }) }];
     };
     return [
-      ...both('weight', 'Wq', 'Wk'),
+      ...both('weight', 'wq.W', 'wk.W'),
       ...(s.bias ? both('bias', 'bq', 'bk') : []),
       ...(s.qkNorm ? [named('ln_q.weight', `${from}gq`), named('ln_k.weight', `${from}gk`)] : []),
       ...(s.qkNorm && s.bias ? [named('ln_q.bias', `${from}cq`), named('ln_k.bias', `${from}ck`)] : []),

@@ -13,6 +13,7 @@ import { closest } from '../../compiler/syntax/suggest.ts';
 import { experimentsFolder, presetNames } from '../library.ts';
 import { type Layer, readLayerFile } from './layer-file.ts';
 import { layered, overridingNotes, toldOrigins } from './layers.ts';
+import { isFile } from './maps.ts';
 import type { SizeValue } from './mixers.ts';
 import { type Names, namesOf, nearestOption, normal } from './names.ts';
 import type { OptionSet } from './set.ts';
@@ -164,6 +165,10 @@ function readWords(names: Names, words: readonly string[]): CommandLine {
     const { name, value } = readOption(names, match[1], match[2], words[at + 1]);
     if (value.took) at += 1;
     const taken: Record<string, unknown> = specialOptions.includes(name) ? special : values;
+    if (names.rows[name]?.adds === true && Array.isArray(taken[name])) {
+      taken[name] = [...taken[name], ...(value.value as readonly unknown[])];
+      continue;
+    }
     if (name in taken && showValue(taken[name]) !== showValue(value.value)) {
       notes.push(`note: --${name} is given twice; ${showValue(value.value)} counts, not ${showValue(taken[name])}`);
     }
@@ -230,9 +235,20 @@ function readConfig(names: Names, path: string): Layer {
   const layer = readLayerFile(names, path);
   // The folder of the run that is repeated is not the folder of the new one.
   const { out_dir: _, ...values } = layer.values;
-  const { structure } = values;
-  if (typeof structure !== 'string') return { ...layer, values };
+  const { structure, slot } = values;
   // Beside the config; where it is not, from where one stands, as on the command line.
-  const beside = resolve(dirname(path), structure);
-  return { ...layer, values: { ...values, structure: existsSync(beside) ? relative('', beside) : structure } };
+  const found = (file: string) => {
+    const beside = resolve(dirname(path), file);
+    return existsSync(beside) ? relative('', beside) : file;
+  };
+  const filled = (filling: string) =>
+    filling.replace(/=(.*)$/s, (whole, file) => (isFile(file) ? `=${found(file)}` : whole));
+  return {
+    ...layer,
+    values: {
+      ...values,
+      ...(typeof structure === 'string' && { structure: found(structure) }),
+      ...(Array.isArray(slot) && { slot: slot.map(filled) }),
+    },
+  };
 }

@@ -19,6 +19,8 @@ export interface OptionRow<T> {
   readonly choices?: readonly string[];
   /** It names a file or a folder, from where one stands. */
   readonly isPath?: boolean;
+  /** Given several times, the values go together. */
+  readonly adds?: boolean;
   /** What says besides `none` that there is no value. */
   readonly none?: string | number;
 }
@@ -120,6 +122,16 @@ function total(numbers: readonly number[]): number {
 export function names(help: string): OptionRow<readonly string[] | null> {
   const schema = z.array(z.coerce.string()).min(1).nullable();
   return { kind: 'list', schema, fallback: null, help };
+}
+
+/** What fills slots, `mlp_up=btt`; a list in a file, one at a time on the command line. */
+export function fillings(help: string): OptionRow<readonly string[] | null> {
+  const filling = 'must be SLOT=STRUCTURE, such as mlp_up=btt or linear=./mine.mlbtc';
+  const schema = z
+    .array(z.string(filling).regex(/^[A-Za-z]\w*=[^|,]+$/, filling))
+    .min(1, filling)
+    .nullable();
+  return { kind: 'list', schema, fallback: null, help, adds: true };
 }
 
 /** A list of words out of a few, `MHA|SWA|MHA`. */

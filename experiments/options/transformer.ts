@@ -3,9 +3,11 @@
  * mean to a score is in `mixers.ts`.
  */
 import { UsageError } from '../../compiler/command-line/errors.ts';
+import { mapSlots } from './maps.ts';
 import { type MixerSettings, mixers } from './mixers.ts';
 import {
   choice,
+  fillings,
   flag,
   integer,
   integerList,
@@ -64,6 +66,9 @@ export const scoreRows = {
     'bilinear_BTT: layer-normalise its input (not an option of the reference)',
   ),
   structure: text('a .mlbtc file with a score of your own, in the place of token_mixing_struct'),
+  slot: fillings(
+    `structures in the place of dense linear maps, --slot mlp_up=btt --slot q=./mine.mlbtc: ${Object.keys(mapSlots).join(', ')}, or linear for all of them; sizes as -s mlp_up.s=2`,
+  ),
 } as const;
 
 /** A score of the library, or one of yours. */

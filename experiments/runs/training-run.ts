@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import type { Score } from '../models/score.ts';
 import { isSameStructure, readStructure } from '../models/structure-copy.ts';
+import { isFile } from '../options/maps.ts';
 import type { Resolved } from '../options/parse.ts';
 import type { TaskName } from '../options/set.ts';
 import { optionSets } from '../options/sets.ts';
@@ -44,6 +45,7 @@ export function newTrainingRun(
     options: {
       ...Object.fromEntries(kept.map(([option, value]) => [option, written(value, table[option])])),
       structure: options.structure === null ? null : copy,
+      slot: copiedSlots(options, score)?.join('|') ?? null,
     },
     sizes,
     origins,
@@ -59,6 +61,15 @@ export function newTrainingRun(
       ...record,
     },
   };
+}
+
+/** Slots as they are filled again: a file of the user's by its copy, the library's by their names. */
+function copiedSlots({ slot }: ModelOptions, { sources, nameOf }: Score): readonly string[] | undefined {
+  return slot?.map((word) => {
+    const [name, filler] = [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)];
+    const source = isFile(filler) ? sources.find(({ file }) => file === filler) : undefined;
+    return source === undefined ? word : `${name}=${copiedStructure(nameOf(source))}`;
+  });
 }
 
 /** Lists as they are written on a command line; a path so that it is the same file from wherever the run is repeated. */

@@ -15,6 +15,7 @@ import { equationsOf, pointwise } from '../../../compiler/ir/equation.ts';
 import { interpret } from '../../../compiler/ir/interpret.ts';
 import { type NdArray, stridesOf } from '../../../compiler/ir/ndarray.ts';
 import type { Equation, Program } from '../../../compiler/ir/program.ts';
+import { unfoldAxes } from '../../../compiler/passes/unfold.ts';
 import { lowered, loweredLibrary, type Sizes } from '../../support/lowered.ts';
 import { matrixRank } from '../../support/matrix-rank.ts';
 import { normals } from '../../support/random-values.ts';
@@ -85,10 +86,11 @@ function scoreRank(masked: Program, score: Score): number {
 /** The order of contractions decides which tensor it is; how many elements a token has is the structure's own. */
 const elements = (cached: string): string => cached.replace(/^\S+ /, '');
 
-/** The bound and the largest computed rank of a program's scores. */
-function boundAndRank(program: Program): readonly [RankBound | null, number] {
+/** The bound and the largest computed rank of a program's scores; what fills a slot sees positions together until it is inlined. */
+function boundAndRank(written: Program): readonly [RankBound | null, number] {
+  const program = unfoldAxes(written);
   const scores = scoresOf(program, carriersOf(program));
-  return [bounds(program).rank, Math.max(...scores.map((score) => scoreRank(program, score)))];
+  return [bounds(written).rank, Math.max(...scores.map((score) => scoreRank(program, score)))];
 }
 
 const matrices: readonly (readonly [name: string, sizes: Sizes])[] = [

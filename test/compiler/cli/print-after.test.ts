@@ -53,6 +53,7 @@ test('all: every pass in its order, what it leaves alone said in a line, the der
     '// after distribute: the same',
     '// after inline',
     '// after simplify, time 2',
+    '// after unfold: the same',
     '// after chunk: the same',
     '// after order',
     '// after simplify, time 3: the same',

@@ -26,7 +26,7 @@ function valuesOf(targets: readonly number[], headScale: number, ...words: strin
       const start = initialValue(param, 3);
       const drawn = param.name === 'lm_head' ? start.map((_, i) => headScale * Math.sin(i)) : start;
       // What starts at zero shall take part.
-      const isMap = /attn_out|mlp_out/.test(param.name);
+      const isMap = /attn_out|mlp_down/.test(param.name);
       return [param.name, ndarray(param.shape, isMap ? start.map((_, i) => 0.3 * Math.cos(i)) : drawn)];
     }),
   );
