@@ -35,7 +35,8 @@ export async function throughDeviceLosses<T>(device: OpenedDevice, training: Los
     } catch (error) {
       const loss = await opened.lossBehind(error);
       if (loss === undefined) throw error;
-      const { checkpoint } = lastGoodCheckpoint(folder.checkpointsPath);
+      const { checkpoint, refused } = lastGoodCheckpoint(folder.checkpointsPath);
+      for (const { path, reason } of refused) say(`warning: ${path} is not used: ${reason}`);
       losses = (checkpoint?.step ?? 0) > (from?.step ?? 0) ? 1 : losses + 1;
       const where = checkpoint === undefined ? 'the beginning' : `its checkpoint of step ${checkpoint.step}`;
       if (losses >= lossesAllowed) {
