@@ -40,7 +40,7 @@ const lassoAlphas = [1, 0.1, 0.01, 0.001, 0.0001] as const;
 type LassoName = `lasso (α = ${(typeof lassoAlphas)[number]})`;
 export const lassoNames = lassoAlphas.map((alpha): LassoName => `lasso (α = ${alpha})`);
 /** Sweeps over the coordinates that a point takes, about. */
-const lassoSweeps = 10;
+const lassoSweeps = 100;
 
 const updates = (points: number, dims: number) => points * 6 * dims ** 2;
 const pairs = (points: number, dims: number) => points ** 2 * dims;

@@ -3,7 +3,7 @@
  * element), so that nothing has to be read back.
  *
  * The trap: a baseline may cost points · dims² a prompt and more; at 64 dimensions all prompts of an evaluation would take longer
- * than the training between two of them. A few hundred give its error well enough.
+ * than the training between two of them. A few hundred give its error well enough, of the dearest a few dozen.
  */
 import { interpret } from '../../compiler/ir/interpret.ts';
 import { ndarray } from '../../compiler/ir/ndarray.ts';
@@ -14,7 +14,9 @@ import { dimsInput, type PromptShape } from './prompts.ts';
 
 /** Multiply-adds of baselines that one may wait for: about a second. */
 const workLimit = 3e8;
-const fewestPrompts = 64;
+const fewestPrompts = 32;
+/** More would narrow the intervals by little, and drawing them takes as long as the baselines. */
+const mostPrompts = 512;
 
 /** How many batches of how many prompts the baselines are worked out on. */
 export function affordable(
@@ -22,7 +24,8 @@ export function affordable(
   names: readonly BaselineName[],
   batches: number,
 ): { readonly batch: number; readonly batches: number } {
-  const prompts = Math.max(fewestPrompts, Math.floor(workLimit / Math.max(1, baselineWork(names, points, nDims))));
+  const within = Math.floor(workLimit / Math.max(1, baselineWork(names, points, nDims)));
+  const prompts = Math.min(mostPrompts, Math.max(fewestPrompts, within));
   const some = Math.min(batch, prompts);
   return { batch: some, batches: Math.min(batches, Math.max(1, Math.floor(prompts / some))) };
 }
