@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { lastGoodCheckpoint } from '../../../experiments/runs/checkpoint.ts';
 import { readMetrics } from '../../../experiments/runs/metrics.ts';
+import { summarise } from '../../../experiments/runs/run-summary.ts';
+import { readRun } from '../../../experiments/runs/stored-run.ts';
 import { inFolder } from '../../support/folder.ts';
 import { linesReach, mlbtcPath, start, timeless, trainThroughKills, wait } from '../../support/killed-run.ts';
 import { shownScalars } from '../runs/events/read-events.ts';
@@ -105,8 +107,11 @@ describe.skipIf(!existsSync(mlbtcPath) || process.platform === 'win32')('a run a
       const second = await start(folder, ['resume', 'run']).ended;
       expect(second.code).toBe(1);
       expect(second.said).toContain(`error: run is in use: process ${first.child.pid} is training there since `);
+      const state = () => summarise(readRun(run)).state;
+      expect(state()).toBe('running');
       first.child.kill('SIGKILL');
       await first.ended;
+      expect(state()).toBe('interrupted');
       expect(existsSync(join(run, 'lock'))).toBe(true);
 
       const resumed = start(folder, ['resume', 'run']);
