@@ -36,42 +36,8 @@ describe.skipIf(!existsSync(command))('mlbtc export', () => {
       2,
       'error: --size means nothing for a run, which has what it was trained with',
     ],
-    [
-      ['export', '.', '--to', 'npz'],
-      1,
-      'error: . holds no run: there is no config.yaml; give the folder that `mlbtc train` has made',
-    ],
     [['import'], 2, 'error: say what it is a model of: mlbtc import icl, mlbtc import lm, mlbtc import series'],
     [['import', 'lm', '--preset', 'tiny', 'w.npz'], 2, 'error: the file comes first: mlbtc import lm FILE --preset …'],
-    [['export', near, '--to', 'pytroch'], 2, 'error: --to pytroch: did you mean pytorch?'],
-    [
-      ['export', near, '--to', 'npz'],
-      2,
-      `error: --to npz is of a run, and ${near} is a structure: --to pytorch writes its module`,
-    ],
-    [
-      ['export', '.', '--to', 'pytorch'],
-      2,
-      'error: --to pytorch is of a .mlbtc file, and . is called otherwise; of a run: --to reference, --to safetensors, --to npz',
-    ],
-    [
-      ['export', near, '--to', 'pytorch', '--checkpoint', 'last'],
-      2,
-      'error: --checkpoint means nothing for a structure, which has none',
-    ],
-    [
-      ['export', '.', '--to', 'npz', '-s', 'D=4'],
-      2,
-      'error: --size means nothing for a run, which has what it was trained with',
-    ],
-    [
-      ['export', '.', '--to', 'npz'],
-      1,
-      'error: . holds no run: there is no config.yaml; give the folder that `mlbtc train` has made',
-    ],
-    [['import'], 2, 'error: say what it is a model of: mlbtc import icl, mlbtc import lm, mlbtc import series'],
-    [['import', 'lm', '--preset', 'tiny', 'w.npz'], 2, 'error: the file comes first: mlbtc import lm FILE --preset …'],
-    [['import', 'lm', 'w.npz', '--preset', 'tiny'], 1, 'error: w.npz: no such file or folder (ENOENT)'],
   ])('%j', (words, code, message) =>
     inFolder((folder) => {
       const { status, stderr } = mlbtc(folder, ...words);
