@@ -8,9 +8,9 @@ import { runsCsv, runsTable } from '../runs/runs-text.ts';
 const usualFolder = 'runs';
 
 const help = `
-States: running; imported, and not trained here; finished; interrupted, by a signal or without a word; diverged; failed, where the machine or a bug ended it; damaged,
-where the folder cannot be read, with the reason. Losses are the best on held-out data and the latest of training; of a curriculum, those
-of its latest stage.
+States: running; finished; interrupted, by a signal or without a word; diverged; failed, where the machine or a bug ended it; imported, and
+not trained here; damaged, where the folder cannot be read, with the reason. Losses are the best on held-out data and the latest of
+training; of a curriculum, those of its latest stage.
 
 Examples
   mlbtc runs
