@@ -3,8 +3,12 @@
  *
  * Inputs, params and outputs have buffers of their own; a `concat` is one arena in which its parts lie where they are made, a
  * `view` lies in its base; a state's next value takes the place of the state where each thread reads the old element before it
- * writes the new one. All else is temporary and lies in one workspace, where tensors whose lifetimes, counted in dispatches, do
+ * writes the new one. All else is temporary and lies in a few workspaces, where tensors whose lifetimes, counted in dispatches, do
  * not meet may have the same place.
+ *
+ * The trap: a buffer that a dispatch writes is bound for writing wherever the dispatch reads it too, and what is bound for writing is
+ * read past the caches that a GPU has for what stays as it is: steps took up to a tenth longer. So what a dispatch makes lies in
+ * another workspace than what it reads, where there is one.
  */
 
 import type { Kernel } from '../../kernels/kernel.ts';
@@ -14,6 +18,7 @@ import type { TargetLimits } from '../../kernels/target.ts';
 import { equalAffine } from '../ir/affine.ts';
 import { readTensors, tensorMap } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
+import { addTo } from '../ir/lists.ts';
 import type { Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import type { PlanBuffer } from './plan.ts';
@@ -46,7 +51,7 @@ export function inPlaceUpdates(program: Program, kernels: readonly Kernel[]): Re
   return new Map(updates.map(({ state, next }) => [next, state]));
 }
 
-/** The buffer that each tensor will lie in; all temporaries of a dtype are taken to fit one. */
+/** The buffer that each tensor will lie in; all temporaries of a dtype are taken for one. */
 export function bufferNames(program: Program, inPlace: ReadonlyMap<string, string>): (tensor: string) => string {
   const tensors = tensorMap(program);
   const given = new Map(inPlace);
@@ -108,7 +113,8 @@ export function placeTensors(
   for (const name of program.outputs)
     if (!of.has(name) && tensors.get(name)!.source.kind !== 'view') own(tensors.get(name)!, 'output');
   for (const { next } of program.updates) if (!of.has(next)) own(tensors.get(next)!, 'output');
-  placeTemporaries(program, lifetimes(program, dispatches, tensors, of), limits, of, buffers);
+  const temporaries = lifetimes(program, dispatches, tensors, of);
+  placeTemporaries(program, temporaries, workspaceNumbers(temporaries, dispatches, tensors), limits, of, buffers);
   for (const tensor of program.tensors) {
     if (tensor.source.kind !== 'view') continue;
     const placed = view(tensor);
@@ -191,9 +197,45 @@ function lifetimes(
   return [...first].map(([name, i]) => ({ tensor: tensors.get(name)!, first: i, last: last.get(name)! }));
 }
 
+/** Workspaces that what is made goes to: so many that hardly a dispatch reads all of them. */
+const workspaceCount = 6;
+
+/** For each temporary the number of a workspace that the dispatch which makes it does not read, the lowest such. */
+function workspaceNumbers(
+  temporaries: readonly Lifetime[],
+  dispatches: readonly (readonly Kernel[])[],
+  tensors: ReadonlyMap<string, Tensor>,
+): ReadonlyMap<string, number> {
+  const baseOf = (name: string): string => {
+    const { source } = tensors.get(name)!;
+    return source.kind === 'view' ? baseOf(source.base) : name;
+  };
+  const madeIn = new Map<number, Lifetime[]>();
+  for (const lifetime of temporaries) addTo(madeIn, lifetime.first, lifetime);
+  const numbers = new Map<string, number>();
+  dispatches.forEach((kernels, i) => {
+    const bytesRead = new Array<number>(workspaceCount).fill(0);
+    const read = new Set(kernels.flatMap((kernel) => [...kernelReads(kernel)].map(baseOf)));
+    for (const name of read) {
+      const number = numbers.get(name);
+      if (number !== undefined) bytesRead[number] += sizeBytes(tensors.get(name)!);
+    }
+    const number = bytesRead.indexOf(Math.min(...bytesRead));
+    for (const { tensor } of madeIn.get(i) ?? []) numbers.set(tensor.name, number);
+  });
+  return numbers;
+}
+
 interface Placed extends Lifetime {
   readonly from: number;
   readonly to: number;
+}
+
+interface Workspace {
+  readonly id: string;
+  readonly dtype: Tensor['dtype'];
+  readonly number: number;
+  readonly placed: Placed[];
 }
 
 /**
@@ -203,19 +245,20 @@ interface Placed extends Lifetime {
 function placeTemporaries(
   program: Program,
   temporaries: readonly Lifetime[],
+  numbers: ReadonlyMap<string, number>,
   { maxBufferSize, maxStorageBufferBindingSize }: TargetLimits,
   of: Map<string, Placement>,
   buffers: PlanBuffer[],
 ): void {
   const mostBytes = Math.min(maxBufferSize, maxStorageBufferBindingSize);
   const taken = new Set(program.tensors.map(({ name }) => name));
-  const workspaces: { readonly id: string; readonly dtype: Tensor['dtype']; readonly placed: Placed[] }[] = [];
+  const workspaces: Workspace[] = [];
   const bySize = [...temporaries].sort((a, b) => sizeBytes(b.tensor) - sizeBytes(a.tensor) || a.first - b.first);
   for (const lifetime of bySize) {
     const { tensor, first, last } = lifetime;
     const size = Math.ceil(sizeBytes(tensor) / granuleBytes) * granuleBytes;
     const fits = workspaces
-      .filter(({ dtype }) => dtype === tensor.dtype)
+      .filter(({ dtype, number }) => dtype === tensor.dtype && number === numbers.get(tensor.name))
       .map((workspace) => ({ workspace, from: lowestFree(workspace.placed, size, first, last) }))
       .find(({ from }) => from + size <= mostBytes);
     let { workspace, from } = fits ?? { workspace: undefined, from: 0 };
@@ -223,7 +266,7 @@ function placeTemporaries(
       const same = workspaces.filter(({ dtype }) => dtype === tensor.dtype).length;
       let id = same === 0 ? workspaceName(tensor.dtype) : `${workspaceName(tensor.dtype)} ${same + 1}`;
       while (taken.has(id)) id += '~';
-      workspace = { id, dtype: tensor.dtype, placed: [] };
+      workspace = { id, dtype: tensor.dtype, number: numbers.get(tensor.name)!, placed: [] };
       workspaces.push(workspace);
     }
     // Ascending, as `lowestFree` wants them.
