@@ -28,7 +28,7 @@ const multiplyAddsPerUs = 1e7;
 /** What takes less loses less by the company of a kernel that leaves room for few threads than it would by a dispatch of its own. */
 const smallUs = 15;
 /** Workspaces of a dispatch beside the one that its temporaries are counted as: what it reads, and what it makes. */
-const workspacesBeside = 3;
+const workspacesBeside = (allowed: number): number => Math.min(3, Math.floor(allowed / 4) - 1);
 /** Longer code takes longer to compile than it saves. */
 const mostKernels = 16;
 
@@ -122,7 +122,8 @@ function joins(candidate: Candidate, draft: Draft, target: Target): boolean {
   if (draft.kernels.length >= mostKernels) return false;
   if (commonWorkgroup([...draft.wishes, candidate.wish]) === undefined) return false;
   const buffers = new Set([...draft.buffers, ...candidate.buffers]).size;
-  if (buffers + workspacesBeside > target.limits.maxStorageBuffersPerShaderStage) return false;
+  const allowed = target.limits.maxStorageBuffersPerShaderStage;
+  if (buffers + workspacesBeside(allowed) > allowed) return false;
   if (draft.hasLargeStream && candidate.isContraction) return false;
   if (candidate.isLargeStream && draft.hasContraction) return false;
   const hasContraction = draft.hasContraction || candidate.isContraction;

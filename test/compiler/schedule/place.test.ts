@@ -106,7 +106,7 @@ test('temporaries are shared in a long chain', () => {
   const p = program(tensors, ['t20']);
   const plan = schedule(p, { target: targets[0] });
   expect(plan.kernels.length).toBe(20);
-  expect(plan.buffers.filter((b) => b.role === 'temporary').map((b) => b.sizeBytes)).toEqual([2 * 4 * 4096]);
+  expect(plan.buffers.filter((b) => b.role === 'temporary').map((b) => b.sizeBytes)).toEqual([4 * 4096, 4 * 4096]);
   expect(conflicts(p, plan)).toEqual([]);
 });
 

@@ -35,7 +35,8 @@ describe('streaming and storing agree', () => {
       const stored = await compare(opened, program, inputs, { streaming: 'never' });
       // Norms of two elements magnify rounding, in either.
       expect(streamed.worst, streamed.worstOutput).toBeLessThan(2e-5 + 3 * stored.worst);
-      expect(storedScores(streamed.plan, 18), name).toEqual([]);
+      // What parts into tokens one by one is no score: its sums run in chunks (passes/chunk-sums.ts), of tokens too few here.
+      if (name !== 'linear attention') expect(storedScores(streamed.plan, 18), name).toEqual([]);
     });
   }
 });
@@ -51,7 +52,7 @@ async function hold({ text, sizes }: RandomScore): Promise<void> {
   opened.pipelines.clear();
   const streamed = await compare(opened, program, inputs, { streaming: 'always' });
   const stored = await compare(opened, program, inputs, { streaming: 'never' });
-  streams += streamed.plan.kernels.filter(({ family }) => family === 'stream').length;
+  streams += streamed.plan.kernels.filter(({ family }) => family.includes('stream')).length;
   expect(streamed.worst, `${streamed.worstOutput} of\n${text}\n${JSON.stringify(sizes)}`).toBeLessThan(
     2e-5 + 3 * stored.worst,
   );
