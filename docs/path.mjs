@@ -13,18 +13,18 @@ const structure = readFileSync(join(here, 'near.mlbtc'), 'utf8')
   .replace(' / sqrt(r)', `\n${' '.repeat(18)}/ sqrt(r)`)
   .split('\n')
   .slice(1);
-/** From `S.wgsl` of `mlbtcc build docs/near.mlbtc -s B=64 -s T=32`, shortened by hand. */
+/** From `S.wgsl` of `mlbtcc build docs/near.mlbtc -s B=64 -s T=32 --target cpu`, shortened by hand. */
 const wgsl = `// S, from near.mlbtc:9:3
-// contraction: form tiled, tileM 32, tileN 32, …
-@group(0) @binding(0) var<storage, read> S_1: array<f32>;
+// contraction: form direct, tileM 32, tileN 32, …
+@group(0) @binding(0) var<storage, read> S_1_: array<f32>;
 …
 fn finish(batch: i32, m: i32, n: i32, sum: f32) {
-  let b = batch / 4;
-  let h = batch % 4;
-  var S = 0.0;
-  if (m >= n) { S = sum * (0.35355338); }
+  let b_3 = batch / 4;
+  let h_3 = batch % 4;
 …
-    if (t >= u) { S += -slope_[h] * (f32(t) - f32(u)); }`.split('\n');
+  if (m >= n) { S_value = sum * 0.35355338; }
+…
+  if (t >= u) { S_value += -slope_[h_4] * f32(t + -1 * u); }`.split('\n');
 
 const records = readFileSync(join(run, 'metrics.jsonl'), 'utf8')
   .trim()
