@@ -119,19 +119,32 @@ export function tilesOf(kernel: StreamKernel): ReadonlySet<string> {
   return new Set(kernel.statements.filter((s) => s.kind === 'tile').map((s) => s.tensor));
 }
 
-/** Which dimensions of a sum's tensor are columns. */
-export function columnDimensions(statement: StreamStatement, axes: StreamAxes): readonly number[] {
-  const isKernels = (d: number): boolean =>
-    statement.equations.every(({ store }) => {
-      const index = store[d] as Affine;
-      return index.terms.some(({ axis }) => axis < axes.own);
-    });
-  return statement.equations[0].store.flatMap((_, d) => (isKernels(d) ? [] : [d]));
+/** A dimension of a sum's tensor that columns run over, wholly or as the last digits of it: `y[n, t, 64·h + e]` for e. */
+export interface ColumnDimension {
+  readonly dimension: number;
+  readonly extent: number;
+  /** What the kernel's own axes add to the column's place. */
+  readonly base: Affine;
+}
+
+export function columnDimensions(
+  { equations }: Pick<StreamStatement, 'equations'>,
+  shape: readonly number[],
+  axes: StreamAxes,
+): readonly ColumnDimension[] {
+  const [{ store, axes: all }] = equations;
+  return store.flatMap((index, dimension): ColumnDimension[] => {
+    const terms = (index as Affine).terms.filter((t) => all[t.axis].extent > 1);
+    const base: Affine = { kind: 'affine', constant: 0, terms: terms.filter((t) => t.axis < axes.own) };
+    const own = terms.filter((t) => t.axis >= axes.own);
+    if (base.terms.length === 0) return [{ dimension, extent: shape[dimension], base }];
+    return own.length === 0 ? [] : [{ dimension, extent: all[own[0].axis].extent, base }];
+  });
 }
 
 /** Length of a row of a sum: its columns. */
 export function columnsOf(statement: StreamStatement, shape: readonly number[], axes: StreamAxes): number {
-  return elementCount(columnDimensions(statement, axes).map((d) => shape[d]));
+  return elementCount(columnDimensions(statement, shape, axes).map(({ extent }) => extent));
 }
 
 /** How far along the walk a tile of rows must go: WGSL of the first and of the end. */

@@ -691,13 +691,12 @@ function columnSpan(
   w: StreamCode,
 ): { readonly from: number; readonly to: number } {
   const { shape } = w.emitter.layout(s.tensor);
-  const dimensions = columnDimensions(s, w.axes);
   const all = { from: 0, to: columnsOf(s, shape, w.axes) };
-  const long = dimensions.filter((d) => shape[d] > 1);
-  if (long.length !== 1) return all;
-  const index = equation.store[long[0]] as Affine;
-  const [term, ...others] = index.terms;
-  if (others.length > 0) return all;
+  const [only, ...others] = columnDimensions(s, shape, w.axes).filter(({ extent }) => extent > 1);
+  if (only === undefined || others.length > 0 || only.base.terms.length > 0) return all;
+  const index = equation.store[only.dimension] as Affine;
+  const [term, ...more] = index.terms;
+  if (more.length > 0) return all;
   if (term === undefined) return { from: index.constant, to: index.constant + 1 };
   return { from: index.constant, to: index.constant + (equation.axes[term.axis].extent - 1) * term.coefficient + 1 };
 }
@@ -708,21 +707,21 @@ function columnFunction(s: StreamStatement, p: TwoSided, w: StreamCode): string 
   const { equation } = p;
   const name = emitter.global('side_of_walk');
   const { shape } = emitter.layout(s.tensor);
-  const dimensions = columnDimensions(s, axes);
-  const extents = dimensions.map((d) => shape[d]);
+  const dimensions = columnDimensions(s, shape, axes);
+  const extents = dimensions.map(({ extent }) => extent);
   const [place, e] = [emitter.fresh('place'), emitter.fresh('element')];
   const more = new Map<number, string>([[axes.walk, place]]);
   const lines: string[] = [];
   const conditions: string[] = [];
-  dimensions.forEach((d, i) => {
-    if (shape[d] === 1) return;
-    const at = extents.filter((extent) => extent > 1).length === 1 ? e : coordinate(e, extents, i);
-    const store = equation.store[d] as Affine;
-    const [term] = store.terms;
+  dimensions.forEach(({ dimension, extent }, i) => {
+    if (extent === 1) return;
+    const at = extents.filter((other) => other > 1).length === 1 ? e : coordinate(e, extents, i);
+    const store = equation.store[dimension] as Affine;
+    const term = store.terms.find(({ axis }) => axis >= axes.own);
     if (term === undefined) conditions.push(`${at} == ${store.constant}`);
     else {
       const axis = equation.axes[term.axis];
-      const isWhole = store.constant === 0 && axis.extent === shape[d];
+      const isWhole = store.constant === 0 && axis.extent === extent;
       if (isWhole && at === e) more.set(term.axis, e);
       else {
         const own = emitter.named(axis.name);
@@ -807,7 +806,8 @@ function storeText(
   const terms = equation.store.flatMap((index, d) => {
     if (shape[d] === 1) return [];
     const at = columns.get(d) ?? affineText(index as Affine, scope);
-    return at === '0' ? [] : [stride[d] === 1 ? at : `${at} * ${stride[d]}`];
+    const whole = at.includes(' ') && stride[d] > 1 ? `(${at})` : at;
+    return at === '0' ? [] : [stride[d] === 1 ? at : `${whole} * ${stride[d]}`];
   });
   return terms.length === 0 ? '0' : terms.join(' + ');
 }
@@ -816,7 +816,7 @@ function finishSum(s: StreamStatement, exists: readonly string[], w: StreamCode)
   const { emitter, tuning, axes } = w;
   const name = w.variables.get(s.tensor)!;
   const { shape } = emitter.layout(s.tensor);
-  const dimensions = columnDimensions(s, axes);
+  const dimensions = columnDimensions(s, shape, axes);
   const columns = columnsOf(s, shape, axes);
   const quads = sumQuads(s, w);
   const lines: string[] = [];
@@ -825,12 +825,14 @@ function finishSum(s: StreamStatement, exists: readonly string[], w: StreamCode)
     lines.push(`let ${factor} = ${expressionText(s.finish, statementScope(w, s.equations[0]))};`);
   const places = new Map<number, string>();
   const inner: string[] = [];
-  const extents = dimensions.map((d) => shape[d]);
+  const extents = dimensions.map(({ extent }) => extent);
   const isSingle = extents.filter((extent) => extent > 1).length === 1;
   // The columns' dimensions lie behind one another in memory more often than not, else each has its coordinate.
-  dimensions.forEach((d, i) => {
-    if (shape[d] === 1) return;
-    places.set(d, isSingle ? 'element' : `(${coordinate('element', extents, i)})`);
+  const scope = statementScope(w, s.equations[0]);
+  dimensions.forEach(({ dimension, extent, base }, i) => {
+    if (shape[dimension] === 1) return;
+    const own = extent === 1 ? '0' : isSingle ? 'element' : `(${coordinate('element', extents, i)})`;
+    places.set(dimension, base.terms.length === 0 ? own : `${affineText(base, scope)} + ${own}`);
   });
   const value = `${name}[own_row${quads === 1 ? '' : ` * ${quads} + quad`}][own_column]${s.finish === undefined ? '' : ` * ${factor}`}`;
   const store = `${emitter.writes(s.tensor, storeText(s, s.equations[0], places, w))} = ${value};`;

@@ -42,8 +42,23 @@ function isSumOfTwo(equation: Equation): boolean {
     reducedAxes(equation).length > 0 &&
     factors.length === 2 &&
     factors.every((f) => f.kind === 'load') &&
-    equation.store.every((index) => index.kind === 'affine' && asAxis(index) !== undefined)
+    storesApart(equation)
   );
+}
+
+/** Whether points that differ in a stored axis store to elements that differ: `y[t, 64·h + e]`. */
+function storesApart({ store, axes }: Equation): boolean {
+  const seen = new Set<number>();
+  return store.every((index) => {
+    if (index.kind !== 'affine') return false;
+    let least = 1;
+    for (const { axis, coefficient } of [...index.terms].sort((a, b) => a.coefficient - b.coefficient)) {
+      if (coefficient < least || seen.has(axis)) return false;
+      least = coefficient * axes[axis].extent;
+      seen.add(axis);
+    }
+    return true;
+  });
 }
 
 /** The equation with a sum that is there already in the place of what it would sum again; undefined where there is none. */
@@ -113,14 +128,11 @@ function withSum(whole: Equation, known: Tensor): Equation | undefined {
       if ([...match.forth].some(([from, to]) => sum.axes[from].extent !== whole.axes[to].extent)) continue;
       const touching = whole.domain.filter((c) => constraintAxes(c).some(isGone));
       if (!sameConstraints(sum.domain, touching, match)) continue;
-      const store = sum.store.map((index) => match.forth.get(asAxis(index as Affine)!));
-      if (store.includes(undefined)) continue;
-      return without(
-        whole,
-        gone as number[],
-        [...rest, load(known.name, (store as number[]).map(axisIndex))],
-        touching,
-      );
+      const stored = sum.store.flatMap((index) => (index as Affine).terms.map((term) => term.axis));
+      if (stored.some((axis) => !match.forth.has(axis))) continue;
+      const place = (axis: number): Affine => axisIndex(match.forth.get(axis)!);
+      const store = sum.store.map((index) => substitute(index as Affine, place));
+      return without(whole, gone as number[], [...rest, load(known.name, store)], touching);
     }
   }
   return undefined;

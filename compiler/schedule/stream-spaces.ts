@@ -324,15 +324,26 @@ function isReduction(equation: Equation, reader: Tensor, hidden: ReadonlySet<str
   const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis].extent > 1);
   if (reduced.length === 0 || !reduced.every((axis) => axes.has(axis))) return false;
   const stored = new Set<number>();
-  return equation.store.every((index) => {
+  return equation.store.every((index, d) => {
     if (index.kind !== 'affine') return false;
     const long = index.terms.filter((t) => equation.axes[t.axis].extent > 1);
-    if (long.length === 0) return true;
-    const [term] = long;
-    if (long.length > 1 || term.coefficient !== 1 || stored.has(term.axis)) return false;
-    stored.add(term.axis);
+    const isOne = long.length === 0 || (long.length === 1 && long[0].coefficient === 1);
+    if (!isOne && digitsOf(index, equation, reader.shape[d]) === undefined) return false;
+    if (long.some(({ axis }) => stored.has(axis))) return false;
+    for (const { axis } of long) stored.add(axis);
     return true;
   });
+}
+
+/** The axes that number a whole dimension as digits, `64·h + e`; undefined where they do not. */
+function digitsOf(index: Affine, { axes }: Equation, extent: number): readonly number[] | undefined {
+  const long = index.terms.filter((t) => axes[t.axis].extent > 1).sort((a, b) => a.coefficient - b.coefficient);
+  let step = 1;
+  for (const { axis, coefficient } of long) {
+    if (coefficient !== step) return undefined;
+    step *= axes[axis].extent;
+  }
+  return index.constant === 0 && step === extent ? long.map(({ axis }) => axis) : undefined;
 }
 
 /** Dimensions that are one class, by union. */
@@ -429,7 +440,7 @@ function arrange(
     const reading = [...readers.values()].filter(
       (r) => !hidden.has(r.tensor.name) && [...r.equations].some((e) => readTensors(e).some((name) => own.has(name))),
     );
-    const space = pairUp(own, extentOf, dimensions, reading, obstacles);
+    const space = pairUp(tensors, extentOf, dimensions, reading, obstacles);
     if (space !== undefined) spacesFound.push(space);
   }
   return { spaces: spacesFound, ...obstacles };
@@ -439,12 +450,13 @@ type Reading = { readonly tensor: Tensor; readonly equations: ReadonlySet<Equati
 
 /** The space with the pair of classes that all its results allow; what stands in the way goes into `found`. */
 function pairUp(
-  hidden: ReadonlySet<string>,
+  tiles: readonly Tensor[],
   extentOf: ReadonlyMap<Class, number>,
   dimensions: ReadonlyMap<string, readonly (Class | undefined)[]>,
   reading: readonly Reading[],
   found: Obstacles,
 ): Space | undefined {
+  const hidden = new Set(tiles.map(({ name }) => name));
   const refuse = (names: Iterable<string>): void => {
     found.refused.push(...names);
   };
@@ -473,7 +485,7 @@ function pairUp(
   const pair = choosePair(
     common,
     roles,
-    equations.map((e) => [e, classesOf(e)] as const),
+    [...equations.map((e) => [e, classesOf(e)] as const), ...tilesWithClasses(tiles, dimensions)],
     hidden,
     extentOf,
   );
@@ -518,9 +530,21 @@ function rolesOf(equation: Equation, classes: ReadonlyMap<number, Class>): Roles
   return { reduced: of(true), stored: of(false) };
 }
 
+/** The equations of hidden tensors, with the classes of their axes. */
+function tilesWithClasses(
+  tiles: readonly Tensor[],
+  dimensions: ReadonlyMap<string, readonly (Class | undefined)[]>,
+): readonly (readonly [Equation, ReadonlyMap<number, Class>])[] {
+  return tiles.flatMap((tensor) =>
+    equationsOf(tensor)
+      .map(streamed)
+      .map((e) => [e, classesOfTile(e, tensor, dimensions.get(tensor.name)!)] as const),
+  );
+}
+
 /**
- * Two classes of which every result reduces one at least. Best where none reduces both, then where much lies between them, then where
- * most of what is read depends on one alone.
+ * Two classes of which every result reduces one at least. Best where none reduces both, then where least of what is read depends on
+ * both, for that is read at every point of a tile, then where much lies between them.
  */
 function choosePair(
   common: readonly Class[],
@@ -536,8 +560,8 @@ function choosePair(
       const reductions = of.filter((_, i) => [...roles[i].values()].includes(true));
       if (reductions.some(([p, q]) => p !== true && q !== true) || reductions.length === 0) continue;
       const both = of.filter(([p, q]) => p === true && q === true).length;
-      const apart = equations.filter(([e, classes]) => isApart(e, classes, a, b, hidden)).length;
-      const score = [-both, extentOf.get(a)! * extentOf.get(b)!, apart];
+      const within = equations.map(([e, classes]) => readsOfBoth(e, classes, a, b, hidden));
+      const score = [-both, -within.reduce((n, reads) => n + reads, 0), extentOf.get(a)! * extentOf.get(b)!];
       const isBetter = best === undefined || isAfter(score, best.score);
       if (isBetter) best = { pair: [a, b], score };
     }
@@ -550,19 +574,19 @@ function isAfter(a: readonly number[], b: readonly number[]): boolean {
   return d >= 0 && a[d] > b[d];
 }
 
-/** Whether something stored is read that depends on one of the classes and not on the other. */
-function isApart(
+/** Reads of stored tensors that depend on both classes. */
+function readsOfBoth(
   equation: Equation,
   classes: ReadonlyMap<number, Class>,
   a: Class,
   b: Class,
   hidden: ReadonlySet<string>,
-): boolean {
-  return loads(equation.value).some((l) => {
+): number {
+  return loads(equation.value).filter((l) => {
     if (hidden.has(l.tensor)) return false;
     const axes = l.indices.flatMap((i) => (i.kind === 'affine' ? i.terms.map((t) => classes.get(t.axis)) : []));
-    return axes.includes(a) !== axes.includes(b);
-  });
+    return axes.includes(a) && axes.includes(b);
+  }).length;
 }
 
 /** The result that equations of one tensor are which reduce the same classes; undefined where a kernel cannot make it. */
@@ -595,23 +619,23 @@ function resultOf(
     batch: first.stored.filter((id) => id !== rows[0] && !(isMap && id === walks[0])),
   };
   if (result.outer.length > 0 && equations.some((e) => e.reducer !== 'sum')) return undefined;
-  // Rows and batches are whole dimensions of the tensor, the same in each equation.
+  // Rows and batches number whole dimensions of the tensor, alone or as digits, the same in each equation.
   const places = equations.map((e, i) =>
-    e.store.map((index, d) => {
-      const axis = asAxis(index as Affine);
-      const id = axis === undefined ? undefined : classes[i].get(axis);
-      return id === undefined || tensor.shape[d] !== extentOf.get(id) ? undefined : id;
-    }),
+    e.store.map((index, d) =>
+      digitsOf(index as Affine, e, tensor.shape[d])?.map((axis) => classes[i].get(axis) ?? 'column'),
+    ),
   );
-  const whole = new Set(places[0].filter((id) => id !== undefined));
+  const whole = new Set(places[0].flatMap((digits) => digits ?? []));
   if (![result.row, ...result.batch, ...(isMap ? [result.walk] : [])].every((id) => whole.has(id))) return undefined;
-  if (places.some((p) => String(p) !== String(places[0]))) return undefined;
+  const isKernels = (digits: readonly (Class | 'column')[] | undefined): string =>
+    digits?.some((id) => id !== 'column') === true ? String(digits) : 'columns';
+  if (places.some((p) => String(p.map(isKernels)) !== String(places[0].map(isKernels)))) return undefined;
   const order = kernelClasses(result);
   const axes = streamAxes({ batch: result.batch.map(() => noAxis), outer: result.outer.map(() => noAxis) });
   const parts = equations.map((e, i) => asSum(inKernel(e, classes[i], order, extentOf), axes, hidden));
   if (parts.includes(undefined)) return undefined;
   const isWide = parts.some(
-    (p, i) => p!.own.length > 0 || places[i].some((id, d) => id === undefined && tensor.shape[d] > 1),
+    (p, i) => p!.own.length > 0 || places[i].some((digits, d) => digits === undefined && tensor.shape[d] > 1),
   );
   return isWide && (isMap || equations.some((e) => e.reducer !== 'sum')) ? undefined : result;
 }
@@ -659,7 +683,14 @@ export function inKernel(
 
 /** Classes of a hidden tensor's axes in one of its own equations. */
 export function tileClasses(equation: Equation, tensor: Tensor, space: Space): ReadonlyMap<number, Class> {
-  const dimensions = space.dimensions.get(tensor.name)!;
+  return classesOfTile(equation, tensor, space.dimensions.get(tensor.name)!);
+}
+
+function classesOfTile(
+  equation: Equation,
+  tensor: Tensor,
+  dimensions: readonly (Class | undefined)[],
+): ReadonlyMap<number, Class> {
   const classes = new Map<number, Class>();
   plainAxes(equation, tensor.shape)!.forEach((axis, d) => {
     const id = dimensions[d];

@@ -293,6 +293,11 @@ function rowOf(tensor: Tensor, draftOf: ReadonlyMap<string, Draft>): Draft | und
       const own = asAxis(equation.store[d] as Affine);
       return (axis !== undefined && axis === own) || tensor.shape[d] === 1;
     });
+  if (
+    !read.every(isRow) ||
+    !rowDimensions(read[0].tensor, draft).every((id, d) => id !== undefined || tensor.shape[d] === 1)
+  )
+    return undefined;
   return read.every((l) => isRow(l) && l.indices.length === tensor.shape.length && aligned(l)) ? draft : undefined;
 }
 

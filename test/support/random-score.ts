@@ -48,6 +48,7 @@ export const randomScore: fc.Arbitrary<RandomScore> = fc
     mask: fc.constantFrom(...Object.keys(masks)),
     link: fc.constantFrom(...Object.keys(links)),
     residual: fc.boolean(),
+    merged: fc.boolean(),
     blocks: fc.integer({ min: 1, max: 3 }),
     block: fc.integer({ min: 2, max: 7 }),
     B: fc.integer({ min: 1, max: 2 }),
@@ -55,20 +56,20 @@ export const randomScore: fc.Arbitrary<RandomScore> = fc
     R: fc.integer({ min: 1, max: 11 }),
     E: fc.integer({ min: 1, max: 19 }),
   })
-  .map(({ chosen, mask, link, residual, blocks, block, B, H, R, E }) => {
+  .map(({ chosen, mask, link, residual, merged, blocks, block, B, H, R, E }) => {
     const score = chosen.map((name) => terms[name].value).join(' + ');
     const declared = chosen.map((name) => terms[name].declared).filter((line) => line !== '');
     const text = `structure Score {
   size T = ${blocks * block}, C = ${blocks}
-  axis b: B, h: H, t, u: T, r: R, e: E, c: C, m, n: T / C, d: 2 * T - 1
+  axis b: B, h: H, t, u: T, r: R, e: E, c: C, m, n: T / C, d: 2 * T - 1, f: H * E
   input q[b, h, t, r]
   input k[b, h, u, r]
-  input v[b, h, u, e]
-  ${residual ? 'input x[b, h, t, e]' : ''}
+  input v[${merged ? 'b, u, f' : 'b, h, u, e'}]
+  ${residual ? `input x[${merged ? 'b, t, f' : 'b, h, t, e'}]` : ''}
   ${mask === 'segments' ? 'input seg[b, t]: i32' : ''}
   ${declared.join('\n  ')}
   ${links[link](score, masks[mask])}
-  y[b, h, t, e] = A[b, h, t, u] * v[b, h, u, e]${residual ? ' + x[b, h, t, e]' : ''}
+  ${merged ? 'y[b, t, (h e)] = A[b, h, t, u] * v[b, u, (h e)]' : 'y[b, h, t, e] = A[b, h, t, u] * v[b, h, u, e]'}${residual ? (merged ? ' + x[b, t, (h e)]' : ' + x[b, h, t, e]') : ''}
   output y
 }`;
     return { text, sizes: { B, H, R, E } };
