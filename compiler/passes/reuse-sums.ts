@@ -46,6 +46,11 @@ function isSumOfTwo(equation: Equation): boolean {
   );
 }
 
+/** Extents below this count as this: what is short, one token among it, is done as what is a little longer. */
+const short = 8;
+
+const pointsOf = ({ axes }: Equation): number => axes.reduce((n, { extent }) => n * Math.max(short, extent), 1);
+
 /** Whether points that differ in a stored axis store to elements that differ: `y[t, 64·h + e]`. */
 function storesApart({ store, axes }: Equation): boolean {
   const seen = new Set<number>();
@@ -81,7 +86,7 @@ function shortened(
       if (position.get(known.name)! >= position.get(tensor.name)!) break;
       if (known.name === inner!.name) continue;
       const found = withSum(whole, known);
-      if (found !== undefined && found.axes.length <= equation.axes.length) return found;
+      if (found !== undefined && pointsOf(found) <= pointsOf(equation)) return found;
     }
   }
   return undefined;
