@@ -175,7 +175,10 @@ function keepStored(program: Program, kernels: readonly Kernel[]): Kernel[] {
     if (kernel.family === 'contraction' && kernel.accumulate) kept.add(kernel.tensor);
     if (kernel.family === 'row') for (const s of kernel.statements) if (s.kind === 'map') kept.add(s.tensor);
   });
-  return kernels.map((kernel) => withStored(kernel, (tensor) => kept.has(tensor)));
+  // What nobody reads is not made.
+  return kernels
+    .map((kernel) => withStored(kernel, (tensor) => kept.has(tensor)))
+    .filter((kernel) => kernelParts(kernel).some(({ stored }) => stored));
 }
 
 /** Tensors that a kernel makes for itself: they have as many makers as readers. */

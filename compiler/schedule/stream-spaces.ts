@@ -7,7 +7,7 @@
  * A class is a dimension that such tensors have in common, whatever its axis is called in each equation. Dimensions of one element
  * have none. The trap: a tensor that is no longer hidden changes what its neighbours may be, so that all is looked at again.
  */
-import { asSum, streamAxes } from '../../kernels/stream-shape.ts';
+import { asProduct, asSum, streamAxes } from '../../kernels/stream-shape.ts';
 import type { Target } from '../../kernels/target.ts';
 import { affine, asAxis, axisIndex, range, substitute } from '../ir/affine.ts';
 import { equationsOf, hasSymbol, readTensors, reducedAxes, storeAxes, tensorMap } from '../ir/equation.ts';
@@ -726,6 +726,8 @@ const preference = 2;
 /** Tiles of rows, of `tileRows`, that keep at least half of such a device at work. */
 const leastTiles = 66;
 const tileRows = 64;
+/** Rows, and points of a walk, that fill a tile at least half. */
+const leastSide = 16;
 /** Hiding what is no larger than what it is made of saves nothing. */
 const leastGrowth = 1.5;
 
@@ -759,6 +761,7 @@ function notWorth(space: Space, program: Program, target: Target): readonly stri
   }
   const [domain] = space.results.map((r) => r.equations[0]);
   const share = pointsInDomain(domain.axes, domain.domain) / elementCount(domain.axes.map((a) => a.extent));
+  const isTooSmall = space.pair.some((id) => space.extentOf.get(id)! < leastSide);
   const dear = [...space.hidden].filter((name) => {
     const tensor = tensors.get(name)!;
     const bytes = 4 * elementCount(tensor.shape);
@@ -768,6 +771,7 @@ function notWorth(space: Space, program: Program, target: Target): readonly stri
       .map(streamed)
       .filter((e) => reducedAxes(e).some((axis) => e.axes[axis].extent > 1));
     if (contracted.length === 0) return false;
+    if (isTooSmall || !contracted.every((e) => isProductOfSides(e, tensor, space))) return true;
     const sources = contracted.flatMap((e) => loads(e.value)).filter((l) => !space.hidden.has(l.tensor));
     const largest = Math.max(0, ...sources.map((l) => elementCount(tensors.get(l.tensor)!.shape)));
     if (elementCount(tensor.shape) < leastGrowth * largest) return true;
@@ -779,6 +783,14 @@ function notWorth(space: Space, program: Program, target: Target): readonly stri
   });
   // Where scores must be stored, nothing is won by making again what is made from them.
   return dear.length > 0 || !hasContraction(space, tensors) ? [...space.hidden] : [];
+}
+
+/** Whether a contraction has one side of rows and one of the walk; else each element is computed by itself, from memory. */
+function isProductOfSides(equation: Equation, tensor: Tensor, space: Space): boolean {
+  const others = [...space.extentOf.keys()].filter((id) => !space.pair.includes(id));
+  const order = [...others, ...space.pair];
+  const own = inKernel(equation, tileClasses(equation, tensor, space), order, space.extentOf);
+  return asProduct(own, streamAxes({ batch: others.map(() => noAxis), outer: [] }), space.hidden) !== undefined;
 }
 
 function groupsByKernel(space: Space): readonly (readonly Result[])[] {
