@@ -14,6 +14,7 @@ import { NotExpressible } from '../../compiler/emit/pytorch/scope.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { guardSingular } from '../../compiler/passes/guard-singular.ts';
 import { optimise } from '../../compiler/passes/pipeline.ts';
+import { unfoldAxes } from '../../compiler/passes/unfold.ts';
 import { type AnalyseOptions, analyse } from '../../compiler/semantics/analyse.ts';
 import type { StructureInterface } from '../../compiler/semantics/interface.ts';
 import { renderDiagnostic, renderDiagnostics } from '../../compiler/syntax/render.ts';
@@ -42,11 +43,14 @@ export function structureModule(opened: OpenedSource, { sizes: bound, structure 
   );
   const sizes = { ...Object.fromEntries(unbound.map((name) => [name, batch])), ...bound };
   const analysed = analyse({ ...options, sizes, unbound: 'refuse' });
-  const { program: written, interface: about, diagnostics, sources } = analysed;
-  if (written === undefined || about === undefined) throw diagnosticsError(diagnostics, sources);
-  const open = openSizes(written, about, (other) =>
-    analyse({ ...options, sizes: { ...sizes, ...other }, unbound: 'refuse' }),
-  );
+  const { program: folded, interface: about, diagnostics, sources } = analysed;
+  if (folded === undefined || about === undefined) throw diagnosticsError(diagnostics, sources);
+  // What fills a slot sees batch and position as one axis; here each is a size of its own.
+  const written = unfoldAxes(folded);
+  const open = openSizes(written, about, (other) => {
+    const { program } = analyse({ ...options, sizes: { ...sizes, ...other }, unbound: 'refuse' });
+    return program === undefined ? {} : { program: unfoldAxes(program) };
+  });
   const closed = unbound.filter((name) => !open.has(name));
   if (closed.length > 0) {
     throw new UsageError(
