@@ -69,7 +69,7 @@ const rows = Object.entries(maps).map(([name, words]) => {
 
 const table = rows.map(
   ({ name, multiplyAdds, params, mean, losses }) =>
-    `| ${name} | ${Math.round(multiplyAdds).toLocaleString('en')} | ${params.toLocaleString('en')} | ${mean.toFixed(3)} | ${losses.map((loss) => loss.toFixed(3)).join(', ')} |`,
+    `| ${name.replaceAll('|', '\\|')} | ${Math.round(multiplyAdds).toLocaleString('en')} | ${params.toLocaleString('en')} | ${mean.toFixed(3)} | ${losses.map((loss) => loss.toFixed(3)).join(', ')} |`,
 );
 writeFileSync(
   join(root, 'docs/maps-study.md'),
