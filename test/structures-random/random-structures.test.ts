@@ -299,9 +299,13 @@ const forms: readonly (readonly [name: string, options: Partial<ScheduleOptions>
   ['no pass', { target: cpu }, false],
 ];
 
-/** Kept apart: the software device compiles a tiled kernel in a second, where others take a few milliseconds. */
+/**
+ * Kept apart: the software device compiles a tiled kernel in a second, where others take a few milliseconds. A dispatch of several
+ * kernels does not say how many lanes each has.
+ */
 const tiled: Partial<ScheduleOptions> = {
   target: gpu,
+  combine: false,
   contractAll: true,
   override: { contraction: { form: 'tiled', ...tile }, row: { lanes: 4, workgroupSize: 32, shuffle: false } },
 };
