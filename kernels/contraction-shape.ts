@@ -4,8 +4,8 @@
  *
  * The trap: a point outside the domain stores 0, so every point of the box must have an element of its own inside the tensor.
  */
-import { coefficientOf, decide, range } from '../compiler/ir/affine.ts';
-import { hasSymbol, readTensors, reducedAxes, storeAxes } from '../compiler/ir/equation.ts';
+import { coefficientOf, decide } from '../compiler/ir/affine.ts';
+import { hasSymbol, readTensors, reducedAxes, storeAxes, storesDigits, storesInside } from '../compiler/ir/equation.ts';
 import { affinesOfIndex, axesOf, constant, constraintAxes, loads, product } from '../compiler/ir/expression.ts';
 import type { Affine, Constraint, Equation, Expression } from '../compiler/ir/program.ts';
 import { elementCount } from '../compiler/ir/program.ts';
@@ -55,7 +55,8 @@ function takeApart(
 ): ContractionShape | undefined {
   if (equation.reducer !== 'sum' || equation.value.kind !== 'product' || hasSymbol(equation)) return undefined;
   const flatStore = flatIndex(shapeOfTensor, equation.store);
-  if (!flatStore || !isInjective(equation) || !staysInside(equation, shapeOfTensor)) return undefined;
+  // Points outside the domain store 0, so they have elements of their own too.
+  if (!flatStore || !storesDigits(equation) || !storesInside(equation, shapeOfTensor)) return undefined;
   const flat: Equation = { ...flattenLoads(equation, layouts), store: [flatStore] };
   if (loads(flat.value).some((l) => l.indices.some((i) => i.kind === 'gather'))) return undefined;
   const reduced = new Set(reducedAxes(flat).filter((axis) => flat.axes[axis].extent > 1));
@@ -69,33 +70,6 @@ function takeApart(
   const classes = classify(flat, inLeft, inRight, reduced);
   const candidate = orient({ equation: flat, left: operands[0], right: operands[1], scale, ...classes });
   return placeConstraints(mergeClasses(candidate));
-}
-
-/** Every point of the box has its element, those outside the domain too: they store 0. */
-function staysInside(equation: Equation, shape: readonly number[]): boolean {
-  return equation.store.every((index, d) => {
-    if (index.kind !== 'affine') return false;
-    const { min, max } = range(index, equation.axes);
-    return min >= 0 && max < shape[d];
-  });
-}
-
-/** The store map numbers its points as digits: no two points meet. */
-function isInjective(equation: Equation): boolean {
-  const seen = new Set<number>();
-  for (const index of equation.store) {
-    if (index.kind !== 'affine') return false;
-    const terms = [...index.terms]
-      .filter((t) => equation.axes[t.axis].extent > 1)
-      .sort((a, b) => b.coefficient - a.coefficient);
-    for (const [i, term] of terms.entries()) {
-      const next = terms[i + 1];
-      if (term.coefficient <= 0 || (next && equation.axes[next.axis].extent * next.coefficient > term.coefficient))
-        return false;
-      seen.add(term.axis);
-    }
-  }
-  return storeAxes(equation).every((axis) => seen.has(axis) || equation.axes[axis].extent === 1);
 }
 
 type Classes = Pick<ContractionShape, 'batch' | 'm' | 'n' | 'k'>;

@@ -21,7 +21,7 @@ import { loopBounds, type Nest, openNest } from './nest.ts';
 import { type AcrossLanes, type LaneOperator, laneReduction, partialFunction, shuffleFunction } from './reducers.ts';
 import { sharedText } from './repeats.ts';
 import { blockedLoop, cutLoop, type Loop, loopText, withoutScale } from './sums.ts';
-import type { Target } from './target.ts';
+import { shuffledLanes, type Target } from './target.ts';
 import { f32Literal, guarded, indent } from './wgsl.ts';
 
 export interface RowTuning {
@@ -43,7 +43,7 @@ export function defaultRowTuning(kernel: RowKernel, target: Target): RowTuning {
   const wanted = rows >= manyRows ? 32 : most;
   let lanes = 1;
   while (lanes < wanted && lanes * 2 <= points) lanes *= 2;
-  const shuffle = lanes > 1 && lanes <= (target.subgroupSize?.min ?? 0) && target.features.includes('subgroups');
+  const shuffle = lanes > 1 && lanes <= shuffledLanes(target);
   return { lanes, workgroupSize: Math.max(lanes, 128), shuffle };
 }
 

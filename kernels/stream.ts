@@ -38,8 +38,8 @@ import {
   walkRange,
 } from './stream-shape.ts';
 import { type StreamTuning, stagedQuads } from './stream-tuning.ts';
-import type { Target } from './target.ts';
-import { f32Literal, guarded, plus, wgsl } from './wgsl.ts';
+import { shuffledLanes, type Target } from './target.ts';
+import { f32Literal, guarded, indent, plus, wgsl } from './wgsl.ts';
 
 /** What the parts of one stream's code share. */
 interface StreamCode {
@@ -80,7 +80,6 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
     names.set(axis, extent === 1 ? '0' : emitter.named(name));
   });
   const slabs = tuning.depth * (pitch + tuning.threadColumns);
-  const lanes = subgroupLanes(target);
   const w: StreamCode = {
     kernel,
     axes,
@@ -91,7 +90,7 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
     variables: new Map(kernel.statements.map((s) => [s.tensor, emitter.named(s.tensor, 'value')])),
     rowTile: { start: 'row_start', rows: tileRows },
     columnTile: { start: 'walk_start', rows: tileColumns },
-    shuffles: tuning.threadColumns <= lanes,
+    shuffles: tuning.threadColumns <= shuffledLanes(target),
     functions: [],
     reducers: new Map(),
     exchangeQuads: Math.max(slabs, tileColumns * pitch, threads),
@@ -115,7 +114,7 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
     const name = names.get(batch.length + d)!;
     return name === '0'
       ? text
-      : `for (var ${name} = 0; ${name} < ${emitter.bound(extent)}; ${name}++) {\n  ${text.replaceAll('\n', '\n  ')}\n}`;
+      : `for (var ${name} = 0; ${name} < ${emitter.bound(extent)}; ${name}++) {\n${indent(text)}\n}`;
   }, walkLoop);
   const body = wgsl`
     let work = i32(group);
@@ -153,13 +152,9 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
   };
 }
 
-function subgroupLanes({ features, subgroupSize }: Target): number {
-  return features.includes('subgroups') ? (subgroupSize?.min ?? 0) : 0;
-}
-
 const rowsOfLane = ({ tuning }: StreamCode): number => 4 * tuning.rowQuads;
 
-/** WGSL of row `i` of a lane, of its column `j`, and of the same kept inside. */
+/** WGSL of a lane's `own_row`-th row, of its `own_column`-th column, and of the same kept inside. */
 function places({ kernel, tuning, rowTile, columnTile }: StreamCode) {
   const { threadRows, threadColumns, rowQuads } = tuning;
   const quad = rowQuads === 1 ? 'lane_y' : `(own_row / 4 * ${threadRows} + lane_y)`;
@@ -177,7 +172,7 @@ function places({ kernel, tuning, rowTile, columnTile }: StreamCode) {
 const clamped = (text: string, isWhole: boolean, size: number): string =>
   isWhole ? text : `min(${text}, ${size - 1})`;
 
-/** Loops over the rows of a lane, and over its columns, which bind the axes; `body` may speak of `i` and `j`. */
+/** Loops over the rows of a lane, and over its columns, which bind the axes; `body` may speak of `own_row` and `own_column`. */
 function overRows(w: StreamCode, body: string): string {
   const { row, rowsWhole } = places(w);
   const name = w.names.get(w.axes.row)!;
@@ -221,12 +216,9 @@ function scopeOf(w: StreamCode, equation: Equation, more: ReadonlyMap<number, st
   };
 }
 
-function readyOf(w: StreamCode, equation: Equation): Equation {
-  const { tiles, variables, emitter } = w;
-  const flat = flattenLoads(equation, (name) => emitter.layout(name));
-  // What the kernel holds is told by its name alone.
-  return tiles.size + variables.size === 0 ? equation : flat;
-}
+/** The equation with flat loads; what the kernel holds is told by its name alone. */
+const readyOf = ({ emitter }: StreamCode, equation: Equation): Equation =>
+  flattenLoads(equation, (name) => emitter.layout(name));
 
 /** What holds of an element for it to count: its column exists, and it lies in the domain. */
 function masks(w: StreamCode, equation: Equation, constraints: readonly Constraint[]): readonly string[] {
@@ -236,10 +228,6 @@ function masks(w: StreamCode, equation: Equation, constraints: readonly Constrai
     ...(columnsWhole ? [] : [`column < ${w.kernel.walk.extent}`]),
     ...constraints.map((c) => constraintText(c, scope)),
   ];
-}
-
-function statementScope(w: StreamCode, equation: Equation): Scope {
-  return scopeOf(w, equation);
 }
 
 // What is kept through the walk.
@@ -333,7 +321,7 @@ function elementStage(equation: Equation, name: string, w: StreamCode): string {
   const add = guarded(guards, `${name}[own_row][own_column] += ${value};`);
   const loops = own.reduceRight((text, axis) => {
     const index = more.get(axis)!;
-    return `for (var ${index} = 0; ${index} < ${w.emitter.bound(equation.axes[axis].extent)}; ${index}++) {\n  ${text.replaceAll('\n', '\n  ')}\n}`;
+    return `for (var ${index} = 0; ${index} < ${w.emitter.bound(equation.axes[axis].extent)}; ${index}++) {\n${indent(text)}\n}`;
   }, add);
   return overElements(w, loops);
 }
@@ -414,9 +402,9 @@ function productStage(p: TwoSided, name: string, w: StreamCode): string {
   const begin = `var ${target} = array<vec4<f32>, ${rowsOfLane(w)}>();`;
   if (isPlain && p.scale.kind === 'constant') {
     const add = `for (var own_row = 0; own_row < ${emitter.bound(rowsOfLane(w))}; own_row++) { ${name}[own_row] += ${f32Literal(p.scale.value)} * ${target}[own_row]; }`;
-    return `{\n${[begin, loop, add].join('\n').replaceAll(/^(?=.)/gm, '  ')}\n}`;
+    return `{\n${indent([begin, loop, add].join('\n'))}\n}`;
   }
-  const scope = statementScope(w, equation);
+  const scope = scopeOf(w, equation);
   const part = load(name, []);
   const scaled = expressionText(product([p.scale, part]), {
     ...scope,
@@ -430,7 +418,7 @@ function productStage(p: TwoSided, name: string, w: StreamCode): string {
     ),
   );
   const skip = touches(p.onTile, kernel, w.rowTile, w.columnTile);
-  return `${skip.length === 0 ? '' : `if (${skip.join(' && ')}) `}{\n${[begin, loop, add].join('\n').replaceAll(/^(?=.)/gm, '  ')}\n}`;
+  return `${skip.length === 0 ? '' : `if (${skip.join(' && ')}) `}{\n${indent([begin, loop, add].join('\n'))}\n}`;
 }
 
 const batchNames = (w: StreamCode): readonly string[] =>
@@ -461,18 +449,29 @@ function operandFunction(
     }
   });
   const scope: Scope = { ...scopeOf(w, equation, more), unguarded: true };
-  const text = expressionText(value, scope);
   const conditions = constraints.map((c) => constraintText(c, scope));
+  sideFunction(name, [place, k], lines, conditions, expressionText(value, scope), w);
+  return name;
+}
+
+/** A function of the batch and two places more: a value where the conditions hold, else 0. */
+function sideFunction(
+  name: string,
+  places: readonly [string, string],
+  lines: readonly string[],
+  conditions: readonly string[],
+  value: string,
+  w: StreamCode,
+): void {
   const body =
-    conditions.length === 0 ? `return ${text};` : `if (${conditions.join(' && ')}) { return ${text}; }\nreturn 0.0;`;
-  const parameters = [...batchNames(w), place, k].map((p) => `${p}: i32`);
+    conditions.length === 0 ? `return ${value};` : `if (${conditions.join(' && ')}) { return ${value}; }\nreturn 0.0;`;
+  const parameters = [...batchNames(w), ...places].map((p) => `${p}: i32`);
   w.functions.push(wgsl`
     fn ${name}(${parameters.join(', ')}) -> f32 {
       ${lines.join('\n')}
       ${body}
     }
   `);
-  return name;
 }
 
 /** Whether memory is contiguous along a position rather than along the equation's own axes. */
@@ -533,7 +532,7 @@ function extremeStep(s: StreamStatement, w: StreamCode): string {
   const equation = readyOf(w, s.equations[0]);
   const name = w.variables.get(s.tensor)!;
   const operator = equation.reducer === 'min' ? 'min' : 'max';
-  const scope = statementScope(w, equation);
+  const scope = scopeOf(w, equation);
   w.emitter.use(`${operator}_f32`);
   const take = [
     `${name}[own_row / 4][own_row % 4] = ${operator}_f32(${name}[own_row / 4][own_row % 4], ${expressionText(equation.value, scope)});`,
@@ -550,7 +549,7 @@ function extremeStep(s: StreamStatement, w: StreamCode): string {
 function followedStep(s: StreamStatement, w: StreamCode): string {
   const equation = readyOf(w, s.equations[0]);
   const name = w.variables.get(s.tensor)!;
-  const scope = statementScope(w, equation);
+  const scope = scopeOf(w, equation);
   const [before, after] = [load(s.tensor, []), load(s.tensor, [])];
   const known = new Map([
     [before, `${name}[own_row / 4][own_row % 4]`],
@@ -582,7 +581,7 @@ function totalStep(s: StreamStatement, w: StreamCode): string {
   return s.equations
     .map((given) => {
       const equation = readyOf(w, given);
-      const text = `${name}[own_row / 4][own_row % 4] += ${expressionText(equation.value, statementScope(w, equation))};`;
+      const text = `${name}[own_row / 4][own_row % 4] += ${expressionText(equation.value, scopeOf(w, equation))};`;
       return overElements(w, guarded(masks(w, equation, equation.domain), text));
     })
     .join('\n');
@@ -610,7 +609,7 @@ function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): string
   w.stagedQuads = Math.max(w.stagedQuads, depth * quads);
   const right = columnFunction(s, parts, w);
   const weight = emitter.fresh('weights');
-  const scope = statementScope(w, equation);
+  const scope = scopeOf(w, equation);
   const value = expressionText(parts.left, scope);
   const conditions = masks(w, equation, parts.onTile);
   const held = wgsl`
@@ -643,7 +642,7 @@ function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): string
       `scratch[${w.exchangeQuads} + point * ${quads} + quad] = vec4<f32>(${values.join(', ')});`,
     ];
     const isPart = depth * quads - first < threads;
-    stage.push(`${isPart ? `if (${lane} < ${depth * quads}) ` : ''}{\n${text.map((l) => `  ${l}`).join('\n')}\n}`);
+    stage.push(`${isPart ? `if (${lane} < ${depth * quads}) ` : ''}{\n${indent(text.join('\n'))}\n}`);
   }
   const multiply: string[] = [];
   for (let q = 0; q < rowQuads; q++)
@@ -657,9 +656,7 @@ function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): string
     const guards: string[] = [];
     if (e * threadColumns < firstQuad) guards.push(`${quad} >= ${firstQuad}`);
     if ((e + 1) * threadColumns > firstQuad + quads) guards.push(`${quad} < ${firstQuad + quads}`);
-    multiply.push(
-      guards.length === 0 ? `{\n${lines.map((l) => `  ${l}`).join('\n')}\n}` : guarded(guards, lines.join('\n')),
-    );
+    multiply.push(guards.length === 0 ? `{\n${indent(lines.join('\n'))}\n}` : guarded(guards, lines.join('\n')));
   }
   const loop = wgsl`
     {
@@ -734,16 +731,7 @@ function columnFunction(s: StreamStatement, p: TwoSided, w: StreamCode): string 
   });
   const scope: Scope = { ...scopeOf(w, equation, more), unguarded: true };
   conditions.push(...p.onRight.map((c) => constraintText(c, scope)));
-  const text = expressionText(p.right, scope);
-  const body =
-    conditions.length === 0 ? `return ${text};` : `if (${conditions.join(' && ')}) { return ${text}; }\nreturn 0.0;`;
-  const parameters = [...batchNames(w), place, e].map((n) => `${n}: i32`);
-  w.functions.push(wgsl`
-    fn ${name}(${parameters.join(', ')}) -> f32 {
-      ${lines.join('\n')}
-      ${body}
-    }
-  `);
+  sideFunction(name, [place, e], lines, conditions, expressionText(p.right, scope), w);
   return name;
 }
 
@@ -758,7 +746,7 @@ function finish(w: StreamCode): string {
       const call = rowFunction('sum', w);
       lines.push(overQuads(w, (q) => `${name}[${q}] = ${call}(${name}[${q}], lane);`));
       if (s.finish !== undefined) {
-        const factor = expressionText(s.finish, statementScope(w, s.equations[0]));
+        const factor = expressionText(s.finish, scopeOf(w, s.equations[0]));
         lines.push(overRows(w, `${name}[own_row / 4][own_row % 4] *= ${factor};`));
       }
     } else if (s.kind === 'extreme') {
@@ -773,10 +761,7 @@ function finish(w: StreamCode): string {
     } else if (s.kind === 'row') {
       const equation = readyOf(w, s.equations[0]);
       lines.push(
-        overRows(
-          w,
-          `${name}[own_row / 4][own_row % 4] = ${expressionText(equation.value, statementScope(w, equation))};`,
-        ),
+        overRows(w, `${name}[own_row / 4][own_row % 4] = ${expressionText(equation.value, scopeOf(w, equation))};`),
       );
     }
   }
@@ -821,14 +806,13 @@ function finishSum(s: StreamStatement, exists: readonly string[], w: StreamCode)
   const quads = sumQuads(s, w);
   const lines: string[] = [];
   const factor = emitter.fresh('factor');
-  if (s.finish !== undefined)
-    lines.push(`let ${factor} = ${expressionText(s.finish, statementScope(w, s.equations[0]))};`);
+  if (s.finish !== undefined) lines.push(`let ${factor} = ${expressionText(s.finish, scopeOf(w, s.equations[0]))};`);
   const places = new Map<number, string>();
   const inner: string[] = [];
   const extents = dimensions.map(({ extent }) => extent);
   const isSingle = extents.filter((extent) => extent > 1).length === 1;
   // The columns' dimensions lie behind one another in memory more often than not, else each has its coordinate.
-  const scope = statementScope(w, s.equations[0]);
+  const scope = scopeOf(w, s.equations[0]);
   dimensions.forEach(({ dimension, extent, base }, i) => {
     if (shape[dimension] === 1) return;
     const own = extent === 1 ? '0' : isSingle ? 'element' : `(${coordinate('element', extents, i)})`;
@@ -843,6 +827,6 @@ function finishSum(s: StreamStatement, exists: readonly string[], w: StreamCode)
   const overQuads =
     quads === 1
       ? overColumns
-      : `for (var quad = 0; quad < ${emitter.bound(quads)}; quad++) {\n  ${overColumns.replaceAll('\n', '\n  ')}\n}`;
+      : `for (var quad = 0; quad < ${emitter.bound(quads)}; quad++) {\n${indent(overColumns)}\n}`;
   return overRows(w, guarded(exists, [...lines, overQuads].join('\n')));
 }

@@ -24,6 +24,11 @@ export interface Target {
   readonly unrollsLoops?: boolean;
 }
 
+/** Lanes that can tell each other values without a barrier: those of the smallest subgroup, none where there are no shuffles. */
+export function shuffledLanes({ features, subgroupSize }: Target): number {
+  return features.includes('subgroups') ? (subgroupSize?.min ?? 0) : 0;
+}
+
 /** The defaults that every WebGPU implementation must offer. */
 export const portableTarget: Target = {
   name: 'portable',

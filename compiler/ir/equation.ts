@@ -1,5 +1,5 @@
 /** Questions that one asks of an equation and small builders of equations; see `program.ts` for what one is. */
-import { axisIndex } from './affine.ts';
+import { axisIndex, range } from './affine.ts';
 import { affinesOfConstraint, affinesOfIndex, axesOf, constraintLoads, gatheredTensors, loads } from './expression.ts';
 import type {
   Affine,
@@ -38,6 +38,33 @@ export function storeAxes(equation: Equation): readonly number[] {
 export function reducedAxes(equation: Equation): readonly number[] {
   const stored = new Set(storeAxes(equation));
   return equation.axes.flatMap(({ symbol }, axis) => (symbol !== undefined || stored.has(axis) ? [] : [axis]));
+}
+
+/** Whether the axes alone, without the domain, keep the store inside a tensor of the shape. */
+export function storesInside({ store, axes }: Equation, shape: readonly number[]): boolean {
+  return store.every((index, d) => {
+    if (index.kind !== 'affine') return false;
+    const { min, max } = range(index, axes);
+    return min >= 0 && max < shape[d];
+  });
+}
+
+/** Whether the store map numbers the stored axes as digits, `64·h + e`: no two of their points meet. */
+export function storesDigits(equation: Equation): boolean {
+  const seen = new Set<number>();
+  for (const index of equation.store) {
+    if (index.kind !== 'affine') return false;
+    const terms = [...index.terms]
+      .filter((t) => equation.axes[t.axis].extent > 1)
+      .sort((a, b) => b.coefficient - a.coefficient);
+    for (const [i, term] of terms.entries()) {
+      const next = terms[i + 1];
+      if (term.coefficient <= 0 || (next && equation.axes[next.axis].extent * next.coefficient > term.coefficient))
+        return false;
+      seen.add(term.axis);
+    }
+  }
+  return storeAxes(equation).every((axis) => seen.has(axis) || equation.axes[axis].extent === 1);
 }
 
 /** Whether something of the equation is known only when it runs. */

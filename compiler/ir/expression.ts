@@ -69,6 +69,14 @@ export function negate(operand: Expression): Expression {
   return product([constant(-1), operand]);
 }
 
+/** The load L of `-L`, however the minus is written. */
+export function negatedLoad(e: Expression): Load | undefined {
+  if (e.kind === 'unary' && e.operator === 'negate' && e.operand.kind === 'load') return e.operand;
+  if (e.kind !== 'product' || e.factors.length !== 2) return undefined;
+  const [sign, factor] = e.factors;
+  return sign.kind === 'constant' && sign.value === -1 && factor.kind === 'load' ? factor : undefined;
+}
+
 export function select(condition: Condition, then: Expression, otherwise: Expression): Expression {
   return { kind: 'select', condition, then, otherwise };
 }

@@ -20,7 +20,7 @@ import { constant, load, loadAxes, mapChildren, negate, product, select, sum, un
 import type { Condition, Equation, Expression, Program, Tensor } from '../ir/program.ts';
 import { mapSame } from './algebra.ts';
 import { freshName } from './names.ts';
-import { pinnedTensors } from './rename.ts';
+import { heldTensors } from './rename.ts';
 
 /** What a logsumexp has become: tensors of its shape whose sum it is. */
 interface Parts {
@@ -31,11 +31,7 @@ interface Parts {
 export function splitLogSumExp(program: Program): Program {
   if (!program.tensors.some((tensor) => equationsOf(tensor).some(isLogSumExp))) return program;
   const taken = new Set(program.tensors.map(({ name }) => name));
-  const kept = new Set(pinnedTensors(program));
-  for (const { source } of program.tensors) {
-    if (source.kind === 'view') kept.add(source.base);
-    if (source.kind === 'concat') for (const part of source.parts) kept.add(part.tensor);
-  }
+  const kept = heldTensors(program);
   const partsOf = new Map<string, Parts>();
   const tensors = program.tensors.flatMap((tensor): Tensor[] => {
     if (tensor.source.kind !== 'computed') return [tensor];

@@ -9,6 +9,16 @@ export function pinnedTensors(program: Program): ReadonlySet<string> {
   return new Set([...program.outputs, ...program.updates.map((update) => update.next)]);
 }
 
+/** And those that lie in memory because another lies in them: bases of views, parts of a concat. */
+export function heldTensors(program: Program): ReadonlySet<string> {
+  const held = new Set(pinnedTensors(program));
+  for (const { source } of program.tensors) {
+    if (source.kind === 'view') held.add(source.base);
+    if (source.kind === 'concat') for (const part of source.parts) held.add(part.tensor);
+  }
+  return held;
+}
+
 /** Each equation replaced by others; a tensor, and the program, stay the same object where nothing changes. */
 export function mapEquations(
   program: Program,

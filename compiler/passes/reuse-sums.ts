@@ -10,7 +10,7 @@
  * The trap: only where both sums are over the same points, so this comes after domains are limited (`normalise.ts`).
  */
 import { asAxis, axisIndex, substitute } from '../ir/affine.ts';
-import { equationsOf, hasSymbol, reducedAxes, tensorMap } from '../ir/equation.ts';
+import { equationsOf, hasSymbol, reducedAxes, storesDigits, tensorMap } from '../ir/equation.ts';
 import { axesOf, constraintAxes, load, product, rewriteConstraint, rewriteExpression } from '../ir/expression.ts';
 import { constraintKey } from '../ir/hash.ts';
 import { emptyMatch, matchConstraint, matchExpression } from '../ir/match.ts';
@@ -42,7 +42,7 @@ function isSumOfTwo(equation: Equation): boolean {
     reducedAxes(equation).length > 0 &&
     factors.length === 2 &&
     factors.every((f) => f.kind === 'load') &&
-    storesApart(equation)
+    storesDigits(equation)
   );
 }
 
@@ -50,21 +50,6 @@ function isSumOfTwo(equation: Equation): boolean {
 const short = 8;
 
 const pointsOf = ({ axes }: Equation): number => axes.reduce((n, { extent }) => n * Math.max(short, extent), 1);
-
-/** Whether points that differ in a stored axis store to elements that differ: `y[t, 64·h + e]`. */
-function storesApart({ store, axes }: Equation): boolean {
-  const seen = new Set<number>();
-  return store.every((index) => {
-    if (index.kind !== 'affine') return false;
-    let least = 1;
-    for (const { axis, coefficient } of [...index.terms].sort((a, b) => a.coefficient - b.coefficient)) {
-      if (coefficient < least || seen.has(axis)) return false;
-      least = coefficient * axes[axis].extent;
-      seen.add(axis);
-    }
-    return true;
-  });
-}
 
 /** The equation with a sum that is there already in the place of what it would sum again; undefined where there is none. */
 function shortened(

@@ -4,10 +4,10 @@
  */
 import { asAxis, axisIndex } from '../ir/affine.ts';
 import { equationsOf } from '../ir/equation.ts';
-import { load, sum } from '../ir/expression.ts';
+import { load, negatedLoad, sum } from '../ir/expression.ts';
 import type { AxisMatch } from '../ir/match.ts';
 import { emptyMatch, matchConstraint, matchExpression } from '../ir/match.ts';
-import type { Constraint, Equation, Expression, Index, Load, Program, Tensor } from '../ir/program.ts';
+import type { Constraint, Equation, Index, Load, Program, Tensor } from '../ir/program.ts';
 
 /** The load that gives an equation's value back at each of its points: it is the tensor's only one and stores each point apart. */
 export function storedResult(equation: Equation, tensor: Tensor): Load | undefined {
@@ -54,14 +54,6 @@ export function storedExponential(program: Program, equation: Equation, name: st
     }
   }
   return undefined;
-}
-
-/** The load L of `-L`, however the minus is written. */
-function negatedLoad(e: Expression): Load | undefined {
-  if (e.kind === 'unary' && e.operator === 'negate' && e.operand.kind === 'load') return e.operand;
-  if (e.kind !== 'product' || e.factors.length !== 2) return undefined;
-  const [sign, factor] = e.factors;
-  return sign.kind === 'constant' && sign.value === -1 && factor.kind === 'load' ? factor : undefined;
 }
 
 function renamedAxis(index: Index, match: AxisMatch): Index | undefined {

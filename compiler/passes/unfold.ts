@@ -26,7 +26,7 @@ import {
   zero,
 } from '../ir/expression.ts';
 import type { Affine, Axis, Equation, Index, Load, Program, Tensor } from '../ir/program.ts';
-import { mapEquations, pinnedTensors } from './rename.ts';
+import { heldTensors, mapEquations } from './rename.ts';
 
 /** Extents that a dimension or an axis is cut into, outermost first, with the names of the axes that it is made of somewhere. */
 type Cut = readonly Axis[];
@@ -66,11 +66,7 @@ const keyOf = (tensor: string, dimension: number): string => `${dimension} ${ten
 
 /** Dimensions of tensors that are computed and that nothing outside the program sees, with their extents. */
 function freeDimensions(program: Program): ReadonlyMap<string, number> {
-  const whole = program.tensors.flatMap(({ source }) => {
-    if (source.kind === 'concat') return source.parts.map(({ tensor }) => tensor);
-    return source.kind === 'view' ? [source.base] : [];
-  });
-  const kept = new Set([...pinnedTensors(program), ...whole]);
+  const kept = heldTensors(program);
   const free = program.tensors.filter(({ name, source }) => source.kind === 'computed' && !kept.has(name));
   return new Map(free.flatMap(({ name, shape }) => shape.map((extent, d) => [keyOf(name, d), extent] as const)));
 }

@@ -11,6 +11,7 @@ import { dependencies, equationLoads, equationsOf, reducedAxes } from '../ir/equ
 import { constraintAxes, gatheredTensors, rewriteConstraint } from '../ir/expression.ts';
 import { constraintKey } from '../ir/hash.ts';
 import type { Affine, AffineConstraint, Constraint, Equation, Program, Tensor } from '../ir/program.ts';
+import { heldTensors } from '../passes/rename.ts';
 import { plainAxes } from './plain.ts';
 
 /** Adds to a product's domain what limits the nonzero elements of its factors. */
@@ -63,11 +64,7 @@ function isZero(e: Equation['value']): boolean {
  * stores through a map (`S[(c y), (c z)]`) its domain stays as it is, unless `throughMaps` is asked for.
  */
 export function limitToDemand(program: Program, { throughMaps = false } = {}): Program {
-  const kept = new Set([...program.outputs, ...program.updates.map((u) => u.next)]);
-  for (const { source } of program.tensors) {
-    if (source.kind === 'view') kept.add(source.base);
-    if (source.kind === 'concat') for (const part of source.parts) kept.add(part.tensor);
-  }
+  const kept = heldTensors(program);
   const demands = new Map<string, readonly Constraint[]>();
   const tensors = [...program.tensors].reverse().map((tensor) => {
     const demand = kept.has(tensor.name) ? [] : (demands.get(tensor.name) ?? []);

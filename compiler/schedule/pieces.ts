@@ -11,8 +11,8 @@ import { isInterleaved, laneThreads, worthTiling } from '../../kernels/contracti
 import type { Layouts } from '../../kernels/kernel.ts';
 import { strides } from '../../kernels/linear.ts';
 import type { Target } from '../../kernels/target.ts';
-import { add, affine, axisIndex, coefficientOf, range, scale, substitute } from '../ir/affine.ts';
-import { reducedAxes, storeAxes } from '../ir/equation.ts';
+import { add, affine, axisIndex, coefficientOf, scale, substitute } from '../ir/affine.ts';
+import { reducedAxes, storeAxes, storesInside } from '../ir/equation.ts';
 import { constraintAxes, load, loads, rewriteConstraint, rewriteExpression, rewriteIndex } from '../ir/expression.ts';
 import type { Affine, Axis, Equation, Load, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
@@ -103,12 +103,10 @@ function contiguousLast(stored: readonly number[], flats: readonly Affine[]): re
 
 /** Whether the stored axes alone keep the store inside the tensor: the pieces are added without the reduced axes' constraints. */
 function storesInsideAlone(equation: Equation, shape: readonly number[], stored: readonly number[]): boolean {
-  const fits = equation.store.every((index, d) => {
-    if (index.kind !== 'affine') return false;
-    const { min, max } = range(index, equation.axes);
-    return min >= 0 && max < shape[d];
-  });
-  return fits || equation.domain.every((c) => constraintAxes(c).every((axis) => stored.includes(axis)));
+  return (
+    storesInside(equation, shape) ||
+    equation.domain.every((c) => constraintAxes(c).every((axis) => stored.includes(axis)))
+  );
 }
 
 /** The reduced axis to cut and into how many equal pieces: the most up to `wanted`, of the axis with the longest stride. */

@@ -1,6 +1,7 @@
 /** The compiler's last stage: an optimised tensor program → the plan that the runtime runs, for one target. */
 import type { Kernel } from '../../kernels/kernel.ts';
 import { kernelParts, kernelReads, withStored } from '../../kernels/statements.ts';
+import { tilesOf } from '../../kernels/stream-shape.ts';
 import type { Target } from '../../kernels/target.ts';
 import { axisIndex } from '../ir/affine.ts';
 import { tensorMap } from '../ir/equation.ts';
@@ -8,6 +9,7 @@ import { loadAxes } from '../ir/expression.ts';
 import type { Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { withinBindings } from '../passes/bindable.ts';
+import { heldTensors } from '../passes/rename.ts';
 import { type ChooseOptions, createChooser, withChoices } from './choose.ts';
 import { combineKernels, type Dispatch } from './combine.ts';
 import { emitDispatches } from './emit-dispatches.ts';
@@ -159,17 +161,16 @@ function concatByEquations(
   return { ...tensor, source: { kind: 'computed', equations } };
 }
 
+const none: ReadonlySet<string> = new Set();
+
 /** A tensor goes to memory only if a kernel other than its own, or the caller, reads it, or its own rereads it from there. */
 function keepStored(program: Program, kernels: readonly Kernel[]): Kernel[] {
-  const kept = new Set([...program.outputs, ...program.updates.map((u) => u.next)]);
-  for (const tensor of program.tensors) {
-    if (tensor.source.kind === 'concat') for (const part of tensor.source.parts) kept.add(part.tensor);
-    if (tensor.source.kind === 'view') kept.add(tensor.source.base);
-  }
+  const kept = new Set(heldTensors(program));
   const makers = new Map<string, number>();
   for (const [i, kernel] of kernels.entries()) for (const part of kernelParts(kernel)) makers.set(part.tensor, i);
   kernels.forEach((kernel, i) => {
-    const tiles = tilesIn(kernel);
+    // A stream's tiles have as many makers as readers.
+    const tiles = kernel.family === 'stream' ? tilesOf(kernel) : none;
     for (const name of kernelReads(kernel)) if (makers.get(name) !== i && !tiles.has(name)) kept.add(name);
     if (kernel.family === 'contraction' && makers.get(kernel.tensor) !== i) kept.add(kernel.tensor);
     if (kernel.family === 'contraction' && kernel.accumulate) kept.add(kernel.tensor);
@@ -179,13 +180,6 @@ function keepStored(program: Program, kernels: readonly Kernel[]): Kernel[] {
   return kernels
     .map((kernel) => withStored(kernel, (tensor) => kept.has(tensor)))
     .filter((kernel) => kernelParts(kernel).some(({ stored }) => stored));
-}
-
-/** Tensors that a kernel makes for itself: they have as many makers as readers. */
-function tilesIn(kernel: Kernel): ReadonlySet<string> {
-  return new Set(
-    kernel.family === 'stream' ? kernel.statements.filter((s) => s.kind === 'tile').map((s) => s.tensor) : [],
-  );
 }
 
 /** Updates whose next value could not be made in place end with a copy. */

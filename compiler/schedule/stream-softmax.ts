@@ -8,7 +8,7 @@
  * both maxima are known.
  */
 import { equationsOf, readTensors, reducedAxes } from '../ir/equation.ts';
-import { load, loads, negate, product, sum, unary } from '../ir/expression.ts';
+import { load, loads, negate, negatedLoad, product, sum, unary } from '../ir/expression.ts';
 import type { Equation, Expression, Load, Tensor } from '../ir/program.ts';
 
 /** What a kernel has made of its rows so far, by tensor. */
@@ -116,14 +116,6 @@ function exponential(
     else kept.push(term);
   }
   return shifts.length === 0 ? undefined : { shifts, logs, without: unary('exp', sum(kept)) };
-}
-
-/** The load L of `-1 * L`. */
-function negatedLoad(e: Expression): Load | undefined {
-  if (e.kind === 'unary' && e.operator === 'negate' && e.operand.kind === 'load') return e.operand;
-  if (e.kind !== 'product' || e.factors.length !== 2) return undefined;
-  const [sign, factor] = e.factors;
-  return sign.kind === 'constant' && sign.value === -1 && factor.kind === 'load' ? factor : undefined;
 }
 
 /** A load that stands in a tile's equation, as whoever reads the tile at `at` would write it. */

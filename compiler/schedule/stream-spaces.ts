@@ -9,8 +9,16 @@
  */
 import { asProduct, asSum, streamAxes } from '../../kernels/stream-shape.ts';
 import type { Target } from '../../kernels/target.ts';
-import { affine, asAxis, axisIndex, range, substitute } from '../ir/affine.ts';
-import { equationsOf, hasSymbol, readTensors, reducedAxes, storeAxes, tensorMap } from '../ir/equation.ts';
+import { affine, asAxis, axisIndex, substitute } from '../ir/affine.ts';
+import {
+  equationsOf,
+  hasSymbol,
+  readTensors,
+  reducedAxes,
+  storeAxes,
+  storesInside,
+  tensorMap,
+} from '../ir/equation.ts';
 import {
   affinesOfIndex,
   constraintLoads,
@@ -28,6 +36,7 @@ import type { Affine, Axis, Equation, Load, Program, Tensor } from '../ir/progra
 import { elementCount } from '../ir/program.ts';
 import { wholeAxes } from '../passes/block-axes.ts';
 import { freshName } from '../passes/names.ts';
+import { heldTensors } from '../passes/rename.ts';
 import { isPointwise, plainAxes } from './plain.ts';
 
 /** `always` and `never` are for tests, and for people who compare. */
@@ -82,10 +91,10 @@ interface Read {
 
 export function findSpaces(
   program: Program,
-  kept: ReadonlySet<string>,
   streaming: Exclude<Streaming, 'never'>,
   target: Target,
 ): { readonly program: Program; readonly spaces: readonly Space[] } {
+  const kept = heldTensors(program);
   let current = sumsAtOnce(program, kept);
   let reads = readsOf(current);
   const hidden = new Set(current.tensors.filter((t) => isTile(t, kept, reads)).map(({ name }) => name));
@@ -119,7 +128,7 @@ export function findSpaces(
  */
 function sumsAtOnce(program: Program, kept: ReadonlySet<string>): Program {
   const reads = readsOf(program);
-  const gone = new Map<string, Equation>();
+  const gone = new Set<string>();
   const changed = new Map<Equation, Equation>();
   for (const tensor of program.tensors) {
     const [only, ...others] = equationsOf(tensor);
@@ -130,7 +139,7 @@ function sumsAtOnce(program: Program, kept: ReadonlySet<string>): Program {
     const into = changed.get(read.equation) ?? read.equation;
     const joined = inlinedSum(tensor, only, into);
     if (joined === undefined) continue;
-    gone.set(tensor.name, only);
+    gone.add(tensor.name);
     changed.set(read.equation, joined);
   }
   if (gone.size === 0) return program;
@@ -160,7 +169,7 @@ function inlinedSum(tensor: Tensor, inner: Equation, outer: Equation): Equation 
   const total = loads(outer.value).filter((l) => l.tensor === tensor.name).length;
   if (only === undefined || others.length > 0 || total !== 1 || plain === undefined) return undefined;
   const point = pointOf(only, outer);
-  const reduced = reducedAxes(outer).filter((axis) => outer.axes[axis].extent > 1 && point?.includes(axis));
+  const reduced = longReduced(outer).filter((axis) => point?.includes(axis));
   if (point === undefined || reduced.length < 2) return undefined;
   const extra = reducedAxes(inner);
   const place = (axis: number): Affine => {
@@ -185,13 +194,8 @@ function rowsFirst(
 ): Program {
   const whole = streamed(equation);
   const stored = storeAxes(whole);
-  const isInside = whole.store.every((index, d) => {
-    if (index.kind !== 'affine') return false;
-    const { min, max } = range(index, whole.axes);
-    return min >= 0 && max < tensor.shape[d];
-  });
   const now = program.tensors.find(({ name }) => name === tensor.name)!;
-  if (!isInside || whole.reducer !== 'sum') {
+  if (!storesInside(whole, tensor.shape) || whole.reducer !== 'sum') {
     for (const name of readTensors(equation)) hidden.delete(name);
     return program;
   }
@@ -256,7 +260,7 @@ function dropSmaller(hidden: Set<string>, program: Program, reads: ReadonlyMap<s
     for (const { reader, equation } of reads.get(name)!) {
       if (!hidden.has(reader.name)) continue;
       const whole = streamed(equation);
-      const reduced = new Set(reducedAxes(whole).filter((axis) => whole.axes[axis].extent > 1));
+      const reduced = new Set(longReduced(whole));
       const read = loads(whole.value).filter((l) => l.tensor === name);
       const isReduced = read.some((l) =>
         l.indices.some((i) => affinesOfIndex(i).some((a) => a.terms.some((t) => reduced.has(t.axis)))),
@@ -289,7 +293,7 @@ function readsAsTile(name: string, reader: Tensor, equation: Equation, hidden: R
     .map((l) => pointOf(l, equation));
   if (points.includes(undefined)) return false;
   const axes = new Set(points.flatMap((point) => point!.filter((axis) => axis !== undefined)));
-  const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis].extent > 1);
+  const reduced = longReduced(equation);
   if (reduced.every((axis) => !axes.has(axis)) && (hidden.has(reader.name) || isMapped(equation, reader))) return true;
   return !hidden.has(reader.name) && isReduction(equation, reader, hidden);
 }
@@ -298,6 +302,12 @@ function readsAsTile(name: string, reader: Tensor, equation: Equation, hidden: R
 function isMapped(equation: Equation, reader: Tensor): boolean {
   return equation.reducer === 'sum' && isPointwise(equation, reader.shape);
 }
+
+/** Axes of more than one value that the equation reduces. */
+const longReduced = (equation: Equation): readonly number[] =>
+  reducedAxes(equation).filter((axis) => equation.axes[axis].extent > 1);
+
+const isContracted = (equation: Equation): boolean => longReduced(equation).length > 0;
 
 /** The axis at which each dimension is read, none for those of one element; undefined where it is read another way. */
 function pointOf(l: Load, { axes }: Equation): readonly (number | undefined)[] | undefined {
@@ -321,7 +331,7 @@ function isReduction(equation: Equation, reader: Tensor, hidden: ReadonlySet<str
     .filter((l) => hidden.has(l.tensor))
     .map((l) => pointOf(l, equation));
   const axes = new Set(points.flatMap((point) => point ?? []));
-  const reduced = reducedAxes(equation).filter((axis) => equation.axes[axis].extent > 1);
+  const reduced = longReduced(equation);
   if (reduced.length === 0 || !reduced.every((axis) => axes.has(axis))) return false;
   const stored = new Set<number>();
   return equation.store.every((index, d) => {
@@ -733,7 +743,7 @@ const leastGrowth = 1.5;
 
 /** The tensors of a space that is better stored. */
 function notWorth(space: Space, program: Program, target: Target): readonly string[] {
-  const tensors = new Map(program.tensors.map((t) => [t.name, t]));
+  const tensors = tensorMap(program);
   const kernels = new Map<string, Set<string>>();
   const starved = new Set<string>();
   for (const result of space.results) {
@@ -767,9 +777,7 @@ function notWorth(space: Space, program: Program, target: Target): readonly stri
     const bytes = 4 * elementCount(tensor.shape);
     if (bytes > target.limits.maxStorageBufferBindingSize) return false;
     if (target.class === 'cpu' || starved.has(name)) return true;
-    const contracted = equationsOf(tensor)
-      .map(streamed)
-      .filter((e) => reducedAxes(e).some((axis) => e.axes[axis].extent > 1));
+    const contracted = equationsOf(tensor).map(streamed).filter(isContracted);
     if (contracted.length === 0) return false;
     if (isTooSmall || !contracted.every((e) => isProductOfSides(e, tensor, space))) return true;
     const sources = contracted.flatMap((e) => loads(e.value)).filter((l) => !space.hidden.has(l.tensor));
@@ -800,11 +808,7 @@ function groupsByKernel(space: Space): readonly (readonly Result[])[] {
 }
 
 function hasContraction(space: Space, tensors: ReadonlyMap<string, Tensor>): boolean {
-  return [...space.hidden].some((name) =>
-    equationsOf(tensors.get(name)!)
-      .map(streamed)
-      .some((e) => reducedAxes(e).some((axis) => e.axes[axis].extent > 1)),
-  );
+  return [...space.hidden].some((name) => equationsOf(tensors.get(name)!).map(streamed).some(isContracted));
 }
 
 /** The hidden tensors that equations need, those behind others too. */

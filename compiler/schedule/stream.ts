@@ -20,6 +20,7 @@ import { constraintKey, expressionKey } from '../ir/hash.ts';
 
 import type { Affine, Axis, Constraint, Equation, Load, Program, Tensor } from '../ir/program.ts';
 import { freshName } from '../passes/names.ts';
+import { sizeBytes } from './place.ts';
 import { isPointwise } from './plain.ts';
 import { type Followed, followRows } from './stream-softmax.ts';
 import {
@@ -47,8 +48,8 @@ export interface Streams {
 
 export function findStreams(program: Program, streaming: Streaming, target: Target): Streams {
   const nothing: Streams = { program, hidden: new Set(), kernels: new Map(), results: new Set() };
-  if (streaming === 'never') return nothing;
-  const found = findSpaces(program, keptTensors(program), streaming, target);
+  if (streaming === 'never' || (streaming === 'auto' && !mayStream(program, target))) return nothing;
+  const found = findSpaces(program, streaming, target);
   if (found.spaces.length === 0) return nothing;
   const parted = partResults(found.program, found.spaces);
   const drafts = draftKernels(parted.program, parted.spaces, target);
@@ -64,14 +65,9 @@ export function findStreams(program: Program, streaming: Streaming, target: Targ
   };
 }
 
-/** Tensors that must lie in memory whatever their readers are. */
-function keptTensors(program: Program): ReadonlySet<string> {
-  const kept = new Set([...program.outputs, ...program.updates.flatMap((u) => [u.state, u.next])]);
-  for (const { source } of program.tensors) {
-    if (source.kind === 'view') kept.add(source.base);
-    if (source.kind === 'concat') for (const part of source.parts) kept.add(part.tensor);
-  }
-  return kept;
+/** A software device stores all that it can bind: whatever else there is needs no looking for. */
+function mayStream({ tensors }: Program, { class: kind, limits }: Target): boolean {
+  return kind === 'gpu' || tensors.some((tensor) => sizeBytes(tensor) > limits.maxStorageBufferBindingSize);
 }
 
 /**
@@ -155,7 +151,7 @@ function draftKernels(program: Program, spaces: readonly Space[], target: Target
       if (draft.space !== space || draft.key !== key || !fits(draft, [tensor.name, ...sources])) continue;
       const inside = sources.filter((name) => draft.members.has(name));
       const canFollow = inside.length > 0 && !result.isMap;
-      const followed = !canFollow ? undefined : followRows(equationsOfResult(result), draft, hidden, tensors);
+      const followed = !canFollow ? undefined : followRows(result.equations, draft, hidden, tensors);
       if (inside.length > 0 && (followed === undefined || clashes(followed, draft, hidden, tensors))) continue;
       const outside = sources.filter((name) => !draft.members.has(name));
       if (reaches(outside, draft, draftOf, directly)) continue;
@@ -180,9 +176,6 @@ function draftKernels(program: Program, spaces: readonly Space[], target: Target
   }
   return drafts;
 }
-
-/** The equations over the program's axes, those of one result in the same order as `classes`. */
-const equationsOfResult = (result: Result): readonly Equation[] => result.equations;
 
 /** What a tensor is made from without the hidden ones between. */
 function directSources(
