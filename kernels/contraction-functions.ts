@@ -124,11 +124,7 @@ function wideFunction(
   own: readonly number[],
   ownName: string,
 ): string {
-  const lines: string[] = [];
-  const names = new Map<number, string>();
-  decode(w, w.s.batch, w.names.batch, lines, names);
-  decode(w, own, ownName, lines, names);
-  decode(w, w.s.k, w.names.k, lines, names);
+  const { lines, names } = decodeOperand(w, own, ownName);
   const value = wideText(load, scopeOf(w, names));
   const used = lines.filter((line) => isUsed(line, w.s[own === w.s.m ? 'left' : 'right'], [], names));
   return wgsl`
@@ -148,6 +144,16 @@ function quadFunction(name: string, operand: string, size: number, tile: number,
         ${values.join(',\n')});
     }
   `;
+}
+
+/** Names for the axes of an operand: those of the batch, its own, and k. */
+function decodeOperand(w: ContractionParts, own: readonly number[], ownName: string) {
+  const lines: string[] = [];
+  const names = new Map<number, string>();
+  decode(w, w.s.batch, w.names.batch, lines, names);
+  decode(w, own, ownName, lines, names);
+  decode(w, w.s.k, w.names.k, lines, names);
+  return { lines, names };
 }
 
 /** Names for a class's axes out of the class's one number. */
@@ -189,11 +195,7 @@ function operandFunction(
   own: readonly number[],
   ownName: string,
 ): string {
-  const lines: string[] = [];
-  const names = new Map<number, string>();
-  decode(w, w.s.batch, w.names.batch, lines, names);
-  decode(w, own, ownName, lines, names);
-  decode(w, w.s.k, w.names.k, lines, names);
+  const { lines, names } = decodeOperand(w, own, ownName);
   const used = lines.filter((line) => isUsed(line, operand, constraints, names));
   const { onLeft, onRight, onOutput } = w.s;
   const scope = scopeOf(w, names, onLeft.length + onRight.length + onOutput.length > constraints.length);

@@ -44,7 +44,7 @@ import { planOf } from './plans.ts';
 import { short } from './progress.ts';
 import { type Demand, dividedBatches } from './room.ts';
 import type { SharedState } from './state.ts';
-import type { CompiledTask, Phase, Task } from './task.ts';
+import { type CompiledTask, onePhase, type Phase, type Task } from './task.ts';
 import { evaluationStep } from './training-step.ts';
 
 export interface CompiledLm extends CompiledTask<Phase> {
@@ -75,17 +75,9 @@ export function lmTask(settings: LmSettings): Task<Phase, CompiledLm, LmTrainRec
     opened,
     demand: lmDemand(settings, programs),
     steps: lmSteps(options),
-    logEverySteps: options.log_interval,
-    evaluateEverySteps: options.eval_interval,
-    saveEverySteps: options.eval_interval,
-    keepEverySteps: Number.POSITIVE_INFINITY,
-    keepsBest: true,
-    phases: [{ step: 0 }],
-    compileAheadSteps: 0,
-    sameShape: () => true,
+    ...onePhase(options),
     compile: (_, state) => compileLm(settings, programs(), state),
     initialValue: (param) => initialValue(param, options.seed),
-    begun: () => undefined,
     record: (facts) => {
       const tokens = facts.step * tokensPerStep;
       const tokensPerSecond = facts.stepsPerSecond * tokensPerStep;

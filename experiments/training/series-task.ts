@@ -46,7 +46,7 @@ import { short } from './progress.ts';
 import { halvedBatches } from './room.ts';
 import type { SharedState } from './state.ts';
 import type { StepProgram } from './step.ts';
-import type { CompiledTask, Phase, Task } from './task.ts';
+import { type CompiledTask, onePhase, type Phase, type Task } from './task.ts';
 import { evaluationStep } from './training-step.ts';
 
 export interface CompiledSeries extends CompiledTask<Phase> {
@@ -88,17 +88,9 @@ export function seriesTask(
       changesShape: false,
     },
     steps: options.max_iters,
-    logEverySteps: options.log_interval,
-    evaluateEverySteps: options.eval_interval,
-    saveEverySteps: options.eval_interval,
-    keepEverySteps: Number.POSITIVE_INFINITY,
-    keepsBest: true,
-    phases: [{ step: 0 }],
-    compileAheadSteps: 0,
-    sameShape: () => true,
+    ...onePhase(options),
     compile: (_, state) => compileSeries(settings, programs(), state),
     initialValue: (param) => initialValue(param, options.seed),
-    begun: () => undefined,
     record: (facts) => {
       const windows = facts.step * options.batch_size;
       const tokens = windows * options.block_size;

@@ -88,6 +88,22 @@ export interface Task<P extends Phase, C extends CompiledTask<P>, R extends Trai
   readonly remedy: string;
 }
 
+/** What a task of one phase and shape throughout, which saves whenever it evaluates, says of its steps. */
+export const onePhase = ({
+  log_interval,
+  eval_interval,
+}: Readonly<Record<'log_interval' | 'eval_interval', number>>) => ({
+  logEverySteps: log_interval,
+  evaluateEverySteps: eval_interval,
+  saveEverySteps: eval_interval,
+  keepEverySteps: Number.POSITIVE_INFINITY,
+  keepsBest: true,
+  phases: [{ step: 0 }],
+  compileAheadSteps: 0,
+  sameShape: () => true,
+  begun: () => undefined,
+});
+
 export function phaseAt<P extends Phase>(phases: readonly P[], step: number): P {
   let found = phases[0];
   for (const phase of phases) if (phase.step <= step) found = phase;
