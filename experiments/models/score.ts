@@ -1,7 +1,7 @@
 /**
  * The score of a model's attention: what fills the slot `Score` of the models, `Score(x[n, t, i]) -> A[n, h, t, u]`, a built-in one
  * or a file of the user's. Both go the same way, through the compiler: input and outputs by position, whatever their names; of the
- * sizes that a model gives (D, H, T, layer, layers, block_size) a score takes those that it declares.
+ * sizes that a model gives (D, H, T, layer, layers, block_size, causal) a score takes those that it declares.
  *
  * A second output of the input's shape is what the attention makes its values from; without it, the input itself.
  */

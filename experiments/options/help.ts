@@ -11,7 +11,7 @@ export function optionsHelp({ name, intro, groups, aliases }: OptionSet<OptionTa
     ...intro,
     '',
     'A score is a .mlbtc structure with one input (batch, tokens, D) and one output (batch, heads, tokens, tokens), whatever',
-    'their names. Sizes that it calls D, H, T, layer, layers and block_size are those of the model, where it declares them;',
+    'their names. Sizes that it calls D, H, T, layer, layers, block_size and causal are those of the model, where it declares them;',
     'others, and consts, are given with -s NAME=VALUE.',
     'Names may be written with - or _; a flag as --x, --x=True, --x=False or --no-x; a list as 16|8|4|4.',
     '',
