@@ -13,18 +13,10 @@ import type {
   Reducer,
   Tensor,
 } from './program.ts';
+import { remembered } from './remembered.ts';
 
-/** Every stage asks these of every equation many times over, and an equation never changes. */
 const storeAxesOf = new WeakMap<Equation, readonly number[]>();
 const tensorsReadBy = new WeakMap<Equation, readonly string[]>();
-
-function remembered<K extends object, V>(found: WeakMap<K, V>, key: K, compute: (key: K) => V): V {
-  const known = found.get(key);
-  if (known !== undefined) return known;
-  const value = compute(key);
-  found.set(key, value);
-  return value;
-}
 
 /** Axes that stand in the store map, ascending; the others are reduced. */
 export function storeAxes(equation: Equation): readonly number[] {

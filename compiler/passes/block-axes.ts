@@ -5,7 +5,7 @@
  *   S[y, z]                 sum= q[y, e] · k[z, e]                   over y: 1024, z: 1024, e   where y / 512 == z / 512
  *
  * A level of a score is then seen as one more term of each of its elements, which is what a tile of scores wants to know. As a loop
- * it would be the longer way: this is for streams (schedule/stream.ts), not for the program as a whole.
+ * it would be the longer way: this is for streams (schedule/streams), not for the program as a whole.
  */
 import { affine, coefficientOf, substitute } from '../ir/affine.ts';
 import {
@@ -19,8 +19,15 @@ import {
   rewriteIndex,
 } from '../ir/expression.ts';
 import type { Affine, Axis, Constraint, Equation, Expression } from '../ir/program.ts';
+import { remembered } from '../ir/remembered.ts';
+
+const wholes = new WeakMap<Equation, Equation>();
 
 export function wholeAxes(equation: Equation): Equation {
+  return remembered(wholes, equation, withWholeAxes);
+}
+
+function withWholeAxes(equation: Equation): Equation {
   const affines = allAffines(equation);
   for (const block of equation.axes.keys()) {
     if (equation.axes[block].extent === 1 || equation.axes[block].symbol !== undefined) continue;
@@ -35,7 +42,7 @@ export function wholeAxes(equation: Equation): Equation {
           ),
       );
       if (inside.length >= 2 && explains(affines, block, inside, size))
-        return wholeAxes(without(equation, block, inside));
+        return withWholeAxes(without(equation, block, inside));
     }
   }
   return equation;

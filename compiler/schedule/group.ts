@@ -21,12 +21,12 @@ import { readAsIndex } from '../../kernels/statements.ts';
 import type { Target } from '../../kernels/target.ts';
 import { equalAffine } from '../ir/affine.ts';
 import { equationLoads, equationsOf, reducedCount, storeAxes } from '../ir/equation.ts';
+import { isPointwise, sameShape } from '../ir/plain.ts';
 import type { Equation, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { Drafts } from './drafts.ts';
-import { isPointwise, sameShape } from './plain.ts';
 import { joiningRow, openingRow } from './rows.ts';
-import type { Streams } from './stream.ts';
+import type { Streams } from './streams/streams.ts';
 
 /** Sequential work a thread of a shared loop kernel may do in all: more would leave a GPU waiting for its slowest thread. */
 const sharedLoopPoints = 4096;

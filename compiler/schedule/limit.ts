@@ -10,9 +10,9 @@ import { axisIndex, isAffine, substitute } from '../ir/affine.ts';
 import { dependencies, equationLoads, equationsOf, reducedAxes } from '../ir/equation.ts';
 import { constraintAxes, gatheredTensors, rewriteConstraint } from '../ir/expression.ts';
 import { constraintKey } from '../ir/hash.ts';
+import { plainAxes } from '../ir/plain.ts';
 import type { Affine, AffineConstraint, Constraint, Equation, Program, Tensor } from '../ir/program.ts';
 import { heldTensors } from '../passes/rename.ts';
-import { plainAxes } from './plain.ts';
 
 /** Adds to a product's domain what limits the nonzero elements of its factors. */
 export function limitToNonzero(equation: Equation, known: ReadonlyMap<string, Tensor>): Equation {

@@ -14,8 +14,8 @@ import { hasSymbol, reducedAxes } from '../ir/equation.ts';
 import { constant, renameAxes, rewriteConstraint, select, sum } from '../ir/expression.ts';
 import { constraintKey } from '../ir/hash.ts';
 import { addTo } from '../ir/lists.ts';
+import { plainAxes } from '../ir/plain.ts';
 import type { Affine, Axis, Constraint, Equation, Tensor } from '../ir/program.ts';
-import { plainAxes } from './plain.ts';
 
 export function mergeEquations(
   tensor: Tensor,

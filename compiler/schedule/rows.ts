@@ -13,10 +13,10 @@ import type { Target } from '../../kernels/target.ts';
 import { asAxis, coefficientOf, leastStep } from '../ir/affine.ts';
 import { equationsOf, readTensors, reducedAxes } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
+import { isPointwise, plainAxes, sameShape } from '../ir/plain.ts';
 import type { Equation, Index, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { fewRows } from './pieces.ts';
-import { isPointwise, plainAxes, sameShape } from './plain.ts';
 
 /** Points a row that one workgroup may map without keeping the others waiting. */
 const longRowMap = 2048;

@@ -17,8 +17,8 @@ import { groupKernels } from './group.ts';
 import { normalise, splitLongSums } from './normalise.ts';
 import { inPlaceUpdates, type Placements, placeTensors } from './place.ts';
 import type { Plan } from './plan.ts';
-import { findStreams } from './stream.ts';
-import type { Streaming } from './stream-spaces.ts';
+import type { Streaming } from './streams/spaces.ts';
+import { findStreams } from './streams/streams.ts';
 
 export interface ScheduleOptions extends ChooseOptions {
   /** False: one kernel a tensor. */

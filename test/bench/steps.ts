@@ -13,7 +13,7 @@ import { runCommand } from '../../compiler/command-line/errors.ts';
 import type { Override } from '../../compiler/schedule/choose.ts';
 import { type Plan, planBytes, planMultiplyAdds } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
-import type { Streaming } from '../../compiler/schedule/stream-spaces.ts';
+import type { Streaming } from '../../compiler/schedule/streams/spaces.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
 import { fastest, runPytorch } from './pytorch.ts';

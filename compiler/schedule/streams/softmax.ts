@@ -7,9 +7,9 @@
  * The trap: only where the whole value has that exponential as a factor. A sum of two softmaxes is made by a kernel of its own, once
  * both maxima are known.
  */
-import { equationsOf, readTensors, reducedAxes } from '../ir/equation.ts';
-import { load, loads, negate, negatedLoad, product, sum, unary } from '../ir/expression.ts';
-import type { Equation, Expression, Load, Tensor } from '../ir/program.ts';
+import { equationsOf, readTensors, reducedAxes } from '../../ir/equation.ts';
+import { load, loads, negate, negatedLoad, product, sum, unary } from '../../ir/expression.ts';
+import type { Equation, Expression, Load, Tensor } from '../../ir/program.ts';
 
 /** What a kernel has made of its rows so far, by tensor. */
 export interface RowFacts {

@@ -1,0 +1,52 @@
+/**
+ * A sum over rows and columns is made a row at a time, then over the rows; program → program.
+ *
+ *   g = Σ_{t, u} S[t, u] · (t - u)   →   g~rows[t] = Σ_u S[t, u] · (t - u);  g = Σ_t g~rows[t]
+ *
+ * So a walk along u can make it while it makes S (schedule/streams).
+ */
+import { axisIndex, substitute } from '../ir/affine.ts';
+import { equationsOf, storeAxes, storesInside } from '../ir/equation.ts';
+import { loadAxes, rewriteIndex } from '../ir/expression.ts';
+import type { Affine, Equation, Program, Tensor } from '../ir/program.ts';
+import { wholeAxes } from './block-axes.ts';
+import { freshName } from './names.ts';
+
+/** An equation of a tensor, and which of its axes, those of `wholeAxes`, runs over the rows. */
+export interface RowSplit {
+  readonly tensor: Tensor;
+  readonly equation: Equation;
+  readonly row: number;
+}
+
+/** Undefined where its sums of rows would not add up to it: it is no sum, or the domain alone keeps it inside the tensor. */
+export function rowsFirst(program: Program, { tensor, equation, row }: RowSplit): Program | undefined {
+  const whole = wholeAxes(equation);
+  const stored = storeAxes(whole);
+  const now = program.tensors.find(({ name }) => name === tensor.name)!;
+  if (!storesInside(whole, tensor.shape) || whole.reducer !== 'sum') return undefined;
+  const name = freshName(`${tensor.name}~rows`, new Set(program.tensors.map((t) => t.name)));
+  const kept = [...stored, row];
+  const rows: Tensor = {
+    name,
+    dtype: 'f32',
+    shape: kept.map((axis) => whole.axes[axis].extent),
+    source: { kind: 'computed', equations: [{ ...whole, store: kept.map(axisIndex) }] },
+  };
+  const place = (axis: number): Affine => axisIndex(kept.indexOf(axis));
+  const rest: Equation = {
+    axes: kept.map((axis) => whole.axes[axis]),
+    domain: [],
+    store: whole.store.map((index) => rewriteIndex(index, { affine: (a) => substitute(a, place) })),
+    reducer: 'sum',
+    value: loadAxes(
+      name,
+      kept.map((_, axis) => axis),
+    ),
+  };
+  const equations = equationsOf(now).map((e) => (e === equation ? rest : e));
+  const tensors = program.tensors.flatMap((t) =>
+    t === now ? [rows, { ...t, source: { kind: 'computed' as const, equations } }] : [t],
+  );
+  return { ...program, tensors };
+}

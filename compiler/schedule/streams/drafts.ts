@@ -1,0 +1,227 @@
+/**
+ * Which results one kernel makes: those of the same rows and walk, and what is made from their rows. Program, spaces → drafts of kernels.
+ *
+ * The trap: the results of one kernel must not wait for each other by way of another kernel, another stream among them.
+ */
+import type { StreamStatement } from '../../../kernels/kernel.ts';
+import type { Target } from '../../../kernels/target.ts';
+import { asAxis } from '../../ir/affine.ts';
+import { dependencies, equationsOf, tensorMap } from '../../ir/equation.ts';
+import { loads } from '../../ir/expression.ts';
+import { isPointwise } from '../../ir/plain.ts';
+import type { Affine, Equation, Load, Program, Tensor } from '../../ir/program.ts';
+import { type Followed, followRows } from './softmax.ts';
+import { type Class, hiddenBelow, inKernel, kernelClasses, kernelKey, type Result, type Space } from './space.ts';
+
+/** A kernel while it is put together. */
+export interface Draft {
+  readonly space: Space;
+  readonly key: string;
+  readonly order: readonly Class[];
+  readonly like: Result;
+  /** Results in the order of computation, tensors made from rows among them. */
+  readonly members: Set<string>;
+  readonly statements: { readonly statement: StreamStatement; readonly tiles: ReadonlyMap<string, Equation> }[];
+  readonly moving: Set<string>;
+  readonly final: Set<string>;
+}
+
+export function draftKernels(program: Program, spaces: readonly Space[], target: Target): readonly Draft[] {
+  const tensors = tensorMap(program);
+  const resultOf = new Map(
+    spaces.flatMap((space) => space.results.map((result) => [result.tensor.name, { space, result }] as const)),
+  );
+  const hidden = new Set(spaces.flatMap((space) => [...space.hidden]));
+  const drafts: Draft[] = [];
+  const draftOf = new Map<string, Draft>();
+  const directly = directSources(tensors, hidden);
+  const fits = (draft: Draft, names: readonly string[]): boolean => {
+    const all = new Set([...draft.members].flatMap((name) => [name, ...directly(name)]).concat(names));
+    return all.size <= target.limits.maxStorageBuffersPerShaderStage;
+  };
+  for (const tensor of program.tensors) {
+    if (hidden.has(tensor.name)) continue;
+    const found = resultOf.get(tensor.name);
+    if (found === undefined) {
+      const draft = rowOf(tensor, draftOf);
+      if (draft !== undefined && fits(draft, [tensor.name])) joinRow(tensor, draft, draftOf);
+      continue;
+    }
+    const { space, result } = found;
+    const key = kernelKey(result);
+    const sources = directly(tensor.name);
+    let joined = false;
+    for (const draft of [...drafts].reverse()) {
+      if (draft.space !== space || draft.key !== key || !fits(draft, [tensor.name, ...sources])) continue;
+      const inside = sources.filter((name) => draft.members.has(name));
+      const canFollow = inside.length > 0 && !result.isMap;
+      const followed = !canFollow ? undefined : followRows(result.equations, draft, hidden, tensors);
+      if (inside.length > 0 && (followed === undefined || clashes(followed, draft, hidden, tensors))) continue;
+      const outside = sources.filter((name) => !draft.members.has(name));
+      if (reaches(outside, draft, draftOf, directly)) continue;
+      addResult(result, followed, draft, draftOf);
+      joined = true;
+      break;
+    }
+    if (joined) continue;
+    const order = kernelClasses(result);
+    const draft: Draft = {
+      space,
+      key,
+      order,
+      like: result,
+      members: new Set(),
+      statements: [],
+      moving: new Set(),
+      final: new Set(),
+    };
+    drafts.push(draft);
+    addResult(result, undefined, draft, draftOf);
+  }
+  return drafts;
+}
+
+/** What a tensor is made from without the hidden ones between. */
+function directSources(
+  tensors: ReadonlyMap<string, Tensor>,
+  hidden: ReadonlySet<string>,
+): (name: string) => readonly string[] {
+  const known = new Map<string, readonly string[]>();
+  const of = (name: string): readonly string[] => {
+    const before = known.get(name);
+    if (before !== undefined) return before;
+    const found = [...new Set(dependencies(tensors.get(name)!).flatMap((d) => (hidden.has(d) ? of(d) : [d])))];
+    known.set(name, found);
+    return found;
+  };
+  return of;
+}
+
+/** Whether something that must come before depends on what the draft makes. */
+function reaches(
+  names: readonly string[],
+  draft: Draft,
+  draftOf: ReadonlyMap<string, Draft>,
+  directly: (name: string) => readonly string[],
+): boolean {
+  const seen = new Set<string>();
+  const open = [...names];
+  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+    if (seen.has(name)) continue;
+    seen.add(name);
+    if (draft.members.has(name)) return true;
+    const other = draftOf.get(name);
+    for (const member of other?.members ?? [name]) {
+      if (!seen.has(member) || member === name) open.push(...directly(member));
+      seen.add(member);
+    }
+  }
+  return false;
+}
+
+/** A tile without its logarithm is another tensor: nothing else of the kernel may want it whole. */
+function clashes(
+  followed: Followed,
+  draft: Draft,
+  hidden: ReadonlySet<string>,
+  tensors: ReadonlyMap<string, Tensor>,
+): boolean {
+  if (followed.tiles.size === 0) return false;
+  return draft.statements.some(({ statement, tiles }) => {
+    const needed = hiddenBelow(statement.equations, { hidden }, tensors);
+    return [...followed.tiles.keys()].some((name) => needed.has(name) && !tiles.has(name));
+  });
+}
+
+function addResult(result: Result, followed: Followed | undefined, draft: Draft, draftOf: Map<string, Draft>): void {
+  const { tensor } = result;
+  const { extentOf } = draft.space;
+  const given = followed?.equations ?? result.equations;
+  const equations = given.map((e, i) => inKernel(e, result.classes[i], draft.order, extentOf));
+  const kind = kindOf(result, draft);
+  const finish =
+    followed?.finish === undefined
+      ? undefined
+      : inKernel({ ...given[0], value: followed.finish }, result.classes[0], draft.order, extentOf).value;
+  const statement: StreamStatement = {
+    kind,
+    tensor: tensor.name,
+    equations,
+    stored: true,
+    follows: followed?.follows ?? [],
+    ...(finish === undefined ? {} : { finish }),
+  };
+  draft.statements.push({ statement, tiles: followed?.tiles ?? new Map() });
+  draft.members.add(tensor.name);
+  draftOf.set(tensor.name, draft);
+  if (kind === 'extreme') draft.moving.add(tensor.name);
+  else if (kind === 'total') draft.final.add(tensor.name);
+}
+
+function kindOf({ tensor, equations: [equation], isMap }: Result, draft: Draft): StreamStatement['kind'] {
+  if (isMap) return 'map';
+  if (equation.reducer !== 'sum') return 'extreme';
+  return isRowShaped(tensor, draft) ? 'total' : 'sum';
+}
+
+function rowShape({ like, space }: Draft): readonly number[] {
+  return [...like.batch, like.row].map((id) => space.extentOf.get(id)!);
+}
+
+/** One element for each row and batch, whatever the order of its dimensions. */
+function isRowShaped({ shape }: Tensor, draft: Draft): boolean {
+  const count = (extents: readonly number[]): number => extents.reduce((n, extent) => n * extent, 1);
+  return count(shape) === count(rowShape(draft));
+}
+
+/** The draft whose rows alone a tensor is made from, element by element. */
+function rowOf(tensor: Tensor, draftOf: ReadonlyMap<string, Draft>): Draft | undefined {
+  const [equation, ...others] = equationsOf(tensor);
+  if (equation === undefined || others.length > 0 || tensor.dtype !== 'f32' || !isPointwise(equation, tensor.shape))
+    return undefined;
+  if (equation.domain.length > 0) return undefined;
+  const read = loads(equation.value);
+  const draft = read.length === 0 ? undefined : draftOf.get(read[0].tensor);
+  if (draft === undefined) return undefined;
+  const isRow = (l: Load): boolean => draft.moving.has(l.tensor) || draft.final.has(l.tensor);
+  const aligned = (l: Load): boolean =>
+    l.indices.every((index, d) => {
+      const axis = index.kind === 'affine' ? asAxis(index) : undefined;
+      const own = asAxis(equation.store[d] as Affine);
+      return (axis !== undefined && axis === own) || tensor.shape[d] === 1;
+    });
+  if (
+    !read.every(isRow) ||
+    !rowDimensions(read[0].tensor, draft).every((id, d) => id !== undefined || tensor.shape[d] === 1)
+  )
+    return undefined;
+  return read.every((l) => isRow(l) && l.indices.length === tensor.shape.length && aligned(l)) ? draft : undefined;
+}
+
+function joinRow(tensor: Tensor, draft: Draft, draftOf: Map<string, Draft>): void {
+  const [equation] = equationsOf(tensor);
+  const [read] = loads(equation.value);
+  const classes = new Map<number, Class>();
+  const dimensions = rowDimensions(read.tensor, draft);
+  equation.store.forEach((index, d) => {
+    const axis = asAxis(index as Affine);
+    const id = dimensions[d];
+    if (axis !== undefined && id !== undefined) classes.set(axis, id);
+  });
+  const isMoving = loads(equation.value).every((l) => draft.moving.has(l.tensor));
+  const own = inKernel(equation, classes, draft.order, draft.space.extentOf);
+  const statement: StreamStatement = { kind: 'row', tensor: tensor.name, equations: [own], stored: true, follows: [] };
+  draft.statements.push({ statement, tiles: new Map() });
+  draft.members.add(tensor.name);
+  draftOf.set(tensor.name, draft);
+  (isMoving ? draft.moving : draft.final).add(tensor.name);
+}
+
+/** The classes of the dimensions of a row tensor that the draft makes. */
+function rowDimensions(name: string, draft: Draft): readonly (Class | undefined)[] {
+  const { statement } = draft.statements.find((s) => s.statement.tensor === name)!;
+  return statement.equations[0].store.map((index) => {
+    const axis = asAxis(index as Affine);
+    return axis === undefined ? undefined : draft.order[axis];
+  });
+}

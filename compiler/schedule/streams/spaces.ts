@@ -1,0 +1,146 @@
+/**
+ * Which tensors could be hidden in streams: those whose readers all read them at one point of a space, and reduce that space over one
+ * of two axes. Program → spaces.
+ *
+ * The trap: a tensor that is no longer hidden changes what its neighbours may be, so that all is looked at again.
+ */
+import type { Target } from '../../../kernels/target.ts';
+import { equationsOf, hasSymbol, readTensors } from '../../ir/equation.ts';
+import { affinesOfIndex, constraintLoads, gatheredTensors, loads } from '../../ir/expression.ts';
+import { digitsOf, isPointwise, longReduced, plainAxes, pointOf } from '../../ir/plain.ts';
+import type { Equation, Program, Tensor } from '../../ir/program.ts';
+import { elementCount } from '../../ir/program.ts';
+import { type Read, readsOf } from '../../ir/reads.ts';
+import { wholeAxes } from '../../passes/block-axes.ts';
+import { heldTensors } from '../../passes/rename.ts';
+import { rowsFirst } from '../../passes/rows-first.ts';
+import { sumsAtOnce } from '../../passes/sums-at-once.ts';
+import { arrange } from './arrange.ts';
+import type { Space } from './space.ts';
+import { notWorth, unbindable } from './worth.ts';
+
+/** `always` and `never` are for tests, and for people who compare. */
+export type Streaming = 'auto' | 'always' | 'never';
+
+export function findSpaces(
+  program: Program,
+  streaming: Exclude<Streaming, 'never'>,
+  target: Target,
+): { readonly program: Program; readonly spaces: readonly Space[] } {
+  const kept = heldTensors(program);
+  let current = sumsAtOnce(program);
+  let reads = readsOf(current);
+  const hidden = new Set(current.tensors.filter((t) => isTile(t, kept, reads)).map(({ name }) => name));
+  dropSmaller(hidden, current, reads);
+  for (;;) {
+    while (dropWrongly(hidden, reads));
+    const found = arrange(current, hidden, reads);
+    if (found.refused.length > 0) {
+      for (const name of found.refused) hidden.delete(name);
+      continue;
+    }
+    const wide = found.spaces.flatMap((space) => unbindable(space, current, target));
+    if (wide.length > 0) {
+      for (const name of wide) hidden.delete(name);
+      continue;
+    }
+    const dear = streaming === 'always' ? [] : found.spaces.flatMap((space) => notWorth(space, current, target));
+    if (dear.length > 0) {
+      for (const name of dear) hidden.delete(name);
+      continue;
+    }
+    if (found.splits.length === 0) return { program: current, spaces: found.spaces };
+    for (const split of found.splits) {
+      const parted = rowsFirst(current, split);
+      if (parted === undefined) for (const name of readTensors(split.equation)) hidden.delete(name);
+      else current = parted;
+    }
+    reads = readsOf(current);
+  }
+}
+
+/** A tensor that could be a tile: an element for each point of at least two dimensions, every point stored plainly. */
+function isTile(tensor: Tensor, kept: ReadonlySet<string>, reads: ReadonlyMap<string, readonly Read[]>): boolean {
+  if (tensor.source.kind !== 'computed' || tensor.dtype !== 'f32' || kept.has(tensor.name)) return false;
+  if (tensor.shape.filter((extent) => extent > 1).length < 2 || !reads.has(tensor.name)) return false;
+  const { equations } = tensor.source;
+  return (
+    equations.length > 0 &&
+    equations
+      .map(wholeAxes)
+      .every((e) => e.reducer === 'sum' && !hasSymbol(e) && plainAxes(e, tensor.shape) !== undefined)
+  );
+}
+
+/** Of a tensor that could be hidden and one that reduces it, the larger one is what is worth hiding. */
+function dropSmaller(hidden: Set<string>, program: Program, reads: ReadonlyMap<string, readonly Read[]>): void {
+  const sizes = new Map(program.tensors.map(({ name, shape }) => [name, elementCount(shape)]));
+  const smaller = new Set<string>();
+  for (const name of hidden) {
+    for (const { reader, equation } of reads.get(name)!) {
+      if (!hidden.has(reader.name)) continue;
+      const whole = wholeAxes(equation);
+      const reduced = new Set(longReduced(whole));
+      const read = loads(whole.value).filter((l) => l.tensor === name);
+      const isReduced = read.some((l) =>
+        l.indices.some((i) => affinesOfIndex(i).some((a) => a.terms.some((t) => reduced.has(t.axis)))),
+      );
+      if (isReduced) smaller.add(sizes.get(name)! <= sizes.get(reader.name)! ? name : reader.name);
+    }
+  }
+  for (const name of smaller) hidden.delete(name);
+}
+
+/** Drops what is not read as it must be; whether there was any. */
+function dropWrongly(hidden: Set<string>, reads: ReadonlyMap<string, readonly Read[]>): boolean {
+  let dropped = false;
+  for (const name of hidden) {
+    const agree = reads
+      .get(name)!
+      .every(({ reader, equation }) => readsAsTile(name, reader, wholeAxes(equation), hidden));
+    if (!agree) dropped = hidden.delete(name) || dropped;
+  }
+  return dropped;
+}
+
+function readsAsTile(name: string, reader: Tensor, equation: Equation, hidden: ReadonlySet<string>): boolean {
+  if (reader.source.kind !== 'computed' || reader.dtype !== 'f32' || hasSymbol(equation)) return false;
+  const indexing = [...equation.store, ...loads(equation.value).flatMap((l) => l.indices)].flatMap(gatheredTensors);
+  if (indexing.includes(name) || equation.domain.some((c) => constraintLoads(c).some((l) => l.tensor === name)))
+    return false;
+  const points = loads(equation.value)
+    .filter((l) => l.tensor === name)
+    .map((l) => pointOf(l, equation));
+  if (points.includes(undefined)) return false;
+  const axes = new Set(points.flatMap((point) => point!.filter((axis) => axis !== undefined)));
+  const reduced = longReduced(equation);
+  if (reduced.every((axis) => !axes.has(axis)) && (hidden.has(reader.name) || isMapped(equation, reader))) return true;
+  return !hidden.has(reader.name) && isReduction(equation, reader, hidden);
+}
+
+/** Whether each point of the equation is an element of its own. */
+function isMapped(equation: Equation, reader: Tensor): boolean {
+  return equation.reducer === 'sum' && isPointwise(equation, reader.shape);
+}
+
+/** Whether the equation reduces hidden tensors over axes of theirs alone, into elements that it stores one by one. */
+function isReduction(equation: Equation, reader: Tensor, hidden: ReadonlySet<string>): boolean {
+  if (!['sum', 'max', 'min'].includes(equation.reducer)) return false;
+  if (equation.reducer !== 'sum' && equationsOf(reader).length > 1) return false;
+  const points = loads(equation.value)
+    .filter((l) => hidden.has(l.tensor))
+    .map((l) => pointOf(l, equation));
+  const axes = new Set(points.flatMap((point) => point ?? []));
+  const reduced = longReduced(equation);
+  if (reduced.length === 0 || !reduced.every((axis) => axes.has(axis))) return false;
+  const stored = new Set<number>();
+  return equation.store.every((index, d) => {
+    if (index.kind !== 'affine') return false;
+    const long = index.terms.filter((t) => equation.axes[t.axis].extent > 1);
+    const isOne = long.length === 0 || (long.length === 1 && long[0].coefficient === 1);
+    if (!isOne && digitsOf(index, equation, reader.shape[d]) === undefined) return false;
+    if (long.some(({ axis }) => stored.has(axis))) return false;
+    for (const { axis } of long) stored.add(axis);
+    return true;
+  });
+}
