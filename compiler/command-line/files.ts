@@ -84,17 +84,18 @@ function unreadable(path: string, problem: unknown): Diagnostic {
   return error('E0001', { file: path, start: 0, end: 0 }, `the file cannot be read: ${reason}`, help);
 }
 
+/** The file beside it that was likely meant, one without its ending included, else the library's of that name or the nearest. */
 function similarFile(path: string): string | undefined {
+  if (existsSync(path)) return undefined;
   try {
-    const near = closest(
-      basename(path),
-      readdirSync(dirname(path)).filter((name) => name.endsWith('.mlbtc')),
-    );
-    if (near !== undefined && near !== basename(path)) return `did you mean \`${join(dirname(path), near)}\`?`;
-    const library = basename(path, '.mlbtc');
-    return libraryNames().includes(library) && !existsSync(path)
-      ? `the library's own is \`${displayName(join(libraryFolder, `${library}.mlbtc`))}\``
-      : undefined;
+    const beside = readdirSync(dirname(path)).filter((name) => name.endsWith('.mlbtc'));
+    const near = beside.find((name) => name === `${basename(path)}.mlbtc`) ?? closest(basename(path), beside);
+    if (near !== undefined) return `did you mean \`${join(dirname(path), near)}\`?`;
+    const name = basename(path, '.mlbtc');
+    const library = libraryNames().includes(name) ? name : closest(name, libraryNames());
+    return library === undefined
+      ? undefined
+      : `the library's own is \`${displayName(join(libraryFolder, `${library}.mlbtc`))}\``;
   } catch {
     return undefined;
   }

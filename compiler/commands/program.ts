@@ -6,7 +6,7 @@
  */
 import { Command } from 'commander';
 import type { CommandIo } from '../command-line/io.ts';
-import { refuseUnknownOptions } from '../command-line/unknown-options.ts';
+import { refuseUnknownWords } from '../command-line/unknown-words.ts';
 import { packageVersion } from '../command-line/version.ts';
 import { registerBuild } from './build.ts';
 import { registerCheck } from './check.ts';
@@ -60,6 +60,6 @@ export async function runMlbtcc(args: readonly string[], io: CommandIo): Promise
       );
     if (command !== program) command.option('--debug', 'with an error, print the stack trace as well');
   }
-  refuseUnknownOptions(program, args);
+  refuseUnknownWords(program, args);
   await program.parseAsync([...args], { from: 'user' });
 }

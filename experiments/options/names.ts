@@ -20,8 +20,9 @@ export function normal(name: string): string {
 }
 
 /**
- * The option that a word nearly spells, as a person would write it; else the shortest whose name has all of the word's parts in it: who
- * writes `layers` means `n_layer`. `others` are words that are no options of the table.
+ * The option that a word nearly spells, as a person would write it; else the shortest whose name has all of the word's parts in it, or
+ * parts that they nearly spell: who writes `layers` means `n_layer`, and `lerning_rate` `training_learning_rate`. `others` are words
+ * that are no options of the table.
  */
 export function nearestOption(
   { set, canonical }: Names,
@@ -44,8 +45,11 @@ function withParts(word: string, known: readonly string[]): string | undefined {
     .filter(({ length }) => length >= fewestLetters);
   if (parts.length === 0) return undefined;
   const letters = parts.join('').length;
+  const isIn = (part: string, name: string) =>
+    name.includes(part) || (part.length > fewestLetters && closest(part, name.split('_')) !== undefined);
   const fitting = known.filter(
-    (name) => parts.every((part) => name.includes(part)) && letters >= leastShare * name.length,
+    (name) => parts.every((part) => isIn(part, name)) && letters >= leastShare * name.length,
   );
-  return fitting.sort((a, b) => a.length - b.length)[0];
+  const exact = (name: string) => parts.filter((part) => name.includes(part)).length;
+  return fitting.sort((a, b) => exact(b) - exact(a) || a.length - b.length)[0];
 }

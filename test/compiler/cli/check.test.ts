@@ -130,6 +130,12 @@ describe('what is no structure at all', () => {
   test('a misspelt path is helped', async () => {
     const { out } = await checked({ 'good.mlbtc': good }, 'goood.mlbtc');
     expect(out).toContain('good.mlbtc`?');
+    const bare = await inFolder((folder) => {
+      writeFiles(folder, { 'good.mlbtc': good });
+      return mlbtcc(['check', join(folder, 'good')]);
+    });
+    expect(bare.out).toContain('good.mlbtc`?');
+    expect((await checked({}, 'lowrank.mlbtc')).out).toMatch(/the library's own is .*low_rank\.mlbtc/);
   });
 
   test('an endless file is given up', async () => {
@@ -142,7 +148,7 @@ describe('what is no structure at all', () => {
 describe('the command line itself', () => {
   test.each([
     [['check'], 'missing required argument'],
-    [['chek', 'a.mlbtc'], 'Did you mean check?'],
+    [['chek', 'a.mlbtc'], "unknown command 'chek'\n  help: did you mean `mlbtcc check`?"],
     [['check', 'a.mlbtc', '--jason'], 'unknown option'],
     [['check', 'a.mlbtc', '-s', 'D'], 'there is no `=` in it'],
     [['check', 'a.mlbtc', '-s', 'D='], 'D has no value'],
@@ -162,7 +168,7 @@ describe('the command line itself', () => {
     [['build', 'a.mlbtc', '-s', 'D=4', '--oute=x'], 'did you mean --out?'],
     [['build', 'a.mlbtc', '--structure', '--emit', '-o', 'x', '--emt', 'ts'], 'unknown option'],
     [['build', 'a.mlbtc', '-o', 'x', '--emit', 'wgsl,spirv'], '"spirv" is none of wgsl, ir, json, ts, dot'],
-    [['lsp', '--stdio'], 'unknown command'],
+    [['lsp', '--stdio'], "unknown command 'lsp'\n  help: there are check, build, explain, fmt"],
     [[], 'Usage: mlbtcc'],
   ])('%j', async (args, told) => {
     const { code, out, err } = await mlbtcc(args);

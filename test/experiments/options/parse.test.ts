@@ -118,6 +118,8 @@ describe('mistakes', () => {
     [['--stepz', '3'], /did you mean --steps\?/],
     [['--layers=3'], /unknown option --layers; did you mean --n_layer\?/],
     [['--learning_rate=1'], /did you mean --training_learning_rate\?/],
+    [['--lerning_rate=1'], /did you mean --training_learning_rate\?/],
+    [['--train_step=1'], /did you mean --training_train_steps\?/],
     [['--epochs=1'], /`mlbtc train icl --help` lists them/],
     [['--token_mixing_struct=bilinear_BTX'], /did you mean bilinear_BTT\?/],
     [['--n_layer=two'], /--n_layer two: must be a whole number/],
