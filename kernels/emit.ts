@@ -165,6 +165,8 @@ function writeBody(kernel: Kernel, emitter: Emitter, workgroupSize: number, opti
   }
 }
 
+type NamedPart = KernelBody & { readonly name: string };
+
 /** `main` and the functions that it calls. One body is `main` itself; of several each is a function, told its own number. */
 function mainFunction(
   bodies: readonly KernelBody[],
@@ -177,9 +179,7 @@ function mainFunction(
   const [{ body }] = bodies;
   const parts = bodies.map((part) => ({ ...part, name: bodies.length === 1 ? '' : emitter.global('part') }));
   const functions = parts.flatMap((part) =>
-    part.name === ''
-      ? part.functions
-      : [...part.functions, `fn ${part.name}(${parametersOf(part)}) {\n${indent(part.body)}\n}`],
+    part.name === '' ? part.functions : [...part.functions, partFunction(part, workgroupSize)],
   );
   const main = wgsl`
     @compute @workgroup_size(${workgroupSize})
@@ -192,14 +192,25 @@ function mainFunction(
   return { main: [...functions, main].join('\n\n'), workgroups };
 }
 
-const takesScratch = ({ sharedQuads, sideBySide = 1 }: KernelBody): boolean => sharedQuads > 0 && sideBySide > 1;
-
-function parametersOf(part: KernelBody): string {
-  return ['group: u32', 'lane: u32', ...(takesScratch(part) ? ['scratch_from: i32'] : [])].join(', ');
+/**
+ * A part's function. Dawn knows between what a remainder lies, but nothing of a parameter, and it guards every access to workgroup
+ * memory that it cannot tell to be inside by a minimum: a seventh of a product's time.
+ */
+function partFunction(part: NamedPart, workgroupSize: number): string {
+  const { name, body, sideBySide = 1, workgroupSize: threads, sharedQuads } = part;
+  if (sharedQuads === 0) return `fn ${name}(group: u32, lane: u32) {\n${indent(body)}\n}`;
+  const index = `index % ${workgroupSize}u`;
+  return wgsl`
+    fn ${name}(group: u32, index: u32) {
+      let lane = index % ${threads}u;
+      ${sideBySide === 1 ? '' : `let scratch_from = i32(${index} / ${threads}u) * ${sharedQuads};`}
+      ${body}
+    }
+  `;
 }
 
 /** Calls the part that a workgroup belongs to; `group` is the same in all of it, so parts may hold barriers. */
-function choice(parts: readonly (KernelBody & { readonly name: string })[]): string {
+function choice(parts: readonly NamedPart[]): string {
   let first = 0;
   const branches = parts.map((part, i) => {
     const { name, groups, sideBySide = 1, workgroupSize: threads, sharedQuads } = part;
@@ -208,8 +219,7 @@ function choice(parts: readonly (KernelBody & { readonly name: string })[]): str
     const whole = sideBySide === 1;
     const given = [
       whole ? own : `${first === groups / sideBySide ? own : `(${own})`} * ${sideBySide}u + lane / ${threads}u`,
-      whole ? 'lane' : `lane % ${threads}u`,
-      ...(takesScratch(part) ? [`i32(lane / ${threads}u) * ${sharedQuads}`] : []),
+      whole || sharedQuads > 0 ? 'lane' : `lane % ${threads}u`,
     ];
     const call = `{\n  ${name}(${given.join(', ')});\n}`;
     return i === parts.length - 1 ? call : `if (group < ${first}u) ${call}`;

@@ -82,6 +82,13 @@ describe('several bodies', () => {
     `);
   });
 
+  test('a part with workgroup memory takes its lane as a remainder, so that its accesses need no guard', () => {
+    const text = wgslOf(contraction('W', 'y'), row);
+    expect(text).toMatch(/fn part\(group: u32, index: u32\) \{\n {2}let lane = index % 2u;/);
+    const sideBySide = wgslOf(contraction('W', 'y', 8), contraction('W 2', 'y 2', 4));
+    expect(sideBySide).toMatch(/let lane = index % 1u;\n {2}let scratch_from = i32\(index % 2u \/ 1u\) \* \d+;/);
+  });
+
   test('the header says what each computes', () => {
     expect(wgslOf(row, contraction('W', 'y')).split('@group')[0]).toMatchInlineSnapshot(`
       "// m[t] max= x[t, k]   over t: 4, k: 8

@@ -82,9 +82,8 @@ describe('one dispatch', () => {
     );
     const plan = await hold(wide, gpu);
     expect(makes(plan)).toEqual(['large small']);
-    expect(plan.kernels[0].wgsl).toContain(
-      'part_2((group - 132u) * 2u + lane / 64u, lane % 64u, i32(lane / 64u) * 288);',
-    );
+    expect(plan.kernels[0].wgsl).toContain('part_2((group - 132u) * 2u + lane / 64u, lane);');
+    expect(plan.kernels[0].wgsl).toContain('let scratch_from = i32(index % 128u / 64u) * 288;');
   });
 
   test('is what each kernel has where nothing is to be combined, as on a software device', () => {
