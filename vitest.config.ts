@@ -1,12 +1,15 @@
-// How the tests run: those that open a GPU device share one process, one device and one pipeline cache; the rest run in parallel.
+// How the tests run: those that open a GPU device share two processes, each with one device and one pipeline cache, one after the other
+// in each; the rest run in a process a file, as many as there are cores, before them.
 // Which is which is found by looking: a test file that imports runtime/device.ts or test/support/device.ts, however far down.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { swiftShaderObstacle } from './runtime/swiftshader.ts';
 
+const cores = availableParallelism();
 const root = dirname(fileURLToPath(import.meta.url));
 const deviceModules = new Set(['runtime/device.ts', 'test/support/device.ts'].map((path) => join(root, path)));
 const valueImport = /(?:^|\n)\s*(?:import|export)\s+(?!type\b)[^;'"]*?from\s+['"](\.[^'"]+\.ts)['"]/g;
@@ -48,6 +51,7 @@ export default defineConfig({
           name: 'pure',
           include: ['test/**/*.test.ts'],
           exclude: ['**/node_modules/**', '**/dist/**', ...deviceFiles],
+          maxWorkers: cores,
           sequence: { groupOrder: 0 },
         },
       },
@@ -58,7 +62,8 @@ export default defineConfig({
           include: deviceFiles.length > 0 ? deviceFiles : ['test/**/*.device.test.ts'],
           pool: 'forks',
           isolate: false,
-          fileParallelism: false,
+          // One process leaves a core idle while it compiles kernels; each holds half a gigabyte.
+          maxWorkers: Math.min(2, cores),
           sequence: { groupOrder: 1 },
         },
       },

@@ -7,13 +7,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Resvg } from '@resvg/resvg-js';
-import { parse, View } from 'vega';
-import { compile, type TopLevelSpec } from 'vega-lite';
+import type { TopLevelSpec } from 'vega-lite';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
 import { hasBundledArchive, unpackBundled } from '../../runtime/bundled-archive.ts';
-import { measureTextWithoutCanvas } from './text-width.ts';
-
-measureTextWithoutCanvas();
 
 /** Pixels a unit of the SVG: enough for a slide. */
 const pngZoom = 2;
@@ -34,12 +30,8 @@ export function chartFiles(folder: string, names: readonly string[]): readonly s
 }
 
 export async function chartSvg(spec: TopLevelSpec): Promise<string> {
-  const view = new View(parse(compile(spec).spec), { renderer: 'none' });
-  try {
-    return await view.toSVG();
-  } finally {
-    view.finalize();
-  }
+  const { vegaSvg } = await import('./vega-svg.ts');
+  return vegaSvg(spec);
 }
 
 export function chartPng(svg: string): Uint8Array {

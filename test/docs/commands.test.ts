@@ -16,7 +16,8 @@ const clis: Readonly<Record<string, string>> = {
   mlbtc: join(root, 'dist/experiments/mlbtc.js'),
   mlbtcc: join(root, 'dist/compiler/mlbtcc.js'),
 };
-/** What makes a training short, by its kind. */
+/** What makes an evaluation in context short, and a training, by its kind. */
+const fewPrompts = '--eval_iters=1';
 const shortened: Readonly<Record<string, string>> = {
   icl: '--steps=3 --evaluation_samples_multiplier=1',
   lm: '--steps=3 --eval_iters=1 --sample_tokens=5',
@@ -33,7 +34,9 @@ function runnable(command: string): string {
   const kind = / train (icl|lm|series) /.exec(command)?.[1];
   const isDry = command.includes('--dry_run');
   const bare = command.startsWith('npx') ? command.replace(/\s+#.*$/, '') : command;
-  const whole = kind === undefined || isDry ? bare : `${bare} ${shortened[kind]}`;
+  const isOfPrompts = bare.includes(' eval ') && bare.includes('--setting');
+  const shorter = isOfPrompts ? fewPrompts : kind === undefined || isDry ? '' : shortened[kind];
+  const whole = `${bare} ${shorter}`;
   return whole.replace(/^npx (mlbtcc?)\b/, (_, name) => `"${process.execPath}" "${clis[name]}"`);
 }
 
