@@ -27,7 +27,7 @@ export function readText(path: string): string {
   return readFileSync(path, 'utf8');
 }
 
-/** Presets of one kind of training: `icl`, `lm`, `series`. */
+/** Presets of one kind of training: `icl`, `lm`, `series`, `vit`. */
 export function presetNames(task: string): readonly string[] {
   const folder = join(experimentsFolder, 'presets', task);
   if (!existsSync(folder)) return [];

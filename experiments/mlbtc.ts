@@ -5,7 +5,7 @@
  */
 import { Command } from 'commander';
 import { runCommand } from '../compiler/command-line/errors.ts';
-import { knownWords } from '../compiler/command-line/unknown-words.ts';
+import { refuseUnknownWords } from '../compiler/command-line/unknown-words.ts';
 import { packageVersion } from '../compiler/command-line/version.ts';
 import { registerDoctor } from '../runtime/doctor.ts';
 import { registerRun } from '../runtime/run.ts';
@@ -26,7 +26,7 @@ Start here
   mlbtc doctor                          which device will be used, and what is missing
   mlbtc train icl --preset tiny         a training run of two minutes, on any machine
   mlbtc train lm --preset tiny          a small language model, minutes on any machine
-  mlbtc train icl --help                every option; also lm, and series
+  mlbtc train icl --help                every option; also lm, series and vit
   mlbtc resume runs/icl-tiny            go on with a run that was interrupted or killed
   mlbtc runs                            what has been trained, and how well
   mlbtc data prepare FILES --out DIR    tokens of a text of your own, for mlbtc train lm --data DIR
@@ -68,5 +68,6 @@ export function makeProgram(): Command {
 
 await runCommand(async (argv) => {
   const program = makeProgram();
-  await program.parseAsync([...knownWords(program, argv.slice(2))], { from: 'user' });
+  refuseUnknownWords(program, argv.slice(2));
+  await program.parseAsync([...argv]);
 });

@@ -2,7 +2,8 @@
 import { UsageError } from '../../compiler/command-line/errors.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { chosenSeries } from '../data/choose-series.ts';
-import { type PartName, partNames, partTitles, type SeriesData } from '../data/series-data.ts';
+import { isPart, partNames, partTitles } from '../data/parts.ts';
+import type { SeriesData } from '../data/series-data.ts';
 import { chosenCheckpoint } from '../runs/lm-run.ts';
 import { checkUnchanged, readSeriesRun, type SeriesRun } from '../runs/series-run.ts';
 import { testSeries } from '../training/series-test.ts';
@@ -12,7 +13,7 @@ import { testLines } from './train-series.ts';
 const defaults = { split: 'test', checkpoint: 'best' } as const;
 
 export const seriesEval: EvalKind = {
-  takes: ['split', 'checkpoint', 'data', 'eval_iters', 'json', 'device'],
+  takes: ['split', 'checkpoint', 'data', 'evalIters', 'json', 'device'],
   evaluate: evaluateRun,
 };
 
@@ -37,10 +38,6 @@ async function evaluateRun(path: string, given: EvalOptions): Promise<void> {
   } finally {
     opened.destroy();
   }
-}
-
-function isPart(name: string): name is PartName {
-  return (partNames as readonly string[]).includes(name);
 }
 
 /** The run's own series, or another with the same columns, which is standardised by its own training part. */

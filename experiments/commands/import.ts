@@ -1,5 +1,5 @@
 /**
- * `mlbtc import icl|lm|series FILE OPTIONS`: a run folder of parameters that another program trained, or that `mlbtc export` wrote. The options
+ * `mlbtc import icl|lm|series|vit FILE OPTIONS`: a run folder of parameters that another program trained, or that `mlbtc export` wrote. The options
  * are those of `mlbtc train`: they say which model it is.
  */
 import type { Command } from 'commander';

@@ -1,4 +1,4 @@
-/** `mlbtc schema icl|lm|series|metrics`: what a preset or a line of metrics may say, as JSON Schema, for editors and other programs. */
+/** `mlbtc schema icl|lm|series|vit|metrics`: what a preset or a line of metrics may say, as JSON Schema, for editors and other programs. */
 import { Argument, type Command } from 'commander';
 import { z } from 'zod';
 import { fileSchema } from '../options/file-schema.ts';

@@ -1,4 +1,4 @@
-/** `mlbtc train icl|lm|series OPTIONS`: options to a run folder with a trained model in it. */
+/** `mlbtc train icl|lm|series|vit OPTIONS`: options to a run folder with a trained model in it. */
 import type { Command } from 'commander';
 import { UsageError } from '../../compiler/command-line/errors.ts';
 import { trainings } from './trainings.ts';
@@ -11,7 +11,7 @@ export function registerTrain(program: Command): void {
       'train a model: `mlbtc train icl --preset tiny`, `mlbtc train lm --preset tiny`; `mlbtc train icl --help` tells all',
     )
     .action(() => {
-      throw new UsageError('say what to train: mlbtc train icl, mlbtc train lm or mlbtc train series');
+      throw new UsageError('say what to train: mlbtc train icl, mlbtc train lm, mlbtc train series or mlbtc train vit');
     });
   for (const [name, { about, train }] of Object.entries(trainings)) {
     command

@@ -9,6 +9,7 @@ import { iclKind } from './train-icl.ts';
 import { lmKind } from './train-lm.ts';
 import { trainNew } from './train-new.ts';
 import { seriesKind } from './train-series.ts';
+import { vitKind } from './train-vit.ts';
 import type { TrainingKind } from './training-kind.ts';
 
 export interface Training {
@@ -23,6 +24,7 @@ export const trainings: Readonly<Record<TaskName, Training>> = {
   icl: training(iclKind),
   lm: training(lmKind),
   series: training(seriesKind),
+  vit: training(vitKind),
 };
 
 function training<

@@ -82,14 +82,7 @@ export function findInputFiles(inputs: readonly string[], without: readonly stri
   };
 
   for (const input of inputs) visit(input, []);
-  if (files.length === 0) {
-    const output = inputs.find((input) => leftOut.has(realOrThrow(input)));
-    throw new UserError(
-      output === undefined
-        ? `no files in ${inputs.join(', ')}`
-        : `${output} is where the tokens go, and not read; there is no other input`,
-    );
-  }
+  if (files.length === 0) throw new UserError(`no files in ${inputs.join(', ')}`);
   return { files, hidden };
 }
 

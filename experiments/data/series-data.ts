@@ -9,10 +9,8 @@
  * of a part is forecast, as in the literature.
  */
 import { UserError } from '../../compiler/command-line/errors.ts';
+import { type PartName, partNames, partTitles } from './parts.ts';
 import type { SeriesTable } from './series-table.ts';
-
-export const partNames = ['train', 'val', 'test'] as const;
-export type PartName = (typeof partNames)[number];
 
 /** Rows from `from` up to but not including `to`. */
 export interface RowRange {
@@ -40,8 +38,6 @@ export interface WindowLengths {
   /** Rows after them that it forecasts. */
   readonly horizon: number;
 }
-
-export const partTitles: Readonly<Record<PartName, string>> = { train: 'training', val: 'validation', test: 'test' };
 
 /**
  * `split`: three shares of the rows, or three numbers of rows. Throws UserError where a part holds no window, or the table fewer rows than

@@ -5,8 +5,9 @@
 import { UserError } from '../../compiler/command-line/errors.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { chosenData } from '../data/choose.ts';
+import { chosenImages } from '../data/choose-images.ts';
 import { channelsOf, chosenSeries } from '../data/choose-series.ts';
-import { inContextProgram, type ModelName } from '../models/model.ts';
+import { inContextProgram, type ReferenceModel, visionProgram } from '../models/model.ts';
 import { type Score, scoreOf } from '../models/score.ts';
 import { resolveIcl } from '../options/icl.ts';
 import { resolveLm } from '../options/lm.ts';
@@ -14,17 +15,21 @@ import type { Resolved } from '../options/parse.ts';
 import { resolveSeries } from '../options/series.ts';
 import type { TaskName } from '../options/set.ts';
 import { checkModel, type ModelOptions, mixerSettings, scoreRows } from '../options/transformer.ts';
+import { checkPatches, resolveVit } from '../options/vit.ts';
 import { existingRun, type RunFolder } from '../runs/folder.ts';
 import { dataRecord, readLmSetting } from '../runs/lm-run.ts';
 import { readTask } from '../runs/provenance.ts';
 import { readSeriesSetting, seriesRecord } from '../runs/series-run.ts';
 import type { ResolvedTraining } from '../runs/training-run.ts';
+import { readVitSetting, vitRecord } from '../runs/vit-run.ts';
 import { lmProgram } from '../training/lm-task.ts';
 import { seriesModel } from '../training/series-task.ts';
+import { visionShape } from '../training/vit-task.ts';
 
 export interface ModelSetup {
   readonly task: TaskName;
-  readonly model: ModelName;
+  /** Which of the reference's models; undefined: none. */
+  readonly model: ReferenceModel | undefined;
   readonly resolved: ResolvedTraining;
   readonly score: Score;
   /** The forward pass and the loss, for the longest input that the model takes. */
@@ -81,6 +86,19 @@ const setups: Readonly<Record<TaskName, Setup>> = {
         : {
             unlikeReference: `its model of series reads and foresees one number at a time, not ${channels} and ${horizon} times ahead`,
           }),
+    };
+  },
+  vit: (words, run) => {
+    const resolved = resolveVit(words);
+    const { options } = resolved;
+    const score = checkedScore(resolved);
+    const data = run === undefined ? vitRecord(chosenImages(options)) : readVitSetting(run).data;
+    checkPatches(options, data);
+    return {
+      ...{ task: 'vit', model: undefined, resolved, score, record: { data } },
+      program: visionProgram(options, score, { ...visionShape(options, data), batch: 1 }),
+      referenceConfig: {},
+      unlikeReference: 'it has none of images',
     };
   },
 };

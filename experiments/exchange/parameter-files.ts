@@ -67,7 +67,7 @@ export function readParameters(path: string, setup: ModelSetup): Parameters {
   const tensors = withoutPrefix(readTensors(path));
   const ours = paramsOf(setup.program);
   const own: Naming = { who: 'this model', names: ours.map(({ name }) => name) };
-  const mappings = hasReference(setup) ? referenceParameters(setup.model, setup.resolved.options) : [];
+  const mappings = referencesOf(setup);
   const theirs: Naming = { who: "the reference's model", names: mappings.map(({ reference }) => reference) };
   const count = ({ names }: Naming) => names.filter((name) => tensors.has(name)).length;
   if (count(own) >= count(theirs)) {
@@ -93,10 +93,9 @@ function inReference(setup: ModelSetup, parameters: Parameters): Tensors {
         "  help: --to safetensors or --to npz write this model under its own names; `mlbtc export FILE.mlbtc --to pytorch` writes the score's module",
     );
   }
-  if (setup.unlikeReference !== undefined) {
-    throw new UserError(
-      `the reference has no such model: ${setup.unlikeReference}\n  help: --to safetensors or --to npz`,
-    );
+  const { model, unlikeReference } = setup;
+  if (model === undefined || unlikeReference !== undefined) {
+    throw new UserError(`the reference has no such model: ${unlikeReference}\n  help: --to safetensors or --to npz`);
   }
   const given = Object.keys(sizes);
   if (given.length > 0) {
@@ -106,7 +105,7 @@ function inReference(setup: ModelSetup, parameters: Parameters): Tensors {
   }
   const shapes = shapesOf(paramsOf(setup.program));
   return new Map(
-    referenceParameters(setup.model, options).map((mapping) => {
+    referenceParameters(model, options).map((mapping) => {
       if (mapping.ours.length === 0) return [mapping.reference, unread(setup)];
       return [
         mapping.reference,
@@ -132,8 +131,11 @@ function asTheyAre({ program }: ModelSetup, parameters: Parameters): Tensors {
   );
 }
 
-function hasReference({ resolved, unlikeReference }: ModelSetup): boolean {
-  return resolved.options.structure === null && unlikeReference === undefined;
+/** None where the reference has no such model. */
+function referencesOf({ model, resolved, unlikeReference }: ModelSetup): readonly ParameterMapping[] {
+  const { options } = resolved;
+  const isReferences = options.structure === null && options.slot === null && unlikeReference === undefined;
+  return model !== undefined && isReferences ? referenceParameters(model, options) : [];
 }
 
 function shapesOf(params: readonly Param[]): ReadonlyMap<string, readonly number[]> {

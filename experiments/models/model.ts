@@ -1,17 +1,19 @@
 /**
- * The three models as programs: `in-context.mlbtc`, `language-model.mlbtc` and `series.mlbtc`, which share their blocks
- * (`transformer.mlbtc`), each analysed with all of its sizes bound and a score in its slot. Every number of a model that is not in
+ * The models as programs: `in-context.mlbtc`, `language-model.mlbtc`, `series.mlbtc` and `vision-transformer.mlbtc`, which share
+ * their blocks (`transformer.mlbtc`), each analysed with all of its sizes bound and a score in its slot. Every number of a model that is not in
  * the `.mlbtc` files is bound here; what a training or an evaluation needs of a model are the names of its tensors:
  *
  *   in context       xs[n, p, j], ys[n, p]                    →  pred[n, p], loss, pointwise[p]
  *   language model   tokens[n, t], targets[n, t], both i32    →  logits[n, t, v], loss    (a target of -1 is not asked for)
  *   series           x[n, t, c], y[n, t, (a c)]               →  pred[n, t, (a c)], loss, forecast[n, (a c)]    (a: times ahead)
+ *   vision           image[n, c, y, x], label[n] (i32)        →  logits[n, v], loss
  *
  * Params are called wte, wpe, read_in, read_out, lm_head, body.ln_f, body.block.LAYER.values and so on, those of the score
  * body.block.LAYER.attn.NAME; `parameters.ts` has the reference's name of each.
  */
 import type { Program } from '../../compiler/ir/program.ts';
 import { staged } from '../../runtime/stages.ts';
+import type { ImageShape } from '../data/image-data.ts';
 import { modelPath } from '../library.ts';
 import type { SizeValue } from '../options/mixers.ts';
 import type { ModelOptions } from '../options/transformer.ts';
@@ -20,7 +22,9 @@ import { analyseSource } from './analyse.ts';
 import { readSource, resolveFile } from './resolve.ts';
 import { type Score, scoreSlot } from './score.ts';
 
-export type ModelName = 'in-context' | 'language-model' | 'series';
+export type ModelName = 'in-context' | 'language-model' | 'series' | 'vision-transformer';
+/** Those that the reference has too. */
+export type ReferenceModel = Exclude<ModelName, 'vision-transformer'>;
 
 interface Bound {
   readonly sizes: Readonly<Record<string, SizeValue>>;
@@ -113,4 +117,40 @@ export function seriesProgram(
     sizes: { channels, horizon, block_size: positions },
     inputShapes: { x: [batch, tokens, channels], y: [batch, tokens, horizon * channels] },
   });
+}
+
+export interface VisionShape extends ImageShape {
+  readonly batch: number;
+  readonly classes: number;
+}
+
+/** What a vision transformer's options say beside those of every model. */
+export interface VisionOptions extends ModelOptions {
+  readonly patch_size: number;
+  readonly pool: 'class' | 'mean';
+}
+
+/** Throws UserError with diagnostics where the score does not fit. */
+export function visionProgram(options: VisionOptions, score: Score, shape: VisionShape): Program {
+  const { batch, channels, height, width, classes } = shape;
+  return modelProgram('vision-transformer', options, score, {
+    sizes: {
+      ...{ channels, height, width, classes, p: options.patch_size },
+      class_token: classTokens(options),
+      causal: options.causal ? 1 : 0,
+    },
+    inputShapes: { image: [batch, channels, height, width], label: [batch] },
+  });
+}
+
+/** Tokens of an image: its patches, and the class token where there is one. */
+export function imageTokens(
+  options: Pick<VisionOptions, 'patch_size' | 'pool'>,
+  { height, width }: ImageShape,
+): number {
+  return (height / options.patch_size) * (width / options.patch_size) + classTokens(options);
+}
+
+function classTokens({ pool }: Pick<VisionOptions, 'pool'>): number {
+  return pool === 'class' ? 1 : 0;
 }

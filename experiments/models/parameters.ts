@@ -6,7 +6,7 @@
 import { UserError } from '../../compiler/command-line/errors.ts';
 import { mixers } from '../options/mixers.ts';
 import { type ModelOptions, mixerSettings } from '../options/transformer.ts';
-import type { ModelName } from './model.ts';
+import type { ReferenceModel } from './model.ts';
 
 /** A parameter of the reference and the program's tensors that hold its elements one after the other. */
 export interface ParameterMapping {
@@ -46,7 +46,7 @@ const regression: Pick<ModelParameters, 'backbone' | 'around'> = {
 };
 
 /** Without the suffix `.weight` or `.bias`; the bias of ours is called NAME_bias. */
-const models: Readonly<Record<ModelName, ModelParameters>> = {
+const models: Readonly<Record<ReferenceModel, ModelParameters>> = {
   'in-context': { ...regression, around: [...regression.around, plain('_backbone.wpe', 'wpe')], unused: [] },
   'language-model': {
     backbone: 'transformer.',
@@ -74,7 +74,7 @@ const ownValues: Named = { ...map('attn.c_attn_v', 'values'), biasAxes: [2] };
  * Every parameter of the reference's model, with the tensors of ours; of the score only where it is a built-in one. Throws UserError where
  * a linear map is not the reference's.
  */
-export function referenceParameters(model: ModelName, options: ModelOptions): readonly ParameterMapping[] {
+export function referenceParameters(model: ReferenceModel, options: ModelOptions): readonly ParameterMapping[] {
   if (options.slot !== null) {
     throw new UserError(`the reference's maps are dense; --slot ${options.slot.join('|')} has no parameters there`);
   }

@@ -7,7 +7,7 @@
  */
 import { mixers } from '../options/mixers.ts';
 import { type ModelOptions, mixerSettings } from '../options/transformer.ts';
-import type { ModelName } from './model.ts';
+import type { ReferenceModel } from './model.ts';
 
 export interface ReferenceCounts {
   readonly linear: number;
@@ -19,7 +19,7 @@ export interface ReferenceCounts {
 }
 
 export interface CountedShape {
-  readonly model: ModelName;
+  readonly model: ReferenceModel;
   readonly tokens: number;
   /** Of x in regression, of the series, of the tokens in a language model. */
   readonly features: number;

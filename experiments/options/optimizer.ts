@@ -1,4 +1,4 @@
-/** The optimizer's options under the names of the reference's `train.py`: those of language models and of time series. */
+/** The optimizer's options under the names of the reference's `train.py`: of all trainings but those in context. */
 import { choice, flag, integer, type OptionValues, optionalInteger, optionalReal, real } from './table.ts';
 
 const unit = { min: 0, max: 1 };

@@ -1,7 +1,7 @@
 /** The options of one kind of training, `mlbtc train NAME`: its table in groups, its short names, what its help begins with. */
 import type { OptionTable } from './table.ts';
 
-export const taskNames = ['icl', 'lm', 'series'] as const;
+export const taskNames = ['icl', 'lm', 'series', 'vit'] as const;
 export type TaskName = (typeof taskNames)[number];
 
 export interface OptionSet<Table extends OptionTable> {

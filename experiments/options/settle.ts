@@ -1,4 +1,4 @@
-/** What follows from other options, alike in language models and time series: the heads from their size, the ends of the decay. */
+/** What follows from other options, alike in language models, time series and images: the heads from their size, the ends of the decay. */
 import { type optimizerRows, type SettledRates, settledRates } from './optimizer.ts';
 import type { OptionValues } from './table.ts';
 import { headsOf, type ModelOptions } from './transformer.ts';

@@ -30,6 +30,13 @@ export function measureOf({ task, options, folder }: StoredRun): Measure {
       const subject = `${dataOf(folder.recordPath)}, ${options.horizon} times ahead`;
       return { title: 'Forecasts', loss: 'mean squared error, standardised', error: '', subject };
     }
+    case 'vit':
+      return {
+        title: 'Image classification',
+        loss: 'loss, nats an image',
+        error: '',
+        subject: dataOf(folder.recordPath),
+      };
     default:
       return task satisfies never;
   }

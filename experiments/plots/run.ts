@@ -14,9 +14,11 @@ import { readLmSetting } from '../runs/lm-run.ts';
 import { readMetrics } from '../runs/metrics.ts';
 import { readTask } from '../runs/provenance.ts';
 import { readSeriesSetting } from '../runs/series-run.ts';
+import { readVitSetting } from '../runs/vit-run.ts';
 import { iclPlotFiles, plotIclRun } from './icl-run.ts';
 import { lmLevels, lmPlotFiles, plotLmRun } from './lm-run.ts';
 import { plotSeriesRun, seriesPlotFiles } from './series-run.ts';
+import { plotVitRun, vitPlotFiles } from './vit-run.ts';
 
 interface Plots {
   readonly draw: (folder: RunFolder) => Promise<void>;
@@ -40,6 +42,10 @@ const plots: Readonly<Record<TaskName, Plots>> = {
   series: {
     draw: (folder) => plotSeriesRun(folder, readSeriesSetting(folder.path)),
     files: seriesPlotFiles,
+  },
+  vit: {
+    draw: (folder) => plotVitRun(folder, readVitSetting(folder.path)),
+    files: vitPlotFiles,
   },
 };
 

@@ -114,6 +114,39 @@ const seriesTest = z.object({
     .describe("a few windows in the table's units: what was known before a row, what followed, what was forecast"),
 });
 
+const images = z.int().describe('images that the figures are means over');
+const accuracy = z.number().describe('part of the images whose class has the largest logit');
+const vitTrain = z.object({
+  ...stepFacts,
+  images: z.int().describe('images that the model has seen, each as often as it was'),
+  tokens,
+  flops,
+});
+const interval = z
+  .object({ low: z.number(), high: z.number() })
+  .describe("Wilson's interval of the accuracy, 90 %: what other images of the same kind may give");
+const vitEvaluation = z.object({
+  kind: z.literal('evaluation'),
+  step,
+  loss: loss.describe('nats an image of the validation part'),
+  accuracy,
+  interval,
+  trainLoss: loss.describe('nats an image of the training part, over as many images at most'),
+  trainAccuracy: z.number().describe('accuracy on the same'),
+  images,
+});
+/** The last line of a run of `train vit`. */
+const vitTest = z.object({
+  kind: z.literal('test'),
+  step: step.describe('steps that the model had done that did best on the validation part'),
+  loss: loss.describe('nats an image of the test part'),
+  accuracy,
+  interval,
+  images,
+  baselines: z.record(z.string(), z.number()).describe('accuracy of each baseline'),
+  confusion: z.array(z.array(z.int())).describe('images by class, and by the class that they were taken for'),
+});
+
 /** A line of each kind, by what trains and what the line is of. */
 export const recordSchemas = {
   'icl stage': iclStage,
@@ -124,6 +157,9 @@ export const recordSchemas = {
   'series train': seriesTrain,
   'series evaluation': seriesEvaluation,
   'series test': seriesTest,
+  'vit train': vitTrain,
+  'vit evaluation': vitEvaluation,
+  'vit test': vitTest,
 } as const;
 /** Any line. */
 export const metricsSchema = z.union(Object.values(recordSchemas));
@@ -136,8 +172,11 @@ export type LmEvaluationRecord = z.infer<typeof lmEvaluation>;
 export type SeriesTrainRecord = z.infer<typeof seriesTrain>;
 export type SeriesEvaluationRecord = z.infer<typeof seriesEvaluation>;
 export type SeriesTestRecord = z.infer<typeof seriesTest>;
-export type TrainRecord = IclTrainRecord | LmTrainRecord | SeriesTrainRecord;
-export type EvaluationRecord = IclEvaluationRecord | LmEvaluationRecord | SeriesEvaluationRecord;
+export type VitTrainRecord = z.infer<typeof vitTrain>;
+export type VitEvaluationRecord = z.infer<typeof vitEvaluation>;
+export type VitTestRecord = z.infer<typeof vitTest>;
+export type TrainRecord = IclTrainRecord | LmTrainRecord | SeriesTrainRecord | VitTrainRecord;
+export type EvaluationRecord = IclEvaluationRecord | LmEvaluationRecord | SeriesEvaluationRecord | VitEvaluationRecord;
 export type MetricsRecord = z.infer<typeof metricsSchema>;
 
 export const isIclTrain = (record: MetricsRecord): record is IclTrainRecord =>
@@ -149,8 +188,15 @@ export const isSeriesTrain = (record: MetricsRecord): record is SeriesTrainRecor
   record.kind === 'train' && 'windows' in record;
 export const isSeriesEvaluation = (record: MetricsRecord): record is SeriesEvaluationRecord =>
   record.kind === 'evaluation' && 'ahead' in record;
-export const isSeriesTest = (record: MetricsRecord): record is SeriesTestRecord => record.kind === 'test';
-export const isLmEvaluation = (record: MetricsRecord): record is LmEvaluationRecord => 'trainLoss' in record;
+export const isSeriesTest = (record: MetricsRecord): record is SeriesTestRecord =>
+  record.kind === 'test' && 'mse' in record;
+export const isLmEvaluation = (record: MetricsRecord): record is LmEvaluationRecord => 'perplexity' in record;
+export const isVitTrain = (record: MetricsRecord): record is VitTrainRecord =>
+  record.kind === 'train' && 'images' in record;
+export const isVitEvaluation = (record: MetricsRecord): record is VitEvaluationRecord =>
+  record.kind === 'evaluation' && 'accuracy' in record;
+export const isVitTest = (record: MetricsRecord): record is VitTestRecord =>
+  record.kind === 'test' && 'confusion' in record;
 
 export function appendMetrics(path: string, record: MetricsRecord): void {
   appendFileSync(path, `${JSON.stringify(record)}\n`);

@@ -7,7 +7,8 @@
  *   mean            the training part's, which is 0
  *   best possible   where it is known how the series was made: no forecast gets below
  */
-import type { PartName, SeriesData, WindowLengths } from '../data/series-data.ts';
+import type { PartName } from '../data/parts.ts';
+import type { SeriesData, WindowLengths } from '../data/series-data.ts';
 import { windowRange } from '../data/series-data.ts';
 import type { SeriesWindow } from './series-windows.ts';
 

@@ -16,7 +16,7 @@ import { drawWords } from '../../compiler/ir/philox.ts';
 import type { Affine, Expression, Tensor } from '../../compiler/ir/program.ts';
 import type { TokenSplit } from '../data/token-data.ts';
 
-/** Streams of random numbers; those of `prompts.ts` lie below, that of `series-windows.ts` after them, params' from 1024 on. */
+/** Streams of random numbers; those of `prompts.ts` lie below, those of `series-windows.ts` and `image-batches.ts` after them, params' from 1024 on. */
 export const windowStreams = { train: 8, evaluate: 9 } as const;
 
 export interface WindowShape {

@@ -1,5 +1,5 @@
 /**
- * A training step on the device with the optimizer of `train lm` and `train series` (options/optimizer.ts): one program where a step
+ * A training step on the device with the optimizer of all trainings but `train icl` (options/optimizer.ts): one program where a step
  * is one batch; where it is several, one that adds up their gradients and one that moves the params. What a batch is, and how it
  * comes to the device, is the caller's.
  */

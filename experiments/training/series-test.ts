@@ -2,7 +2,8 @@
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { readSafetensors } from '../../runtime/safetensors.ts';
 import { channelsOf } from '../data/choose-series.ts';
-import type { PartName, SeriesData } from '../data/series-data.ts';
+import type { PartName } from '../data/parts.ts';
+import type { SeriesData } from '../data/series-data.ts';
 import type { Score } from '../models/score.ts';
 import type { SeriesOptions } from '../options/series.ts';
 import type { SeriesTestRecord } from '../runs/metrics.ts';

@@ -1,6 +1,6 @@
 /**
- * What the training loop (`loop.ts`) must know of what it trains. In-context regression, language models and time series each give
- * it a `Task`; the loop itself knows steps, records, checkpoints and how a run ends.
+ * What the training loop (`loop.ts`) must know of what it trains. In-context regression, language models, time series and images each
+ * give it a `Task`; the loop itself knows steps, records, checkpoints and how a run ends.
  *
  * A task goes through phases, such as the stages of a curriculum. A compiled step serves every phase of its shape, and all of them
  * share one state by its buffers.

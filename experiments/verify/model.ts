@@ -1,6 +1,7 @@
 /**
  * A golden model case: the options of its `config`, its parameters and batch through the step that training compiles; outputs,
- * loss, gradients, and parameters after 1 and 3 steps under the reference's names (oracle, "Files of a case").
+ * loss, gradients, and parameters after 1 and 3 steps under the reference's names (oracle, "Files of a case"), or under ours where the
+ * reference has no such model.
  *
  * The trap: a loss belongs to the parameters before the update of its run. The loss after step k is therefore that of run k + 1,
  * and the last of these runs has a multiplier of 0.
@@ -9,16 +10,23 @@
 import { UserError } from '../../compiler/command-line/errors.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import type { StoredTensor } from '../../runtime/safetensors.ts';
-import { inContextProgram, languageModelProgram, type ModelName, seriesProgram } from '../models/model.ts';
+import {
+  inContextProgram,
+  languageModelProgram,
+  type ReferenceModel,
+  seriesProgram,
+  visionProgram,
+} from '../models/model.ts';
 import { joined, type ParameterMapping, parted, referenceParameters } from '../models/parameters.ts';
 import { type Score, scoreOf } from '../models/score.ts';
 import { checkModel } from '../options/transformer.ts';
 import { type Arena, optimizerTables, packArena, unpackArena } from '../training/arena.ts';
 import { biasCorrections } from '../training/learning-rate.ts';
+import type { Param } from '../training/mup.ts';
 import type { MakeRunner, Runner } from '../training/runner.ts';
 import { verifiedStep } from '../training/training-step.ts';
 import { floats, integers, type ModelCase } from './case.ts';
-import { type ConfigOptions, optionsOfConfig } from './config.ts';
+import { type ConfigOptions, optionsOfConfig, sizesOfConfig } from './config.ts';
 
 type Tensors = ReadonlyMap<string, StoredTensor>;
 
@@ -27,17 +35,18 @@ const reportedSteps: readonly number[] = [1, 3];
 const noOptimizer = { lr: 0, beta1: 0.9, beta2: 0.95, weight_decay: 0, grad_clip: 0, lr_mults: [] as number[] };
 
 interface ModelKind {
-  readonly model: ModelName;
+  /** Whose parameters a case names; undefined: they have our names. */
+  readonly reference: ReferenceModel | undefined;
   readonly inputs: readonly string[];
   /** What the model gives, under this name in the case and in the program. */
   readonly output: string;
   readonly program: (options: ConfigOptions, score: Score, tensors: Tensors) => Program;
 }
 
-/** The reference's three models, by the `kind` of a case's config. */
+/** The reference's three models and the vision transformer, by the `kind` of a case's config. */
 const kinds: Readonly<Record<string, ModelKind>> = {
   icl: {
-    model: 'in-context',
+    reference: 'in-context',
     inputs: ['xs', 'ys'],
     output: 'pred',
     program: (options, score, tensors) => {
@@ -46,7 +55,7 @@ const kinds: Readonly<Record<string, ModelKind>> = {
     },
   },
   lm: {
-    model: 'language-model',
+    reference: 'language-model',
     inputs: ['tokens', 'targets'],
     output: 'logits',
     program: (options, score, tensors) => {
@@ -56,12 +65,22 @@ const kinds: Readonly<Record<string, ModelKind>> = {
     },
   },
   ts: {
-    model: 'series',
+    reference: 'series',
     inputs: ['x', 'y'],
     output: 'pred',
     program: (options, score, tensors) => {
       const [batch = 0, tokens = 0, channels = 0] = floats(tensors, 'x').shape;
       return seriesProgram(options, score, { batch, tokens, channels, horizon: 1, positions: options.block_size });
+    },
+  },
+  vit: {
+    reference: undefined,
+    inputs: ['image', 'label'],
+    output: 'logits',
+    program: (options, score, tensors) => {
+      const [batch = 0, channels = 0, height = 0, width = 0] = floats(tensors, 'image').shape;
+      const [classes = 0] = floats(tensors, 'param.read_out').shape;
+      return visionProgram(options, score, { batch, channels, height, width, classes });
     },
   },
 };
@@ -76,11 +95,11 @@ export async function verifyModel(golden: ModelCase, tensors: Tensors, makeRunne
   }
   const options = optionsOfConfig(config, id);
   checkModel(options);
-  const program = kind.program(options, scoreOf(options, {}), tensors);
+  const program = kind.program(options, scoreOf(options, sizesOfConfig(config, id)), tensors);
   const { beta1, beta2 } = optimizer;
   const settings = { beta1, beta2, weightDecay: optimizer.weight_decay, gradClip: optimizer.grad_clip };
   const step = verifiedStep(program, settings, kind.output);
-  const mappings = referenceParameters(kind.model, options);
+  const mappings = kind.reference === undefined ? ownNames(step.params) : referenceParameters(kind.reference, options);
   const { arena } = step;
   const runner = await makeRunner(step.program);
   try {
@@ -156,6 +175,10 @@ async function runSteps(runner: Runner, steps: Steps): Promise<Tensors> {
 
 async function take(runner: Runner, name: string): Promise<ArrayLike<number>> {
   return (await runner.download(name)).get(name) as ArrayLike<number>;
+}
+
+function ownNames(params: readonly Param[]): readonly ParameterMapping[] {
+  return params.map(({ name }) => ({ reference: name, ours: [name] }));
 }
 
 /** The case's parameters as our tensors. */

@@ -2,7 +2,7 @@
 import type { Program } from '../../compiler/ir/program.ts';
 import { elementCount } from '../../compiler/ir/program.ts';
 import { split } from '../../compiler/semantics/sizes.ts';
-import { inContextProgram, languageModelProgram, type ModelName, seriesProgram } from '../models/model.ts';
+import { inContextProgram, languageModelProgram, type ReferenceModel, seriesProgram } from '../models/model.ts';
 import { type ParameterMapping, referenceParameters, referenceShape } from '../models/parameters.ts';
 import { referenceCounts, referenceFlops } from '../models/reference-counts.ts';
 import { scoreOf } from '../models/score.ts';
@@ -46,7 +46,7 @@ function curriculum({ n_dims, train_steps, interval }: Tables['curriculum'][numb
 }
 
 interface Kind {
-  readonly model: ModelName;
+  readonly model: ReferenceModel;
   readonly features: (options: ConfigOptions) => number;
   /** As small a batch as there is: the tables are of parameters. */
   readonly program: (options: ConfigOptions) => Program;

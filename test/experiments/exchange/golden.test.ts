@@ -173,6 +173,28 @@ describe('the reference’s parameters in and out', () => {
       );
     }));
 
+  test.each(['lm', 'vit'] as const)('a model of %s with structured maps goes out and in under its own names', (task) =>
+    inFolder((folder) => {
+      const small = ['--d_model=8', '--n_head=2', '--n_layer=1', '--slot=linear=btt'];
+      const words = [...small, task === 'lm' ? '--block_size=8' : '--patch_size=2', `--out_dir=${join(folder, 'run')}`];
+      const setup = setupOf(task, words);
+      const parameters = new Map(
+        paramsOf(setup.program).map(({ name, shape, position }) => {
+          const values = Float32Array.from({ length: elementCount(shape) }, (_, i) => position + i / 8);
+          return [name, values] as const;
+        }),
+      );
+      const path = join(folder, 'model.safetensors');
+      writeParameters(path, setup, parameters, 'safetensors');
+      expect(readParameters(path, setup)).toEqual(parameters);
+      const run = setupOfRun(importedRun(setup, parameters, words).path);
+      expect(trainedParameters(chosenCheckpoint(run.folder, 'last'), run)).toEqual(parameters);
+      expect(() => writeParameters(join(folder, 'x'), run, parameters, 'reference')).toThrow(
+        task === 'lm' ? /the reference's maps are dense/ : /the reference has no such model: it has none of images/,
+      );
+    }),
+  );
+
   test('a run with a structure of its own is read from wherever one stands', () =>
     inFolder((folder) => {
       const words = ['--d_model=8', '--n_head=2', '--n_layer=1', '--block_size=8', '--structure=docs/near.mlbtc'];

@@ -101,10 +101,10 @@ test.each([
   [
     'no record',
     noRecord,
-    /RUN\/run\.json does not say that `mlbtc train icl` or `mlbtc train lm` or `mlbtc train series` made it/,
+    /RUN\/run\.json does not say that `mlbtc train icl` or `mlbtc train lm` or `mlbtc train series` or `mlbtc train vit` made it/,
   ],
   ['a record of something else', { ...lmFolder, 'run.json': '{"command":["tar"]}' }, /does not say that/],
-  ['a run of no known kind', { ...lmFolder, 'run.json': '{"command":["mlbtc","train","vit"]}' }, /does not say that/],
+  ['a run of no known kind', { ...lmFolder, 'run.json': '{"command":["mlbtc","train","audio"]}' }, /does not say that/],
   ['a run without its text', { ...lmFolder, 'run.json': '{"command":["mlbtc","train","lm"]}' }, /which text it read/],
   ['no step yet', noMetrics, /^RUN has nothing to draw yet: RUN\/metrics\.jsonl holds no step$/],
   ['half a step', { ...lmFolder, 'metrics.jsonl': '{"kind":"train"' }, /nothing to draw yet/],

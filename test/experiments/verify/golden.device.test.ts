@@ -5,7 +5,7 @@ import { deviceRunners } from '../../../experiments/training/device-runner.ts';
 import { testDevice } from '../../support/device.ts';
 import { checkCase, failures, goldenFolder } from './check.ts';
 
-const cases = readdirSync('test/golden').filter((name) => /^(icl|lm|ts|matrix)_/.test(name));
+const cases = readdirSync('test/golden').filter((name) => /^(icl|lm|ts|vit|matrix)_/.test(name));
 const opened = await testDevice();
 
 describe('golden cases on the device', () => {

@@ -4,13 +4,14 @@ import { verifyCase } from '../../../experiments/commands/verify.ts';
 import { interpreterRunner } from '../../../experiments/training/runner.ts';
 import { checkCase, failures, goldenFolder } from './check.ts';
 
-const cases = readdirSync('test/golden').filter((name) => /^(icl|lm|ts|matrix)_/.test(name));
+const cases = readdirSync('test/golden').filter((name) => /^(icl|lm|ts|vit|matrix)_/.test(name));
 
 describe('golden cases on the interpreter', () => {
   test('all of this version are here', () => {
     expect(cases.filter((name) => name.startsWith('icl_'))).toHaveLength(9);
     expect(cases.filter((name) => name.startsWith('lm_'))).toHaveLength(10);
     expect(cases.filter((name) => name.startsWith('ts_'))).toHaveLength(1);
+    expect(cases.filter((name) => name.startsWith('vit_'))).toHaveLength(1);
     expect(cases.filter((name) => name.startsWith('matrix_'))).toHaveLength(11);
   });
 
