@@ -5,7 +5,7 @@
  */
 import { Command } from 'commander';
 import { runCommand } from '../compiler/command-line/errors.ts';
-import { refuseUnknownWords } from '../compiler/command-line/unknown-words.ts';
+import { knownWords } from '../compiler/command-line/unknown-words.ts';
 import { packageVersion } from '../compiler/command-line/version.ts';
 import { registerDoctor } from '../runtime/doctor.ts';
 import { registerRun } from '../runtime/run.ts';
@@ -68,6 +68,5 @@ export function makeProgram(): Command {
 
 await runCommand(async (argv) => {
   const program = makeProgram();
-  refuseUnknownWords(program, argv.slice(2));
-  await program.parseAsync([...argv]);
+  await program.parseAsync([...knownWords(program, argv.slice(2))], { from: 'user' });
 });

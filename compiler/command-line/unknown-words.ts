@@ -1,13 +1,17 @@
 /**
  * What a command line asks for and no command has, told before anything that is missing: the misspelt option is likely the missing
- * one, and commander looks for what is missing first. Of a command that is not there it says what else is.
+ * one, and commander looks for what is missing first. Of a command that is not there it says what else is. As in the options of
+ * training, `-` and `_` are one letter in an option's name.
  */
 import type { Command } from 'commander';
 import { closest } from '../syntax/suggest.ts';
 import { UsageError } from './errors.ts';
 
-/** `args` without node and script. Throws UsageError; an unknown option where no option is missing is left to commander. */
-export function refuseUnknownWords(program: Command, args: readonly string[]): void {
+/**
+ * `args`, without node and script, with options spelt as their command has them. Throws UsageError; an unknown option where no option is
+ * missing is left to commander.
+ */
+export function knownWords(program: Command, args: readonly string[]): readonly string[] {
   let command = program;
   let at = 0;
   for (; at < args.length; at++) {
@@ -16,9 +20,9 @@ export function refuseUnknownWords(program: Command, args: readonly string[]): v
     command = inner;
   }
   const word = args[at];
-  if (word === 'help') return;
+  if (word === 'help') return args;
   if (command.commands.length > 0 && word !== undefined && !word.startsWith('-')) throw unknownCommand(command, word);
-  refuseUnknownOptions(command, args.slice(at));
+  return [...args.slice(0, at), ...knownOptions(command, args.slice(at))];
 }
 
 function unknownCommand(command: Command, word: string): UsageError {
@@ -35,27 +39,33 @@ function pathOf(command: Command): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
-function refuseUnknownOptions(command: Command, args: readonly string[]): void {
+function knownOptions(command: Command, args: readonly string[]): readonly string[] {
+  const words = [...args];
   const given = new Set<string>();
   let unknown: string | undefined;
-  for (let at = 0; at < args.length && args[at] !== '--'; at++) {
-    const [flag = ''] = (args[at] ?? '').split('=');
-    if (flag === '--help' || flag === '-h') return;
+  for (let at = 0; at < words.length && words[at] !== '--'; at++) {
+    const [flag = ''] = words[at].split('=');
+    if (flag === '--help' || flag === '-h') return words;
     if (!/^-[^\d]/.test(flag)) continue;
     const option = command.options.find(({ long, short }) =>
-      flag.startsWith('--') ? flag === long : flag.slice(0, 2) === short,
+      flag.startsWith('--') ? sameName(flag, long ?? '') : flag.slice(0, 2) === short,
     );
     if (option === undefined) unknown ??= flag;
     else {
       given.add(option.name());
-      const takesNext = flag === args[at] && (flag.startsWith('--') || flag.length === 2) && option.required;
+      const takesNext = flag === words[at] && (flag.startsWith('--') || flag.length === 2) && option.required;
+      if (flag.startsWith('--')) words[at] = `${option.long}${words[at].slice(flag.length)}`;
       if (takesNext) at++;
     }
   }
   const isMissing = command.options.some((option) => option.mandatory && !given.has(option.name()));
-  if (unknown === undefined || !isMissing) return;
+  if (unknown === undefined || !isMissing) return words;
   const flags = command.options.flatMap(({ long }) => (long === undefined ? [] : [long]));
   const near = closest(unknown, flags);
   const suggestion = near === undefined ? '' : `\n  help: did you mean ${near}?`;
   throw new UsageError(`unknown option '${unknown}'${suggestion}`);
+}
+
+function sameName(flag: string, known: string): boolean {
+  return flag.slice(2).replaceAll('-', '_') === known.slice(2).replaceAll('-', '_');
 }

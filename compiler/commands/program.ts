@@ -6,7 +6,7 @@
  */
 import { Command } from 'commander';
 import type { CommandIo } from '../command-line/io.ts';
-import { refuseUnknownWords } from '../command-line/unknown-words.ts';
+import { knownWords } from '../command-line/unknown-words.ts';
 import { packageVersion } from '../command-line/version.ts';
 import { registerBuild } from './build.ts';
 import { registerCheck } from './check.ts';
@@ -60,6 +60,5 @@ export async function runMlbtcc(args: readonly string[], io: CommandIo): Promise
       );
     if (command !== program) command.option('--debug', 'with an error, print the stack trace as well');
   }
-  refuseUnknownWords(program, args);
-  await program.parseAsync([...args], { from: 'user' });
+  await program.parseAsync([...knownWords(program, args)], { from: 'user' });
 }

@@ -18,7 +18,7 @@ import { batchesOf, type EvalKind, type EvalOptions } from './eval-kind.ts';
 const usualPrompts = 1280;
 
 export const iclEval: EvalKind = {
-  takes: ['setting', 'checkpoint', 'evalIters', 'json', 'device'],
+  takes: ['setting', 'checkpoint', 'eval_iters', 'json', 'device'],
   evaluate: evaluateRun,
 };
 

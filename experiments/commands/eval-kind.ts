@@ -7,7 +7,7 @@ export interface EvalOptions {
   readonly setting?: string;
   readonly checkpoint?: string;
   readonly data?: string;
-  readonly evalIters?: string;
+  readonly eval_iters?: string;
   readonly json?: boolean;
   readonly device?: string;
 }
@@ -19,10 +19,10 @@ export interface EvalKind {
   readonly evaluate: (path: string, options: EvalOptions) => Promise<void>;
 }
 
-/** `--eval-iters`. Throws UsageError where it is no number of batches. */
-export function batchesOf({ evalIters }: EvalOptions): number | undefined {
-  if (evalIters === undefined) return undefined;
-  const batches = Number(evalIters);
+/** `--eval_iters`. Throws UsageError where it is no number of batches. */
+export function batchesOf({ eval_iters }: EvalOptions): number | undefined {
+  if (eval_iters === undefined) return undefined;
+  const batches = Number(eval_iters);
   if (Number.isInteger(batches) && batches >= 1) return batches;
-  throw new UsageError(`--eval-iters ${evalIters}: a whole number from 1 on`);
+  throw new UsageError(`--eval_iters ${eval_iters}: a whole number from 1 on`);
 }

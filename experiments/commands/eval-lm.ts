@@ -17,7 +17,7 @@ import { batchesOf, type EvalKind, type EvalOptions } from './eval-kind.ts';
 const defaults = { split: 'val', checkpoint: 'best' } as const;
 
 export const lmEval: EvalKind = {
-  takes: ['split', 'checkpoint', 'data', 'evalIters', 'json', 'device'],
+  takes: ['split', 'checkpoint', 'data', 'eval_iters', 'json', 'device'],
   evaluate: evaluateRun,
 };
 

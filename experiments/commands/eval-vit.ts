@@ -13,7 +13,7 @@ import { accuracyLines } from './train-vit.ts';
 const defaults = { split: 'test', checkpoint: 'best' } as const;
 
 export const vitEval: EvalKind = {
-  takes: ['split', 'checkpoint', 'data', 'evalIters', 'json', 'device'],
+  takes: ['split', 'checkpoint', 'data', 'eval_iters', 'json', 'device'],
   evaluate: evaluateRun,
 };
 

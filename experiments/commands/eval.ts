@@ -12,6 +12,13 @@ import { vitEval } from './eval-vit.ts';
 
 const kinds: Readonly<Record<TaskName, EvalKind>> = { icl: iclEval, lm: lmEval, series: seriesEval, vit: vitEval };
 
+const help = `
+Examples:
+  mlbtc eval runs/lm-tiny                             loss, perplexity, bits a character of the held-out text
+  mlbtc eval runs/icl-tiny --setting standard,skewed  the error under these settings, and a picture of it
+  mlbtc eval runs/series-tiny --split val --json      of another part, as data
+`;
+
 export function registerEval(program: Command): void {
   program
     .command('eval')
@@ -28,15 +35,16 @@ export function registerEval(program: Command): void {
       'lm: another text, of the same tokenizer; series: another table with the same columns; vit: other images',
     )
     .option(
-      '--eval-iters <n>',
+      '--eval_iters <n>',
       'batches to evaluate (default: lm as the run has them, series and vit all, icl 1280 prompts)',
     )
     .option('--json', 'one JSON object')
     .option('--device <name>', 'adapter to use, as `mlbtc doctor` names it')
+    .addHelpText('after', help)
     .action((path: string, options: EvalOptions) => evaluateRun(path, options));
 }
 
-async function evaluateRun(path: string, options: EvalOptions): Promise<void> {
+async function evaluateRun(path: string, { debug: _, ...options }: EvalOptions & { debug?: boolean }): Promise<void> {
   const { recordPath } = existingRun(path, 'mlbtc train');
   const task = readTask(recordPath);
   if (task === undefined) {
@@ -46,8 +54,7 @@ async function evaluateRun(path: string, options: EvalOptions): Promise<void> {
   const kind = kinds[task];
   for (const name of Object.keys(options) as (keyof EvalOptions)[]) {
     if (!kind.takes.includes(name)) {
-      const spelled = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-      throw new UsageError(`--${spelled} means nothing for ${path}, a run of \`mlbtc train ${task}\``);
+      throw new UsageError(`--${name} means nothing for ${path}, a run of \`mlbtc train ${task}\``);
     }
   }
   await kind.evaluate(path, options);

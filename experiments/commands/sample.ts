@@ -23,6 +23,13 @@ interface SampleOptions {
   readonly device?: string;
 }
 
+const help = `
+Examples:
+  mlbtc sample runs/lm-tiny --prompt "The whale " --tokens 300
+  mlbtc sample runs/lm-tiny --temperature 0 --tokens 100  what is most likely, the same every time
+  mlbtc sample runs/lm-tiny --tokens 0 --report_cache     only what it keeps of each token
+`;
+
 export function registerSample(program: Command): void {
   program
     .command('sample')
@@ -41,6 +48,7 @@ export function registerSample(program: Command): void {
     .option('--report_cache', 'what is kept for each token, beside standard attention')
     .option('--checkpoint <which>', 'best, last, or a file', 'best')
     .option('--device <name>', 'adapter to use, as `mlbtc doctor` names it')
+    .addHelpText('after', help)
     .action((path: string, options: SampleOptions) => sampleFrom(path, options));
 }
 

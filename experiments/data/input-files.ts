@@ -82,7 +82,14 @@ export function findInputFiles(inputs: readonly string[], without: readonly stri
   };
 
   for (const input of inputs) visit(input, []);
-  if (files.length === 0) throw new UserError(`no files in ${inputs.join(', ')}`);
+  if (files.length === 0) {
+    const output = inputs.find((input) => leftOut.has(realOrThrow(input)));
+    throw new UserError(
+      output === undefined
+        ? `no files in ${inputs.join(', ')}`
+        : `${output} is where the tokens go, and not read; there is no other input`,
+    );
+  }
   return { files, hidden };
 }
 

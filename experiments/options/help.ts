@@ -18,7 +18,7 @@ export function optionsHelp({ name, intro, groups, aliases }: OptionSet<OptionTa
     'Start from',
     ...(presets.length === 0 ? [] : [row('preset NAME', `options from a file: ${presets.join(', ')}`)]),
     row('config FILE', "options from a run's config.yaml"),
-    row('s NAME=VALUE', 'a size of the structure (-s); lists as ranks=[4,2,2]'),
+    row('s NAME=VALUE', 'a size of the structure, of a filled slot mlp_up.rank=8; lists as ranks=[4,2,2]'),
   ];
   for (const [group, options] of Object.entries(groups)) {
     lines.push('', group);

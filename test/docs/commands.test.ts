@@ -16,12 +16,12 @@ const clis: Readonly<Record<string, string>> = {
   mlbtc: join(root, 'dist/experiments/mlbtc.js'),
   mlbtcc: join(root, 'dist/compiler/mlbtcc.js'),
 };
-/** What makes an evaluation in context short, and a training, by its kind. */
-const fewPrompts = '--eval_iters=1';
+/** What makes an evaluation short, and a training, by its kind. One of series ends with all windows of the test part: they are short. */
+const evaluatedShort = '--eval_iters=1';
 const shortened: Readonly<Record<string, string>> = {
   icl: '--steps=3 --evaluation_samples_multiplier=1',
   lm: '--steps=3 --eval_iters=1 --sample_tokens=5',
-  series: '--steps=3 --eval_iters=1',
+  series: '--steps=3 --eval_iters=1 --block_size=16 --horizon=4',
   vit: '--steps=3 --eval_iters=1',
 };
 
@@ -35,9 +35,8 @@ function runnable(command: string): string {
   const kind = / train (icl|lm|series|vit) /.exec(command)?.[1];
   const isDry = command.includes('--dry_run');
   const bare = command.startsWith('npx') ? command.replace(/\s+#.*$/, '') : command;
-  const isOfPrompts = bare.includes(' eval ') && bare.includes('--setting');
-  const shorter = isOfPrompts ? fewPrompts : kind === undefined || isDry ? '' : shortened[kind];
-  const whole = `${bare} ${shorter}`;
+  const trained = kind === undefined || isDry ? '' : shortened[kind];
+  const whole = `${bare} ${bare.startsWith('npx mlbtc eval ') ? evaluatedShort : trained}`;
   return whole.replace(/^npx (mlbtcc?)\b/, (_, name) => `"${process.execPath}" "${clis[name]}"`);
 }
 

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { expect, test } from 'vitest';
-import { refuseUnknownWords } from '../../../compiler/command-line/unknown-words.ts';
+import { knownWords } from '../../../compiler/command-line/unknown-words.ts';
 
 function program(): Command {
   const made = new Command('tool');
@@ -8,7 +8,7 @@ function program(): Command {
   train.command('icl');
   train.command('lm');
   made.command('data').command('prepare').requiredOption('--out <dir>');
-  made.command('doctor').argument('[what]');
+  made.command('doctor').argument('[what]').option('--eval-iters <n>').option('--top_k <n>').option('--text <text>');
   return made;
 }
 
@@ -19,12 +19,18 @@ test.each([
   [['data', 'tell'], "unknown command 'tell'\n  help: there are prepare"],
   [['data', 'prepare', '--outt', 'a'], "unknown option '--outt'\n  help: did you mean --out?"],
 ])('%j', (words, told) => {
-  expect(() => refuseUnknownWords(program(), words)).toThrow(told);
+  expect(() => knownWords(program(), words)).toThrow(told);
 });
 
 test.each([[[]], [['train']], [['train', 'icl', 'x']], [['doctor', 'x']], [['help', 'train']], [['data', '--help']]])(
   'nothing about %j',
   (words) => {
-    expect(() => refuseUnknownWords(program(), words)).not.toThrow();
+    expect(() => knownWords(program(), words)).not.toThrow();
   },
 );
+
+test('- and _ are one letter in the name of an option, and letters in values', () => {
+  const words = ['doctor', '--eval_iters=a_b', '--top-k', '3', '--text', '--top-k', 'x_y', '--un_known'];
+  const known = ['doctor', '--eval-iters=a_b', '--top_k', '3', '--text', '--top-k', 'x_y', '--un_known'];
+  expect(knownWords(program(), words)).toEqual(known);
+});

@@ -55,6 +55,10 @@ describe.skipIf(!existsSync(command))('mlbtc data prepare, as a process', () => 
         status: 2,
         stderr: ['error: --val_fraction 1.5: has to be a number between 0 and 1'],
       });
+      expect(prepare(folder, 'a.txt', '--out', 'a.txt')).toMatchObject({
+        status: 1,
+        stderr: ['error: a.txt is where the tokens go, and not read; there is no other input'],
+      });
       expect(prepare(folder, 'c.txt', '--out', 'd')).toMatchObject({
         status: 1,
         stderr: [expect.stringContaining('c.txt: no such file')],

@@ -56,7 +56,7 @@ describe('the tiny language model', { timeout: 30 * minute }, () => {
 
   test('eval says what the run ended with, sample writes the same with a cache and without', async () => {
     const path = join(folder, '0');
-    const result = JSON.parse(await mlbtc('eval', path, '--json', '--checkpoint', 'last'));
+    const result = JSON.parse(await mlbtc('eval', path, '--json', '--checkpoint', 'last', '--debug'));
     const lines = (await readFile(join(path, 'metrics.jsonl'), 'utf8')).trim().split('\n');
     expect(result.loss).toBeCloseTo(JSON.parse(lines.at(-1) as string).loss, 4);
     const words = ['sample', path, '--prompt', 'The whale ', '--tokens', '50', '--seed', '3'];
