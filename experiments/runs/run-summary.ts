@@ -48,7 +48,8 @@ export function summarise(run: StoredRun): RunSummary {
   return {
     state,
     message: state === outcome?.outcome ? outcome.message : '',
-    step: records.at(-1)?.step ?? 0,
+    // A test says the step of the model that it judges.
+    step: records.findLast(({ kind }) => kind !== 'test')?.step ?? 0,
     steps,
     bestLoss: best?.loss ?? null,
     bestStep: best?.step ?? null,

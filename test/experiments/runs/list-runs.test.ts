@@ -55,6 +55,13 @@ describe('a run', () => {
     expect(await listed(lmRun('one', '', files))).toMatchObject([{ state }]);
   });
 
+  test('that ends with a test says how far it came, not which step did best', async () => {
+    const judged = { kind: 'test', step: 2, loss: 2, accuracy: 0.5, interval: { low: 0.4, high: 0.6 } };
+    const whole = { ...judged, images: 9, baselines: {}, confusion: [[9]] };
+    const [run] = await listed(lmRun('one', '', { 'metrics.jsonl': metrics + lines(whole) }));
+    expect(run).toMatchObject({ state: 'finished', step: 3, bestStep: 2 });
+  });
+
   test('that goes on, in a process that holds its folder, whatever the one before has left', () =>
     inFolder((folder) => {
       writeFiles(folder, lmRun('one', '', { 'metrics.jsonl': metrics, 'outcome.json': outcome('interrupted', '') }));
