@@ -21,6 +21,8 @@ export interface CompileOptions extends AnalyseOptions {
   readonly target: Target;
   /** Adds `grad.NAME` of every floating input and param, and the cotangents `cot.NAME` of the outputs as inputs. */
   readonly gradients?: boolean;
+  /** See `ScheduleOptions`. */
+  readonly memoryBytes?: number;
   /** Called with the program as it was written, and after every pass. */
   readonly inspect?: (stage: CompileStage, program: Program) => void;
 }
@@ -57,7 +59,12 @@ export function compile(options: CompileOptions): CompileResult {
 /** The same from a program on. */
 export function compileProgram(
   written: Program,
-  { target, gradients = false, inspect }: Pick<CompileOptions, 'target' | 'gradients' | 'inspect'>,
+  {
+    target,
+    gradients = false,
+    memoryBytes,
+    inspect,
+  }: Pick<CompileOptions, 'target' | 'gradients' | 'memoryBytes' | 'inspect'>,
 ): CompiledProgram {
   inspect?.('written', written);
   const { inlined, optimised: forward } = stagesOf(written, inspect);
@@ -65,7 +72,8 @@ export function compileProgram(
     ? withGradients(forward, inspect)
     : { program: forward, cotangentOf: new Map(), gradientOf: new Map() };
   const program = computedAsF32(derived.program);
-  return { ...derived, written, inlined, forward, program, plan: schedule(program, { target }) };
+  const plan = schedule(program, { target, ...(memoryBytes === undefined ? {} : { memoryBytes }) });
+  return { ...derived, written, inlined, forward, program, plan };
 }
 
 /** A program before, midway and after the passes, as it is analysed: what fills a slot sees the same axes as its caller. */

@@ -1,4 +1,4 @@
-/** Amounts in words, the same in every message. */
+/** Amounts in words, the same in every message, and words read as amounts. */
 
 /** `1.5 GiB`, `12 KiB`. */
 export function bytesText(bytes: number): string {
@@ -6,4 +6,18 @@ export function bytesText(bytes: number): string {
   const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
   const value = bytes / 1024 ** power;
   return `${value >= 100 || Number.isInteger(value) ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
+}
+
+const unitBytes: Readonly<Record<string, number>> = Object.fromEntries(
+  ['', 'k', 'm', 'g', 't'].flatMap((letter, power) => [
+    [`${letter}b`, 1000 ** power],
+    [letter === '' ? '' : `${letter}ib`, 1024 ** power],
+  ]),
+);
+
+/** `4GiB`, `500 MB`, `1.5GiB`, `65536`; undefined for what is none. */
+export function bytesOf(words: string): number | undefined {
+  const [, number, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(words) ?? [];
+  const each = unit === undefined ? undefined : unitBytes[unit.toLowerCase()];
+  return each === undefined || Number(number) === 0 ? undefined : Math.floor(Number(number) * each);
 }

@@ -2,7 +2,8 @@
 import { type Command, Option } from 'commander';
 import type { Target } from '../../kernels/target.ts';
 import { checkPlan } from '../../runtime/plan-checks.ts';
-import { MachineError, UsageError } from '../command-line/errors.ts';
+import { bytesOf, bytesText } from '../command-line/amounts.ts';
+import { MachineError, UsageError, UserError } from '../command-line/errors.ts';
 import type { CommandIo } from '../command-line/io.ts';
 import { manifestName, type OutputFile, writeFolder } from '../command-line/output-folder.ts';
 import { refuseOverwritingIn } from '../command-line/output-place.ts';
@@ -16,6 +17,7 @@ import { makeManifest } from '../emit/manifest.ts';
 import { moduleText } from '../emit/module.ts';
 import { originFinder } from '../emit/origin.ts';
 import { printProgram } from '../ir/print.ts';
+import { MemoryShortage } from '../schedule/within-memory.ts';
 import { type PrintAfter, passPrinter, printAfterOption, printPlan } from './print-after.ts';
 import { readTarget } from './target-file.ts';
 
@@ -50,6 +52,7 @@ interface Options {
   /** Null: nothing is written. */
   readonly out: string | null;
   readonly target?: string;
+  readonly memory?: number;
   readonly printAfter?: PrintAfter;
 }
 
@@ -70,23 +73,32 @@ export function registerBuild(program: Command, io: CommandIo): void {
     )
     .requiredOption('-o, --out <folder>', 'where to write; may be left out with --print-after')
     .option('--target <device>', 'cpu, gpu or a .json of a device (default: gpu, the limits that every WebGPU has)')
+    .addOption(
+      new Option(
+        '--memory <amount>',
+        'most that all buffers together may take, 500MB or 2GiB: what would take more is computed again where it is read',
+      ).argParser(parseMemory),
+    )
     .addOption(printAfterOption())
     .addHelpText('after', help)
-    .action((file: string, { structure, size, slot, grad, emit, out, target, printAfter }: Options) => {
+    .action((file: string, { structure, size, slot, grad, emit, out, target, memory, printAfter }: Options) => {
       if (out === '') throw new UsageError('--out "" names no folder; `.` is the one you are in');
       const chosen = readTarget(target);
-      const compiled = compileFile(
-        file,
-        {
-          sizes: size ?? {},
-          unbound: 'refuse',
-          gradients: grad ?? false,
-          target: chosen,
-          ...(structure === undefined ? {} : { structure }),
-          ...(printAfter === undefined ? {} : { inspect: passPrinter(printAfter, io.out) }),
-        },
-        io,
-        openSource(file, slot),
+      const compiled = withinMemory(memory, () =>
+        compileFile(
+          file,
+          {
+            sizes: size ?? {},
+            unbound: 'refuse',
+            gradients: grad ?? false,
+            target: chosen,
+            ...(structure === undefined ? {} : { structure }),
+            ...(memory === undefined ? {} : { memoryBytes: memory }),
+            ...(printAfter === undefined ? {} : { inspect: passPrinter(printAfter, io.out) }),
+          },
+          io,
+          openSource(file, slot),
+        ),
       );
       if (printAfter?.has('schedule')) io.out(printPlan(compiled.plan));
       if (out === null) return;
@@ -137,6 +149,26 @@ function warnOfLimits({ plan }: CompiledFile, { limits, name }: Target, io: Comm
     if (!(problem instanceof MachineError)) throw problem;
     io.err(`warning: beyond the limits of the target '${name}': ${problem.message}\n`);
   }
+}
+
+/** What `make` makes; what is larger than it may be is told with what is enough. */
+function withinMemory<T>(memoryBytes: number | undefined, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof MemoryShortage) || memoryBytes === undefined) throw error;
+    const [allowed, least, plain] = [memoryBytes, error.leastBytes, error.plainBytes].map(bytesText);
+    throw new UserError(
+      `--memory: the buffers take ${plain}, and ${least} where all is computed again that can be, more than ${allowed}\n` +
+        `  help: --memory ${error.leastBytes} is enough; smaller sizes take less`,
+    );
+  }
+}
+
+function parseMemory(text: string): number {
+  const bytes = bytesOf(text);
+  if (bytes !== undefined) return bytes;
+  throw new UsageError(`--memory ${JSON.stringify(text)} is no amount such as 2GiB, 500MB or a number of bytes`);
 }
 
 function parseEmits(text: string): ReadonlySet<Emit> {

@@ -34,6 +34,19 @@ export function mapEquations(
   return tensors === program.tensors ? program : { ...program, tensors };
 }
 
+/** The equation with other names for the tensors that it reads, and with loads rewritten. */
+export function rewriteEquation(
+  equation: Equation,
+  rewrite: Pick<Rewrite, 'load'> & { tensor: (name: string) => string },
+): Equation {
+  return {
+    ...equation,
+    domain: mapSame(equation.domain, (c) => (isAffine(c) ? c : rewriteConstraint(c, rewrite))),
+    store: equation.store.map((index) => rewriteIndex(index, rewrite)),
+    value: rewriteExpression(equation.value, rewrite),
+  };
+}
+
 /** The tensor with other names for those it reads, and with loads rewritten. */
 export function rewriteTensor(
   tensor: Tensor,
@@ -49,12 +62,7 @@ export function rewriteTensor(
         ...tensor,
         source: {
           kind: 'computed',
-          equations: source.equations.map((equation) => ({
-            ...equation,
-            domain: mapSame(equation.domain, (c) => (isAffine(c) ? c : rewriteConstraint(c, rewrite))),
-            store: equation.store.map((index) => rewriteIndex(index, rewrite)),
-            value: rewriteExpression(equation.value, rewrite),
-          })),
+          equations: source.equations.map((equation) => rewriteEquation(equation, rewrite)),
         },
       };
     case 'view':

@@ -47,9 +47,10 @@ export function combineKernels(
   program: Program,
   kernels: readonly Kernel[],
   inPlace: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
   target: Target,
 ): Dispatch[] {
-  const graph = kernelGraph(program, kernels, inPlace);
+  const graph = kernelGraph(program, kernels, inPlace, after);
   const tensors = tensorMap(program);
   const layouts: Shapes = (name) => tensors.get(name)!;
   const bufferOf = bufferNames(program, inPlace);
@@ -107,6 +108,11 @@ function estimateUs(kernel: Kernel, touched: readonly string[], bytesOf: (tensor
   const bytes = touched.reduce((total, name) => total + bytesOf(name), 0);
   const equations = kernelParts(kernel).flatMap((part) => part.equations);
   const multiplyAdds = equations.reduce((total, equation) => total + multiplyAddsOf(equation), 0);
+  return microseconds(bytes, multiplyAdds);
+}
+
+/** What a GPU that is kept busy takes at least. */
+export function microseconds(bytes: number, multiplyAdds: number): number {
   return Math.max(bytes / bytesPerUs, multiplyAdds / multiplyAddsPerUs);
 }
 

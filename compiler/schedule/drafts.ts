@@ -17,7 +17,12 @@ export class Drafts {
   private readonly buffersAllowed: number;
   private readonly buffers = new WeakMap<Kernel, ReadonlySet<string>>();
 
-  constructor(program: Program, target: Target) {
+  /** `after`: see `Remade`. */
+  constructor(
+    program: Program,
+    target: Target,
+    private readonly after: ReadonlyMap<string, string>,
+  ) {
     this.tensors = tensorMap(program);
     this.buffersAllowed = target.limits.maxStorageBuffersPerShaderStage;
   }
@@ -58,10 +63,11 @@ export class Drafts {
     return this.producedIn.get(name) ?? -1;
   }
 
-  /** The kernel by which everything that the equations read is made: they can join none before it. */
-  readyAt(equations: readonly Equation[]): number {
-    let last = -1;
-    for (const equation of equations)
+  /** The kernel by which everything that the tensor reads is made, and what it comes after: it can join none before that. */
+  readyAt(tensor: Tensor): number {
+    const after = this.after.get(tensor.name);
+    let last = after === undefined ? -1 : Math.ceil(this.madeIn(after));
+    for (const equation of equationsOf(tensor))
       for (const name of readTensors(equation)) last = Math.max(last, this.madeIn(name));
     return last;
   }

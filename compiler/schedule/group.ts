@@ -22,11 +22,11 @@ import type { Target } from '../../kernels/target.ts';
 import { equalAffine } from '../ir/affine.ts';
 import { equationLoads, equationsOf, reducedCount, storeAxes } from '../ir/equation.ts';
 import { isPointwise, sameShape } from '../ir/plain.ts';
-import type { Equation, Program, Tensor } from '../ir/program.ts';
+import type { Equation, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { Drafts } from './drafts.ts';
+import type { Remade } from './remake.ts';
 import { joiningRow, openingRow } from './rows.ts';
-import type { Streams } from './streams/streams.ts';
 
 /** Sequential work a thread of a shared loop kernel may do in all: more would leave a GPU waiting for its slowest thread. */
 const sharedLoopPoints = 4096;
@@ -39,8 +39,9 @@ export interface GroupOptions {
   readonly contractAll?: boolean;
 }
 
-export function groupKernels(program: Program, streams: Streams, options: GroupOptions): Kernel[] {
-  const drafts = new Drafts(program, options.target);
+export function groupKernels({ streams, after }: Remade, options: GroupOptions): Kernel[] {
+  const { program } = streams;
+  const drafts = new Drafts(program, options.target, after);
   for (const tensor of program.tensors) {
     const { name } = tensor;
     const stream = streams.kernels.get(name);
@@ -162,7 +163,7 @@ function joinEpilogue(tensor: Tensor, drafts: Drafts): boolean {
   const { name, shape } = tensor;
   const equations = equationsOf(tensor);
   if (tensor.dtype !== 'f32' || !equations.every((e) => isPointwise(e, shape))) return false;
-  const ready = drafts.readyAt(equations);
+  const ready = drafts.readyAt(tensor);
   for (const index of drafts.kernelsRead(equations)) {
     if (index < ready) break;
     const kernel = drafts.kernels[index];
@@ -185,7 +186,7 @@ function openRow(tensor: Tensor, drafts: Drafts): boolean {
 }
 
 function joinRow(tensor: Tensor, drafts: Drafts, { target }: GroupOptions): boolean {
-  const first = Math.max(0, drafts.readyAt(equationsOf(tensor)));
+  const first = Math.max(0, drafts.readyAt(tensor));
   for (let index = drafts.kernels.length - 1; index >= first; index--) {
     const kernel = drafts.kernels[index];
     if (kernel.family !== 'row') continue;
@@ -204,7 +205,7 @@ function pointsOf(equations: readonly Equation[]): number {
 
 function joinLoop(tensor: Tensor, drafts: Drafts): boolean {
   const equations = equationsOf(tensor);
-  const first = Math.max(0, drafts.readyAt(equations));
+  const first = Math.max(0, drafts.readyAt(tensor));
   for (let index = drafts.kernels.length - 1; index >= first; index--) {
     const kernel = drafts.kernels[index];
     if (kernel.family !== 'loop' || !sameShape(kernel.shape, tensor.shape)) continue;

@@ -15,22 +15,31 @@ import type { Program } from '../ir/program.ts';
 /** For each kernel the kernels before it that it must wait for. */
 export type KernelGraph = readonly (readonly number[])[];
 
-/** `inPlace`: the state that a tensor is written over, by tensor. */
+/**
+ * `inPlace`: the state that a tensor is written over, by tensor. `after`: a tensor that another is not made before (`Remade`); what made
+ * the one wait makes the other wait, so that both may be made at once.
+ */
 export function kernelGraph(
   program: Program,
   kernels: readonly Kernel[],
   inPlace: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
 ): KernelGraph {
   const cells = memoryCells(program, inPlace);
   const writers = new Map<string, number[]>();
   const readers = new Map<string, number[]>();
-  return kernels.map((kernel, k) => {
+  const graph: (readonly number[])[] = [];
+  const madeIn = new Map<string, number>();
+  for (const [k, kernel] of kernels.entries()) {
     const before = new Set<number>();
     for (const cell of [...kernelReads(kernel)].flatMap(cells)) {
       for (const writer of writers.get(cell) ?? []) before.add(writer);
       addTo(readers, cell, k);
     }
     for (const { tensor, stored } of kernelParts(kernel)) {
+      const other = madeIn.get(after.get(tensor) ?? '');
+      if (other !== undefined) for (const waited of graph[other] ?? []) before.add(waited);
+      madeIn.set(tensor, k);
       if (!stored) continue;
       for (const cell of cells(tensor)) {
         for (const other of [...(writers.get(cell) ?? []), ...(readers.get(cell) ?? [])]) before.add(other);
@@ -39,8 +48,9 @@ export function kernelGraph(
       }
     }
     before.delete(k);
-    return [...before];
-  });
+    graph.push([...before]);
+  }
+  return graph;
 }
 
 /** The memory that a name stands for, as the names of tensors that do not overlap. */

@@ -54,6 +54,14 @@ export interface PlanTensor {
   readonly shape: readonly number[];
 }
 
+/** What is computed a second time, rather than kept, so that the plan takes no more memory than it may. */
+export interface Recomputed {
+  readonly tensors: readonly string[];
+  /** Of those of them that lie in memory. */
+  readonly sizeBytes: number;
+  readonly multiplyAdds: number;
+}
+
 export interface Plan {
   readonly buffers: readonly PlanBuffer[];
   readonly kernels: readonly PlanKernel[];
@@ -62,6 +70,7 @@ export interface Plan {
   readonly inputs: readonly string[];
   readonly params: readonly string[];
   readonly outputs: readonly string[];
+  readonly recomputed: Recomputed;
   /** What was decided about kernels and sums; given to the scheduler again, it makes this plan again. */
   readonly choices: Choices;
 }

@@ -1,7 +1,4 @@
 /** The compiler's last stage: an optimised tensor program → the plan that the runtime runs, for one target. */
-import type { Kernel } from '../../kernels/kernel.ts';
-import { kernelParts, kernelReads, withStored } from '../../kernels/statements.ts';
-import { tilesOf } from '../../kernels/stream-shape.ts';
 import type { Target } from '../../kernels/target.ts';
 import { axisIndex } from '../ir/affine.ts';
 import { tensorMap } from '../ir/equation.ts';
@@ -9,16 +6,16 @@ import { loadAxes } from '../ir/expression.ts';
 import type { Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { withinBindings } from '../passes/bindable.ts';
-import { heldTensors } from '../passes/rename.ts';
-import { type ChooseOptions, createChooser, withChoices } from './choose.ts';
-import { combineKernels, type Dispatch } from './combine.ts';
+import { arrange } from './arrange.ts';
+import { type ChooseOptions, createChooser } from './choose.ts';
+import { axesOfShape, copyOf } from './copy.ts';
 import { emitDispatches } from './emit-dispatches.ts';
-import { groupKernels } from './group.ts';
 import { normalise, splitLongSums } from './normalise.ts';
-import { inPlaceUpdates, type Placements, placeTensors } from './place.ts';
+import type { Placements } from './place.ts';
 import type { Plan } from './plan.ts';
 import type { Streaming } from './streams/spaces.ts';
 import { findStreams } from './streams/streams.ts';
+import { recomputedIn, withinMemory } from './within-memory.ts';
 
 export interface ScheduleOptions extends ChooseOptions {
   /** False: one kernel a tensor. */
@@ -29,10 +26,13 @@ export interface ScheduleOptions extends ChooseOptions {
   readonly contractAll?: boolean;
   /** Whether tensors that are larger than their readers are computed where they are read. */
   readonly streaming?: Streaming;
+  /** All buffers of the plan together take no more: what would is computed again where it is read late (`recompute.ts`). */
+  readonly memoryBytes?: number;
 }
 
+/** Throws MemoryShortage where no plan is found that keeps to `memoryBytes`. */
 export function schedule(program: Program, options: ScheduleOptions): Plan {
-  const { target, fuse = true, contractAll = false, streaming = 'auto' } = options;
+  const { target, fuse = true, contractAll = false, streaming = 'auto', memoryBytes } = options;
   const { combine = fuse && target.class === 'gpu' } = options;
   const chooser = createChooser(options);
   const bindable = withinBindings(
@@ -41,22 +41,18 @@ export function schedule(program: Program, options: ScheduleOptions): Plan {
   );
   const streams = findStreams(bindable, fuse ? streaming : 'never', target);
   const made = new Set([...streams.hidden, ...streams.results]);
-  const ready = splitLongSums(streams.program, target, made, chooser);
-  const grouped = groupKernels(ready, streams, { target, fuse, contractAll });
-  const inPlace = inPlaceUpdates(ready, grouped);
-  const kept = [...keepStored(ready, grouped), ...stateCopies(ready, inPlace)];
-  const kernels = withChoices(ready, kept, chooser, target);
-  const dispatches = combine
-    ? combineKernels(ready, kernels, inPlace, target)
-    : kernels.map((kernel): Dispatch => [kernel]);
-  const placements = placeTensors(ready, dispatches, inPlace, target.limits);
+  const ready = { ...streams, program: splitLongSums(streams.program, target, made, chooser) };
+  const settings = { target, fuse, contractAll, combine };
+  const remade = withinMemory(ready, memoryBytes, (trial) => arrange(trial, settings, createChooser(options)));
+  const { program: arranged, dispatches, placements } = arrange(remade, settings, chooser);
   return {
     buffers: placements.buffers,
-    kernels: emitDispatches(ready, dispatches, placements, target),
-    tensors: planTensors(ready, placements),
-    inputs: ready.tensors.filter((t) => t.source.kind === 'input').map((t) => t.name),
-    params: ready.tensors.filter((t) => t.source.kind === 'param').map((t) => t.name),
-    outputs: ready.outputs,
+    kernels: emitDispatches(arranged, dispatches, placements, target),
+    tensors: planTensors(arranged, placements),
+    inputs: arranged.tensors.filter((t) => t.source.kind === 'input').map((t) => t.name),
+    params: arranged.tensors.filter((t) => t.source.kind === 'param').map((t) => t.name),
+    outputs: arranged.outputs,
+    recomputed: recomputedIn(remade),
     choices: chooser.made(),
   };
 }
@@ -89,22 +85,6 @@ function explicitCopies(program: Program, target: Target): Program {
     return [...copies, { ...tensor, source: { kind: 'concat', parts } }];
   });
   return { ...program, tensors: result };
-}
-
-function axesOfShape(shape: readonly number[]): { name: string; extent: number }[] {
-  return shape.map((extent, d) => ({ name: `o${d}`, extent }));
-}
-
-export function copyOf(tensor: Tensor, name: string): Tensor {
-  const dims = tensor.shape.map((_, d) => d);
-  const equation = {
-    axes: axesOfShape(tensor.shape),
-    domain: [],
-    store: dims.map(axisIndex),
-    reducer: 'sum' as const,
-    value: loadAxes(tensor.name, dims),
-  };
-  return { name, dtype: tensor.dtype, shape: tensor.shape, source: { kind: 'computed', equations: [equation] } };
 }
 
 function flatOf(
@@ -159,44 +139,6 @@ function concatByEquations(
     };
   });
   return { ...tensor, source: { kind: 'computed', equations } };
-}
-
-const none: ReadonlySet<string> = new Set();
-
-/** A tensor goes to memory only if a kernel other than its own, or the caller, reads it, or its own rereads it from there. */
-function keepStored(program: Program, kernels: readonly Kernel[]): Kernel[] {
-  const kept = new Set(heldTensors(program));
-  const makers = new Map<string, number>();
-  for (const [i, kernel] of kernels.entries()) for (const part of kernelParts(kernel)) makers.set(part.tensor, i);
-  kernels.forEach((kernel, i) => {
-    // A stream's tiles have as many makers as readers.
-    const tiles = kernel.family === 'stream' ? tilesOf(kernel) : none;
-    for (const name of kernelReads(kernel)) if (makers.get(name) !== i && !tiles.has(name)) kept.add(name);
-    if (kernel.family === 'contraction' && makers.get(kernel.tensor) !== i) kept.add(kernel.tensor);
-    if (kernel.family === 'contraction' && kernel.accumulate) kept.add(kernel.tensor);
-    if (kernel.family === 'row') for (const s of kernel.statements) if (s.kind === 'map') kept.add(s.tensor);
-  });
-  // What nobody reads is not made.
-  return kernels
-    .map((kernel) => withStored(kernel, (tensor) => kept.has(tensor)))
-    .filter((kernel) => kernelParts(kernel).some(({ stored }) => stored));
-}
-
-/** Updates whose next value could not be made in place end with a copy. */
-function stateCopies(program: Program, inPlace: ReadonlyMap<string, string>): Kernel[] {
-  const tensors = tensorMap(program);
-  return program.updates
-    .filter(({ state, next }) => inPlace.get(next) !== state)
-    .map(({ state, next }): Kernel => {
-      const copy = copyOf({ ...tensors.get(next)!, name: next }, state);
-      return {
-        family: 'loop',
-        shape: copy.shape,
-        statements: [
-          { tensor: state, equations: copy.source.kind === 'computed' ? copy.source.equations : [], stored: true },
-        ],
-      };
-    });
 }
 
 function planTensors(program: Program, placements: Placements): Plan['tensors'] {

@@ -12,7 +12,7 @@ import { type Resolved, resolveOptions } from './parse.ts';
 import { freeWords, namedRun, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, real, text } from './table.ts';
-import { checkTrained, debugRows, dryRunRows, scoreAlternatives, scoreRows } from './transformer.ts';
+import { checkTrained, debugRows, dryRunRows, memoryRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 /** Of a `--test_run`. */
@@ -88,6 +88,7 @@ export const iclGroups = {
     seed: integer(0, 'of params and prompts (ours)', { min: 0, max: 2 ** 31 - 1 }),
     out_dir: text('folder of the run (default: a new one below runs/)'),
     device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
+    ...memoryRows,
     allow_noncausal: flag(false, 'train a score that sees later tokens, which then reads the answers (ours)'),
   },
   'Dry run': dryRunRows,

@@ -9,7 +9,7 @@ import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, path, text } from './table.ts';
-import { checkTrained, debugRows, dryRunRows, scoreAlternatives, scoreRows } from './transformer.ts';
+import { checkTrained, debugRows, dryRunRows, memoryRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -47,6 +47,7 @@ export const lmGroups = {
     seed: integer(1337, 'of params and batches (fixed in the reference)', { min: 0, max: 2 ** 31 - 1 }),
     out_dir: text('folder of the run (default: a new one below runs/)'),
     device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
+    ...memoryRows,
     allow_noncausal: flag(false, 'train a score that sees later tokens, which then reads the answers (ours)'),
   },
   Data: {

@@ -10,7 +10,7 @@ import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
 import { flag, integer, names, type OptionValues, optionalInteger, path, shares, text } from './table.ts';
-import { checkTrained, debugRows, dryRunRows, scoreAlternatives, scoreRows } from './transformer.ts';
+import { checkTrained, debugRows, dryRunRows, memoryRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -39,6 +39,7 @@ export const seriesGroups = {
     seed: integer(1337, 'of params and windows', { min: 0, max: 2 ** 31 - 1 }),
     out_dir: text('folder of the run (default: a new one below runs/)'),
     device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
+    ...memoryRows,
     allow_noncausal: flag(false, 'a score that sees later times, and so reads the answers'),
   },
   Data: {

@@ -11,6 +11,7 @@ import {
   flag,
   integer,
   integerList,
+  memory,
   type OptionValues,
   optionalChoice,
   optionalInteger,
@@ -73,6 +74,13 @@ export const scoreRows = {
 
 /** A score of the library, or one of yours. */
 export const scoreAlternatives = ['structure', 'token_mixing_struct'] as const;
+
+/** What training may take of the device. */
+export const memoryRows = {
+  memory: memory(
+    'most memory that training may take, 4GiB or 500MB: what would take more is computed again in the backward pass (default: as much as is fastest)',
+  ),
+} as const;
 
 /** `--dry_run` and what goes with it. */
 export const dryRunRows = {

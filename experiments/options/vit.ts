@@ -11,7 +11,7 @@ import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, path, real, text } from './table.ts';
-import { checkTrained, debugRows, dryRunRows, scoreAlternatives, scoreRows } from './transformer.ts';
+import { checkTrained, debugRows, dryRunRows, memoryRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -41,6 +41,7 @@ export const vitGroups = {
     seed: integer(1337, 'of params and batches', { min: 0, max: 2 ** 31 - 1 }),
     out_dir: text('folder of the run (default: a new one below runs/)'),
     device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
+    ...memoryRows,
   },
   Data: {
     data: path(

@@ -35,6 +35,8 @@ export interface DryRunReport {
   readonly dispatches: number;
   readonly pipelines: number;
   readonly multiplyAdds: number;
+  /** Where `--memory` says what may be taken. The multiply-adds are among those of the step. */
+  readonly recomputed: { readonly tensors: number; readonly bytes: number; readonly multiplyAdds: number };
   readonly bytes: {
     readonly params: number;
     readonly optimizer: number;
@@ -48,7 +50,7 @@ export interface DryRunReport {
 }
 
 /** States that a run keeps from step to step. */
-const stateBuffers = new Set(['params', 'm', 'v', 'diverged', 'sum', 'lossSum']);
+export const stateBuffers = new Set(['params', 'm', 'v', 'diverged', 'sum', 'lossSum']);
 
 export function dryRun(step: DryStep, target: Target): DryRunReport {
   const { parts, flopsPerToken, stages } = step;
@@ -58,6 +60,11 @@ export function dryRun(step: DryStep, target: Target): DryRunReport {
     dispatches: total((plan) => plan.kernels.length),
     pipelines: new Set(plans.flatMap(({ plan }) => plan.kernels.map(({ key }) => key))).size,
     multiplyAdds: total(planMultiplyAdds),
+    recomputed: {
+      tensors: total(({ recomputed }) => recomputed.tensors.length),
+      bytes: total(({ recomputed }) => recomputed.sizeBytes),
+      multiplyAdds: total(({ recomputed }) => recomputed.multiplyAdds),
+    },
     bytes: stepBytes(step, target),
     flopsPerToken,
     stages,
@@ -89,7 +96,7 @@ export function stepBytes({ parts, evaluation }: StepPrograms, target: Target): 
 
 /** The report for people. */
 export function dryRunLines(report: DryRunReport): readonly string[] {
-  const { dispatches, pipelines, multiplyAdds, bytes, flopsPerToken, stages } = report;
+  const { dispatches, pipelines, multiplyAdds, recomputed, bytes, flopsPerToken, stages } = report;
   const count = (value: number) => Math.round(value).toLocaleString('en');
   const row = (name: string, value: string) => `  ${name.padEnd(18)}${value}`;
   return [
@@ -97,6 +104,7 @@ export function dryRunLines(report: DryRunReport): readonly string[] {
     row('dispatches', count(dispatches)),
     row('pipelines', count(pipelines)),
     row('multiply-adds', count(multiplyAdds)),
+    ...(recomputed.tensors === 0 ? [] : [row('computed again', recomputedText(report))]),
     row('params', bytesText(bytes.params)),
     row('optimizer', bytesText(bytes.optimizer)),
     row('activations', `${bytesText(bytes.activations)}, gradients among them`),
@@ -112,6 +120,15 @@ export function dryRunLines(report: DryRunReport): readonly string[] {
     ),
     ...(stages.length > 1 ? ['stages', ...stages.map(stageLine)] : []),
   ];
+}
+
+/** `48 tensors of 1.2 GiB, 75,161,927,680 multiply-adds of those (12 %)`. */
+function recomputedText({ recomputed, multiplyAdds }: DryRunReport): string {
+  const percent = Math.round((100 * recomputed.multiplyAdds) / multiplyAdds);
+  return (
+    `${recomputed.tensors} tensors, ${bytesText(recomputed.bytes)} that need not be kept, ` +
+    `by ${Math.round(recomputed.multiplyAdds).toLocaleString('en')} of the multiply-adds (${percent} %)`
+  );
 }
 
 function stageLine(stage: Readonly<Record<string, number>>): string {

@@ -26,6 +26,7 @@ import { forwardMultiplyAddsPerToken, trainingFlopsPerToken } from './flops.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner, uploadWhereRead } from './lazy-runner.ts';
 import { biasCorrections, rateMultiplier } from './learning-rate.ts';
+import { withinMemory } from './memory-limit.ts';
 import { initialValue } from './mup.ts';
 import { once } from './once.ts';
 import { planOf } from './plans.ts';
@@ -74,7 +75,7 @@ export function iclTask(
         return stepPrograms({ ...options, training_batch_size: batch }, score, lastPoints);
       },
       smaller: halvedBatches(options.training_batch_size, (batch) => `--training_batch_size=${batch}`),
-      changesShape: phases.some(({ points }) => points !== lastPoints),
+      changesShape: changesShape(phases),
     },
     steps: iclSteps(options),
     logEverySteps: options.wandb_log_every_steps,
@@ -188,6 +189,11 @@ export function stagesOf(options: IclOptions): readonly Stage[] {
   return stages.map(clamp).filter((stage, i, all) => i === 0 || !sameSize(stage, all[i - 1]));
 }
 
+/** While it goes on to another number of points two steps are there. */
+function changesShape(stages: readonly Stage[]): boolean {
+  return stages.some(({ points }) => points !== stages[0].points);
+}
+
 function sameSize(a: Stage, b: Stage): boolean {
   return a.dims === b.dims && a.points === b.points;
 }
@@ -232,7 +238,8 @@ function stepPrograms(options: IclOptions, score: Score, points: number): IclPro
   const prompts = trainingPrompts(options, shape);
   const step = trainingStep(model, prompts, optimizerSettings(options), ['loss', 'pointwise']);
   const evaluation = evaluationStep(model, evaluationPrompts(options, shape), ['loss', 'error']).program;
-  return { model, prompts, step, parts: [{ program: step.program, times: 1 }], evaluation };
+  const programs = { model, prompts, step, parts: [{ program: step.program, times: 1 }], evaluation };
+  return withinMemory(options.memory, changesShape(stagesOf(options)) ? 2 : 1, programs);
 }
 
 function trainingPrompts(options: IclOptions, shape: PromptShape): readonly Tensor[] {

@@ -30,6 +30,7 @@ import type { DryStep, StepPrograms } from './dry-run.ts';
 import { forwardMultiplyAddsPerToken } from './flops.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner } from './lazy-runner.ts';
+import { withinMemory } from './memory-limit.ts';
 import { initialValue } from './mup.ts';
 import { once } from './once.ts';
 import {
@@ -189,7 +190,7 @@ function lmPrograms(
   const model = lmProgram(options, score, shape, vocabulary);
   const step = optimizerStep(model, batch(shape), options, options.gradient_accumulation_steps);
   const evaluation = evaluationStep(model, givenWindows(shape), ['loss']).program;
-  return { model, step, parts: stepParts(step), evaluation };
+  return withinMemory(options.memory, 1, { model, step, parts: stepParts(step), evaluation });
 }
 
 /** What a step is, for `--dry_run`. */

@@ -8,8 +8,24 @@ import type { Program } from '../../compiler/ir/program.ts';
 import type { Choices } from '../../compiler/schedule/choose.ts';
 import type { Plan } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
+import { MemoryShortage } from '../../compiler/schedule/within-memory.ts';
 import type { Target } from '../../kernels/target.ts';
 import { staged } from '../../runtime/stages.ts';
+
+/** What a program's plan may take. */
+export interface MemoryLimit {
+  /** All its buffers together, for a target. */
+  readonly bytes: (target: Target) => number;
+  /** What a person should hear where no plan takes so little. */
+  readonly refusal: (shortage: MemoryShortage) => Error;
+}
+
+const limits = new WeakMap<Program, MemoryLimit>();
+
+/** Plans of the program keep to the limit from here on. */
+export function limitPlan(program: Program, limit: MemoryLimit): void {
+  limits.set(program, limit);
+}
 
 const known = new WeakMap<Program, WeakMap<Target, Plan>>();
 const pinned = new WeakMap<Target, Choices>();
@@ -23,10 +39,20 @@ export function planOf(program: Program, target: Target): Plan {
   const plans = known.get(program) ?? new WeakMap<Target, Plan>();
   known.set(program, plans);
   const choices = pinned.get(target);
-  const make = () => schedule(program, { target, ...(choices === undefined ? {} : { choices }) });
-  const plan = plans.get(target) ?? staged('schedule', make, describe);
-  plans.set(target, plan);
-  return plan;
+  const limit = limits.get(program);
+  const make = () =>
+    schedule(program, {
+      target,
+      ...(choices === undefined ? {} : { choices }),
+      ...(limit === undefined ? {} : { memoryBytes: limit.bytes(target) }),
+    });
+  try {
+    const plan = plans.get(target) ?? staged('schedule', make, describe);
+    plans.set(target, plan);
+    return plan;
+  } catch (error) {
+    throw error instanceof MemoryShortage && limit !== undefined ? limit.refusal(error) : error;
+  }
 }
 
 function describe({ kernels, outputs }: Plan): string {

@@ -58,7 +58,10 @@ export async function refuseWithoutMemory(
   const problem = isShort
     ? `training takes ${bytesText(need.total)} of memory (${needText(need, demand)}), ${has} ${bytesText(availableAtMost)} free`
     : obstacle;
-  throw new MachineError(`${problem}\n  help: ${remedy(demand, opened, availableAtMost)}`);
+  const again = isShort
+    ? `; --memory=${Math.floor(availableAtMost / 2 ** 20)}MiB computes some of it again, where that is enough`
+    : '';
+  throw new MachineError(`${problem}\n  help: ${remedy(demand, opened, availableAtMost)}${again}`);
 }
 
 function remedy(demand: Demand, opened: Machine, availableAtMost: number): string {

@@ -32,6 +32,7 @@ import type { DryStep, StepPrograms } from './dry-run.ts';
 import { forwardMultiplyAddsPerToken } from './flops.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner, uploadWhereRead } from './lazy-runner.ts';
+import { withinMemory } from './memory-limit.ts';
 import { initialValue } from './mup.ts';
 import { once } from './once.ts';
 import {
@@ -143,7 +144,8 @@ interface SeriesPrograms extends StepPrograms {
 function seriesPrograms(options: SeriesOptions, score: Score, shape: SeriesBatch): SeriesPrograms {
   const model = seriesModel(options, score, shape);
   const step = optimizerStep(model, seriesWindows(shape, 'x and y'), options, 1);
-  return { model, step, parts: stepParts(step), evaluation: forecastStep(model, shape).program };
+  const programs = { model, step, parts: stepParts(step), evaluation: forecastStep(model, shape).program };
+  return withinMemory(options.memory, 1, programs);
 }
 
 /** What a step is, for `--dry_run`. */

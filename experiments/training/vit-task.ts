@@ -18,6 +18,7 @@ import type { DryStep, StepPrograms } from './dry-run.ts';
 import { forwardMultiplyAddsPerToken } from './flops.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner } from './lazy-runner.ts';
+import { withinMemory } from './memory-limit.ts';
 import { initialValue } from './mup.ts';
 import { once } from './once.ts';
 import {
@@ -113,7 +114,8 @@ interface VitPrograms extends StepPrograms {
 function vitPrograms(options: VitOptions, score: Score, shape: VisionShape): VitPrograms {
   const model = visionProgram(options, score, shape);
   const step = optimizerStep(model, givenImages(shape, 'images and labels'), options, 1);
-  return { model, step, parts: stepParts(step), evaluation: logitsStep(model, shape).program };
+  const programs = { model, step, parts: stepParts(step), evaluation: logitsStep(model, shape).program };
+  return withinMemory(options.memory, 1, programs);
 }
 
 /** What a step is, for `--dry_run`. */

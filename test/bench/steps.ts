@@ -28,6 +28,7 @@ interface Flags {
   readonly profile: string;
   readonly streaming: Streaming;
   readonly tuning?: string;
+  readonly memory?: string;
   readonly json?: string;
   readonly pytorch?: string;
   readonly pytorchOptions: string;
@@ -40,6 +41,7 @@ const command = new Command('steps')
   .option('--steps <n>', 'steps that are timed', '40')
   .option('--profile <n>', 'print the n kernels that take most of the device’s time', '0')
   .option('--tuning <json>', 'a tuning for all kernels of a family, as tests force it: {"stream":{"threadRows":16,…}}')
+  .option('--memory <MiB>', 'all buffers together take no more: what would is computed again')
   .option('--streaming <how>', 'auto, always or never', 'auto')
   .option('--json <file>', 'keep the results in a file as well')
   .option('--pytorch <script>', 'run this bench of the reference’s models in PyTorch beside each')
@@ -98,12 +100,13 @@ async function timeStep(
   { program, input }: StepCase,
   steps: number,
   most: number,
-  { streaming, tuning }: Pick<Flags, 'streaming' | 'tuning'>,
+  { streaming, tuning, memory }: Pick<Flags, 'streaming' | 'tuning' | 'memory'>,
 ) {
   const begun = performance.now();
   const plan = schedule(program(), {
     target: opened.target,
     streaming,
+    ...(memory === undefined ? {} : { memoryBytes: Number(memory) * 2 ** 20 }),
     ...(tuning === undefined ? {} : { override: JSON.parse(tuning) as Override }),
   });
   const compileMs = performance.now() - begun;
@@ -119,6 +122,8 @@ async function timeStep(
       dispatches: plan.kernels.length,
       pipelines: new Set(plan.kernels.map(({ key }) => key)).size,
       mebibytes: Math.round(planBytes(plan) / 2 ** 20),
+      recomputed: plan.recomputed.tensors.length,
+      recomputedShare: round(plan.recomputed.multiplyAdds / planMultiplyAdds(plan)),
       compileMs: Math.round(compileMs),
       pipelinesMs: Math.round(pipelinesMs),
       kernels: most > 0 ? await profile(executor, plan, most) : [],

@@ -201,6 +201,31 @@ describe('targets', () => {
     });
   });
 
+  test('--memory: the buffers take no more; too little is told with what is enough', async () => {
+    await inFolder(async (folder) => {
+      const layer = (l: number): string =>
+        `param U${l}[f, i] ~ normal(fan_in = i)  param V${l}[i, f] ~ normal(fan_in = f)
+         h${l + 1}[n, i] = h${l}[n, i] + V${l}[i, f] * gelu(U${l}[f, j] * h${l}[n, j])\n`;
+      const layers = [0, 1, 2].map(layer).join('');
+      writeFiles(folder, {
+        's.mlbtc': `structure S { axis n: 512, i, j: 16, f: 64  input h0[n, i]\n${layers} output h3 }\n`,
+      });
+      const args = [join(folder, 's.mlbtc'), '--grad'];
+      const taken = (files: Record<string, string>) =>
+        manifestOf(files).buffers.reduce((bytes, { sizeBytes }) => bytes + sizeBytes, 0);
+      const plain = taken(await built(args));
+      const allowed = Math.round(0.9 * plain);
+      expect(taken(await built([...args, '--memory', `${allowed}`]))).toBeLessThanOrEqual(allowed);
+      const short = await mlbtcc(['build', ...args, '--memory', '1kB', '-o', join(folder, 'o')]);
+      expect(short.code).toBe(1);
+      expect(short.err).toMatch(/^error: --memory: the buffers take \S+ MiB, and \S+ KiB where all is computed again/);
+      const [, enough] = /help: --memory (\d+) is enough/.exec(short.err) ?? [];
+      expect(taken(await built([...args, '--memory', enough]))).toBeLessThanOrEqual(Number(enough));
+      const wrong = await mlbtcc(['build', ...args, '--memory', 'much', '-o', join(folder, 'o')]);
+      expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('is no amount such as 2GiB')]);
+    });
+  });
+
   test('another structure of the file', async () => {
     await inFolder(async (folder) => {
       const one = (name: string, factor: number): string =>

@@ -209,6 +209,19 @@ describe('a run', () => {
     expect(Buffer.compare(ours, theirs)).toBe(0);
   });
 
+  test('with little memory it learns the same, and goes on the same', async () => {
+    const { error: refused } = await run([...small, '--memory=1kB']);
+    const [, least] = /help: --memory (\d+KiB) is enough/.exec(String(refused)) ?? [];
+    const within = [...small, `--memory=${least}`];
+    const { folder: whole, error } = await run(within);
+    expect(error).toBeUndefined();
+    const { losses: without } = await first;
+    for (const [i, loss] of losses(whole.metricsPath).entries()) expect(loss).toBeCloseTo(without()[i], 5);
+    const { folder, goOn } = await run(within, endAfter(4));
+    await goOn(lastGoodCheckpoint(folder.checkpointsPath).checkpoint);
+    expect(timeless(folder.metricsPath)).toEqual(timeless(whole.metricsPath));
+  });
+
   test('a curriculum that adds points is resumed on either side of the change, from the one checkpoint and from the other', async () => {
     const words = [...small, '--training_curriculum_points_start=4'];
     const whole = await run(words);

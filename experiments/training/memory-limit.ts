@@ -1,0 +1,67 @@
+/**
+ * `--memory`: what training takes at once stays within so many bytes, as `room.ts` counts them. The first program of a step, the one
+ * with a forward and a backward half, makes room for all else by computing again what it would keep.
+ */
+import { bytesOf, bytesText } from '../../compiler/command-line/amounts.ts';
+import { UserError } from '../../compiler/command-line/errors.ts';
+import type { Program } from '../../compiler/ir/program.ts';
+import { sizeBytes } from '../../compiler/schedule/place.ts';
+import { planBytes } from '../../compiler/schedule/plan.ts';
+import type { MemoryShortage } from '../../compiler/schedule/within-memory.ts';
+import type { Target } from '../../kernels/target.ts';
+import { stagingBytes } from '../../runtime/readback.ts';
+import { type StepPrograms, stateBuffers } from './dry-run.ts';
+import { limitPlan, planOf } from './plans.ts';
+
+/** The same programs, held to the option's amount; as they are without one. `steps` of them are there at once. */
+export function withinMemory<P extends StepPrograms>(memory: string | null, steps: number, programs: P): P {
+  if (memory === null) return programs;
+  const allowed = bytesOf(memory) as number;
+  const [first, ...others] = programs.parts.map(({ program }) => program);
+  const bytes = (target: Target): number => {
+    const states = stateBytes([first, ...others]);
+    const fixed =
+      total(states.values()) +
+      stagingBytes(states.get('params') ?? 0) +
+      steps * total(others.map((program) => ownBytes(program, target))) +
+      ownBytes(programs.evaluation, target);
+    return Math.floor((allowed - fixed) / steps) + total(stateBytes([first]).values());
+  };
+  limitPlan(first, {
+    bytes,
+    refusal: (shortage) => refusal(memory, (bytes) => allowed + steps * (bytes - shortage.memoryBytes), shortage),
+  });
+  return programs;
+}
+
+function refusal(
+  memory: string,
+  totalOf: (planBytes: number) => number,
+  { leastBytes, plainBytes }: MemoryShortage,
+): UserError {
+  return new UserError(
+    `--memory ${memory}: training takes ${bytesText(totalOf(plainBytes))}, and ${bytesText(totalOf(leastBytes))} where all is computed again that can be\n` +
+      `  help: --memory ${enough(totalOf(leastBytes))} is enough; a smaller batch, a smaller model or shorter sequences take less`,
+  );
+}
+
+/** In a unit that is rounded up by little. */
+function enough(bytes: number): string {
+  const kibibytes = Math.ceil(bytes / 1024);
+  return kibibytes < 10 * 1024 ? `${kibibytes}KiB` : `${Math.ceil(kibibytes / 1024)}MiB`;
+}
+
+function total(numbers: Iterable<number>): number {
+  return [...numbers].reduce((sum, number) => sum + number, 0);
+}
+
+/** States of programs, which share them. */
+function stateBytes(programs: readonly Program[]): ReadonlyMap<string, number> {
+  const states = programs.flatMap(({ tensors }) => tensors.filter(({ name }) => stateBuffers.has(name)));
+  return new Map(states.map((tensor) => [tensor.name, sizeBytes(tensor)]));
+}
+
+/** What the plan of a program takes beside the states. */
+function ownBytes(program: Program, target: Target): number {
+  return planBytes({ buffers: planOf(program, target).buffers.filter(({ id }) => !stateBuffers.has(id)) });
+}
