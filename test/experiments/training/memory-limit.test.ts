@@ -64,7 +64,7 @@ describe.each(Object.entries(kinds))('%s', (_, { step, words, changesShape }) =>
   test('what cannot be kept to is refused with what is enough', () => {
     const refusal = () => dryRun(step(...words, '--memory=10kB'), portableTarget);
     expect(refusal).toThrow(
-      /^--memory 10kB: training takes .* where all is computed again that can be\n {2}help: --memory \d+KiB is enough; a smaller/,
+      /^--memory 10kB: training takes .* where all is computed again that can be\n {2}help: --memory \d+[KM]iB is enough; a smaller/,
     );
   });
 });
