@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { add, affine, scale, subtract } from '../../../compiler/ir/affine.ts';
-import { at, atLeastZero, computed, input, over, program } from '../../../compiler/ir/build.ts';
+import { at, atLeastZero, computed, gather, input, over, program } from '../../../compiler/ir/build.ts';
 import { equationsOf } from '../../../compiler/ir/equation.ts';
 import { constant, product, select, sum, unary } from '../../../compiler/ir/expression.ts';
 import { interpret } from '../../../compiler/ir/interpret.ts';
@@ -314,5 +314,29 @@ describe('long sums are made in pieces on a GPU', () => {
       ['y', 'u', 'v'],
     );
     expect(pieces(hold(p).gpu).length).toBeGreaterThan(0);
+  });
+
+  test('a sum that goes where whole numbers say, its pieces as large as the tensor', () => {
+    const p = program(
+      [
+        input('ids', [4, 300], 'i32'),
+        input('c', [4, 300, 5]),
+        computed(
+          'g',
+          [7, 5],
+          [
+            over({ n: 4, t: 300, i: 5 }, ({ n, t, i }) => ({
+              store: [gather('ids', n, t), i],
+              domain: [atLeastZero(subtract(t, add(i, n)))],
+              value: at('c', n, t, i),
+            })),
+          ],
+        ),
+      ],
+      ['g'],
+    );
+    const { gpu, cpu } = hold(p);
+    expect(pieces(cpu)).toEqual([]);
+    expect(gpu.tensors.find(({ name }) => name === 'g~pieces')?.shape).toEqual([15, 7, 5]);
   });
 });
