@@ -315,7 +315,7 @@ export async function openAdapter({ rung, adapter, name }: FoundAdapter): Promis
   const check = () => {
     if (failure !== undefined) throw failure;
   };
-  const rest = deviceClass === 'cpu' ? createRest() : undefined;
+  const rest = createRest(deviceClass);
   const opened: OpenedDevice = {
     device,
     adapterInfo,
@@ -329,7 +329,7 @@ export async function openAdapter({ rung, adapter, name }: FoundAdapter): Promis
     check,
     guard: async (operation) => {
       try {
-        return await (rest?.(operation) ?? operation);
+        return await rest(operation);
       } catch (error) {
         check();
         throw (await opened.lossBehind(error)) ?? error;
