@@ -10,9 +10,9 @@ import { type AnalysisReport, analyse } from '../analysis/report.ts';
 import type { CompiledFile } from '../command-line/source.ts';
 import { originFinder, originText } from '../emit/origin.ts';
 import { printTensor } from '../ir/print.ts';
-import { elementCount } from '../ir/program.ts';
+import { type Dtype, elementCount } from '../ir/program.ts';
 import { unfoldAxes } from '../passes/unfold.ts';
-import { planBytes, planMultiplyAdds } from '../schedule/plan.ts';
+import { type PlanHeld, type PlanStream, planBytes, planMultiplyAdds } from '../schedule/plan.ts';
 import type { SizeValue } from '../semantics/model.ts';
 import type { UnboundTokens } from './unbound-tokens.ts';
 
@@ -34,6 +34,9 @@ export interface ExplainedKernel {
   readonly tuning: Readonly<Record<string, number | string>>;
   readonly origin: string | null;
   readonly equations: readonly string[];
+  /** What it makes and does not store: tiles of a stream, elements that a thread holds. */
+  readonly held: readonly (Pick<PlanHeld, 'tensor' | 'shape' | 'place'> & { readonly bytes: number })[];
+  readonly streams: readonly PlanStream[];
 }
 
 export interface ExplainReport {
@@ -75,6 +78,8 @@ export interface ExplainReport {
   readonly kernels: readonly ExplainedKernel[];
 }
 
+const bytesOf: Readonly<Record<Dtype, number>> = { f32: 4, i32: 4, f16: 2 };
+
 /** A gradient step through a dense y = W x is three products of its size: W x, Wᵀ c and c xᵀ. */
 const denseProductsWithGradients = 3;
 
@@ -114,7 +119,7 @@ export function explainReport(compiled: CompiledFile, unbound?: UnboundTokens): 
     kernels: plan.kernels.map((kernel) => {
       const { makes } = kernel;
       const origin = makes.map(originOf).find((found) => found !== undefined);
-      const { family, multiplyAdds, bytes, workgroups, tuning, equations } = kernel;
+      const { family, multiplyAdds, bytes, workgroups, tuning, equations, streams } = kernel;
       return {
         makes,
         family,
@@ -124,6 +129,13 @@ export function explainReport(compiled: CompiledFile, unbound?: UnboundTokens): 
         tuning,
         origin: origin === undefined ? null : originText(origin),
         equations,
+        held: kernel.held.map(({ tensor, shape, dtype, place }) => ({
+          tensor,
+          shape,
+          place,
+          bytes: elementCount(shape) * bytesOf[dtype],
+        })),
+        streams,
       };
     }),
   };
@@ -146,7 +158,7 @@ function largestIntermediate({ plan }: CompiledFile): ExplainReport['largestInte
   const known = new Set([...plan.inputs, ...plan.params, ...plan.outputs]);
   let largest: ExplainReport['largestIntermediate'] = null;
   for (const [tensor, { shape, dtype }] of Object.entries(plan.tensors)) {
-    const bytes = elementCount(shape) * (dtype === 'f16' ? 2 : 4);
+    const bytes = elementCount(shape) * bytesOf[dtype];
     if (!known.has(tensor) && bytes > (largest?.bytes ?? 0)) largest = { tensor, shape, bytes };
   }
   return largest;

@@ -11,6 +11,7 @@ export function explainText(report: ExplainReport): string {
     costSection(report),
     orderSection(report),
     kernelsSection(report),
+    streamsSection(report),
   ];
   return `${sections
     .filter((lines) => lines.length > 0)
@@ -132,6 +133,23 @@ function kernelsSection({ kernels }: ExplainReport): string[] {
   ]);
   const head = ['#', 'family', 'makes', 'multiply-adds', 'moves', 'workgroups', 'from'];
   return ['Kernels', ...table([head, ...rows], [0, 3])];
+}
+
+/** What no memory holds: kernels make it a tile at a time, each for itself. */
+function streamsSection({ kernels }: ExplainReport): string[] {
+  const rows = kernels.flatMap(({ streams, held }, i) =>
+    streams.flatMap(({ each, rows, along, hides, results }) => {
+      const walk = `${rows} along ${along}${each.length === 0 ? '' : `, each ${each.join(', ')}`}`;
+      return hides.map((name, n): string[] => {
+        const { shape, bytes } = held.find(({ tensor }) => tensor === name)!;
+        const hidden = [name, `(${shape.join(', ')})`, bytesText(bytes)];
+        return n === 0 ? [String(i), ...hidden, walk, results.join(', ')] : ['', ...hidden];
+      });
+    }),
+  );
+  if (rows.length === 0) return [];
+  const head = ['#', 'never stored', 'shape', 'size', 'tiles of', 'for'];
+  return ['Streams: made a tile at a time where it is read', ...table([head, ...rows], [0])];
 }
 
 function shapeText(dtype: string, shape: readonly number[]): string {

@@ -25,6 +25,8 @@ What is counted:
   written order  the same joined from left to right as it is written, on whole boxes.
   rank bound     of the matrix, or of what a softmax takes, for one sequence and head, before its mask and for all values of the
                  params; "unknown" where there is none.
+  never stored   what is larger than its readers and cheap to make again, as scores are, a GPU makes a tile at a time in each kernel
+                 that reads it (family stream); --target cpu, and devices that bind few buffers, store more.
   cache          what decoding keeps of a token in one layer: all that is read at another token than the one that asks.
 
 A size that nothing binds counts as 1 and the report says so: what is left out, as a batch, is one row of it.`;
@@ -43,7 +45,7 @@ export function registerExplain(program: Command, io: CommandIo): void {
     .command('explain')
     .summary('say what a structure costs')
     .description(
-      'Prints params, multiply-adds beside a dense product, rank bound, cache and memory, the order of contractions and the kernels.',
+      'Prints params, multiply-adds beside a dense product, rank bound, cache and memory, the order of contractions, the kernels and what they never store.',
     )
     .argument('<file>', 'the structure')
     .option('--structure <name>', 'one of the structures of the file (default: the last)')

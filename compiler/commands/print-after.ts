@@ -63,14 +63,14 @@ export function passPrinter(asked: PrintAfter, out: (text: string) => void): (st
   };
 }
 
-/** The kernels in their order: what each makes, how, where its tensors lie. */
+/** The kernels in their order: what each makes, how, where its tensors lie: in a buffer, in tiles that are never stored, or in registers. */
 export function printPlan({ kernels, buffers }: Plan): string {
   const memory = buffers.map(({ id, sizeBytes, role }) => `buffer ${id}: ${sizeBytes} bytes, ${role}`);
   return `// after schedule\n${[...memory, ...kernels.map(printKernel)].join('\n')}\n\n`;
 }
 
 function printKernel(kernel: PlanKernel): string {
-  const { label, family, workgroups, tuning, multiplyAdds, bytes, bindings, equations } = kernel;
+  const { label, family, workgroups, tuning, multiplyAdds, bytes, bindings, held, equations } = kernel;
   const tuned = Object.entries(tuning).map(([name, value]) => `, ${name} ${value}`);
   const bound = bindings.map(
     ({ buffer, offsetBytes, sizeBytes, access, tensors }) =>
@@ -80,6 +80,7 @@ function printKernel(kernel: PlanKernel): string {
     `kernel ${label}: ${family} on ${workgroups.join('×')} workgroups${tuned.join('')}`,
     `  ${multiplyAdds} multiply-adds, ${bytes} bytes`,
     ...bound,
+    ...held.map(({ tensor, shape, place }) => `  holds  ${tensor} (${shape.join(', ')}) in ${place}s`),
     ...equations.map((equation) => `  ${equation}`),
   ].join('\n');
 }

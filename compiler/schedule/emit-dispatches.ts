@@ -4,16 +4,18 @@
  * A tensor is a binding of its own, so that its place stays outside the code and layers share pipelines. Where that would be more
  * bindings than a device has, all that a dispatch touches of one buffer becomes one binding, in which tensors have fixed places.
  */
-import { emitDispatch, equations } from '../../kernels/emit.ts';
-import type { Kernel, Layouts } from '../../kernels/kernel.ts';
+import { equations } from '../../kernels/emit.ts';
+import type { Kernel, Layouts, StreamKernel, StreamStatement } from '../../kernels/kernel.ts';
+import { createEmitter } from '../../kernels/same-code.ts';
 import { kernelParts, kernelReads } from '../../kernels/statements.ts';
+import { tilesOf } from '../../kernels/stream-shape.ts';
 import type { Target } from '../../kernels/target.ts';
 import { tensorMap } from '../ir/equation.ts';
 import { addTo } from '../ir/lists.ts';
-import type { Program } from '../ir/program.ts';
+import type { Program, Tensor } from '../ir/program.ts';
 import type { Dispatch } from './combine.ts';
 import type { Placement, Placements } from './place.ts';
-import type { PlanKernel } from './plan.ts';
+import type { PlanHeld, PlanKernel, PlanStream } from './plan.ts';
 
 export function emitDispatches(
   program: Program,
@@ -23,6 +25,7 @@ export function emitDispatches(
 ): PlanKernel[] {
   const tensors = tensorMap(program);
   const written = new Map<string, string>();
+  const emit = createEmitter();
   const bound = dispatches.flatMap((dispatch) => bindable(dispatch, placements, target.limits));
   return bound.map(({ kernels, ranges }, i) => {
     const parts = kernels.flatMap(kernelParts);
@@ -38,8 +41,8 @@ export function emitDispatches(
       const start = (place.offsetBytes - range.offsetBytes) / (dtype === 'f16' ? 2 : 4);
       return { shape, dtype, slot: slotOf(range), start };
     };
-    const readWrite = (slot: string): boolean => writtenBuffers.has(rangeOf.get(slot)!.buffer);
-    const code = emitDispatch(kernels, { target, layouts, readWrite });
+    const readWrite = (slot: string): boolean => writtenBuffers.has(rangeOf.get(slot)?.buffer ?? '');
+    const code = emit(kernels, { target, layouts, readWrite });
     const wgsl = written.get(code.key) ?? code.wgsl;
     written.set(code.key, wgsl);
     const bindings = code.bindings.map((b) => ({ ...rangeOf.get(b.slot)!, access: b.access, tensors: b.tensors }));
@@ -47,6 +50,8 @@ export function emitDispatches(
     return {
       label: `${i} ${makes.join(', ')}`,
       makes,
+      held: kernels.flatMap((kernel) => heldBy(kernel, tensors)),
+      streams: kernels.flatMap((kernel) => (kernel.family === 'stream' ? [streamOf(kernel)] : [])),
       spans: parts.flatMap((part) => part.equations.flatMap(({ span }) => span ?? [])),
       family: [...new Set(kernels.map((kernel) => kernel.family))].join(' + '),
       wgsl,
@@ -63,6 +68,28 @@ export function emitDispatches(
       ),
     };
   });
+}
+
+function heldBy(kernel: Kernel, tensors: ReadonlyMap<string, Tensor>): PlanHeld[] {
+  const tiles = kernel.family === 'stream' ? tilesOf(kernel) : new Set<string>();
+  return kernelParts(kernel)
+    .filter((part) => !part.stored)
+    .map(({ tensor }) => {
+      const { shape, dtype } = tensors.get(tensor)!;
+      return { tensor, dtype, shape, place: tiles.has(tensor) ? 'tile' : 'register' };
+    });
+}
+
+function streamOf({ batch, outer, row, walk, statements }: StreamKernel): PlanStream {
+  const named = (kinds: (kind: StreamStatement['kind']) => boolean): string[] =>
+    statements.filter((s) => kinds(s.kind)).map((s) => s.tensor);
+  return {
+    each: [...batch, ...outer].filter(({ extent }) => extent > 1).map(({ name }) => name),
+    rows: row.name,
+    along: walk.name,
+    hides: named((kind) => kind === 'tile'),
+    results: named((kind) => kind !== 'tile'),
+  };
 }
 
 const slotOf = ({ buffer, offsetBytes, sizeBytes }: Placement): string => `${buffer}@${offsetBytes}+${sizeBytes}`;

@@ -23,11 +23,35 @@ export interface PlanBinding {
   readonly tensors: readonly string[];
 }
 
+/** A tensor that a kernel computes and does not store. */
+export interface PlanHeld {
+  readonly tensor: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  /** `tile`: a workgroup holds a tile of it, over and over, in its registers and its memory; `register`: a thread the element that it is at. */
+  readonly place: 'tile' | 'register';
+}
+
+/** How a stream goes through the tensors that it holds tiles of. Axes by name. */
+export interface PlanStream {
+  /** A walk for each value of these, and each tile of `rows`. */
+  readonly each: readonly string[];
+  readonly rows: string;
+  readonly along: string;
+  /** Tensors that it makes tile by tile and does not store. */
+  readonly hides: readonly string[];
+  /** Tensors that it makes of them. */
+  readonly results: readonly string[];
+}
+
 export interface PlanKernel {
   /** Its number and what it makes, for people. */
   readonly label: string;
   /** Tensors that it computes, in the order of computation. */
   readonly makes: readonly string[];
+  /** Those of `makes` that lie nowhere in memory. */
+  readonly held: readonly PlanHeld[];
+  readonly streams: readonly PlanStream[];
   /** Where the equations that it computes were written, as far as a user wrote them. */
   readonly spans: readonly Span[];
   readonly family: string;

@@ -170,3 +170,43 @@ Kernels
 `);
   });
 });
+
+const attended = `import "attention"
+structure Layer {
+  size D = 16, H = 2, T = 1024
+  axis b: B, t, u: T, i: D, h: H, e: D / H
+  input x[b, t, i]
+  param V[h, e, i] ~ normal(fan_in = i)
+  use Attention(D = D, H = H, T = T, x = x) as scores
+  v[b, h, u, e] = V[h, e, i] * x[b, u, i]
+  y[b, h, t, e] = scores.A[b, h, t, u] * v[b, h, u, e]
+  output y
+}
+`;
+
+test('what streams: the tensors that are never stored, along what, for whom; on a software device none are', async () => {
+  await inFolder(async (folder) => {
+    writeFiles(folder, { 'layer.mlbtc': attended });
+    const words = ['explain', join(folder, 'layer.mlbtc'), '-s', 'B=8'];
+    const { out } = await mlbtcc(words);
+    const at = out.indexOf('\nStreams');
+    expect(out.slice(at)).toMatch(
+      /^\nStreams: made a tile at a time where it is read\n.*never stored.*\n +\d+ +\S+ +\(8, 2, 1024, 1024\) +64 MiB +t along u, each b, h +.*\by\n/,
+    );
+    const { kernels }: ExplainReport = JSON.parse((await mlbtcc([...words, '--json'])).out);
+    const streams = kernels.filter((kernel) => kernel.streams.length > 0);
+    expect(streams.map(({ family }) => family)).toEqual(['stream']);
+    const [
+      {
+        streams: [stream],
+        held,
+      },
+    ] = streams;
+    expect(stream).toMatchObject({ each: ['b', 'h'], rows: 't', along: 'u', results: expect.arrayContaining(['y']) });
+    for (const name of stream.hides)
+      expect(held).toContainEqual({ tensor: name, shape: [8, 2, 1024, 1024], place: 'tile', bytes: 2 ** 26 });
+    expect((await mlbtcc([...words, '--target', 'cpu'])).out).not.toContain('Streams');
+    const printed = await mlbtcc(['build', ...words.slice(1), '--print-after', 'schedule']);
+    expect(printed.out).toMatch(/^ {2}holds {2}\S+ \(8, 2, 1024, 1024\) in tiles$/m);
+  });
+});

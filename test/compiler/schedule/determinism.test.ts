@@ -4,7 +4,14 @@ import { expect, test } from 'vitest';
 import { at, computed, input, over, program } from '../../../compiler/ir/build.ts';
 import { product, unary } from '../../../compiler/ir/expression.ts';
 import type { Program, Tensor } from '../../../compiler/ir/program.ts';
+import { layoutsOf } from '../../../compiler/schedule/choose.ts';
+import { groupKernels } from '../../../compiler/schedule/group.ts';
+import { normalise } from '../../../compiler/schedule/normalise.ts';
 import { schedule } from '../../../compiler/schedule/schedule.ts';
+import { findStreams } from '../../../compiler/schedule/streams/streams.ts';
+import { emitDispatch } from '../../../kernels/emit.ts';
+import type { Layouts } from '../../../kernels/kernel.ts';
+import { createEmitter } from '../../../kernels/same-code.ts';
 import { portableTarget } from '../../../kernels/target.ts';
 import { testDevice } from '../../support/device.ts';
 import { feed } from '../../support/feed.ts';
@@ -127,12 +134,40 @@ test('layers of equal structure share their kernels and those alone', () => {
     );
     const { kernels } = schedule(p, { target, combine: false });
     expect(kernels.length).toBe(8);
-    // The last layer's z is an output, which lies in no workspace.
-    expect(new Set(kernels.map((kernel) => kernel.key)).size).toBe(3);
+    expect(new Set(kernels.map((kernel) => kernel.key)).size).toBe(2);
     for (const kernel of kernels)
       expect(kernels.filter((k) => k.key === kernel.key).every((k) => k.wgsl === kernel.wgsl)).toBe(true);
     const other = program([input('x', [9, 16]), ...layer(0, 9)], ['h.0.L']);
     const keys = new Set(kernels.map((kernel) => kernel.key));
     expect(schedule(other, { target }).kernels.some((kernel) => keys.has(kernel.key))).toBe(false);
   }
+});
+
+test('a code that is written once has the bindings and the grid that it would have alone', () => {
+  const layers = program([input('x', [8, 16]), ...[0, 1, 2].flatMap((n) => layer(n, 8))], ['h.2.z', 'h.0.L', 'h.2.L']);
+  const p = normalise(layers);
+  for (const target of [gpu, cpu]) {
+    const kernels = groupKernels(p, findStreams(p, 'never', target), { target, fuse: true });
+    const own = layoutsOf(p);
+    const layouts: Layouts = (name) => ({ ...own(name), slot: `place of ${name}`, start: 64 });
+    const options = { target, layouts, readWrite: (slot: string) => slot.endsWith('z') };
+    const emit = createEmitter();
+    const codes = kernels.map((kernel) => {
+      const [once, alone] = [emit([kernel], options), emitDispatch([kernel], options)];
+      expect({ ...once, wgsl: '', key: '' }).toEqual({ ...alone, wgsl: '', key: '' });
+      return once.wgsl;
+    });
+    expect(new Set(codes).size).toBeLessThan(codes.length);
+  }
+});
+
+test('twice the layers: no code more to write', () => {
+  const codes = (layers: number): number => {
+    const p = program(
+      [input('x', [8, 16]), ...Array.from({ length: layers }, (_, n) => layer(n, 8)).flat()],
+      [`h.${layers - 1}.z`, ...Array.from({ length: layers }, (_, n) => `h.${n}.L`)],
+    );
+    return new Set(schedule(p, { target: gpu }).kernels.map(({ key }) => key)).size;
+  };
+  expect(codes(12)).toBe(codes(6));
 });

@@ -1,0 +1,98 @@
+/**
+ * Dispatches that have one code, told before it is written: layers of a model do the same in other places.
+ *
+ *   h.0.q = Σ W0·x0  in buffers A, B, A   and   h.1.q = Σ W1·x1  in A, C, A   →   one key, where each tensor is the number of its first mention
+ *
+ * The trap: the key must say all that the families look at, and no name. What they look at of a tensor is its layout.
+ */
+import { equationKey, expressionKey } from '../compiler/ir/hash.ts';
+import { type EmitOptions, emitDispatch } from './emit.ts';
+import type { DispatchCode, Kernel, KernelChoice, Statement } from './kernel.ts';
+
+/** `emitDispatch` that writes each code once, whoever asks again gets it with tensors and buffers of their own. */
+export function createEmitter(): typeof emitDispatch {
+  const known = new Map<string, { readonly code: DispatchCode; readonly met: Met }>();
+  return (kernels, options) => {
+    const met: Met = { tensors: new Map(), slots: new Map() };
+    const key = dispatchKey(kernels, options, met);
+    const before = known.get(key);
+    if (before !== undefined) return renamed(before.code, before.met, met);
+    const code = emitDispatch(kernels, options);
+    known.set(key, { code, met });
+    return code;
+  };
+}
+
+/** Names by the number of their first mention. */
+interface Met {
+  readonly tensors: Map<string, number>;
+  readonly slots: Map<string, number>;
+}
+
+function numbered(names: Map<string, number>, name: string): number {
+  const known = names.get(name) ?? names.size;
+  names.set(name, known);
+  return known;
+}
+
+function dispatchKey(kernels: readonly Kernel[], { layouts, readWrite }: EmitOptions, met: Met): string {
+  const text = kernels
+    .map(kernelText)
+    .join('\n')
+    .replaceAll(/'([^']*)'/g, (_, name: string) => `'${numbered(met.tensors, name)}'`);
+  const places = [...met.tensors.keys()].map((name) => {
+    const { shape, dtype, slot, start } = layouts(name);
+    return `${dtype} ${shape.join('x')} in ${numbered(met.slots, slot)} from ${start}${readWrite(slot) ? ' written' : ''}`;
+  });
+  return [text, ...places].join('\n');
+}
+
+/** All that is said of a kernel but its names of axes; those of tensors stand in quotes. */
+function kernelText(kernel: Kernel): string {
+  switch (kernel.family) {
+    case 'loop':
+      return [`loop ${kernel.shape.join('x')}`, ...kernel.statements.map(statementText)].join('\n');
+    case 'row': {
+      const statements = kernel.statements.map(
+        (s) => `${s.kind} over ${s.rowAxes} ${statementText({ ...s, equations: [s.equation] })}`,
+      );
+      return [`row ${kernel.rows.join('x')} ${choiceText(kernel.choice)}`, ...statements].join('\n');
+    }
+    case 'contraction': {
+      const { tensor, equation, products, addends, accumulate, stored, epilogue } = kernel;
+      return [
+        `contraction ${accumulate} ${products.length} ${choiceText(kernel.choice)}`,
+        statementText({ tensor, equations: [equation, ...products, ...addends], stored }),
+        ...epilogue.map(statementText),
+      ].join('\n');
+    }
+    case 'stream': {
+      const { batch, outer, row, walk } = kernel;
+      const extents = [batch, outer, [row], [walk]].map((axes) => axes.map((a) => a.extent).join('x'));
+      const statements = kernel.statements.map(({ kind, follows, finish, ...s }) => {
+        const finished = finish === undefined ? '' : expressionKey(finish);
+        return `${kind} ${statementText(s)} follows ${follows.map((name) => `'${name}'`)} finish ${finished}`;
+      });
+      return [`stream ${extents.join(' ')} ${choiceText(kernel.choice)}`, ...statements].join('\n');
+    }
+    default:
+      return kernel satisfies never;
+  }
+}
+
+function statementText({ tensor, equations, stored }: Statement): string {
+  return `${stored ? 'stored' : 'held'} '${tensor}' ${equations.map(equationKey).join(' ; ')}`;
+}
+
+const choiceText = (choice: KernelChoice<unknown> | undefined): string => JSON.stringify(choice?.tuning ?? null);
+
+/** A code with the tensors and buffers of another dispatch of its key. */
+function renamed(code: DispatchCode, from: Met, to: Met): DispatchCode {
+  const [tensors, slots] = [[...to.tensors.keys()], [...to.slots.keys()]];
+  const bindings = code.bindings.map((b) => ({
+    ...b,
+    slot: slots[from.slots.get(b.slot)!],
+    tensors: b.tensors.map((name) => tensors[from.tensors.get(name)!]),
+  }));
+  return { ...code, bindings };
+}
