@@ -1,9 +1,9 @@
 /**
  * A sum over rows and columns is made a row at a time, then over the rows; program → program.
  *
- *   g = Σ_{t, u} S[t, u] · (t - u)   →   g~rows[t] = Σ_u S[t, u] · (t - u);  g = Σ_t g~rows[t]
+ *   g[h] = Σ_{b, t, u} S[b, h, t, u] · (t - u)   →   g~rows[h, b, t] = Σ_u S[b, h, t, u] · (t - u);  g[h] = Σ_{b, t} g~rows[h, b, t]
  *
- * So a walk along u can make it while it makes S (schedule/streams).
+ * So the walk along u that makes S for others can make it too (schedule/streams).
  */
 import { axisIndex, substitute } from '../ir/affine.ts';
 import { equationsOf, storeAxes, storesInside } from '../ir/equation.ts';
@@ -12,21 +12,21 @@ import type { Affine, Equation, Program, Tensor } from '../ir/program.ts';
 import { wholeAxes } from './block-axes.ts';
 import { freshName } from './names.ts';
 
-/** An equation of a tensor, and which of its axes, those of `wholeAxes`, runs over the rows. */
+/** An equation of a tensor, and which of the axes that it reduces, those of `wholeAxes`, the rows have. */
 export interface RowSplit {
   readonly tensor: Tensor;
   readonly equation: Equation;
-  readonly row: number;
+  readonly rows: readonly number[];
 }
 
 /** Undefined where its sums of rows would not add up to it: it is no sum, or the domain alone keeps it inside the tensor. */
-export function rowsFirst(program: Program, { tensor, equation, row }: RowSplit): Program | undefined {
+export function rowsFirst(program: Program, { tensor, equation, rows: own }: RowSplit): Program | undefined {
   const whole = wholeAxes(equation);
   const stored = storeAxes(whole);
   const now = program.tensors.find(({ name }) => name === tensor.name)!;
   if (!storesInside(whole, tensor.shape) || whole.reducer !== 'sum') return undefined;
   const name = freshName(`${tensor.name}~rows`, new Set(program.tensors.map((t) => t.name)));
-  const kept = [...stored, row];
+  const kept = [...stored, ...own];
   const rows: Tensor = {
     name,
     dtype: 'f32',

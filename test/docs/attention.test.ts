@@ -65,11 +65,11 @@ describe('what the page shows is what comes out', () => {
   );
 });
 
-test('with twelve buffers nothing of T × T lies in memory, with eight the scores do', () => {
+test('nothing of T × T lies in memory, with twelve buffers or with eight', () => {
   const scores = ['A~sum', 'A', 'cot~A', 'cot~A~sum'];
   const stored = (label: string): readonly string[] => {
     const written = [...made.get(label)!.matchAll(/^ +writes (.*) in /gm)].flatMap(([, names]) => names.split(', '));
     return scores.filter((score) => written.includes(score));
   };
-  expect([stored('command 0'), stored('command 1')]).toEqual([[], scores]);
+  expect([stored('command 0'), stored('command 1')]).toEqual([[], []]);
 });

@@ -177,12 +177,10 @@ function isRowShaped({ shape }: Tensor, draft: Draft): boolean {
 /** The draft whose rows alone a tensor is made from, element by element. */
 function rowOf(tensor: Tensor, draftOf: ReadonlyMap<string, Draft>): Draft | undefined {
   const [equation, ...others] = equationsOf(tensor);
-  if (equation === undefined || others.length > 0 || tensor.dtype !== 'f32' || !isPointwise(equation, tensor.shape))
-    return undefined;
-  if (equation.domain.length > 0) return undefined;
+  if (equation === undefined || others.length > 0 || tensor.dtype !== 'f32') return undefined;
   const read = loads(equation.value);
   const draft = read.length === 0 ? undefined : draftOf.get(read[0].tensor);
-  if (draft === undefined) return undefined;
+  if (draft === undefined || equation.domain.length > 0 || !isPointwise(equation, tensor.shape)) return undefined;
   const isRow = (l: Load): boolean => draft.moving.has(l.tensor) || draft.final.has(l.tensor);
   const aligned = (l: Load): boolean =>
     l.indices.every((index, d) => {

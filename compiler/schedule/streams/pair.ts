@@ -79,8 +79,10 @@ export function pairUp(
       const whole = wholeAxes(equation);
       const reduced = rolesOf(whole, classesOf(whole)).reduced;
       if (pair.every((id) => reduced.includes(id))) {
-        const row = [...classesOf(whole)].find(([, id]) => id === pair[0])![0];
-        found.splits.push({ tensor, equation, row });
+        const rows = [...classesOf(whole)]
+          .filter(([, id]) => id !== pair[1] && reduced.includes(id))
+          .map(([axis]) => axis);
+        found.splits.push({ tensor, equation, rows });
       } else addTo(groups, String(reduced), equation);
     }
     for (const own of groups.values()) {

@@ -2,7 +2,7 @@
  * Which tensors could be hidden in streams: those whose readers all read them at one point of a space, and reduce that space over one
  * of two axes. Program → spaces.
  *
- * The trap: a tensor that is no longer hidden changes what its neighbours may be, so that all is looked at again.
+ * The trap: a tensor that is no longer hidden changes what its neighbours may be, so that its space is looked at again.
  */
 import type { Target } from '../../../kernels/target.ts';
 import { equationsOf, hasSymbol, readTensors } from '../../ir/equation.ts';
@@ -15,7 +15,7 @@ import { wholeAxes } from '../../passes/block-axes.ts';
 import { heldTensors } from '../../passes/rename.ts';
 import { rowsFirst } from '../../passes/rows-first.ts';
 import { sumsAtOnce } from '../../passes/sums-at-once.ts';
-import { arrange } from './arrange.ts';
+import { type Arrangement, arrange, connected } from './arrange.ts';
 import type { Space } from './space.ts';
 import { notWorth, unbindable } from './worth.ts';
 
@@ -30,37 +30,58 @@ export function findSpaces(
   const kept = heldTensors(program);
   let current = sumsAtOnce(program);
   let reads = readsOf(current);
-  const hidden = new Set(current.tensors.filter((t) => isTile(t, kept, reads)).map(({ name }) => name));
-  dropSmaller(hidden, current, reads);
+  let hidden = withoutSmaller(
+    current.tensors.filter((t) => isTile(t, kept, reads)),
+    reads,
+  );
   for (;;) {
-    while (dropWrongly(hidden, reads));
-    const found = arrange(current, hidden, reads);
-    if (found.refused.length > 0) {
-      for (const name of found.refused) hidden.delete(name);
-      continue;
-    }
-    const wide = found.spaces.flatMap((space) => unbindable(space, current, target));
-    if (wide.length > 0) {
-      for (const name of wide) hidden.delete(name);
-      continue;
-    }
-    const dear = streaming === 'always' ? [] : found.spaces.flatMap((space) => notWorth(space, current, target));
-    if (dear.length > 0) {
-      for (const name of dear) hidden.delete(name);
-      continue;
-    }
-    if (found.splits.length === 0) return { program: current, spaces: found.spaces };
-    for (const split of found.splits) {
+    const now = current;
+    const unfit = (space: Space): readonly string[] => {
+      const wide = unbindable(space, now, target);
+      return wide.length > 0 || streaming === 'always' ? wide : notWorth(space, now, target);
+    };
+    const settled = settle(hidden, reads, unfit);
+    const splits = settled.flatMap((found) => found.splits);
+    if (splits.length === 0) return { program: current, spaces: settled.flatMap(({ space }) => space ?? []) };
+    const stored = new Set<string>();
+    for (const split of splits) {
       const parted = rowsFirst(current, split);
-      if (parted === undefined) for (const name of readTensors(split.equation)) hidden.delete(name);
+      if (parted === undefined) for (const name of readTensors(split.equation)) stored.add(name);
       else current = parted;
     }
+    hidden = settled.flatMap((found) => found.tensors).filter(({ name }) => !stored.has(name));
     reads = readsOf(current);
   }
 }
 
+type Reads = ReadonlyMap<string, readonly Read[]>;
+
+/** A space that nothing stands in the way of, or whose equations must be split first. */
+interface Settled extends Arrangement {
+  readonly tensors: readonly Tensor[];
+}
+
+/** The spaces of those tensors that can be hidden; one is dropped, and what depends on it looked at again, until all that is left can. */
+function settle(
+  tensors: readonly Tensor[],
+  reads: Reads,
+  unfit: (space: Space) => readonly string[],
+): readonly Settled[] {
+  return connected(readAsTiles(tensors, reads), reads).flatMap((part): readonly Settled[] => {
+    const found = arrange(part, reads);
+    const { space, refused } = found;
+    const gone = new Set(refused.length === 0 && space !== undefined ? unfit(space) : refused);
+    if (gone.size === 0) return [{ ...found, tensors: part }];
+    return settle(
+      part.filter(({ name }) => !gone.has(name)),
+      reads,
+      unfit,
+    );
+  });
+}
+
 /** A tensor that could be a tile: an element for each point of at least two dimensions, every point stored plainly. */
-function isTile(tensor: Tensor, kept: ReadonlySet<string>, reads: ReadonlyMap<string, readonly Read[]>): boolean {
+function isTile(tensor: Tensor, kept: ReadonlySet<string>, reads: Reads): boolean {
   if (tensor.source.kind !== 'computed' || tensor.dtype !== 'f32' || kept.has(tensor.name)) return false;
   if (tensor.shape.filter((extent) => extent > 1).length < 2 || !reads.has(tensor.name)) return false;
   const { equations } = tensor.source;
@@ -73,12 +94,12 @@ function isTile(tensor: Tensor, kept: ReadonlySet<string>, reads: ReadonlyMap<st
 }
 
 /** Of a tensor that could be hidden and one that reduces it, the larger one is what is worth hiding. */
-function dropSmaller(hidden: Set<string>, program: Program, reads: ReadonlyMap<string, readonly Read[]>): void {
-  const sizes = new Map(program.tensors.map(({ name, shape }) => [name, elementCount(shape)]));
+function withoutSmaller(tensors: readonly Tensor[], reads: Reads): readonly Tensor[] {
+  const sizes = new Map(tensors.map(({ name, shape }) => [name, elementCount(shape)]));
   const smaller = new Set<string>();
-  for (const name of hidden) {
+  for (const { name } of tensors) {
     for (const { reader, equation } of reads.get(name)!) {
-      if (!hidden.has(reader.name)) continue;
+      if (!sizes.has(reader.name)) continue;
       const whole = wholeAxes(equation);
       const reduced = new Set(longReduced(whole));
       const read = loads(whole.value).filter((l) => l.tensor === name);
@@ -88,19 +109,22 @@ function dropSmaller(hidden: Set<string>, program: Program, reads: ReadonlyMap<s
       if (isReduced) smaller.add(sizes.get(name)! <= sizes.get(reader.name)! ? name : reader.name);
     }
   }
-  for (const name of smaller) hidden.delete(name);
+  return tensors.filter(({ name }) => !smaller.has(name));
 }
 
-/** Drops what is not read as it must be; whether there was any. */
-function dropWrongly(hidden: Set<string>, reads: ReadonlyMap<string, readonly Read[]>): boolean {
-  let dropped = false;
-  for (const name of hidden) {
-    const agree = reads
-      .get(name)!
-      .every(({ reader, equation }) => readsAsTile(name, reader, wholeAxes(equation), hidden));
-    if (!agree) dropped = hidden.delete(name) || dropped;
+/** Without what is not read as it must be. */
+function readAsTiles(tensors: readonly Tensor[], reads: Reads): readonly Tensor[] {
+  const hidden = new Set(tensors.map(({ name }) => name));
+  for (let before = -1; before !== hidden.size; ) {
+    before = hidden.size;
+    for (const name of hidden) {
+      const agree = reads
+        .get(name)!
+        .every(({ reader, equation }) => readsAsTile(name, reader, wholeAxes(equation), hidden));
+      if (!agree) hidden.delete(name);
+    }
   }
-  return dropped;
+  return tensors.filter(({ name }) => hidden.has(name));
 }
 
 function readsAsTile(name: string, reader: Tensor, equation: Equation, hidden: ReadonlySet<string>): boolean {

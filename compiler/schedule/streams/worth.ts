@@ -6,21 +6,13 @@ import { asProduct, streamAxes } from '../../../kernels/stream-shape.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { equationsOf, readTensors, tensorMap } from '../../ir/equation.ts';
 import { loads } from '../../ir/expression.ts';
-import { addTo } from '../../ir/lists.ts';
 import { pointsInDomain } from '../../ir/points.ts';
 import type { Equation, Program, Tensor } from '../../ir/program.ts';
 import { elementCount } from '../../ir/program.ts';
 import { wholeAxes } from '../../passes/block-axes.ts';
-import {
-  hiddenBelow,
-  inKernel,
-  isContracted,
-  kernelKey,
-  noAxis,
-  type Result,
-  type Space,
-  tileClasses,
-} from './space.ts';
+import { draftKernels } from './drafts.ts';
+import { partResults } from './parts.ts';
+import { hiddenBelow, inKernel, isContracted, noAxis, type Space, tileClasses } from './space.ts';
 
 /** Multiply-adds of a stream, and bytes, a second, on the device that the rates were measured on (an H100). */
 const multiplyAddsPerS = 12e12;
@@ -38,31 +30,14 @@ const leastGrowth = 1.5;
 /** The tensors of a space that is better stored. */
 export function notWorth(space: Space, program: Program, target: Target): readonly string[] {
   const tensors = tensorMap(program);
-  const kernels = new Map<string, Set<string>>();
   const starved = new Set<string>();
   for (const result of space.results) {
     const batches = elementCount(result.batch.map((id) => space.extentOf.get(id)!));
-    const isStarved = batches * Math.ceil(space.extentOf.get(result.row)! / tileRows) < leastTiles;
-    for (const name of hiddenBelow(result.equations, space, tensors)) {
-      if (isStarved) starved.add(name);
-      const known = kernels.get(name) ?? new Set();
-      kernels.set(name, known.add(kernelKey(result)));
-    }
+    if (batches * Math.ceil(space.extentOf.get(result.row)! / tileRows) >= leastTiles) continue;
+    for (const name of hiddenBelow(result.equations, space, tensors)) starved.add(name);
   }
-  for (const results of groupsByKernel(space)) {
-    // Where a kernel cannot bind all, what it makes again it makes twice.
-    const below = hiddenBelow(
-      results.flatMap((r) => r.equations),
-      space,
-      tensors,
-    );
-    const read = [...below]
-      .flatMap((name) => equationsOf(tensors.get(name)!))
-      .concat(results.flatMap((r) => r.equations));
-    const bound = new Set([...read.flatMap(readTensors), ...results.map((r) => r.tensor.name)]);
-    const count = [...bound].filter((name) => !below.has(name)).length;
-    if (count > target.limits.maxStorageBuffersPerShaderStage) for (const name of below) starved.add(name);
-  }
+  const makers = makersOf(space, program, target);
+  const atLeast = makersOf(space, program, bindingAll(target));
   const [domain] = space.results.map((r) => r.equations[0]);
   const share = pointsInDomain(domain.axes, domain.domain) / elementCount(domain.axes.map((a) => a.extent));
   const isTooSmall = space.pair.some((id) => space.extentOf.get(id)! < leastSide);
@@ -77,11 +52,13 @@ export function notWorth(space: Space, program: Program, target: Target): readon
     const sources = contracted.flatMap((e) => loads(e.value)).filter((l) => !space.hidden.has(l.tensor));
     const largest = Math.max(0, ...sources.map((l) => elementCount(tensors.get(l.tensor)!.shape)));
     if (elementCount(tensor.shape) < leastGrowth * largest) return true;
-    const again = (kernels.get(name)?.size ?? 1) - 1;
+    const again = (makers.get(name) ?? 1) - 1;
     const points = contracted.reduce((n, e) => n + pointsInDomain(e.axes, e.domain), 0);
     const cost = (again * points * (contracted.some((e) => e.domain.length > 0) ? 1 : share)) / multiplyAddsPerS;
     const saved = (bytes * (2 + again)) / bytesPerS;
-    return cost > preference * saved;
+    // What is made twice only because a kernel cannot bind all must save time.
+    const isSplit = (makers.get(name) ?? 1) > (atLeast.get(name) ?? 1);
+    return cost > (isSplit ? 1 : preference) * saved;
   });
   // Where scores must be stored, nothing is won by making again what is made from them.
   return dear.length > 0 || !hasContraction(space, tensors) ? [...space.hidden] : [];
@@ -107,10 +84,21 @@ function isProductOfSides(equation: Equation, tensor: Tensor, space: Space): boo
   return asProduct(own, streamAxes({ batch: others.map(() => noAxis), outer: [] }), space.hidden) !== undefined;
 }
 
-function groupsByKernel(space: Space): readonly (readonly Result[])[] {
-  const groups = new Map<string, Result[]>();
-  for (const result of space.results) addTo(groups, kernelKey(result), result);
-  return [...groups.values()];
+const bindingAll = (target: Target): Target => ({
+  ...target,
+  limits: { ...target.limits, maxStorageBuffersPerShaderStage: Number.POSITIVE_INFINITY },
+});
+
+/** How many kernels make each hidden tensor: forward, and backward by rows and by columns, more where one cannot bind all or must wait. */
+function makersOf(space: Space, program: Program, target: Target): ReadonlyMap<string, number> {
+  const parted = partResults(program, [space]);
+  const tensors = tensorMap(parted.program);
+  const counts = new Map<string, number>();
+  for (const { statements } of draftKernels(parted.program, parted.spaces, target)) {
+    const equations = statements.flatMap(({ statement }) => statement.equations);
+    for (const name of hiddenBelow(equations, space, tensors)) counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return counts;
 }
 
 function hasContraction(space: Space, tensors: ReadonlyMap<string, Tensor>): boolean {
