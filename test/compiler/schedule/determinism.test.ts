@@ -147,7 +147,8 @@ test('a code that is written once has the bindings and the grid that it would ha
   const layers = program([input('x', [8, 16]), ...[0, 1, 2].flatMap((n) => layer(n, 8))], ['h.2.z', 'h.0.L', 'h.2.L']);
   const p = normalise(layers);
   for (const target of [gpu, cpu]) {
-    const kernels = groupKernels(p, findStreams(p, 'never', target), { target, fuse: true });
+    const remade = { streams: findStreams(p, 'never', target), after: new Map(), units: [] };
+    const kernels = groupKernels(remade, { target, fuse: true });
     const own = layoutsOf(p);
     const layouts: Layouts = (name) => ({ ...own(name), slot: `place of ${name}`, start: 64 });
     const options = { target, layouts, readWrite: (slot: string) => slot.endsWith('z') };
