@@ -64,9 +64,6 @@ export function finishSums(w: ContractionParts, place: { readonly m: string; rea
 /**
  * Takes a thread's sums to memory row by row, first what a row of them reads, then what it writes (`finishFunctions`). `m` is WGSL of
  * i; column j lies at `n` and the offset that `columnAt` gives.
- *
- * The trap: sums in an array that a loop walks along lie in memory. Here the rows move up, one after another into the place of the
- * first. n = 4096, H100: 40 TFLOP/s with the array, 42 where the sums stay in registers.
  */
 export function finishRows(
   w: ContractionParts,
@@ -76,30 +73,23 @@ export function finishRows(
   const { rows, columns, tileM, tileN } = tuning;
   const quads = columns / 4;
   const isRagged = sizes.n % tileN !== 0;
-  const sums = names(w, isBlocked(w) ? 'total' : 'sum');
-  const moves = sums.slice(quads).map((sum, i) => `${sums[i]} = ${sum};`);
-  const { columnAt } = place;
-  const reads = Array.from({ length: columns }, (_, j) => {
-    const sum = `${sums[j >> 2]}.${'xyzw'[j % 4]}`;
-    if (!w.storesQuads)
-      return `let f_${j} = ${functions.finished}(batch, m, ${inside('n', columnAt(j), sizes.n, tileN)}, ${sum});`;
-    const first = plus('n', columnAt(j - (j % 4)));
-    const kept = isRagged ? `min(${first}, ${sizes.n - 4})` : first;
-    return `let f_${j} = ${functions.finished}(batch, m, ${kept}, ${j % 4}, ${sum});`;
-  });
-  const together = w.storesQuads ? 4 : 1;
-  const puts = Array.from({ length: columns / together }, (_, i) => {
-    const n = plus('n', columnAt(i * together));
-    const values = Array.from({ length: together }, (_, c) => `f_${i * together + c}`);
-    const put = `${functions.put}(batch, m, ${n}, ${values.join(', ')});`;
-    return isRagged ? `if (${n} < ${sizes.n}) { ${put} }` : put;
-  });
+  const reads: string[] = [];
+  const puts: string[] = [];
+  for (let j = 0; j < columns; j++) {
+    const n = plus('n', place.columnAt(j));
+    const sum = `sums[${quads === 1 ? 'i' : plus(`i * ${quads}`, j >> 2)}].${'xyzw'[j % 4]}`;
+    reads.push(
+      `let f_${j} = ${functions.finished}(batch, m, ${inside('n', place.columnAt(j), sizes.n, tileN)}, ${sum});`,
+    );
+    const put = `${functions.put}(batch, m, ${n}, f_${j});`;
+    puts.push(isRagged ? `if (${n} < ${sizes.n}) { ${put} }` : put);
+  }
   return wgsl`
+    var sums = array<vec4<f32>, ${rows * quads}>(${names(w, isBlocked(w) ? 'total' : 'sum').join(', ')});
     let n = ${place.n};
     for (var i = 0; i < ${emitter.bound(rows)}; i++) {
       let m = ${place.m};
       ${guarded(sizes.m % tileM === 0 ? [] : [`m < ${sizes.m}`], [...reads, ...puts].join('\n'))}
-      ${moves.join('\n')}
     }
   `;
 }

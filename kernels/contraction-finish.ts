@@ -1,56 +1,24 @@
 /**
  * The WGSL functions that take the sums of a contraction to memory: through scale, mask, addends and epilogue.
  *
- * The traps: a device must think that a store changes what is read after it, so a thread that reads and stores sum by sum waits for
- * memory each time. Where it has many, it reads for a row of them first. And neighbouring threads that read single elements of quads
- * of their own take four times as many turns as there are lines of memory: what lies as the output does is read as quads.
+ * The trap: a device must think that a store changes what is read after it, so a thread that reads and stores sum by sum waits for
+ * memory each time. Where it has many, it reads for a row of them first.
  */
 import { decide, equalAffine } from '../compiler/ir/affine.ts';
 import type { Affine, Constraint, Equation, Load } from '../compiler/ir/program.ts';
 import { affineText, constraintText, elementText } from './address.ts';
 import { type ContractionParts, decode, scopeOf } from './contraction-functions.ts';
-import type { ContractionShape } from './contraction-shape.ts';
-import { type ContractionTuning, isWrittenOut } from './contraction-tuning.ts';
-import type { Emitter } from './emitter.ts';
-import type { ContractionKernel } from './kernel.ts';
 import { coordinate, flatIndex, flattenLoads } from './linear.ts';
-import { isInQuads } from './loads.ts';
 import { expressionText, multiplied } from './scalar.ts';
 import type { Scope } from './scope.ts';
 import { wgsl } from './wgsl.ts';
 
-/** Whether four neighbouring columns of all that the kernel stores can be stored at once; only the tiled form does, see `operandQuads`. */
-export function storesQuads(
-  { tensor, stored, epilogue }: ContractionKernel,
-  { equation, n }: ContractionShape,
-  tuning: ContractionTuning,
-  emitter: Emitter,
-): boolean {
-  const axis = n.at(-1);
-  const tensors = [...(stored ? [tensor] : []), ...epilogue.filter((s) => s.stored).map((s) => s.tensor)];
-  return (
-    tuning.form === 'tiled' &&
-    isWrittenOut(tuning) &&
-    axis !== undefined &&
-    isInQuads(equation.store[0] as Affine, axis, equation.axes) &&
-    tensors.every((name) => emitter.mayWriteQuads(name))
-  );
-}
-
-/**
- * `finish(batch, m, n, sum)`; in the tiled form in two halves: `finished` gives the values to store, `put` stores them. Where four
- * columns are stored at once, `finished` is told the first of them and which one is meant, and `put` takes all four.
- */
+/** `finish(batch, m, n, sum)`; in the tiled form in two halves: `finished` gives the values to store, `put` stores them. */
 export function finishFunctions(w: ContractionParts): string[] {
   const { emitter, tuning, functions } = w;
   const sum = emitter.fresh('sum');
-  const column = emitter.fresh('column');
-  const values = finishedValues(w, sum, column);
-  const stores = values.stores.map(({ tensor, name }) => ({
-    at: w.storesQuads ? emitter.writesQuad(tensor, values.element) : emitter.writes(tensor, values.element),
-    name,
-  }));
-  const ofFour = `${w.names.batch}: i32, ${w.names.m}: i32, first: i32`;
+  const values = finishedValues(w, sum);
+  const stores = values.stores.map(({ tensor, name }) => ({ at: emitter.writes(tensor, values.element), name }));
   const parameters = `${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32`;
   if (tuning.form !== 'tiled') {
     const puts = stores.map(({ at, name }) => `${at} = ${name};`);
@@ -62,10 +30,6 @@ export function finishFunctions(w: ContractionParts): string[] {
       `,
     ];
   }
-  const four = ['first', 'second', 'third', 'fourth'];
-  const given = (w.storesQuads ? four : ['values']).map((name) => `${name}: ${functions.values}`);
-  const storedOf = (i: number): string =>
-    w.storesQuads ? `vec4<f32>(${four.map((name) => `${name}.value_${i}`).join(', ')})` : `values.value_${i}`;
   return [
     wgsl`
       struct ${functions.values} {
@@ -73,16 +37,15 @@ export function finishFunctions(w: ContractionParts): string[] {
       }
     `,
     wgsl`
-      fn ${functions.finished}(${w.storesQuads ? `${ofFour}, ${column}: i32` : parameters}, ${sum}: f32) -> ${functions.values} {
-        ${w.storesQuads ? `let ${w.names.n} = first + ${column};` : ''}
+      fn ${functions.finished}(${parameters}, ${sum}: f32) -> ${functions.values} {
         ${[...values.place, ...values.lines].join('\n')}
         return ${functions.values}(${stores.map(({ name }) => name).join(', ')});
       }
     `,
     wgsl`
-      fn ${functions.put}(${parameters}, ${given.join(', ')}) {
+      fn ${functions.put}(${parameters}, values: ${functions.values}) {
         ${values.place.join('\n')}
-        ${stores.map(({ at }, i) => `${at} = ${storedOf(i)};`).join('\n')}
+        ${stores.map(({ at }, i) => `${at} = values.value_${i};`).join('\n')}
       }
     `,
   ];
@@ -96,7 +59,7 @@ interface FinishedValues {
   readonly stores: readonly { readonly tensor: string; readonly name: string }[];
 }
 
-function finishedValues(w: ContractionParts, sum: string, column: string): FinishedValues {
+function finishedValues(w: ContractionParts, sum: string): FinishedValues {
   const { kernel, s, emitter } = w;
   const placeLines: string[] = [];
   const names = new Map<number, string>();
@@ -115,14 +78,9 @@ function finishedValues(w: ContractionParts, sum: string, column: string): Finis
   const isFinal = kernel.addends.length === 0 && !kernel.accumulate;
   if (mask === '') lines.push(`${isFinal ? 'let' : 'var'} ${value} = ${scaled};`);
   else lines.push(`var ${value} = 0.0;`, `if (${mask}) { ${value} = ${scaled}; }`);
-  const there = (tensor: string): string => {
-    const isQuad = w.storesQuads && emitter.layout(tensor).dtype === 'f32';
-    const quad = isQuad ? emitter.readsQuad(tensor, `${element} - ${column}`) : undefined;
-    return quad === undefined ? elementText(tensor, element, emitter) : `${quad}[${column}]`;
-  };
-  const place = { element, there, coordinates: new Map<number, string>(), lines };
+  const place = { element, coordinates: new Map<number, string>(), lines };
   for (const addend of kernel.addends) pointwise(w, addend, place, new Map(), (text) => `${value} += ${text};`);
-  if (kernel.accumulate) lines.push(`${value} += ${there(kernel.tensor)};`);
+  if (kernel.accumulate) lines.push(`${value} += ${elementText(kernel.tensor, element, emitter)};`);
   if (kernel.stored) stores.push({ tensor: kernel.tensor, name: value });
   const held = new Map([[kernel.tensor, value]]);
   for (const statement of kernel.epilogue) {
@@ -151,13 +109,7 @@ function guardsOf(equation: Equation): readonly Constraint[] {
 function pointwise(
   w: ContractionParts,
   equation: Equation,
-  place: {
-    readonly element: string;
-    /** A tensor's value at the element. */
-    readonly there: (tensor: string) => string;
-    readonly coordinates: Map<number, string>;
-    readonly lines: string[];
-  },
+  place: { readonly element: string; readonly coordinates: Map<number, string>; readonly lines: string[] },
   held: ReadonlyMap<string, string>,
   assign: (text: string) => string,
 ): void {
@@ -182,7 +134,7 @@ function pointwise(
     emitter,
     axis,
     axes: equation.axes,
-    held: (l) => held.get(l.tensor) ?? (isSame(l) ? place.there(l.tensor) : undefined),
+    held: (l) => held.get(l.tensor) ?? (isSame(l) ? elementText(l.tensor, place.element, emitter) : undefined),
     heldInteger: (l) => (isSame(l) ? emitter.reads(l.tensor, place.element) : undefined),
   };
   const guards = guardsOf(equation).map((c) => constraintText(c, scope));

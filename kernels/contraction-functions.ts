@@ -9,7 +9,7 @@ import type { Constraint, Expression } from '../compiler/ir/program.ts';
 import { constraintText } from './address.ts';
 import { inside } from './contraction-block.ts';
 import type { ContractionShape, ContractionSizes } from './contraction-shape.ts';
-import { type ContractionTuning, isWrittenOut } from './contraction-tuning.ts';
+import type { ContractionTuning } from './contraction-tuning.ts';
 import type { Emitter } from './emitter.ts';
 import type { ContractionKernel, Layouts } from './kernel.ts';
 import { coordinate } from './linear.ts';
@@ -30,9 +30,7 @@ export interface ContractionParts {
   /** Parameters of the functions. */
   readonly names: { readonly batch: string; readonly m: string; readonly n: string; readonly k: string };
   readonly functions: ContractionFunctions;
-  readonly quads: { readonly left: OperandQuad; readonly right: OperandQuad; readonly rightStep: number };
-  /** Four neighbouring columns of the output go to memory at once. */
-  readonly storesQuads: boolean;
+  readonly quads: { readonly left: OperandQuad; readonly right: OperandQuad };
 }
 
 /** Parts of the products that go into one kernel's sums. */
@@ -79,49 +77,43 @@ export function operandFunctions(w: ContractionParts): string[] {
   const ofRight =
     quads.right.load !== undefined
       ? [wideFunction(w, rightQuad, quads.right.load, s.n, names.n)]
-      : [rightElement(), quadFunction(rightQuad, right, sizes.n, tuning.tileN, quads.rightStep)];
+      : [rightElement(), quadFunction(rightQuad, right, sizes.n, tuning.tileN, quads.right.step)];
   return [...ofLeft, ...ofRight];
 }
 
 /**
- * Four elements of an operand that `left_quad` or `right_quad` gives: neighbours along k (`alongK`), or along the operand's own side.
- * `load` where they come out of memory at once.
+ * Four elements of an operand that `left_quad` or `right_quad` gives: neighbours along k (`alongK`), or of the operand's own side,
+ * `step` apart. `load` where they come out of memory at once.
  */
 export interface OperandQuad {
   readonly alongK: boolean;
+  readonly step: number;
   readonly load: WideLoad | undefined;
 }
 
 /**
- * How the form reads its operands. Only the tiled form reads quads of memory, and along k only where no domain cuts k short. The columns
- * of a right quad are `rightStep` apart, so that neighbouring threads have neighbouring columns of the output; where the steps are written
- * out they are neighbours themselves, and quads of the output go to memory at once. (H100, right operand along n, TFLOP/s at
- * 8192×2048×512: written out 37 and 41; blocks of 8×4 in a loop 36 and 32.)
+ * How the form reads its operands. Only the tiled form reads quads of memory, and along k only where no domain cuts k short. Its
+ * right quads are a quarter of the tile apart, so that neighbouring threads have neighbouring columns of the output.
  */
 export function operandQuads(
   s: ContractionShape,
-  tuning: ContractionTuning,
+  { form, tileN, tileK, columns }: ContractionTuning,
   layouts: Layouts,
 ): ContractionParts['quads'] {
-  const { form, tileN, tileK, columns } = tuning;
   if (form !== 'tiled') {
-    const rightStep = form === 'subgroup' ? tileN / columns : 1;
-    return { left: { alongK: false, load: undefined }, right: { alongK: false, load: undefined }, rightStep };
+    const step = form === 'subgroup' ? tileN / columns : 1;
+    return { left: { alongK: false, step: 1, load: undefined }, right: { alongK: false, step, load: undefined } };
   }
   const { axes } = s.equation;
-  const isNear = isWrittenOut(tuning);
   const isLimited = [...s.onLeft, ...s.onRight].length > 0;
-  const quadOf = (operand: Expression, own: readonly number[], constraints: readonly Constraint[]): OperandQuad => {
-    const along = constraints.length > 0 ? undefined : wideLoad(operand, own.at(-1), axes, layouts);
-    if (along !== undefined || isLimited || tileK % 4 !== 0) return { alongK: false, load: along };
-    const load = wideLoad(operand, s.k.at(-1), axes, layouts);
-    return { alongK: load !== undefined, load };
+  const ofK = (operand: Expression) =>
+    isLimited || tileK % 4 !== 0 ? undefined : wideLoad(operand, s.k.at(-1), axes, layouts);
+  const along = (operand: Expression, step: number, own: WideLoad | undefined): OperandQuad => {
+    const load = own ?? ofK(operand);
+    return { alongK: own === undefined && load !== undefined, step, load };
   };
-  return {
-    left: quadOf(s.left, s.m, s.onLeft),
-    right: quadOf(s.right, isNear ? s.n : [], s.onRight),
-    rightStep: isNear ? 1 : tileN / 4,
-  };
+  const ownLeft = s.onLeft.length > 0 ? undefined : wideLoad(s.left, s.m.at(-1), axes, layouts);
+  return { left: along(s.left, 1, ownLeft), right: along(s.right, tileN / 4, undefined) };
 }
 
 /** `fn left_quad(batch, p, k)`: four elements from (p, k) on, in one piece of memory. */

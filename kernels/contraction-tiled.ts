@@ -4,15 +4,14 @@
  * way from memory. With one buffer the threads wait for each other before and after they fill it; with two (`buffers`)
  * once a step, since they fill the one that nobody reads.
  *
- * A slab's row is one k, in quads: of the left operand four neighbouring rows of the tile, of the right one four columns, neighbours or a
- * quarter of the tile apart (`operandQuads`). A thread has `rows / 4 × columns / 4` quads of both, and neighbouring threads neighbouring ones: in workgroup memory no
- * two meet in a bank, in the output they store side by side. What comes out of memory in quads along k is turned when it is put into
- * the slab: as blocks of 4×4, or, where so few blocks would leave most threads idle, element by element.
+ * A slab's row is one k, in quads: of the left operand four neighbouring rows of the tile, of the right one four columns a
+ * quarter of the tile apart. A thread has `rows / 4 × columns / 4` quads of both, and neighbouring threads neighbouring ones: in
+ * workgroup memory no two meet in a bank, in the output they store side by side. What comes out of memory in quads along k
+ * arrives as blocks of 4×4, which are turned when they are put into the slab.
  *
  * The traps: every thread must meet every barrier, so threads beyond the output work on clamped positions, and only `finish`
  * leaves them out. And a loop that counts single steps up to a constant is one that Dawn knows to end and whose indices it knows
- * to be inside: it guards any other with a counter and a minimum at every access. So it does where it cannot tell the range of a
- * thread's own place: that is a remainder, never a difference.
+ * to be inside: it guards any other with a counter and a minimum at every access.
  */
 import { leastStep } from '../compiler/ir/affine.ts';
 import { loads } from '../compiler/ir/expression.ts';
@@ -20,40 +19,26 @@ import type { Expression } from '../compiler/ir/program.ts';
 import { beginSums, finishRows, inside } from './contraction-block.ts';
 import type { ContractionParts, OperandQuad, Products } from './contraction-functions.ts';
 import { longestLoop, overProducts } from './contraction-range.ts';
-import { type ContractionTuning, contractionThreads, isWrittenOut } from './contraction-tuning.ts';
-import { guarded, indent, plus, wgsl } from './wgsl.ts';
+import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
+import { guarded, plus, wgsl } from './wgsl.ts';
 
 export function tiledBody(products: Products, head: string): string {
   const [w] = products;
   const { rows, columns, tileM, tileN, buffers } = w.tuning;
   const [threadsM, threadsN] = [tileM / rows, tileN / columns];
   const isTwo = buffers === 2;
-  const isNear = w.quads.rightStep === 1;
   return wgsl`
     // scratch: a slab [k][m / 4], then a slab [k][n / 4], rows padded by one against bank conflicts${isTwo ? '; twice, used in turn' : ''}
     ${head}
-    ${laneOf(w.tuning)}
+    let lane_m = i32(lane / ${threadsN});
+    let lane_n = i32(lane % ${threadsN});
     ${beginSums(w)}
     ${overProducts(products, slabLoop, slabDeclarations)}
     ${finishRows(w, {
       m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
-      n: `tile_n + lane_n${isNear ? ' * 4' : ''}`,
-      columnAt: (j) => (j >> 2) * threadsN * (isNear ? 4 : 1) + (j % 4) * w.quads.rightStep,
+      n: 'tile_n + lane_n',
+      columnAt: (j) => (j >> 2) * threadsN + (j % 4) * (tileN / 4),
     })}
-  `;
-}
-
-/**
- * Where a thread's quads lie. Where the steps are written out, 32 threads in turn are 4×8 if they can be: fewer quads for them to read
- * than for 2×16, 3 % of the time.
- */
-function laneOf(tuning: ContractionTuning): string {
-  const [threadsM, threadsN] = [tuning.tileM / tuning.rows, tuning.tileN / tuning.columns];
-  if (!isWrittenOut(tuning) || threadsN % 8 !== 0 || threadsN === 8 || threadsM % 4 !== 0)
-    return `let lane_m = i32(lane / ${threadsN});\nlet lane_n = i32(lane % ${threadsN});`;
-  return wgsl`
-    let lane_m = i32(lane / ${4 * threadsN} * 4 + lane / 8 % 4);
-    let lane_n = i32(lane / 32 % ${threadsN / 8} * 8 + lane % 8);
   `;
 }
 
@@ -81,11 +66,11 @@ function slabLoop(w: ContractionParts): string {
       ${b.fetch}
     }
   `;
-  const multiplyAt = (k: string | number) =>
-    multiplySlabs(w, tileM / rows, tileN / columns, { half: half[0], k }).join('\n');
-  const multiply = isWrittenOut(w.tuning)
-    ? Array.from({ length: tileK }, (_, k) => `{\n${indent(multiplyAt(k))}\n}`).join('\n')
-    : `for (var k_in = 0; k_in < ${tileK}; k_in++) {\n${indent(multiplyAt('k_in'))}\n}`;
+  const multiply = wgsl`
+    for (var k_in = 0; k_in < ${tileK}; k_in++) {
+      ${multiplySlabs(w, tileM / rows, tileN / columns, half[0]).join('\n')}
+    }
+  `;
   const step = isTwo
     ? [next, multiply, guarded([`k0 + ${tileK} < k_to`], put(half[1])), 'workgroupBarrier();']
     : [put(half[0]), 'workgroupBarrier();', next, multiply, 'workgroupBarrier();'];
@@ -123,27 +108,23 @@ function quadsOfRow(tile: number): number {
 function place(
   { tuning, sideBySide }: ContractionParts,
   side: 'left' | 'right',
-  { half, k, quad }: { readonly half: string; readonly k: string | number; readonly quad: string },
+  { half, k, quad }: { readonly half: string; readonly k: string; readonly quad: string },
 ): string {
   const [own, base] = side === 'left' ? [tuning.tileM, 0] : [tuning.tileN, tuning.tileK * quadsOfRow(tuning.tileM)];
   const terms = [
     ...(sideBySide === 1 ? [] : ['scratch_from']),
     ...(half === '0' ? [] : [`${half} * ${bufferQuads(tuning)}`]),
+    `${k} * ${quadsOfRow(own)}`,
+    quad,
   ];
-  if (typeof k === 'number') return plus([...terms, quad].join(' + '), base + k * quadsOfRow(own));
-  return plus([...terms, `${k} * ${quadsOfRow(own)}`, quad].join(' + '), base);
+  return plus(terms.join(' + '), base);
 }
 
 /** One step of k: a thread's quads of both slabs, and all their products. */
-function multiplySlabs(
-  w: ContractionParts,
-  threadsM: number,
-  threadsN: number,
-  at: { readonly half: string; readonly k: string | number },
-): string[] {
+function multiplySlabs(w: ContractionParts, threadsM: number, threadsN: number, half: string): string[] {
   const { rows, columns } = w.tuning;
   const lines: string[] = [];
-  const quad = (side: 'left' | 'right', own: string) => `scratch[${place(w, side, { ...at, quad: own })}]`;
+  const quad = (side: 'left' | 'right', at: string) => `scratch[${place(w, side, { half, k: 'k_in', quad: at })}]`;
   for (let i = 0; i < rows / 4; i++) lines.push(`let a_${i} = ${quad('left', plus('lane_m', i * threadsM))};`);
   for (let j = 0; j < columns / 4; j++) lines.push(`let b_${j} = ${quad('right', plus('lane_n', j * threadsN))};`);
   for (let i = 0; i < rows; i++)
@@ -160,8 +141,8 @@ interface Slab {
   readonly tile: number;
   readonly size: number;
   readonly quad: OperandQuad;
-  /** Positions from one element of a quad to the next. */
-  readonly step: number;
+  /** Positions from one quad of the slab to the next. */
+  readonly stride: number;
   /** Lanes follow m (or n), not k: memory is contiguous in it. */
   readonly alongTile: boolean;
 }
@@ -178,7 +159,7 @@ function slabOf({ s, tuning, quads, functions, sizes }: ContractionParts, side: 
     side,
     function: side === 'left' ? functions.leftQuad : functions.rightQuad,
     quad,
-    step: side === 'left' ? 1 : quads.rightStep,
+    stride: side === 'left' ? 4 : 1,
     alongTile: isContiguous(s[side], axes, s.k),
   };
 }
@@ -199,10 +180,10 @@ interface Registers {
   readonly idleFrom?: number;
 }
 
-/** A thread reads a quad at a time, or a block of four quads at four k; those that have nothing else to read first. */
+/** A thread reads a quad of the slab at a time, or a block of four quads at four k; those that have nothing else to read first. */
 function staging(w: ContractionParts, slab: Slab, others: Registers): Staging {
   const threads = contractionThreads(w.tuning);
-  const perUnit = slab.quad.alongK && isInBlocks(w.tuning) ? 4 : 1;
+  const perUnit = slab.quad.alongK ? 4 : 1;
   const units = ((slab.tile / 4) * w.tuning.tileK) / perUnit;
   const { idleFrom = threads } = others;
   const isShared = idleFrom + units <= threads;
@@ -226,12 +207,6 @@ function staging(w: ContractionParts, slab: Slab, others: Registers): Staging {
   };
 }
 
-/** Whether quads along k come in blocks of 4×4: where quads are neighbours, those of two such slabs keep more than half of the threads busy. */
-function isInBlocks(tuning: ContractionTuning): boolean {
-  const { tileM, tileN, tileK } = tuning;
-  return !isWrittenOut(tuning) || ((tileM + tileN) / 4) * (tileK / 4) * 2 > contractionThreads(tuning);
-}
-
 /** Unit `lane - firstLane` of a slab for each thread; `units` of them, where some threads have none. */
 interface Part {
   readonly name: string;
@@ -242,21 +217,17 @@ interface Part {
 
 function stagingPart(
   w: ContractionParts,
-  { side, tile, start, size, quad, step, alongTile, function: quadFunction }: Slab,
+  { side, tile, start, size, stride, quad, alongTile, function: quadFunction }: Slab,
   { name, firstLane, units, registers }: Part,
 ): Pick<Staging, 'fetch' | 'store'> & { readonly place: string } {
-  const { alongK, load } = quad;
-  const isSingle = alongK && registers.length === 1;
-  const own = plus('lane', -firstLane);
-  const unit = firstLane === 0 ? 'lane' : firstLane > 0 && units !== undefined ? `((${own}) % ${units})` : `(${own})`;
+  const { alongK, load, step } = quad;
+  const unit = firstLane === 0 ? 'lane' : `(${plus('lane', -firstLane)})`;
   const steps = alongK ? w.tuning.tileK / 4 : w.tuning.tileK;
-  const [at, kAt] =
+  const [quadAt, kAt] =
     alongTile && !alongK
       ? [`${unit} % ${tile / 4}`, `${unit} / ${tile / 4}`]
       : [`${unit} / ${steps}`, `${unit} % ${steps}`];
-  const [word, position] = isSingle
-    ? [`place_${name}`, `${start} + place_${name}`]
-    : [`quad_${name}`, `${start} + quad_${name}${step === 1 ? ' * 4' : ''}`];
+  const position = `${start} + quad_${name}${stride === 1 ? '' : ` * ${stride}`}`;
   const positionOf = (c: number): string => {
     if (alongK) return inside(position, c * step, size, tile);
     // Four that are read at once from beyond the end are the last four.
@@ -271,15 +242,14 @@ function stagingPart(
     }
   `;
   const rowOf = (c: number): string => `vec4<f32>(${registers.map((r) => `${r}.${'xyzw'[c]}`).join(', ')})`;
-  const slabAt = (half: string, c: number, quadAt: string): string =>
-    `scratch[${place(w, side, { half, k: c === 0 ? `k_${name}` : `(k_${name} + ${c})`, quad: quadAt })}]`;
   const store = (half: string): string[] =>
-    isSingle
-      ? ['x', 'y', 'z', 'w'].map((of, c) => `${slabAt(half, c, `${word} / 4`)}[${word} % 4] = ${registers[0]}.${of};`)
-      : registers.map((r, c) => `${slabAt(half, c, word)} = ${alongK ? rowOf(c) : r};`);
-  const guards = units === undefined ? [] : [firstLane > 0 ? `(${own}) < ${units}` : `${unit} < ${units}`];
+    registers.map((r, c) => {
+      const k = c === 0 ? `k_${name}` : `(k_${name} + ${c})`;
+      return `scratch[${place(w, side, { half, k, quad: `quad_${name}` })}] = ${alongK ? rowOf(c) : r};`;
+    });
+  const guards = units === undefined ? [] : [`${unit} < ${units}`];
   return {
-    place: `let ${word} = i32(${at});\nlet k_${name} = i32(${kAt})${alongK ? ' * 4' : ''};`,
+    place: `let quad_${name} = i32(${quadAt});\nlet k_${name} = i32(${kAt})${alongK ? ' * 4' : ''};`,
     fetch: guarded(guards, kIsExact(w) ? reads.join('\n') : readsInRange),
     store: (half) => guarded(guards, store(half).join('\n')),
   };

@@ -4,12 +4,11 @@
  *
  * A multiprocessor works on as many workgroups at once as its memory and registers hold: each costs what its multiply-adds cost at
  * the tile's rate, those of padding included. Fewer leave it waiting for memory: w of h that it can hold take as long as
- * `each · w + waiting · h` would, if that is more than w. Threads whose steps are written out wait little, having many loads on their way
- * (n = 1024, 4096×256×1024; test/bench/records/2026-11-26-products.jsonl: in a loop one of two takes 1.2, two of five 2.7; written
- * out one of two 1.05).
+ * `each · w + waiting · h` would, if that is more than w (n = 1024, test/bench/records/2026-11-26-products.jsonl: one of two takes
+ * 1.2, two of five 2.7).
  */
 import type { ContractionSizes } from './contraction-shape.ts';
-import { type ContractionTuning, contractionThreads, isWrittenOut } from './contraction-tuning.ts';
+import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
 import type { Target } from './target.ts';
 
 interface TiledForm {
@@ -29,8 +28,7 @@ function tiled(
 }
 
 const tiledForms: readonly TiledForm[] = [
-  { tuning: tiled(128, 128, 8, [8, 8]), tflops: 42 },
-  { tuning: tiled(128, 64, 16, [8, 4]), tflops: 38 },
+  { tuning: tiled(128, 64, 16, [8, 4]), tflops: 37 },
   { tuning: tiled(64, 64, 16, [8, 4]), tflops: 35 },
   { tuning: tiled(128, 32, 16, [8, 4]), tflops: 35 },
   { tuning: tiled(32, 128, 16, [4, 8]), tflops: 33 },
@@ -39,17 +37,15 @@ const tiledForms: readonly TiledForm[] = [
   { tuning: tiled(32, 32, 16, [4, 4]), tflops: 23 },
 ];
 
-/**
- * Others that a tuner tries. 64×64 in blocks of 8×8, alone in a dispatch, is the fastest there is for products such as 1024³ (34 TFLOP/s);
- * three such bodies in one dispatch took 1.7 times as long as 128×64 in a loop (15 TFLOP/s), each having 16 steps written out.
- */
+/** Others that a tuner tries. Blocks of 8×8 a thread were slower on the H100, 30 TFLOP/s at n = 4096, with one buffer or two. */
 const otherTunings: readonly ContractionTuning[] = [
-  tiled(64, 64, 16, [8, 8]),
+  tiled(128, 128, 8, [8, 8]),
   tiled(128, 128, 8, [8, 8], 2),
+  tiled(128, 128, 16, [8, 8]),
+  tiled(128, 64, 8, [8, 8], 2),
   tiled(128, 64, 16, [8, 8]),
   tiled(64, 128, 16, [8, 8]),
-  tiled(32, 64, 16, [8, 8]),
-  tiled(64, 32, 16, [8, 8]),
+  tiled(64, 64, 16, [8, 4], 2),
   tiled(64, 64, 16, [4, 4]),
   tiled(64, 32, 16, [8, 4]),
   tiled(32, 64, 16, [4, 4]),
@@ -59,8 +55,8 @@ const otherTunings: readonly ContractionTuning[] = [
 const chip = { multiprocessors: 132, workgroupBytes: 48 * 1024, threads: 2048, registers: 65536 } as const;
 /** Registers of a thread beside its sums. */
 const otherRegisters = 56;
-const inLoop = { each: 0.7, waiting: 0.26 } as const;
-const writtenOut = { each: 0.1, waiting: 0.37 } as const;
+const each = 0.7;
+const waiting = 0.26;
 /** Steps of k that a workgroup's beginning and end take as long as. */
 const stepsAround = 64;
 
@@ -98,7 +94,6 @@ function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops }: TiledF
   const most = resident(tuning);
   const rounds = Math.floor(groups / (chip.multiprocessors * most));
   const left = Math.ceil((groups - rounds * chip.multiprocessors * most) / chip.multiprocessors);
-  const { each, waiting } = isWrittenOut(tuning) ? writtenOut : inLoop;
   const groupsEach = rounds * most + (left === 0 ? 0 : Math.max(left, each * left + waiting * most));
   const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
   return (groupsEach * 2 * tileM * tileN * (k + stepsAround)) / flopsPerUs;

@@ -65,14 +65,6 @@ export function contractionThreads({ form, tileM, tileN, rows, columns }: Contra
   return form === 'lanes' ? lanesWorkgroupSize : (tileM / rows) * (tileN / columns);
 }
 
-/**
- * Whether the tiled form has all steps of a slab written out, rather than in a loop. n = 4096 on an H100, TFLOP/s: blocks of 8×8 in a loop
- * 33, four steps a turn 31, written out 42; blocks of 8×4 in a loop 38, written out 35.
- */
-export function isWrittenOut({ rows, columns }: ContractionTuning): boolean {
-  return rows * columns >= 64;
-}
-
 /** Threads of the `lanes` form, each `directBlock` large. */
 export function laneThreads(s: ContractionShape): number {
   const { batch, m, n } = contractionSizes(s);

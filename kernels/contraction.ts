@@ -17,7 +17,7 @@
 
 import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
 import { directBody, lanesBody, subgroupBody } from './contraction-direct.ts';
-import { finishFunctions, storesQuads } from './contraction-finish.ts';
+import { finishFunctions } from './contraction-finish.ts';
 import {
   type ContractionParts,
   nameFunctions,
@@ -54,7 +54,6 @@ export function emitContraction(
     names: { batch, m, n, k },
     functions: nameFunctions(emitter),
     quads: operandQuads(s, tuning, (tensor) => emitter.layout(tensor)),
-    storesQuads: storesQuads(kernel, s, tuning, emitter),
   });
   const [first, ...others] = shapes;
   const products: Products = [partsOf(first), ...others.map(partsOf)];

@@ -20,10 +20,9 @@ interface Slot {
   readonly name: string;
   readonly dtype: Dtype;
   readonly tensors: string[];
+  written: boolean;
   /** How anything reads or writes it. */
-  readonly used: Set<SlotForm>;
-  /** How anything writes it. */
-  readonly written: Set<SlotForm>;
+  readonly read: Set<SlotForm>;
 }
 
 /** What a buffer is an array of: four elements at a time, or single ones. */
@@ -113,13 +112,13 @@ export class Emitter {
         name: this.names.theirs(shortName(tensor), '', 'module'),
         dtype: layout.dtype,
         tensors: [],
-        used: new Set(),
-        written: new Set(),
+        written: false,
+        read: new Set(),
       };
       this.slots.set(layout.slot, slot);
     }
     if (!slot.tensors.includes(tensor)) slot.tensors.push(tensor);
-    slot.used.add(form);
+    slot.read.add(form);
     return slot;
   }
 
@@ -142,32 +141,16 @@ export class Emitter {
    * can be read out of quads, but not written: WGSL lets a device write the whole quad.
    */
   contested(): ReadonlyMap<string, SlotForm> {
-    const decided = [...this.slots].flatMap(([slot, { used, written }]): [string, SlotForm][] => {
-      if (written.has('elements') && (used.size > 1 || this.forms.get(slot) === 'quads')) return [[slot, 'elements']];
-      return used.size > 1 && !this.forms.has(slot) ? [[slot, 'quads']] : [];
-    });
-    return new Map(decided.filter(([slot, form]) => this.forms.get(slot) !== form));
+    const both = [...this.slots].filter(([slot, { read }]) => read.size > 1 && !this.forms.has(slot));
+    return new Map(both.map(([slot, { written }]) => [slot, written ? 'elements' : 'quads']));
   }
 
   /** The same to write. Throws for f16: two elements share a word, which no family writes yet. */
   writes(tensor: string, offset: string): string {
     if (this.layouts(tensor).dtype === 'f16') throw new Error(`${tensor} is f16, which kernels read but do not write`);
     const slot = this.slot(tensor, 'elements');
-    slot.written.add('elements');
+    slot.written = true;
     return `${slot.name}[${this.within(tensor, offset)}]`;
-  }
-
-  /** Whether four elements of a tensor can be written at once. */
-  mayWriteQuads(tensor: string): boolean {
-    const { dtype, slot } = this.layouts(tensor);
-    return dtype === 'f32' && this.forms.get(slot) !== 'elements';
-  }
-
-  /** The four elements from a flat offset on, a multiple of 4, to write; of a tensor of which `mayWriteQuads` says that it can be. */
-  writesQuad(tensor: string, offset: string): string {
-    const slot = this.slot(tensor, 'quads');
-    slot.written.add('quads');
-    return `${slot.name}[(${this.within(tensor, offset)}) >> 2u]`;
   }
 
   /** The offset in the binding: a tensor may begin somewhere inside. */
@@ -182,7 +165,7 @@ export class Emitter {
     return [...this.slots].map(([slot, { tensors, written, dtype }]) => ({
       slot,
       tensors,
-      access: written.size > 0 ? 'read_write' : 'read',
+      access: written ? 'read_write' : 'read',
       dtype,
     }));
   }
@@ -190,9 +173,9 @@ export class Emitter {
   /** `@group(0) @binding(i) var<storage, …>` lines; a slot in `readWrite` is bound for writing whatever the kernel does. */
   declarations(readWrite: (slot: string) => boolean): string {
     return [...this.slots]
-      .map(([key, { name, written, dtype, used }], i) => {
-        const access = written.size > 0 || readWrite(key) ? 'read_write' : 'read';
-        const inQuads = this.forms.get(key) === 'quads' || (used.has('quads') && used.size === 1);
+      .map(([key, { name, written, dtype, read }], i) => {
+        const access = written || readWrite(key) ? 'read_write' : 'read';
+        const inQuads = this.forms.get(key) === 'quads' || (read.has('quads') && read.size === 1);
         const elements = inQuads ? 'vec4<f32>' : elementTypes[dtype];
         return `@group(0) @binding(${i}) var<storage, ${access}> ${name}: array<${elements}>;`;
       })

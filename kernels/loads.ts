@@ -4,8 +4,8 @@
  *
  *   x[m * 256 + k], k along memory, extents and steps of all others multiples of 4   →   x[(m * 256 + k) >> 2u], x bound as vec4s
  *
- * A buffer is bound as vec4s where something in the dispatch reads or writes quads of it and nothing writes single elements; what else
- * reads it takes its elements out of them (`Emitter.reads`). Of a buffer of which elements are written the four are read one by one.
+ * A buffer is bound as vec4s where something in the dispatch reads quads of it and nothing writes it; what else reads it takes its
+ * elements out of them (`Emitter.reads`). Of a buffer that is written the four are read one by one.
  *
  * The trap: a quad reads its four elements whether or not a domain keeps them, so what is limited is read element by element.
  */
@@ -37,17 +37,13 @@ export function wideLoad(
   if (operand.kind !== 'load' || axis === undefined || operand.indices.length !== 1) return undefined;
   const [offset] = operand.indices;
   const { shape, dtype } = layouts(operand.tensor);
-  if (offset.kind !== 'affine' || dtype !== 'f32' || !isInQuads(offset, axis, axes)) return undefined;
-  const { min, max } = range(offset, axes);
-  if (min < 0 || max >= elementCount(shape)) return undefined;
-  return { tensor: operand.tensor, dtype, width: 4, offset, axis };
-}
-
-/** Whether an offset is a multiple of 4 wherever `axis` is at one, and four values of `axis` from there are neighbours in memory. */
-export function isInQuads(offset: Affine, axis: number, axes: readonly Axis[]): boolean {
+  if (offset.kind !== 'affine' || dtype !== 'f32') return undefined;
+  const inQuads = offset.terms.every((t) => t.axis === axis || axes[t.axis].extent === 1 || t.coefficient % 4 === 0);
   const isContiguous = coefficientOf(offset, axis) === 1 && axes[axis].extent % 4 === 0;
-  const others = offset.terms.every((t) => t.axis === axis || axes[t.axis].extent === 1 || t.coefficient % 4 === 0);
-  return isContiguous && others && offset.constant % 4 === 0;
+  const { min, max } = range(offset, axes);
+  const isInside = min >= 0 && max < elementCount(shape);
+  if (!inQuads || !isContiguous || offset.constant % 4 !== 0 || !isInside) return undefined;
+  return { tensor: operand.tensor, dtype, width: 4, offset, axis };
 }
 
 /** The four elements as WGSL, vec4<f32>. */

@@ -20,9 +20,6 @@ const tunings: Readonly<Record<string, ContractionTuning>> = {
   'tiled 32×16': { form: 'tiled', tileM: 32, tileN: 16, tileK: 8, rows: 8, columns: 4 },
   'tiled 16×32': { form: 'tiled', tileM: 16, tileN: 32, tileK: 4, rows: 4, columns: 8 },
   'tiled 32×32, two buffers': { form: 'tiled', tileM: 32, tileN: 32, tileK: 8, rows: 8, columns: 8, buffers: 2 },
-  'tiled 16×16, written out': { form: 'tiled', tileM: 16, tileN: 16, tileK: 4, rows: 8, columns: 8 },
-  'tiled 32×64': { form: 'tiled', tileM: 32, tileN: 64, tileK: 16, rows: 8, columns: 4 },
-  'tiled 128×128': { form: 'tiled', tileM: 128, tileN: 128, tileK: 8, rows: 8, columns: 8 },
   'direct 8×8': { form: 'direct', tileM: 8, tileN: 8, tileK: 1, rows: 4, columns: 4 },
   'direct 32×32': { form: 'direct', tileM: 32, tileN: 32, tileK: 1, rows: 8, columns: 4 },
   ...(opened.features.includes('subgroups')
@@ -87,10 +84,7 @@ describe('ragged sizes', () => {
     for (const form of Object.keys(tunings).filter((name) => name.startsWith('subgroup')))
       await hold(matrixProduct(m, k, n), form);
   });
-  test.each(Object.keys(tunings))('%s', async (form) => {
-    await hold(matrixProduct(37, 19, 41), form);
-    await hold(matrixProduct(36, 20, 44), form);
-  });
+  test.each(Object.keys(tunings))('%s', (form) => hold(matrixProduct(37, 19, 41), form));
 });
 
 /** Programs of one contraction `y`, and how many kernels of the family they take. */
@@ -486,32 +480,8 @@ describe('quads of memory', () => {
   test.each(Object.entries(orders))('%s', (_, { bound, ...operands }) =>
     holdBound(productOf(operands), 'tiled 16×16', bound),
   );
-  test.each(['left along m, right along n', 'left along k, right along n', 'every other'])(
-    '%s; the output and what is along n where steps are written out',
-    (name) =>
-      holdBound(
-        productOf(orders[name]),
-        'tiled 16×16, written out',
-        name === 'every other' ? ['b', 'y'] : ['a', 'b', 'y'],
-      ),
-  );
-  test('an epilogue reads quads of what lies as the output does, single elements of the rest', () => {
-    const z = computed(
-      'z',
-      [extents.i, extents.j],
-      [
-        over({ i: extents.i, j: extents.j }, ({ i, j }) => ({
-          store: [i, j],
-          value: sum([at('y', i, j), at('c', i, j), at('bias', j)]),
-        })),
-      ],
-    );
-    const more = [input('c', [extents.i, extents.j]), input('bias', [extents.j])];
-    const p = productOf(orders['both along k'], [z]);
-    return holdBound({ ...p, tensors: [...more, ...p.tensors] }, 'tiled 16×16, written out', ['a', 'b', 'c', 'y', 'z']);
-  });
   test('blocks of 4×4 by the threads that the other slab leaves idle', () =>
-    holdBound(productOf(orders['both along k']), 'tiled 32×64', ['a', 'b']));
+    holdBound(productOf(orders['both along k']), 'tiled 32×32, two buffers', ['a', 'b']));
   test('one tensor twice', () => holdBound(productOf(orders['both along k'], [], 'a'), 'tiled 16×16', ['a']));
   test('a tensor of which single elements are read elsewhere gives them out of its quads', () => {
     const z = computed(
@@ -525,36 +495,6 @@ describe('quads of memory', () => {
       ],
     );
     return holdBound(productOf(orders['both along k'], [z]), 'tiled 16×16', ['a', 'b']);
-  });
-  test('an output whose rows are no whole quads is stored element by element, one that lies turned round as quads', async () => {
-    await holdBound(matrixProduct(36, 20, 42), 'tiled 16×16, written out', ['a']);
-    const turned = computed(
-      'y',
-      [24, 2, 20],
-      [
-        over({ i: 20, j: 24, h: 2, k: 12 }, ({ i, j, h, k }) => ({
-          store: [j, h, i],
-          value: product([at('a', h, i, k), at('b', h, j, k)]),
-        })),
-      ],
-    );
-    const p = program([input('a', [2, 20, 12]), input('b', [2, 24, 12]), turned], ['y']);
-    await holdBound(p, 'tiled 16×16, written out', ['b', 'a', 'y']);
-  });
-  test('a sum that adds to quads of its own tensor reads them as quads', async () => {
-    const twice = [0.5, 1].map((scale) =>
-      over(extents, ({ i, j, k }) => ({
-        store: [i, j],
-        value: product([constant(scale), at('a', i, k), at('b', k, j)]),
-      })),
-    );
-    const p = program([input('a', [20, 12]), input('b', [12, 24]), computed('y', [20, 24], twice)], ['y']);
-    const { worst, plan } = await compare(opened, p, feed(p), forced('tiled 16×16, written out'));
-    expect(worst).toBeLessThan(2e-6);
-    expect(plan.kernels.map(({ wgsl }) => boundAsQuads(wgsl))).toEqual([
-      ['a', 'b', 'y'],
-      ['a', 'b', 'y'],
-    ]);
   });
   test('k cut short by a domain is read element by element', () => {
     const p = program(

@@ -593,20 +593,18 @@ describe('kernels in full', () => {
           }
           workgroupBarrier();
         }
+        var sums = array<vec4<f32>, 4>(sum_0_0, sum_1_0, sum_2_0, sum_3_0);
         let n = tile_n + lane_n;
         for (var i = 0; i < 4; i++) {
           let m = tile_m + (i / 4 * 4 + lane_m) * 4 + i % 4;
-          let f_0 = finished(batch, m, n, sum_0_0.x);
-          let f_1 = finished(batch, m, n + 4, sum_0_0.y);
-          let f_2 = finished(batch, m, n + 8, sum_0_0.z);
-          let f_3 = finished(batch, m, n + 12, sum_0_0.w);
+          let f_0 = finished(batch, m, n, sums[i].x);
+          let f_1 = finished(batch, m, n + 4, sums[i].y);
+          let f_2 = finished(batch, m, n + 8, sums[i].z);
+          let f_3 = finished(batch, m, n + 12, sums[i].w);
           put(batch, m, n, f_0);
           put(batch, m, n + 4, f_1);
           put(batch, m, n + 8, f_2);
           put(batch, m, n + 12, f_3);
-          sum_0_0 = sum_1_0;
-          sum_1_0 = sum_2_0;
-          sum_2_0 = sum_3_0;
         }
       }
       "
