@@ -7,20 +7,20 @@
 import { decide, equalAffine } from '../compiler/ir/affine.ts';
 import type { Affine, Constraint, Equation, Load } from '../compiler/ir/program.ts';
 import { affineText, constraintText, elementText } from './address.ts';
-import { type ContractionParts, decode, scopeOf } from './contraction-functions.ts';
+import { type ContractionParts, decode, readsQuads, scopeOf } from './contraction-functions.ts';
 import { coordinate, flatIndex, flattenLoads } from './linear.ts';
 import { expressionText, multiplied } from './scalar.ts';
 import type { Scope } from './scope.ts';
 import { wgsl } from './wgsl.ts';
 
-/** `finish(batch, m, n, sum)`; in the tiled form in two halves: `finished` gives the values to store, `put` stores them. */
+/** `finish(batch, m, n, sum)`; in forms that stage slabs in two halves: `finished` gives the values to store, `put` stores them. */
 export function finishFunctions(w: ContractionParts): string[] {
   const { emitter, tuning, functions } = w;
   const sum = emitter.fresh('sum');
   const values = finishedValues(w, sum);
   const stores = values.stores.map(({ tensor, name }) => ({ at: emitter.writes(tensor, values.element), name }));
   const parameters = `${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32`;
-  if (tuning.form !== 'tiled') {
+  if (!readsQuads(tuning)) {
     const puts = stores.map(({ at, name }) => `${at} = ${name};`);
     return [
       wgsl`

@@ -73,7 +73,7 @@ export function operandFunctions(w: ContractionParts): string[] {
   const ofLeft =
     quads.left.load !== undefined
       ? [wideFunction(w, leftQuad, quads.left.load, s.m, names.m)]
-      : [leftElement(), ...(tuning.form === 'tiled' ? [quadFunction(leftQuad, left, sizes.m, tuning.tileM, 1)] : [])];
+      : [leftElement(), ...(readsQuads(tuning) ? [quadFunction(leftQuad, left, sizes.m, tuning.tileM, 1)] : [])];
   const ofRight =
     quads.right.load !== undefined
       ? [wideFunction(w, rightQuad, quads.right.load, s.n, names.n)]
@@ -91,16 +91,22 @@ export interface OperandQuad {
   readonly load: WideLoad | undefined;
 }
 
+/** Forms that stage slabs read four elements at a time, and finish sums in two halves. */
+export function readsQuads({ form }: ContractionTuning): boolean {
+  return form === 'tiled' || form === 'matrix';
+}
+
 /**
- * How the form reads its operands. Only the tiled form reads quads of memory, and along k only where no domain cuts k short. Its
- * right quads are a quarter of the tile apart, so that neighbouring threads have neighbouring columns of the output.
+ * How the form reads its operands. Only the forms that stage slabs read quads of memory, and along k only where no domain cuts k short. Right
+ * quads of the tiled form are a quarter of the tile apart, so that neighbouring threads have neighbouring columns of the output.
  */
 export function operandQuads(
   s: ContractionShape,
-  { form, tileN, tileK, columns }: ContractionTuning,
+  tuning: ContractionTuning,
   layouts: Layouts,
 ): ContractionParts['quads'] {
-  if (form !== 'tiled') {
+  const { form, tileN, tileK, columns } = tuning;
+  if (!readsQuads(tuning)) {
     const step = form === 'subgroup' ? tileN / columns : 1;
     return { left: { alongK: false, step: 1, load: undefined }, right: { alongK: false, step, load: undefined } };
   }
@@ -113,7 +119,9 @@ export function operandQuads(
     return { alongK: own === undefined && load !== undefined, step, load };
   };
   const ownLeft = s.onLeft.length > 0 ? undefined : wideLoad(s.left, s.m.at(-1), axes, layouts);
-  return { left: along(s.left, 1, ownLeft), right: along(s.right, tileN / 4, undefined) };
+  if (form === 'tiled') return { left: along(s.left, 1, ownLeft), right: along(s.right, tileN / 4, undefined) };
+  const ownRight = s.onRight.length > 0 ? undefined : wideLoad(s.right, s.n.at(-1), axes, layouts);
+  return { left: along(s.left, 1, ownLeft), right: along(s.right, 1, ownRight) };
 }
 
 /** `fn left_quad(batch, p, k)`: four elements from (p, k) on, in one piece of memory. */

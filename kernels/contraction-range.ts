@@ -22,6 +22,21 @@ export function longestLoop(w: ContractionParts): number {
   return Math.min(segmentOf(w), chainOf(w.sizes.k));
 }
 
+/** Every step of the k loop is a whole `tileK`. */
+export function kIsExact(w: ContractionParts): boolean {
+  return !isLimited(w) && w.sizes.k % w.tuning.tileK === 0;
+}
+
+/** The loop makes as many steps as it has, whichever tile it is for. */
+export function isWholeLoop(w: ContractionParts): boolean {
+  const isMasked = w.s.onOutput.some((c) => c.kind === 'nonnegative');
+  return !isLimited(w) && !isMasked && longestLoop(w) === w.sizes.k;
+}
+
+function isLimited({ s }: ContractionParts): boolean {
+  return [...s.onLeft, ...s.onRight].some((c) => c.kind === 'nonnegative');
+}
+
 /** m or n: where a tile lies in it. */
 interface Side {
   /** The class's axis, where it is one. */
@@ -110,9 +125,11 @@ export function overProducts(
   /** What goes from `k_from` to `k_to`, and the variables that it needs. */
   loop: (w: ContractionParts) => string,
   declarations: (w: ContractionParts) => string = () => '',
+  /** What ends a sum that is long enough. */
+  flush: (w: ContractionParts) => string = flushSums,
 ): string {
   const texts = products.map((w, i) => {
-    const lines = [...(i === 0 ? [] : [tileRange(w)]), declarations(w), overSegments(w, loop(w))];
+    const lines = [...(i === 0 ? [] : [tileRange(w)]), declarations(w), overSegments(w, loop(w), flush)];
     const text = lines.filter((line) => line !== '').join('\n');
     return i === 0 ? text : `{\n${indent(text)}\n}`;
   });
@@ -123,13 +140,13 @@ export function overProducts(
  * Puts around the loop from `k_from` to `k_to` what goes through all of k: the values of the other k axes, and blocks of
  * at most `chainOf(k)` steps, after each of which the sums are added to the totals (contraction-block.ts).
  */
-function overSegments(w: ContractionParts, loop: string): string {
+function overSegments(w: ContractionParts, loop: string, flush: (w: ContractionParts) => string): string {
   const segment = segmentOf(w);
   const { k } = w.sizes;
   const chain = chainOf(k);
   const isLong = k > chain;
   if (segment === k && !isLong) return loop;
-  const flushed = (text: string): string => (isLong ? `${text}\n${flushSums(w)}` : text);
+  const flushed = (text: string): string => (isLong ? `${text}\n${flush(w)}` : text);
   if (segment > chain) {
     const base = segment === k ? '' : 'k_base + ';
     const blocks = wgsl`

@@ -18,7 +18,7 @@ import { loads } from '../compiler/ir/expression.ts';
 import type { Expression } from '../compiler/ir/program.ts';
 import { beginSums, finishRows, inside } from './contraction-block.ts';
 import type { ContractionParts, OperandQuad, Products } from './contraction-functions.ts';
-import { longestLoop, overProducts } from './contraction-range.ts';
+import { isWholeLoop, kIsExact, longestLoop, overProducts } from './contraction-range.ts';
 import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
 import { guarded, plus, wgsl } from './wgsl.ts';
 
@@ -253,21 +253,6 @@ function stagingPart(
     fetch: guarded(guards, kIsExact(w) ? reads.join('\n') : readsInRange),
     store: (half) => guarded(guards, store(half).join('\n')),
   };
-}
-
-/** Every step of the k loop is a whole `tileK`. */
-function kIsExact(w: ContractionParts): boolean {
-  return !isLimited(w) && w.sizes.k % w.tuning.tileK === 0;
-}
-
-/** The loop makes as many steps as it has, whichever tile it is for. */
-function isWholeLoop(w: ContractionParts): boolean {
-  const isMasked = w.s.onOutput.some((c) => c.kind === 'nonnegative');
-  return !isLimited(w) && !isMasked && longestLoop(w) === w.sizes.k;
-}
-
-function isLimited({ s }: ContractionParts): boolean {
-  return [...s.onLeft, ...s.onRight].some((c) => c.kind === 'nonnegative');
 }
 
 /** Whether the operand's first load is contiguous along its own axes rather than along k. */

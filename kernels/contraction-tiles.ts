@@ -114,13 +114,17 @@ export function fastestTiled(
 const bytesPerUs = 1.5e6;
 const dispatchUs = 3;
 
-/** In how many pieces a long sum is fastest, none shorter than `leastPiece`. */
-export function fastestPieces(sizes: ContractionSizes, leastPiece: number, target: Target): number {
+/** In how many pieces a long sum is fastest, none shorter than `leastPiece`; `timeOf` tells how long a product takes. */
+export function fastestPieces(
+  sizes: ContractionSizes,
+  leastPiece: number,
+  timeOf: (sizes: ContractionSizes) => number,
+): number {
   const { batch, m, n, k } = sizes;
   const resultBytes = 4 * batch * m * n;
   const timeWith = (pieces: number): number => {
     const adding = pieces === 1 ? 0 : dispatchUs + ((2 * pieces + 1) * resultBytes) / bytesPerUs;
-    return fastestTiled({ batch: batch * pieces, m, n, k: k / pieces }, target).timeUs + adding;
+    return timeOf({ batch: batch * pieces, m, n, k: k / pieces }) + adding;
   };
   let best = { pieces: 1, timeUs: timeWith(1) };
   for (let pieces = 2; pieces * leastPiece <= k; pieces *= 2) {

@@ -6,11 +6,14 @@ import { fastestTiled } from './contraction-tiles.ts';
 import type { Target } from './target.ts';
 
 export interface ContractionTuning {
-  readonly form: 'tiled' | 'direct' | 'subgroup' | 'lanes';
+  readonly form: 'tiled' | 'direct' | 'subgroup' | 'lanes' | 'matrix';
   readonly tileM: number;
   readonly tileN: number;
   readonly tileK: number;
-  /** Outputs of one thread: `rows × columns`; columns is a multiple of 4. Form `subgroup`: rows is a multiple of its lanes. */
+  /**
+   * Outputs of one thread: `rows × columns`; columns is a multiple of 4. Form `subgroup`: rows is a multiple of its lanes. Form
+   * `matrix`: outputs of one subgroup, both multiples of 16.
+   */
   readonly rows: number;
   readonly columns: number;
   /** Form `tiled`: pairs of slabs, 1 where it is not said. */
@@ -60,9 +63,13 @@ const leastTiled = 16;
 const leastLanes = 32;
 export const lanesWorkgroupSize = 64;
 
+/** Threads of a subgroup that multiplies matrices. */
+export const matrixLanes = 32;
+
 /** Invocations of a workgroup. */
 export function contractionThreads({ form, tileM, tileN, rows, columns }: ContractionTuning): number {
-  return form === 'lanes' ? lanesWorkgroupSize : (tileM / rows) * (tileN / columns);
+  if (form === 'lanes') return lanesWorkgroupSize;
+  return (tileM / rows) * (tileN / columns) * (form === 'matrix' ? matrixLanes : 1);
 }
 
 /** Threads of the `lanes` form, each `directBlock` large. */

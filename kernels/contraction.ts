@@ -4,13 +4,14 @@
  * The axes of the equation fall into four classes by where they stand: in A and the output (m), in B and the output (n), in
  * both and the output (batch), reduced (k). Axes that walk through memory together become one; what is left of a class is
  * numbered as a whole and taken apart where an operand is read. An operand is any expression of its axes, so that a mask, a
- * softmax weight `exp(S - L)` or a scale is read in place. Four forms:
+ * softmax weight `exp(S - L)` or a scale is read in place. Five forms:
  *
  *   tiled    a workgroup computes a `tileM × tileN` tile from two staged slabs in workgroup memory, each thread `rows × columns`
  *            of it in registers, the register tiling of SGEMM (sources in the README of this folder);
  *   direct   a thread computes `rows × columns` reading memory directly, with no barrier: the form of software devices;
  *   subgroup the same, where neighbouring threads share rows: each reads its part of them and broadcasts it to the others;
- *   lanes    the same with neighbouring threads at neighbouring batches: for many small products that lie interleaved in memory.
+ *   matrix   as tiled, but subgroups multiply matrices on tensor cores, f32 taken apart into two f16 each;
+ *   lanes    the same as direct with neighbouring threads at neighbouring batches: for many small products that lie interleaved in memory.
  *
  * The trap: a partly filled tile must read nothing out of bounds, so positions are clamped when reading and checked when storing.
  */
@@ -25,6 +26,8 @@ import {
   operandQuads,
   type Products,
 } from './contraction-functions.ts';
+import { matrixBody } from './contraction-matrix.ts';
+import { matrixMemory } from './contraction-matrix-staging.ts';
 import { isOneRange, tileRange } from './contraction-range.ts';
 import { type ContractionShape, contractionSizes } from './contraction-shape.ts';
 import { slabQuads, tiledBody } from './contraction-tiled.ts';
@@ -62,17 +65,32 @@ export function emitContraction(
   const functions = [...products.flatMap(operandFunctions), ...finishFunctions(w)];
   return {
     functions,
-    sharedQuads: tuning.form === 'tiled' ? slabQuads(tuning) : 0,
+    sharedQuads: sharedQuads(products),
     workgroupSize: workgroupSize / sideBySide,
     groups,
     sideBySide,
     body: bodyText(products, text),
     tuning: { ...tuning },
-    enables: tuning.form === 'subgroup' ? ['subgroups'] : [],
+    enables: enables[tuning.form],
     multiplyAdds: kernelParts(kernel)
       .flatMap((part) => part.equations)
       .reduce((total, e) => total + multiplyAddsOf(e), 0),
   };
+}
+
+/** WGSL extensions. */
+const enables: Readonly<Record<ContractionTuning['form'], readonly string[]>> = {
+  tiled: [],
+  direct: [],
+  subgroup: ['subgroups'],
+  lanes: [],
+  matrix: ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'],
+};
+
+function sharedQuads(products: Products): number {
+  const { tuning } = products[0];
+  if (tuning.form === 'matrix') return matrixMemory(products).total;
+  return tuning.form === 'tiled' ? slabQuads(tuning) : 0;
 }
 
 /** Workgroup memory of workgroups side by side: two such are at home in a multiprocessor of NVIDIA, which has twice as much. */
@@ -93,7 +111,7 @@ export function mostSideBySide(
   const { batch, m, n } = contractionSizes(shapes[0]);
   const groups = Math.ceil(m / tuning.tileM) * Math.ceil(n / tuning.tileN) * batch;
   const isTiled = tuning.form === 'tiled';
-  if (tuning.form === 'subgroup' || (isTiled && !shapes.every(isOneRange))) return 1;
+  if (tuning.form === 'subgroup' || tuning.form === 'matrix' || (isTiled && !shapes.every(isOneRange))) return 1;
   const sharedBytes = isTiled ? 16 * slabQuads(tuning) : 0;
   const memory = Math.min(mostSharedBytes, limits.maxComputeWorkgroupStorageSize);
   let count = 1;
@@ -110,6 +128,8 @@ function bodyText(products: Products, head: string): string {
       return subgroupBody(products, head);
     case 'direct':
       return directBody(products, head);
+    case 'matrix':
+      return matrixBody(products, head);
     case 'lanes':
       return lanesBody(products, head);
     default:

@@ -153,6 +153,12 @@ export class Emitter {
     return `${slot.name}[${this.within(tensor, offset)}]`;
   }
 
+  /** WGSL (u32) of a 0 that no compiler can know to be one: the buffer of a tensor that the code writes is not empty. */
+  unknownZero(tensor: string): string {
+    const { name } = this.slots.get(this.layouts(tensor).slot)!;
+    return `u32(arrayLength(&${name}) == 0u)`;
+  }
+
   /** The offset in the binding: a tensor may begin somewhere inside. */
   private within(tensor: string, offset: string): string {
     const { dtype, start } = this.layouts(tensor);

@@ -11,6 +11,7 @@
  * branches 0.2 s).
  */
 import { integerFunctions } from './integer-library.ts';
+import { splitFunctions } from './split-library.ts';
 
 export interface LibraryFunction {
   readonly name: string;
@@ -20,6 +21,7 @@ export interface LibraryFunction {
 
 const functions: readonly LibraryFunction[] = [
   ...integerFunctions,
+  ...splitFunctions,
   {
     name: 'is_nan_f32',
     needs: [],

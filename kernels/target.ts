@@ -13,6 +13,15 @@ export interface TargetLimits {
   readonly minStorageBufferOffsetAlignment: number;
 }
 
+/** `m × k` times `k × n`: WebGPU's names of the elements' types, and of those of the sums. */
+export interface SubgroupMatrices {
+  readonly component: string;
+  readonly result: string;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
 export interface Target {
   readonly name: string;
   /** `cpu`: a software adapter, where a barrier costs more than the arithmetic around it. */
@@ -20,6 +29,8 @@ export interface Target {
   readonly limits: TargetLimits;
   readonly features: readonly string[];
   readonly subgroupSize?: { readonly min: number; readonly max: number };
+  /** What subgroups multiply at once where they multiply matrices: on tensor cores. */
+  readonly subgroupMatrices?: readonly SubgroupMatrices[];
   /** The driver unrolls short loops, at a cost: Mesa's takes 30 s instead of 0.3 s to compile a layer norm's gradient. */
   readonly unrollsLoops?: boolean;
 }

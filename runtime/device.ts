@@ -12,11 +12,12 @@ import { tmpdir } from 'node:os';
 import { delimiter } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MachineError, onCommandEnd } from '../compiler/command-line/errors.ts';
-import type { Target } from '../kernels/target.ts';
+import type { SubgroupMatrices, Target } from '../kernels/target.ts';
 import { quietly } from './quiet.ts';
 import { createRest } from './rest.ts';
 import { stagedAsync } from './stages.ts';
 import { loadBundledVulkanLoader, swiftShaderObstacle, unpackSwiftShader } from './swiftshader.ts';
+import { subgroupMatrixFeature, type TensorCores, tensorCoresOfEnvironment } from './tensor-cores.ts';
 import { vulkanSystem } from './vulkan-system.ts';
 
 export type Rung = 'hardware' | 'system-software' | 'bundled-swiftshader';
@@ -27,6 +28,8 @@ export interface DeviceOptions {
    * Where it is not given, the environment's MLBTC_DEVICE decides.
    */
   readonly name?: string;
+  /** Where it is not given, the environment's MLBTC_TENSOR_CORES decides. */
+  readonly tensorCores?: TensorCores;
   /** Dawn toggles that trade safety for speed: a wrong kernel then reads and writes anywhere. Off by default. */
   readonly unsafeToggles?: readonly ('skip_validation' | 'disable_robustness')[];
 }
@@ -77,7 +80,7 @@ export interface FoundAdapter {
   readonly name: string;
 }
 
-const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix'] as const;
+const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query', subgroupMatrixFeature] as const;
 /** NVIDIA's f16 and the subgroup matrices hide behind the first two; rounded timestamps would make profiles useless. */
 const enabledToggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'] as const;
 const disabledToggles = ['timestamp_quantization'] as const;
@@ -97,10 +100,11 @@ export function openDevice(options: DeviceOptions = {}): Promise<OpenedDevice> {
 
 async function openFirst(options: DeviceOptions): Promise<OpenedDevice> {
   const wanted = options.name ?? process.env.MLBTC_DEVICE ?? 'auto';
+  const tensorCores = options.tensorCores ?? tensorCoresOfEnvironment();
   const attempts: Attempt[] = [];
   for await (const found of adapters(wanted, attempts, options.unsafeToggles)) {
     try {
-      return await openAdapter(found);
+      return await openAdapter(found, tensorCores);
     } catch (error) {
       attempts.push({ rung: found.rung, adapterName: found.name, reason: (error as Error).message });
     }
@@ -287,13 +291,19 @@ async function createGpu(options: readonly string[]): Promise<GPU> {
 }
 
 /** Opens one adapter of `adapters`. Rejects where it refuses what it offered. */
-export async function openAdapter({ rung, adapter, name }: FoundAdapter): Promise<OpenedDevice> {
+export async function openAdapter(
+  { rung, adapter, name }: FoundAdapter,
+  tensorCores: TensorCores = tensorCoresOfEnvironment(),
+): Promise<OpenedDevice> {
   const requiredLimits: Record<string, number> = {};
   for (const key in adapter.limits) {
     const limit = adapter.limits[key as keyof GPUSupportedLimits];
     if (typeof limit === 'number') requiredLimits[key] = limit;
   }
-  const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[];
+  const isWanted = (feature: string): boolean => feature !== subgroupMatrixFeature || tensorCores === 'auto';
+  const requiredFeatures = wantedFeatures.filter(
+    (feature) => adapter.features.has(feature) && isWanted(feature),
+  ) as GPUFeatureName[];
   const device = await withDrivers(undefined, () =>
     quietly(() => adapter.requestDevice({ label: 'mlbtc', requiredFeatures, requiredLimits })),
   );
@@ -379,8 +389,31 @@ function targetOf(device: GPUDevice, info: GPUAdapterInfo, deviceClass: 'cpu' | 
     subgroupSize: device.features.has('subgroups')
       ? { min: info.subgroupMinSize ?? 0, max: info.subgroupMaxSize ?? 0 }
       : undefined,
+    ...(device.features.has(subgroupMatrixFeature as GPUFeatureName)
+      ? { subgroupMatrices: subgroupMatricesOf(info) }
+      : {}),
     unrollsLoops: /llvmpipe/i.test(name),
   };
+}
+
+/** What WebGPU's types do not know yet. */
+interface SubgroupMatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+function subgroupMatricesOf(info: GPUAdapterInfo): readonly SubgroupMatrices[] {
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
+  return [...subgroupMatrixConfigs].map(({ componentType, resultComponentType, M, N, K }) => ({
+    component: componentType,
+    result: resultComponentType,
+    m: M,
+    n: N,
+    k: K,
+  }));
 }
 
 /** Every rung with its reason; how to bring what is missing is `mlbtc doctor`'s to say. */

@@ -5,6 +5,7 @@
  * The trap: this names what can run, not what is chosen; choosing is the scheduler's.
  */
 
+import { hasTensorCores } from '../kernels/contraction-matrix-tiles.ts';
 import type { Target } from '../kernels/target.ts';
 
 export interface FamilyVerdict {
@@ -18,6 +19,8 @@ export interface FamilyVerdict {
 interface Family {
   readonly family: string;
   readonly features: readonly string[];
+  /** What it lacks beside the features, in words. */
+  readonly needs?: (target: Target) => string | undefined;
   readonly workgroupMemoryBytes: number;
   readonly invocations: number;
   readonly usesBarriers: boolean;
@@ -81,10 +84,11 @@ const families: readonly Family[] = [
     usesBarriers: true,
   },
   {
-    family: 'contraction on tensor cores',
+    family: 'contraction f32 on tensor cores',
     features: ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'],
-    workgroupMemoryBytes: 32768,
-    invocations: 256,
+    needs: (target) => (hasTensorCores(target) ? undefined : 'f16 matrices of 16×16×16 with f32 sums, subgroups of 32'),
+    workgroupMemoryBytes: 20608,
+    invocations: 128,
     usesBarriers: true,
   },
   {
@@ -98,9 +102,11 @@ const families: readonly Family[] = [
 
 /** Every family with its verdict, in a fixed order. */
 export function kernelFamilies(target: Target): FamilyVerdict[] {
-  return families.map(({ family, features, workgroupMemoryBytes, invocations, usesBarriers }) => {
+  return families.map(({ family, features, needs, workgroupMemoryBytes, invocations, usesBarriers }) => {
     const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: most } = target.limits;
     const lacks = features.filter((feature) => !target.features.includes(feature));
+    const other = lacks.length === 0 ? needs?.(target) : undefined;
+    if (other !== undefined) lacks.push(other);
     if (memory < workgroupMemoryBytes) lacks.push(`${workgroupMemoryBytes} bytes of workgroup memory`);
     if (most < invocations) lacks.push(`workgroups of ${invocations}`);
     if (lacks.length > 0) return { family, lacks: lacks.join(', ') };

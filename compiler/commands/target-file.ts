@@ -15,6 +15,9 @@ const targetSchema = z.object({
   limits: z.object(fields).default({}),
   features: z.array(z.string()).default([]),
   subgroupSize: z.object({ min: limit, max: limit }).optional(),
+  subgroupMatrices: z
+    .array(z.object({ component: z.string(), result: z.string(), m: limit, n: limit, k: limit }))
+    .optional(),
   unrollsLoops: z.boolean().optional(),
 });
 
@@ -29,11 +32,12 @@ export function readTarget(wanted: string | undefined): Target {
     const problems = parsed.error.issues.map(({ path, message }) => `  ${path.join('.') || 'the whole'}: ${message}`);
     throw new UserError(`${wanted}: this does not describe a target\n${problems.join('\n')}`);
   }
-  const { limits, subgroupSize, unrollsLoops, ...rest } = parsed.data;
+  const { limits, subgroupSize, subgroupMatrices, unrollsLoops, ...rest } = parsed.data;
   return {
     ...rest,
     limits: { ...portableTarget.limits, ...(limits as Partial<Target['limits']>) },
     ...(subgroupSize === undefined ? {} : { subgroupSize }),
+    ...(subgroupMatrices === undefined ? {} : { subgroupMatrices }),
     ...(unrollsLoops === undefined ? {} : { unrollsLoops }),
   };
 }

@@ -9,8 +9,9 @@
  *
  * The trap: a key must say everything that the rules look at, and no name, so that the layers of a model share their choices.
  */
+import { contractionRule } from '../../kernels/contraction-matrix-tiles.ts';
 import { contractionShape } from '../../kernels/contraction-shape.ts';
-import { type ContractionTuning, defaultContractionTuning } from '../../kernels/contraction-tuning.ts';
+import type { ContractionTuning } from '../../kernels/contraction-tuning.ts';
 import type { Kernel, KernelChoice, Layouts } from '../../kernels/kernel.ts';
 import { flattenLoads } from '../../kernels/linear.ts';
 import { defaultRowTuning, type RowTuning } from '../../kernels/row.ts';
@@ -82,7 +83,7 @@ function decisions<T>(target: Target, given: Readonly<Record<string, T>> = {}, f
   return { decide, made };
 }
 
-/** Everything of a target that the rules look at, and its name: tiles are measured on a device. */
+/** What the rules look at of a target, and its name, which tells the rest: tiles are measured on a device. */
 function targetKey({ name, class: kind, limits, features, subgroupSize }: Target): string {
   return JSON.stringify([name, kind, Object.entries(limits).sort(), [...features].sort(), subgroupSize ?? null]);
 }
@@ -104,9 +105,14 @@ export function withChoices(program: Program, kernels: readonly Kernel[], choose
       case 'contraction': {
         const shape = contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape);
         if (shape === undefined) throw new Error(`${kernel.tensor} is no contraction of two operands`);
-        const others = kernel.products.map((e) => problemOf(e, layouts(kernel.tensor).shape, layouts));
+        const { shape: stored } = layouts(kernel.tensor);
+        const others = kernel.products.map((e) => problemOf(e, stored, layouts));
         const problem = [problemOf(shape.equation, [], layouts), ...others].join('\n');
-        return { ...kernel, choice: chooser.contraction(problem, () => defaultContractionTuning(shape, target)) };
+        const byRule = (): ContractionTuning => {
+          const rest = kernel.products.map((e) => contractionShape(e, layouts, stored)!);
+          return contractionRule([shape, ...rest], layouts, target);
+        };
+        return { ...kernel, choice: chooser.contraction(problem, byRule) };
       }
       case 'stream': {
         const { batch, outer, row, walk } = kernel;

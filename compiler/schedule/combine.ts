@@ -39,8 +39,8 @@ interface Draft {
   hasContraction: boolean;
   /** Of kernels that need few registers. */
   hasLargePlain: boolean;
-  /** Of a kernel whose tiles fill a workgroup's registers and memory: another's would be as many more. */
-  hasLargeStream: boolean;
+  /** Of a stream, or a contraction on tensor cores: its tiles fill a workgroup's registers and memory, another's would be as many more. */
+  hasLargeFull: boolean;
 }
 
 export function combineKernels(
@@ -64,8 +64,9 @@ export function combineKernels(
     const isContraction = kernel.family === 'contraction' || kernel.family === 'stream';
     const isLarge = estimateUs(kernel, touched, bytesOf) > smallUs;
     const isLargePlain = !isContraction && isLarge;
-    const isLargeStream = kernel.family === 'stream' && isLarge;
-    const candidate = { wish, isContraction, isLargePlain, isLargeStream, buffers: new Set(touched.map(bufferOf)) };
+    const isMatrix = kernel.family === 'contraction' && kernel.choice?.tuning.form === 'matrix';
+    const isLargeFull = (kernel.family === 'stream' || isMatrix) && isLarge;
+    const candidate = { wish, isContraction, isLargePlain, isLargeFull, buffers: new Set(touched.map(bufferOf)) };
     const first = Math.max(-1, ...graph[k].map((other) => doneIn[other])) + 1;
     let at = first;
     while (at < drafts.length && !joins(candidate, drafts[at], target)) at++;
@@ -75,14 +76,14 @@ export function combineKernels(
       buffers: new Set(),
       hasContraction: false,
       hasLargePlain: false,
-      hasLargeStream: false,
+      hasLargeFull: false,
     };
     drafts[at] = draft;
     draft.kernels.push(kernel);
     draft.wishes.push(wish);
     draft.hasContraction ||= isContraction;
     draft.hasLargePlain ||= isLargePlain;
-    draft.hasLargeStream ||= isLargeStream;
+    draft.hasLargeFull ||= isLargeFull;
     for (const buffer of candidate.buffers) draft.buffers.add(buffer);
     doneIn[k] = at;
   }
@@ -120,7 +121,7 @@ interface Candidate {
   readonly wish: Workgroup;
   readonly isContraction: boolean;
   readonly isLargePlain: boolean;
-  readonly isLargeStream: boolean;
+  readonly isLargeFull: boolean;
   readonly buffers: ReadonlySet<string>;
 }
 
@@ -130,8 +131,8 @@ function joins(candidate: Candidate, draft: Draft, target: Target): boolean {
   const buffers = new Set([...draft.buffers, ...candidate.buffers]).size;
   const allowed = target.limits.maxStorageBuffersPerShaderStage;
   if (buffers + workspacesBeside(allowed) > allowed) return false;
-  if (draft.hasLargeStream && candidate.isContraction) return false;
-  if (candidate.isLargeStream && draft.hasContraction) return false;
+  if (draft.hasLargeFull && candidate.isContraction) return false;
+  if (candidate.isLargeFull && draft.hasContraction) return false;
   const hasContraction = draft.hasContraction || candidate.isContraction;
   return !(hasContraction && (draft.hasLargePlain || candidate.isLargePlain));
 }

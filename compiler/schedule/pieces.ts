@@ -5,6 +5,7 @@
  *
  * The pieces are added in a fixed order, so the result has the same bits every time.
  */
+import { timeByRule } from '../../kernels/contraction-matrix-tiles.ts';
 import { type ContractionShape, contractionShape, contractionSizes } from '../../kernels/contraction-shape.ts';
 import { fastestPieces } from '../../kernels/contraction-tiles.ts';
 import { isInterleaved, laneThreads, worthTiling } from '../../kernels/contraction-tuning.ts';
@@ -58,13 +59,16 @@ export function splitLongSum(
   const contraction = contractionShape(equation, layouts, tensor.shape);
   const tiled = contraction !== undefined && worthTiling(contraction) ? contraction : undefined;
   const { tuning: pieces } = decide(problemOf(equation, tensor.shape, layouts), () =>
-    tiled === undefined ? piecesOfLoop(equation, length, known) : piecesOfContraction(tiled, length, target),
+    tiled === undefined ? piecesOfLoop(equation, length, known) : piecesOfContraction(tiled, length, layouts, target),
   );
   if (pieces < 2) return undefined;
   const flats = loads(equation.value).map((l) => flatOf(l, known));
   const cut = chooseCut(equation, reduced, pieces, flats);
   if (!cut) return undefined;
-  const order = tiled !== undefined && !isInterleaved(tiled) ? stored : contiguousLast(stored, flats);
+  const order =
+    tiled !== undefined && !isInterleaved(tiled)
+      ? asStored(equation, tensor.shape, stored)
+      : contiguousLast(stored, flats);
   return makePieces(equation, tensor, position, order, cut);
 }
 
@@ -118,9 +122,9 @@ function atLeastLong(wanted: number, length: number): number {
   return Math.max(1, Math.min(Math.floor(wanted), Math.floor(length / leastPiece)));
 }
 
-function piecesOfContraction(s: ContractionShape, length: number, target: Target): number {
+function piecesOfContraction(s: ContractionShape, length: number, layouts: Layouts, target: Target): number {
   if (isInterleaved(s)) return atLeastLong(enoughThreads / laneThreads(s), length);
-  return fastestPieces(contractionSizes(s), leastPiece, target);
+  return fastestPieces(contractionSizes(s), leastPiece, timeByRule(s, layouts, target));
 }
 
 /** A thread a result, or for few long rows a workgroup. */
@@ -157,6 +161,14 @@ function contiguousLast(stored: readonly number[], flats: readonly Affine[]): re
   const count = (axis: number): number => flats.filter((a) => coefficientOf(a, axis) === 1).length;
   const best = stored.reduce((a, b) => (count(b) >= count(a) ? b : a), stored[0]);
   return best === undefined ? stored : [...stored.filter((axis) => axis !== best), best];
+}
+
+/** The pieces lie as what they add up to does, so that the addition reads and writes along memory. */
+function asStored(equation: Equation, shape: readonly number[], stored: readonly number[]): readonly number[] {
+  const stride = strides(shape);
+  const strideOf = (axis: number): number =>
+    equation.store.reduce((total, index, d) => total + stride[d] * coefficientOf(index as Affine, axis), 0);
+  return [...stored].sort((a, b) => strideOf(b) - strideOf(a));
 }
 
 /** Whether the stored axes alone keep the store inside the tensor: the pieces are added without the reduced axes' constraints. */

@@ -3,6 +3,7 @@
  * it takes beyond that to train.
  */
 import { readTarget } from '../../compiler/commands/target-file.ts';
+import { type TensorCores, targetUsing, tensorCoresOfEnvironment } from '../../runtime/tensor-cores.ts';
 import { optionsHelp } from '../options/help.ts';
 import type { Resolved } from '../options/parse.ts';
 import type { OptionSet } from '../options/set.ts';
@@ -10,7 +11,9 @@ import type { OptionTable, OptionValues } from '../options/table.ts';
 import type { dryRunRows } from '../options/transformer.ts';
 import { type DryStep, dryRun, dryRunLines } from '../training/dry-run.ts';
 
-export interface DryKind<Table extends OptionTable, R extends Resolved<OptionValues<typeof dryRunRows>>> {
+type DryResolved = Resolved<OptionValues<typeof dryRunRows> & { readonly tensor_cores: TensorCores | null }>;
+
+export interface DryKind<Table extends OptionTable, R extends DryResolved> {
   readonly set: OptionSet<Table>;
   readonly about: string;
   /** Throws UsageError or UserError for what cannot be trained. */
@@ -20,7 +23,7 @@ export interface DryKind<Table extends OptionTable, R extends Resolved<OptionVal
 }
 
 /** Prints the help or what a step is where that is asked for; undefined then. Else the options to train with. */
-export function answer<Table extends OptionTable, R extends Resolved<OptionValues<typeof dryRunRows>>>(
+export function answer<Table extends OptionTable, R extends DryResolved>(
   kind: DryKind<Table, R>,
   words: readonly string[],
 ): R | undefined {
@@ -29,10 +32,11 @@ export function answer<Table extends OptionTable, R extends Resolved<OptionValue
     return undefined;
   }
   const resolved = kind.resolve(words);
-  const { dry_run: isDry, target, json } = resolved.options;
+  const { dry_run: isDry, target, json, tensor_cores: tensorCores } = resolved.options;
   if (!isDry) return resolved;
   const { step, note } = kind.dryStep(resolved);
-  const report = dryRun(step, readTarget(target ?? undefined));
+  const use = tensorCores ?? tensorCoresOfEnvironment();
+  const report = dryRun(step, targetUsing(readTarget(target ?? undefined), use));
   const notes = note === undefined ? resolved.notes : [...resolved.notes, note];
   const lines = json ? [JSON.stringify(report)] : [...notes, ...dryRunLines(report)];
   process.stdout.write(`${lines.join('\n')}\n`);

@@ -32,8 +32,8 @@ export interface Claim {
   readonly notes: readonly (string | undefined)[];
 }
 
-/** `device`: the adapter to use; null: the best one found. */
-type SessionOptions = Pick<ResolvedTraining['options'], 'device' | keyof typeof debugRows>;
+/** `device`: the adapter to use; null: the best one found. `tensor_cores`: null: as the environment says. */
+type SessionOptions = Pick<ResolvedTraining['options'], 'device' | 'tensor_cores' | keyof typeof debugRows>;
 
 export interface Session<
   P extends Phase,
@@ -54,7 +54,7 @@ export async function trainInSession<
   T extends TrainRecord,
   E extends EvaluationRecord,
 >({ begin, notes, options, claim }: Session<P, C, T, E>): Promise<void> {
-  const { device, debug_nans: debugNans } = options;
+  const { device, tensor_cores: tensorCores, debug_nans: debugNans } = options;
   const progress = createProgress(process.stdout);
   goOnWithoutOutput();
   const signals = listenForSignals({
@@ -77,7 +77,10 @@ export async function trainInSession<
   try {
     const begun = begin();
     say([...notes(begun), ...begun.notes]);
-    const wanted = device === null ? {} : { name: device };
+    const wanted = {
+      ...(device === null ? {} : { name: device }),
+      ...(tensorCores === null ? {} : { tensorCores }),
+    };
     opened = await openDevice(wanted);
     claimed = claim(opened, begun);
     const { folder, lock, from } = claimed;

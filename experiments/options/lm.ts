@@ -9,7 +9,15 @@ import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, path, text } from './table.ts';
-import { checkTrained, debugRows, dryRunRows, memoryRows, scoreAlternatives, scoreRows } from './transformer.ts';
+import {
+  checkTrained,
+  debugRows,
+  dryRunRows,
+  memoryRows,
+  scoreAlternatives,
+  scoreRows,
+  tensorCoresRow,
+} from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -48,6 +56,7 @@ export const lmGroups = {
     out_dir: text('folder of the run (default: a new one below runs/)'),
     device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
     ...memoryRows,
+    tensor_cores: tensorCoresRow,
     allow_noncausal: flag(false, 'train a score that sees later tokens, which then reads the answers (ours)'),
   },
   Data: {
@@ -115,7 +124,7 @@ export const lmResuming: Resuming<typeof lmTable> = {
   },
   steps: 'max_iters',
   free: [
-    ...(['always_save_checkpoint', 'sample_tokens', 'init_from', 'out_dir', 'device'] as const),
+    ...(['always_save_checkpoint', 'sample_tokens', 'init_from', 'out_dir', 'device', 'tensor_cores'] as const),
     ...freeWords,
     ...(Object.keys(lmGroups.Ignored) as (keyof typeof lmGroups.Ignored)[]),
   ],

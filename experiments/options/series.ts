@@ -10,7 +10,15 @@ import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
 import { flag, integer, names, type OptionValues, optionalInteger, path, shares, text } from './table.ts';
-import { checkTrained, debugRows, dryRunRows, memoryRows, scoreAlternatives, scoreRows } from './transformer.ts';
+import {
+  checkTrained,
+  debugRows,
+  dryRunRows,
+  memoryRows,
+  scoreAlternatives,
+  scoreRows,
+  tensorCoresRow,
+} from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -40,6 +48,7 @@ export const seriesGroups = {
     out_dir: text('folder of the run (default: a new one below runs/)'),
     device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
     ...memoryRows,
+    tensor_cores: tensorCoresRow,
     allow_noncausal: flag(false, 'a score that sees later times, and so reads the answers'),
   },
   Data: {
@@ -95,7 +104,7 @@ export const seriesOptions: OptionSet<typeof seriesTable> = {
 export const seriesResuming: Resuming<typeof seriesTable> = {
   runOf: () => undefined,
   steps: 'max_iters',
-  free: ['out_dir', 'device', ...freeWords],
+  free: ['out_dir', 'device', 'tensor_cores', ...freeWords],
   lengthened: ({ max_iters, lr_decay_iters }, steps) => ({
     max_iters: steps,
     lr_decay_iters: lr_decay_iters ?? max_iters,

@@ -3,6 +3,7 @@
  * mean to a score is in `mixers.ts`.
  */
 import { UsageError } from '../../compiler/command-line/errors.ts';
+import { tensorCoreUses } from '../../runtime/tensor-cores.ts';
 import { mapSlots } from './maps.ts';
 import { type MixerSettings, mixers } from './mixers.ts';
 import {
@@ -90,6 +91,12 @@ export const dryRunRows = {
     'with dry_run: the device to compile for, gpu, cpu, portable, or a file that `mlbtc doctor --json` printed',
   ),
 } as const;
+
+/** Which units make products; the environment decides where it is not given. */
+export const tensorCoresRow = optionalChoice(
+  tensorCoreUses,
+  'f32 products on tensor cores, as two f16 parts each, where the device has them; never: on f32 units (default: MLBTC_TENSOR_CORES, or auto)',
+);
 
 /** How closely a run is looked at; none of it changes what is learned. */
 export const debugRows = {

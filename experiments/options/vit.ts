@@ -11,7 +11,15 @@ import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, path, real, text } from './table.ts';
-import { checkTrained, debugRows, dryRunRows, memoryRows, scoreAlternatives, scoreRows } from './transformer.ts';
+import {
+  checkTrained,
+  debugRows,
+  dryRunRows,
+  memoryRows,
+  scoreAlternatives,
+  scoreRows,
+  tensorCoresRow,
+} from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -42,6 +50,7 @@ export const vitGroups = {
     out_dir: text('folder of the run (default: a new one below runs/)'),
     device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
     ...memoryRows,
+    tensor_cores: tensorCoresRow,
   },
   Data: {
     data: path(
@@ -94,7 +103,7 @@ export const vitOptions: OptionSet<typeof vitTable> = {
 export const vitResuming: Resuming<typeof vitTable> = {
   runOf: () => undefined,
   steps: 'max_iters',
-  free: ['out_dir', 'device', ...freeWords],
+  free: ['out_dir', 'device', 'tensor_cores', ...freeWords],
   lengthened: ({ max_iters, lr_decay_iters }, steps) => ({
     max_iters: steps,
     lr_decay_iters: lr_decay_iters ?? max_iters,

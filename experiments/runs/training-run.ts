@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { OpenedDevice } from '../../runtime/device.ts';
+import type { TensorCores } from '../../runtime/tensor-cores.ts';
 import type { Score } from '../models/score.ts';
 import { isSameStructure, readStructure } from '../models/structure-copy.ts';
 import { isFile } from '../options/maps.ts';
@@ -20,6 +21,7 @@ export type ResolvedTraining = Resolved<
       readonly seed: number;
       readonly out_dir: string | null;
       readonly device: string | null;
+      readonly tensor_cores: TensorCores | null;
     }
 >;
 

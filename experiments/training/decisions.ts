@@ -9,7 +9,7 @@ import type { Plan } from '../../compiler/schedule/plan.ts';
 
 const count = z.number().int().positive();
 const contractionSchema = z.object({
-  form: z.enum(['tiled', 'direct', 'subgroup', 'lanes']),
+  form: z.enum(['tiled', 'direct', 'subgroup', 'lanes', 'matrix']),
   tileM: count,
   tileN: count,
   tileK: count,

@@ -9,7 +9,7 @@
  */
 import { bytesText } from '../../compiler/command-line/amounts.ts';
 import type { Program } from '../../compiler/ir/program.ts';
-import { type Plan, planMultiplyAdds } from '../../compiler/schedule/plan.ts';
+import { type Plan, planMultiplyAdds, usesTensorCores } from '../../compiler/schedule/plan.ts';
 import type { Target } from '../../kernels/target.ts';
 import { planOf } from './plans.ts';
 
@@ -33,6 +33,8 @@ export interface DryStep extends StepPrograms {
 
 export interface DryRunReport {
   readonly dispatches: number;
+  /** Those of them that multiply on tensor cores. */
+  readonly tensorCoreDispatches: number;
   readonly pipelines: number;
   readonly multiplyAdds: number;
   /** Where `--memory` says what may be taken. The multiply-adds are among those of the step. */
@@ -58,6 +60,7 @@ export function dryRun(step: DryStep, target: Target): DryRunReport {
   const total = (of: (plan: Plan) => number) => plans.reduce((sum, { plan, times }) => sum + times * of(plan), 0);
   return {
     dispatches: total((plan) => plan.kernels.length),
+    tensorCoreDispatches: total((plan) => plan.kernels.filter((kernel) => usesTensorCores(kernel, plan)).length),
     pipelines: new Set(plans.flatMap(({ plan }) => plan.kernels.map(({ key }) => key))).size,
     multiplyAdds: total(planMultiplyAdds),
     recomputed: {
@@ -96,12 +99,14 @@ export function stepBytes({ parts, evaluation }: StepPrograms, target: Target): 
 
 /** The report for people. */
 export function dryRunLines(report: DryRunReport): readonly string[] {
-  const { dispatches, pipelines, multiplyAdds, recomputed, bytes, flopsPerToken, stages } = report;
+  const { dispatches, tensorCoreDispatches, pipelines, multiplyAdds, recomputed, bytes, flopsPerToken, stages } =
+    report;
   const count = (value: number) => Math.round(value).toLocaleString('en');
   const row = (name: string, value: string) => `  ${name.padEnd(18)}${value}`;
   return [
     `a step${stages.length > 1 ? ' of the last stage' : ''}`,
     row('dispatches', count(dispatches)),
+    ...(tensorCoreDispatches > 0 ? [row('  on tensor cores', count(tensorCoreDispatches))] : []),
     row('pipelines', count(pipelines)),
     row('multiply-adds', count(multiplyAdds)),
     ...(recomputed.tensors === 0 ? [] : [row('computed again', recomputedText(report))]),

@@ -15,6 +15,7 @@ import { runCommand } from '../../compiler/command-line/errors.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { type Plan, planMultiplyAdds } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
+import { matrixCandidates } from '../../kernels/contraction-matrix-tiles.ts';
 import { tiledCandidates } from '../../kernels/contraction-tiles.ts';
 import type { ContractionTuning } from '../../kernels/contraction-tuning.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
@@ -98,7 +99,7 @@ async function timeProblems(
     ({ byRule }) => byRule,
     await timeKernels(opened, input, schedule(program, { target: opened.target, combine: false })),
   );
-  for (const candidate of tiledCandidates(opened.target)) {
+  for (const candidate of [...tiledCandidates(opened.target), ...matrixCandidates(opened.target)]) {
     const contractions = Object.fromEntries(problems.map(({ key }) => [key, candidate]));
     note(
       () => candidate,

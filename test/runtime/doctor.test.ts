@@ -31,7 +31,7 @@ describe('mlbtc doctor', () => {
     expect(text).toMatch(/^ {4}shader-f16 +no$/m);
     expect(text).toMatch(/^ {4}storage buffers a kernel +12$/m);
     expect(text).toMatch(
-      /^ {4}contraction on tensor cores +no, lacks shader-f16, chromium-experimental-subgroup-matrix$/m,
+      /^ {4}contraction f32 on tensor cores +no, lacks shader-f16, chromium-experimental-subgroup-matrix$/m,
     );
     expect(text).toContain('What is missing\n  nothing\n');
   });
@@ -102,9 +102,12 @@ test('tensor cores need f16, subgroups, subgroup matrices and the memory to stag
     ...portableTarget,
     features: ['chromium-experimental-subgroup-matrix', 'shader-f16', 'subgroups', 'timestamp-query'],
     limits: { ...portableTarget.limits, maxComputeWorkgroupStorageSize: 49152 },
+    subgroupSize: { min: 32, max: 32 },
+    subgroupMatrices: [{ component: 'f16', result: 'f32', m: 16, n: 16, k: 16 }],
   };
   const lacking = (target: Target) => kernelFamilies(target).flatMap(({ family, lacks }) => (lacks ? [family] : []));
   expect(lacking(gpu)).toEqual([]);
-  expect(lacking({ ...gpu, limits: portableTarget.limits })).toEqual(['contraction on tensor cores']);
+  expect(lacking({ ...gpu, limits: portableTarget.limits })).toEqual(['contraction f32 on tensor cores']);
+  expect(lacking({ ...gpu, subgroupMatrices: [] })).toEqual(['contraction f32 on tensor cores']);
   expect(lacking(portableTarget)).toContain('timing of single kernels');
 });
