@@ -34,7 +34,7 @@ import { slabQuads, tiledBody } from './contraction-tiled.ts';
 import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
 import type { Emitter } from './emitter.ts';
 import { flatThreads, tileOfGroup } from './grid.ts';
-import type { ContractionKernel, KernelBody } from './kernel.ts';
+import { type ContractionKernel, type KernelBody, packNumber } from './kernel.ts';
 import { kernelParts } from './statements.ts';
 import type { Target } from './target.ts';
 import { wgsl } from './wgsl.ts';
@@ -150,7 +150,7 @@ function tilesOf({ sizes, tuning }: ContractionParts): readonly [tilesM: number,
 function headText(w: ContractionParts, lines: string): string {
   const range = tileRange(w);
   return wgsl`
-    ${w.emitter.head()}
+    ${w.emitter.head(w.sideBySide === 1 ? 'group' : packNumber)}
     ${lines}
     ${range}
   `;

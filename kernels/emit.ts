@@ -11,15 +11,16 @@ import { type ContractionShape, contractionShape } from './contraction-shape.ts'
 import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './contraction-tuning.ts';
 import { Emitter, type SlotForm } from './emitter.ts';
 import { spread } from './grid.ts';
-import type {
-  ContractionKernel,
-  DispatchCode,
-  Kernel,
-  KernelBinding,
-  KernelBody,
-  Layouts,
-  Shapes,
-  StreamKernel,
+import {
+  type ContractionKernel,
+  type DispatchCode,
+  type Kernel,
+  type KernelBinding,
+  type KernelBody,
+  type Layouts,
+  packNumber,
+  type Shapes,
+  type StreamKernel,
 } from './kernel.ts';
 import { emitLoop, loopWorkgroupSize } from './loop.ts';
 import { defaultRowTuning, emitRow } from './row.ts';
@@ -194,34 +195,31 @@ function mainFunction(
 
 /**
  * A part's function. Dawn knows between what a remainder lies, but nothing of a parameter, and it guards every access to workgroup
- * memory that it cannot tell to be inside by a minimum: a seventh of a product's time.
+ * memory that it cannot tell to be inside by a minimum: a seventh of a product's time. Of tiles side by side `pack` counts the
+ * workgroups: theirs alone is the same number in all of a workgroup, which what a barrier depends on must be.
  */
 function partFunction(part: NamedPart, workgroupSize: number): string {
   const { name, body, sideBySide = 1, workgroupSize: threads, sharedQuads } = part;
-  if (sharedQuads === 0) return `fn ${name}(group: u32, lane: u32) {\n${indent(body)}\n}`;
-  const index = `index % ${workgroupSize}u`;
+  const isPacked = sideBySide > 1;
+  if (!isPacked && sharedQuads === 0) return `fn ${name}(group: u32, lane: u32) {\n${indent(body)}\n}`;
+  const tile = `index % ${workgroupSize}u / ${threads}u`;
   return wgsl`
-    fn ${name}(group: u32, index: u32) {
+    fn ${name}(${isPacked ? packNumber : 'group'}: u32, index: u32) {
+      ${isPacked ? `let group = ${packNumber} * ${sideBySide}u + ${tile};` : ''}
       let lane = index % ${threads}u;
-      ${sideBySide === 1 ? '' : `let scratch_from = i32(${index} / ${threads}u) * ${sharedQuads};`}
+      ${isPacked && sharedQuads > 0 ? `let scratch_from = i32(${tile}) * ${sharedQuads};` : ''}
       ${body}
     }
   `;
 }
 
-/** Calls the part that a workgroup belongs to; `group` is the same in all of it, so parts may hold barriers. */
+/** Calls the part that a workgroup belongs to; its number is the same in all of it, so parts may hold barriers. */
 function choice(parts: readonly NamedPart[]): string {
   let first = 0;
-  const branches = parts.map((part, i) => {
-    const { name, groups, sideBySide = 1, workgroupSize: threads, sharedQuads } = part;
+  const branches = parts.map(({ name, groups, sideBySide = 1 }, i) => {
     const own = first === 0 ? 'group' : `group - ${first}u`;
     first += groups / sideBySide;
-    const whole = sideBySide === 1;
-    const given = [
-      whole ? own : `${first === groups / sideBySide ? own : `(${own})`} * ${sideBySide}u + lane / ${threads}u`,
-      whole || sharedQuads > 0 ? 'lane' : `lane % ${threads}u`,
-    ];
-    const call = `{\n  ${name}(${given.join(', ')});\n}`;
+    const call = `{\n  ${name}(${own}, lane);\n}`;
     return i === parts.length - 1 ? call : `if (group < ${first}u) ${call}`;
   });
   return branches.join(' else ');

@@ -93,10 +93,10 @@ export class Emitter {
     return name;
   }
 
-  /** The lines that `bound` and `symbol` need at the head of the body, where they were used. */
-  head(): string {
+  /** The lines that `bound` and `symbol` need at the head of the body, where they were used; `number` is the same in all of a workgroup. */
+  head(number = 'group'): string {
     const symbols = [...this.symbols].map(([tensor, name]) => `let ${name} = ${this.reads(tensor, '0')};`);
-    const zero = 'let zero = min(i32(group), 0); // hides the bounds of loops';
+    const zero = `let zero = min(i32(${number}), 0); // hides the bounds of loops`;
     return [...symbols, ...(this.hasHiddenBound ? [zero] : [])].join('\n');
   }
 

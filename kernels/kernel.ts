@@ -130,6 +130,9 @@ export interface KernelBinding {
   readonly dtype: Dtype;
 }
 
+/** WGSL (u32) of the number of a workgroup that does several of a body's side by side. */
+export const packNumber = 'pack';
+
 /**
  * What a family writes: a body that stands in a dispatch alone or beside others. `emit.ts` writes `main`, the grid, the
  * declarations and the library around it.
@@ -147,7 +150,8 @@ export interface KernelBody {
   readonly groups: number;
   /**
    * So many of its workgroups are done side by side by a larger one; 1 where it is not said. Their `lane` is their own, they all meet
-   * the same barriers, and their part of `scratch` begins at `scratch_from` (i32).
+   * the same barriers, their part of `scratch` begins at `scratch_from` (i32), and what barriers depend on goes by `packNumber`, not by
+   * `group`.
    */
   readonly sideBySide?: number;
   readonly body: string;

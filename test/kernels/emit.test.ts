@@ -86,7 +86,9 @@ describe('several bodies', () => {
     const text = wgslOf(contraction('W', 'y'), row);
     expect(text).toMatch(/fn part\(group: u32, index: u32\) \{\n {2}let lane = index % 2u;/);
     const sideBySide = wgslOf(contraction('W', 'y', 8), contraction('W 2', 'y 2', 4));
-    expect(sideBySide).toMatch(/let lane = index % 1u;\n {2}let scratch_from = i32\(index % 2u \/ 1u\) \* \d+;/);
+    expect(sideBySide).toMatch(
+      /fn part_2\(pack: u32, index: u32\) \{\n {2}let group = pack \* 2u \+ index % 2u \/ 1u;\n {2}let lane = index % 1u;\n {2}let scratch_from = i32\(index % 2u \/ 1u\) \* \d+;/,
+    );
   });
 
   test('the header says what each computes', () => {

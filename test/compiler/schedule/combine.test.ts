@@ -82,7 +82,7 @@ describe('one dispatch', () => {
     );
     const plan = await hold(wide, gpu);
     expect(makes(plan)).toEqual(['large small']);
-    expect(plan.kernels[0].wgsl).toContain('part_2((group - 132u) * 2u + lane / 64u, lane);');
+    expect(plan.kernels[0].wgsl).toContain('let group = pack * 2u + index % 128u / 64u;');
     expect(plan.kernels[0].wgsl).toContain('let scratch_from = i32(index % 128u / 64u) * 288;');
   });
 
