@@ -7,10 +7,10 @@ import { kernelParts, kernelReads, withStored } from '../../kernels/statements.t
 import { tilesOf } from '../../kernels/stream-shape.ts';
 import { tensorMap } from '../ir/equation.ts';
 import type { Program } from '../ir/program.ts';
+import { copyOf } from '../passes/explicit-copies.ts';
 import { heldTensors } from '../passes/rename.ts';
 import { type Chooser, withChoices } from './choose.ts';
 import { combineKernels, type Dispatch } from './combine.ts';
-import { copyOf } from './copy.ts';
 import { type GroupOptions, groupKernels } from './group.ts';
 import { inPlaceUpdates, type Placements, placeTensors } from './place.ts';
 import type { Remade } from './remake.ts';
