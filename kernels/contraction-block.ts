@@ -61,31 +61,44 @@ export function finishSums(w: ContractionParts, place: { readonly m: string; rea
   `;
 }
 
-/**
- * Takes a thread's sums to memory row by row, first what a row of them reads, then what it writes (`finishFunctions`). `m` is WGSL of
- * i; column j lies at `n` and the offset that `columnAt` gives.
- */
-export function finishRows(
-  w: ContractionParts,
-  place: { readonly m: string; readonly n: string; readonly columnAt: (j: number) => number },
-): string {
+/** Where a thread's sums lie: `m` is WGSL of i; column j lies at `n` and the offset that `columnAt` gives; `lane` among those of a row. */
+export interface SumsPlace {
+  readonly m: string;
+  readonly n: string;
+  readonly columnAt: (j: number) => number;
+  readonly lane: string;
+}
+
+/** `var sums = …`, for loops over rows. */
+export function sumsArray(w: ContractionParts): string {
+  const { rows, columns } = w.tuning;
+  const all = names(w, isBlocked(w) ? 'total' : 'sum').join(', ');
+  return `var sums = array<vec4<f32>, ${(rows * columns) / 4}>(${all});`;
+}
+
+/** The sum of row i and column j in it. */
+export function sumOf({ tuning }: ContractionParts, j: number): string {
+  const quads = tuning.columns / 4;
+  return `sums[${quads === 1 ? 'i' : plus(`i * ${quads}`, j >> 2)}].${'xyzw'[j % 4]}`;
+}
+
+/** Takes a thread's sums to memory row by row, first what a row of them reads, then what it writes (`finishFunctions`). */
+export function finishRows(w: ContractionParts, place: SumsPlace): string {
   const { emitter, tuning, sizes, functions } = w;
   const { rows, columns, tileM, tileN } = tuning;
-  const quads = columns / 4;
   const isRagged = sizes.n % tileN !== 0;
   const reads: string[] = [];
   const puts: string[] = [];
   for (let j = 0; j < columns; j++) {
     const n = plus('n', place.columnAt(j));
-    const sum = `sums[${quads === 1 ? 'i' : plus(`i * ${quads}`, j >> 2)}].${'xyzw'[j % 4]}`;
     reads.push(
-      `let f_${j} = ${functions.finished}(batch, m, ${inside('n', place.columnAt(j), sizes.n, tileN)}, ${sum});`,
+      `let f_${j} = ${functions.finished}(batch, m, ${inside('n', place.columnAt(j), sizes.n, tileN)}, ${sumOf(w, j)});`,
     );
     const put = `${functions.put}(batch, m, ${n}, f_${j});`;
     puts.push(isRagged ? `if (${n} < ${sizes.n}) { ${put} }` : put);
   }
   return wgsl`
-    var sums = array<vec4<f32>, ${rows * quads}>(${names(w, isBlocked(w) ? 'total' : 'sum').join(', ')});
+    ${sumsArray(w)}
     let n = ${place.n};
     for (var i = 0; i < ${emitter.bound(rows)}; i++) {
       let m = ${place.m};

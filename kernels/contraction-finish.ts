@@ -5,10 +5,11 @@
  * memory each time. Where it has many, it reads for a row of them first.
  */
 import { decide, equalAffine } from '../compiler/ir/affine.ts';
-import type { Affine, Constraint, Equation, Load } from '../compiler/ir/program.ts';
+import { type Affine, type Constraint, type Equation, elementCount, type Load } from '../compiler/ir/program.ts';
 import { affineText, constraintText, elementText } from './address.ts';
 import { type ContractionParts, decode, readsQuads, scopeOf } from './contraction-functions.ts';
-import { coordinate, flatIndex, flattenLoads } from './linear.ts';
+import type { Statement } from './kernel.ts';
+import { flatIndex, flattenLoads, strides } from './linear.ts';
 import { expressionText, multiplied } from './scalar.ts';
 import type { Scope } from './scope.ts';
 import { wgsl } from './wgsl.ts';
@@ -59,18 +60,31 @@ interface FinishedValues {
   readonly stores: readonly { readonly tensor: string; readonly name: string }[];
 }
 
-function finishedValues(w: ContractionParts, sum: string): FinishedValues {
-  const { kernel, s, emitter } = w;
-  const placeLines: string[] = [];
+/** Where an element is, the lines that find its coordinates when something asks for them, and what is known already. */
+export interface ElementPlace {
+  readonly element: string;
+  readonly coordinates: Map<string, string>;
+  readonly lines: string[];
+}
+
+/** The lines that find the output's element. */
+export function placeOf(w: ContractionParts): { readonly place: ElementPlace; readonly scope: Scope } {
+  const { s, emitter } = w;
+  const lines: string[] = [];
   const names = new Map<number, string>();
-  decode(w, s.batch, w.names.batch, placeLines, names);
-  decode(w, s.m, w.names.m, placeLines, names);
-  decode(w, s.n, w.names.n, placeLines, names);
+  decode(w, s.batch, w.names.batch, lines, names);
+  decode(w, s.m, w.names.m, lines, names);
+  decode(w, s.n, w.names.n, lines, names);
   const scope = scopeOf(w, names);
   const element = emitter.fresh('element');
-  placeLines.push(`let ${element} = ${affineText(s.equation.store[0] as Affine, scope)};`);
-  const lines: string[] = [];
-  const stores: { readonly tensor: string; readonly name: string }[] = [];
+  lines.push(`let ${element} = ${affineText(s.equation.store[0] as Affine, scope)};`);
+  return { place: { element, coordinates: new Map(), lines }, scope };
+}
+
+/** The element itself out of its sum: scaled, masked, with what is added to it. The name of its value. */
+export function contractedValue(w: ContractionParts, sum: string, place: ElementPlace, scope: Scope): string {
+  const { kernel, s, emitter } = w;
+  const { lines } = place;
   const value = emitter.value(kernel.tensor, kernel.stored);
   const isPlain = s.scale.kind === 'constant' && s.scale.value === 1;
   const scaled = isPlain ? sum : multiplied(sum, s.scale, scope);
@@ -78,28 +92,61 @@ function finishedValues(w: ContractionParts, sum: string): FinishedValues {
   const isFinal = kernel.addends.length === 0 && !kernel.accumulate;
   if (mask === '') lines.push(`${isFinal ? 'let' : 'var'} ${value} = ${scaled};`);
   else lines.push(`var ${value} = 0.0;`, `if (${mask}) { ${value} = ${scaled}; }`);
-  const place = { element, coordinates: new Map<number, string>(), lines };
   for (const addend of kernel.addends) pointwise(w, addend, place, new Map(), (text) => `${value} += ${text};`);
-  if (kernel.accumulate) lines.push(`${value} += ${elementText(kernel.tensor, element, emitter)};`);
-  if (kernel.stored) stores.push({ tensor: kernel.tensor, name: value });
-  const held = new Map([[kernel.tensor, value]]);
-  for (const statement of kernel.epilogue) {
-    const name = emitter.value(statement.tensor, statement.stored);
-    const [first, ...others] = statement.equations;
-    if (first && others.length === 0 && guardsOf(first).length === 0)
-      pointwise(w, first, place, held, (text) => `let ${name} = ${text};`);
-    else {
-      lines.push(`var ${name} = 0.0;`);
-      for (const e of statement.equations) pointwise(w, e, place, held, (text) => `${name} += ${text};`);
-    }
-    held.set(statement.tensor, name);
-    if (statement.stored) stores.push({ tensor: statement.tensor, name });
-  }
-  return { place: placeLines, element, lines, stores };
+  if (kernel.accumulate) lines.push(`${value} += ${elementText(kernel.tensor, place.element, emitter)};`);
+  return value;
 }
 
-function guardsOf(equation: Equation): readonly Constraint[] {
+/** The value of a pointwise statement, and its name. */
+export function pointwiseValue(
+  w: ContractionParts,
+  statement: Statement,
+  place: ElementPlace,
+  held: ReadonlyMap<string, string>,
+): string {
+  const name = w.emitter.value(statement.tensor, statement.stored);
+  const [first, ...others] = statement.equations;
+  if (first && others.length === 0 && guardsOf(first).length === 0)
+    pointwise(w, first, place, held, (text) => `let ${name} = ${text};`);
+  else {
+    place.lines.push(`var ${name} = 0.0;`);
+    for (const e of statement.equations) pointwise(w, e, place, held, (text) => `${name} += ${text};`);
+  }
+  return name;
+}
+
+function finishedValues(w: ContractionParts, sum: string): FinishedValues {
+  const { kernel } = w;
+  const { place: found, scope } = placeOf(w);
+  const place: ElementPlace = { ...found, lines: [] };
+  const value = contractedValue(w, sum, place, scope);
+  const held = new Map([[kernel.tensor, value]]);
+  for (const statement of kernel.epilogue) held.set(statement.tensor, pointwiseValue(w, statement, place, held));
+  const stores = [kernel, ...kernel.epilogue]
+    .filter(({ stored }) => stored)
+    .map(({ tensor }) => ({ tensor, name: held.get(tensor)! }));
+  return { place: found.lines, element: place.element, lines: place.lines, stores };
+}
+
+export function guardsOf(equation: Equation): readonly Constraint[] {
   return equation.domain.filter((c) => decide(c, equation.axes) !== 'always');
+}
+
+/** The name of a coordinate: a digit of the element's number, `extent` values that lie `step` elements apart. */
+export function digit(
+  { emitter, kernel }: ContractionParts,
+  { element, coordinates, lines }: ElementPlace,
+  { step, extent, name }: { readonly step: number; readonly extent: number; readonly name: string },
+): string {
+  const key = `${step} ${extent}`;
+  const known = coordinates.get(key);
+  if (known !== undefined) return known;
+  const made = emitter.named(name);
+  const quotient = step === 1 ? element : `${element} / ${step}`;
+  const isFirst = step * extent === elementCount(emitter.layout(kernel.tensor).shape);
+  lines.push(`let ${made} = ${isFirst ? quotient : `${quotient} % ${extent}`};`);
+  coordinates.set(key, made);
+  return made;
 }
 
 /**
@@ -109,7 +156,7 @@ function guardsOf(equation: Equation): readonly Constraint[] {
 function pointwise(
   w: ContractionParts,
   equation: Equation,
-  place: { readonly element: string; readonly coordinates: Map<number, string>; readonly lines: string[] },
+  place: ElementPlace,
   held: ReadonlyMap<string, string>,
   assign: (text: string) => string,
 ): void {
@@ -119,12 +166,7 @@ function pointwise(
   const axis = (wanted: number): string => {
     const d = equation.store.findIndex((index) => (index as Affine).terms[0]?.axis === wanted);
     if (d < 0 || shape[d] === 1) return '0';
-    const known = place.coordinates.get(d);
-    if (known !== undefined) return known;
-    const name = emitter.named(equation.axes[wanted].name);
-    place.lines.push(`let ${name} = ${coordinate(place.element, shape, d)};`);
-    place.coordinates.set(d, name);
-    return name;
+    return digit(w, place, { step: strides(shape)[d], extent: shape[d], name: equation.axes[wanted].name });
   };
   const isSame = (l: Load): boolean => {
     const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);

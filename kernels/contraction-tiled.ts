@@ -16,13 +16,14 @@
 import { leastStep } from '../compiler/ir/affine.ts';
 import { loads } from '../compiler/ir/expression.ts';
 import type { Expression } from '../compiler/ir/program.ts';
-import { beginSums, finishRows, inside } from './contraction-block.ts';
+import { beginSums, inside, type SumsPlace } from './contraction-block.ts';
 import type { ContractionParts, OperandQuad, Products } from './contraction-functions.ts';
 import { isWholeLoop, kIsExact, longestLoop, overProducts } from './contraction-range.ts';
 import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
 import { guarded, plus, wgsl } from './wgsl.ts';
 
-export function tiledBody(products: Products, head: string): string {
+/** `end` takes a thread's sums to memory. */
+export function tiledBody(products: Products, head: string, end: (place: SumsPlace) => string): string {
   const [w] = products;
   const { rows, columns, tileM, tileN, buffers } = w.tuning;
   const [threadsM, threadsN] = [tileM / rows, tileN / columns];
@@ -34,10 +35,11 @@ export function tiledBody(products: Products, head: string): string {
     let lane_n = i32(lane % ${threadsN});
     ${beginSums(w)}
     ${overProducts(products, slabLoop, slabDeclarations)}
-    ${finishRows(w, {
+    ${end({
       m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
       n: 'tile_n + lane_n',
       columnAt: (j) => (j >> 2) * threadsN + (j % 4) * (tileN / 4),
+      lane: 'lane_n',
     })}
   `;
 }

@@ -37,6 +37,9 @@ const tiledForms: readonly TiledForm[] = [
   { tuning: tiled(32, 32, 16, [4, 4]), tflops: 23 },
 ];
 
+/** More for epilogues that ask for whole rows: few rows still make workgroups enough. */
+const rowForms: readonly TiledForm[] = [{ tuning: tiled(32, 64, 16, [4, 4]), tflops: 23 }];
+
 /** Others that a tuner tries. Blocks of 8×8 a thread were slower on the H100, 30 TFLOP/s at n = 4096, with one buffer or two. */
 const otherTunings: readonly ContractionTuning[] = [
   tiled(128, 128, 8, [8, 8]),
@@ -48,7 +51,6 @@ const otherTunings: readonly ContractionTuning[] = [
   tiled(64, 64, 16, [8, 4], 2),
   tiled(64, 64, 16, [4, 4]),
   tiled(64, 32, 16, [8, 4]),
-  tiled(32, 64, 16, [4, 4]),
 ];
 
 /** Of an H100: what a tile is chosen for, until a tuner has measured the device at hand. */
@@ -74,7 +76,7 @@ function fits(t: ContractionTuning, { limits }: Target): boolean {
 
 /** What a tuner tries: every form of the table that the target has room for. */
 export function tiledCandidates(target: Target): readonly ContractionTuning[] {
-  return [...tiledForms.map(({ tuning }) => tuning), ...otherTunings].filter((t) => fits(t, target));
+  return [...[...tiledForms, ...rowForms].map(({ tuning }) => tuning), ...otherTunings].filter((t) => fits(t, target));
 }
 
 /** Workgroups that a multiprocessor works on at once. */
@@ -99,15 +101,40 @@ function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops }: TiledF
   return (groupsEach * 2 * tileM * tileN * (k + stepsAround)) / flopsPerUs;
 }
 
+/** A tile, and how long the model takes it to take. */
+interface Timed {
+  readonly tuning: ContractionTuning;
+  readonly timeUs: number;
+}
+
+function timed(sizes: ContractionSizes, target: Target, forms = tiledForms): readonly Timed[] {
+  return forms
+    .filter(({ tuning }) => fits(tuning, target))
+    .map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, form) }));
+}
+
+const faster = (a: Timed, b: Timed): Timed => (b.timeUs < a.timeUs ? b : a);
+
 /** The tile that the model takes to be fastest, and its time. */
-export function fastestTiled(
+export function fastestTiled(sizes: ContractionSizes, target: Target): Timed {
+  return timed(sizes, target).reduce(faster);
+}
+
+/**
+ * The same of an epilogue that asks for something of the tile; any tile where this takes longer than a dispatch of its own would for what
+ * the epilogue does, which reads the output once more.
+ */
+export function fastestHolding(
   sizes: ContractionSizes,
   target: Target,
-): { readonly tuning: ContractionTuning; readonly timeUs: number } {
-  const possible = tiledForms.filter(({ tuning }) => fits(tuning, target));
-  return possible
-    .map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, form) }))
-    .reduce((a, b) => (b.timeUs < a.timeUs ? b : a));
+  holds: (tuning: ContractionTuning) => boolean,
+): ContractionTuning {
+  const fastest = fastestTiled(sizes, target);
+  const { batch, m, n } = sizes;
+  const savedUs = dispatchUs + (4 * batch * m * n) / bytesPerUs;
+  const all = timed(sizes, target, [...tiledForms, ...rowForms]);
+  const holding = all.filter(({ tuning, timeUs }) => holds(tuning) && timeUs <= fastest.timeUs + savedUs);
+  return holding.reduce(faster, holding[0] ?? fastest).tuning;
 }
 
 /** Bytes a microsecond that partial sums are written and read at, and what a dispatch that adds them up takes beside. */

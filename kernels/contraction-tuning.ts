@@ -1,8 +1,9 @@
 /** Forms and tile sizes of a contraction by default, by its sizes and the target; those of the tiled form in contraction-tiles.ts. */
 import { coefficientOf } from '../compiler/ir/affine.ts';
 import { loads } from '../compiler/ir/expression.ts';
+import { holdsRows } from './contraction-rows.ts';
 import { type ContractionShape, type ContractionSizes, contractionSizes } from './contraction-shape.ts';
-import { fastestTiled } from './contraction-tiles.ts';
+import { fastestHolding, fastestTiled } from './contraction-tiles.ts';
 import type { Target } from './target.ts';
 
 export interface ContractionTuning {
@@ -94,14 +95,16 @@ export function isInterleaved(s: ContractionShape): boolean {
   return contiguous.length >= 2;
 }
 
-export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
+/** `rowLength` of an epilogue that has rows, if there is one. */
+export function defaultContractionTuning(s: ContractionShape, target: Target, rowLength?: number): ContractionTuning {
   const sizes = contractionSizes(s);
   const { m, n } = sizes;
   if (target.class === 'cpu') {
     return hasSmallSubgroups(target) && n >= leastShared ? subgroupForm(sizes) : directForm(m, n);
   }
   if (isInterleaved(s)) return lanesForm(m, n);
-  return fastestTiled(sizes, target).tuning;
+  if (rowLength === undefined) return fastestTiled(sizes, target).tuning;
+  return fastestHolding(sizes, target, (tuning) => holdsRows(s, tuning, rowLength, target));
 }
 
 /** Whether register tiles pay: enough rows and columns to share what is read. */

@@ -17,6 +17,7 @@
  */
 
 import { multiplyAddsOf } from '../compiler/ir/multiply-adds.ts';
+import { finishRows, type SumsPlace } from './contraction-block.ts';
 import { directBody, lanesBody, subgroupBody } from './contraction-direct.ts';
 import { finishFunctions } from './contraction-finish.ts';
 import {
@@ -29,6 +30,7 @@ import {
 import { matrixBody } from './contraction-matrix.ts';
 import { matrixMemory } from './contraction-matrix-staging.ts';
 import { isOneRange, tileRange } from './contraction-range.ts';
+import { finishInRows } from './contraction-rows.ts';
 import { type ContractionShape, contractionSizes } from './contraction-shape.ts';
 import { slabQuads, tiledBody } from './contraction-tiled.ts';
 import { type ContractionTuning, contractionThreads } from './contraction-tuning.ts';
@@ -62,16 +64,20 @@ export function emitContraction(
   const products: Products = [partsOf(first), ...others.map(partsOf)];
   const [w] = products;
   const { text, groups } = tuning.form === 'lanes' ? lanesHead(w, workgroupSize) : tileHead(w);
-  const functions = [...products.flatMap(operandFunctions), ...finishFunctions(w)];
+  const operands = products.flatMap(operandFunctions);
+  const end =
+    kernel.rowLength === undefined
+      ? { functions: finishFunctions(w), text: (place: SumsPlace) => finishRows(w, place) }
+      : finishInRows(w);
   return {
-    functions,
+    functions: [...operands, ...end.functions],
     sharedQuads: sharedQuads(products),
     workgroupSize: workgroupSize / sideBySide,
     groups,
     sideBySide,
-    body: bodyText(products, text),
+    body: bodyText(products, text, end.text),
     tuning: { ...tuning },
-    enables: enables[tuning.form],
+    enables: kernel.rowLength === undefined ? enables[tuning.form] : ['subgroups'],
     multiplyAdds: kernelParts(kernel)
       .flatMap((part) => part.equations)
       .reduce((total, e) => total + multiplyAddsOf(e), 0),
@@ -119,11 +125,11 @@ export function mostSideBySide(
   return count;
 }
 
-function bodyText(products: Products, head: string): string {
+function bodyText(products: Products, head: string, end: (place: SumsPlace) => string): string {
   const { form } = products[0].tuning;
   switch (form) {
     case 'tiled':
-      return tiledBody(products, head);
+      return tiledBody(products, head, end);
     case 'subgroup':
       return subgroupBody(products, head);
     case 'direct':

@@ -8,7 +8,7 @@
  *   stream       rows made by walking along tensors that are computed tile by tile and never stored, such as attention.
  *
  * In all of them `Statement`s come in the order of computation; a later one may read what an earlier one made, at the same
- * element (loop, contraction epilogue) or in the same row (row), without a trip through memory.
+ * element (loop, contraction epilogue) or in the same row (row, contraction epilogue), without a trip through memory.
  */
 import type { Axis, Dtype, Equation, Expression } from '../compiler/ir/program.ts';
 import type { ContractionTuning } from './contraction-tuning.ts';
@@ -56,9 +56,21 @@ export interface RowKernel {
 }
 
 /**
+ * A statement over a contraction's elements. Where `inRows` is not said it is pointwise, of the output's shape. Otherwise its one equation
+ * lies over the output by its axes: `steps[a]` elements further for a step of axis a. Rows are `rowLength` elements side by side:
+ *
+ *   reduce   one value a row, of the row's elements
+ *   row      one value a row, of other such values
+ *   element  one value an element, of its own element and its row's values
+ */
+export interface EpilogueStatement extends Statement {
+  readonly inRows?: { readonly kind: 'reduce' | 'row' | 'element'; readonly steps: readonly number[] };
+}
+
+/**
  * `tensor (+)= Σ a·b`, an equation with a sum reducer whose store map is injective. `accumulate` adds to what the buffer
  * holds. `products` are further such equations whose terms go into the same sums (`isSameTiling`). `addends` are pointwise equations of the same tensor with one axis per dimension, added to each element.
- * `epilogue` are pointwise statements that read the finished element.
+ * `epilogue` are statements that read the finished element, or the row that it is in.
  */
 export interface ContractionKernel {
   readonly family: 'contraction';
@@ -68,7 +80,9 @@ export interface ContractionKernel {
   readonly addends: readonly Equation[];
   readonly accumulate: boolean;
   readonly stored: boolean;
-  readonly epilogue: readonly Statement[];
+  readonly epilogue: readonly EpilogueStatement[];
+  /** Elements of a row, where the epilogue has rows. */
+  readonly rowLength?: number;
   /** By the default rules where it is not said. */
   readonly choice?: KernelChoice<ContractionTuning>;
 }

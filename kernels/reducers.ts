@@ -107,7 +107,8 @@ export function laneReduction(
   }
 }
 
-function joined(operator: LaneOperator, a: string, b: string): string {
+/** WGSL of two values taken together. */
+export function joined(operator: LaneOperator, a: string, b: string): string {
   switch (operator) {
     case 'sum':
       return `${a} + ${b}`;

@@ -2,20 +2,20 @@
  * A program that is ready for kernels → what runs and where everything lies: kernels, their choices, dispatches, places. All of the
  * schedule that says what a plan takes in memory, and none of the code, so that a plan can be tried.
  */
-import type { Kernel } from '../../kernels/kernel.ts';
+import type { ContractionKernel, Kernel } from '../../kernels/kernel.ts';
 import { kernelParts, kernelReads, withStored } from '../../kernels/statements.ts';
 import { tilesOf } from '../../kernels/stream-shape.ts';
 import { tensorMap } from '../ir/equation.ts';
 import type { Program } from '../ir/program.ts';
 import { copyOf } from '../passes/explicit-copies.ts';
 import { heldTensors } from '../passes/rename.ts';
-import { type Chooser, withChoices } from './choose.ts';
+import { type Chooser, contractionChoice, layoutsOf, withChoices } from './choose.ts';
 import { combineKernels, type Dispatch } from './combine.ts';
 import { type GroupOptions, groupKernels } from './group.ts';
 import { inPlaceUpdates, type Placements, placeTensors } from './place.ts';
 import type { Remade } from './remake.ts';
 
-export interface ArrangeOptions extends GroupOptions {
+export interface ArrangeOptions extends Omit<GroupOptions, 'tuningOf'> {
   /** Whether kernels may share a dispatch. */
   readonly combine: boolean;
 }
@@ -29,7 +29,9 @@ export interface Arrangement {
 export function arrange(remade: Remade, options: ArrangeOptions, chooser: Chooser): Arrangement {
   const { program } = remade.streams;
   const { target, combine } = options;
-  const grouped = groupKernels(remade, options);
+  const layouts = layoutsOf(program);
+  const tuningOf = (kernel: ContractionKernel) => contractionChoice(kernel, layouts, chooser, target).tuning;
+  const grouped = groupKernels(remade, { ...options, tuningOf });
   const inPlace = inPlaceUpdates(program, grouped);
   const kept = [...keepStored(program, grouped), ...stateCopies(program, inPlace)];
   const kernels = withChoices(program, kept, chooser, target);

@@ -11,8 +11,8 @@
  */
 import { contractionRule } from '../../kernels/contraction-matrix-tiles.ts';
 import { contractionShape } from '../../kernels/contraction-shape.ts';
-import type { ContractionTuning } from '../../kernels/contraction-tuning.ts';
-import type { Kernel, KernelChoice, Layouts } from '../../kernels/kernel.ts';
+import { type ContractionTuning, defaultContractionTuning } from '../../kernels/contraction-tuning.ts';
+import type { ContractionKernel, Kernel, KernelChoice, Layouts } from '../../kernels/kernel.ts';
 import { flattenLoads } from '../../kernels/linear.ts';
 import { defaultRowTuning, type RowTuning } from '../../kernels/row.ts';
 import { defaultStreamTuning, type StreamTuning } from '../../kernels/stream-tuning.ts';
@@ -102,18 +102,8 @@ export function withChoices(program: Program, kernels: readonly Kernel[], choose
         const problem = [kernel.rows.join('x'), ...statements].join('\n');
         return { ...kernel, choice: chooser.row(problem, () => defaultRowTuning(kernel, target)) };
       }
-      case 'contraction': {
-        const shape = contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape);
-        if (shape === undefined) throw new Error(`${kernel.tensor} is no contraction of two operands`);
-        const { shape: stored } = layouts(kernel.tensor);
-        const others = kernel.products.map((e) => problemOf(e, stored, layouts));
-        const problem = [problemOf(shape.equation, [], layouts), ...others].join('\n');
-        const byRule = (): ContractionTuning => {
-          const rest = kernel.products.map((e) => contractionShape(e, layouts, stored)!);
-          return contractionRule([shape, ...rest], layouts, target);
-        };
-        return { ...kernel, choice: chooser.contraction(problem, byRule) };
-      }
+      case 'contraction':
+        return { ...kernel, choice: contractionChoice(kernel, layouts, chooser, target) };
       case 'stream': {
         const { batch, outer, row, walk } = kernel;
         const extents = [batch, outer, [row], [walk]].map((axes) => axes.map((a) => a.extent).join('x'));
@@ -126,6 +116,27 @@ export function withChoices(program: Program, kernels: readonly Kernel[], choose
       default:
         return kernel satisfies never;
     }
+  });
+}
+
+/** Of the epilogue it matters which rows it has; whether they join is decided by what the choice holds. */
+export function contractionChoice(
+  kernel: ContractionKernel,
+  layouts: Layouts,
+  chooser: Chooser,
+  target: Target,
+): KernelChoice<ContractionTuning> {
+  const { shape: stored } = layouts(kernel.tensor);
+  const shape = contractionShape(kernel.equation, layouts, stored);
+  if (shape === undefined) throw new Error(`${kernel.tensor} is no contraction of two operands`);
+  const others = kernel.products.map((e) => problemOf(e, stored, layouts));
+  const { rowLength } = kernel;
+  const rows = rowLength === undefined ? [] : [`rows of ${rowLength}`];
+  const problem = [problemOf(shape.equation, [], layouts), ...others, ...rows].join('\n');
+  return chooser.contraction(problem, () => {
+    if (rowLength !== undefined) return defaultContractionTuning(shape, target, rowLength);
+    const rest = kernel.products.map((e) => contractionShape(e, layouts, stored)!);
+    return contractionRule([shape, ...rest], layouts, target);
   });
 }
 

@@ -4,6 +4,7 @@
  * One pass in the program's order. A tensor joins an earlier kernel where it can, else it opens one:
  *
  *   pointwise of a finished contraction's element      → that contraction's epilogue
+ *   reductions and maps over rows within its tiles     → the same (`epilogue.ts`)
  *   reductions and maps over the same rows             → one row kernel
  *   anything of the same shape, read at its own element → one loop kernel
  *   sum of products with enough to share               → a contraction of its own
@@ -13,18 +14,20 @@
  * very element (loop, epilogue) or row (row) that the joining tensor computes. `Drafts` knows that order; nothing moves later.
  */
 import { chainOf } from '../../kernels/contraction-block.ts';
+import { holdsRows } from '../../kernels/contraction-rows.ts';
 import { contractionShape, contractionSizes, isSameTiling } from '../../kernels/contraction-shape.ts';
-import { worthTiling } from '../../kernels/contraction-tuning.ts';
-import type { Kernel, Statement } from '../../kernels/kernel.ts';
+import { type ContractionTuning, worthTiling } from '../../kernels/contraction-tuning.ts';
+import type { ContractionKernel, Kernel, Statement } from '../../kernels/kernel.ts';
 import { flatIndex } from '../../kernels/linear.ts';
 import { readAsIndex } from '../../kernels/statements.ts';
 import type { Target } from '../../kernels/target.ts';
 import { equalAffine } from '../ir/affine.ts';
-import { equationLoads, equationsOf, reducedCount, storeAxes } from '../ir/equation.ts';
+import { equationLoads, equationsOf, readTensors, reducedCount, storeAxes } from '../ir/equation.ts';
 import { isPointwise, sameShape } from '../ir/plain.ts';
 import type { Equation, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
 import { Drafts } from './drafts.ts';
+import { joiningRows, storedOtherwise } from './epilogue.ts';
 import type { Remade } from './remake.ts';
 import { joiningRow, openingRow } from './rows.ts';
 
@@ -37,6 +40,8 @@ export interface GroupOptions {
   readonly fuse: boolean;
   /** Every sum of products of two operands is a contraction kernel, however small: tests force the family. */
   readonly contractAll?: boolean;
+  /** In which form and tile a contraction will compute. */
+  readonly tuningOf: (kernel: ContractionKernel) => ContractionTuning;
 }
 
 export function groupKernels({ streams, after }: Remade, options: GroupOptions): Kernel[] {
@@ -61,7 +66,7 @@ function place(tensor: Tensor, drafts: Drafts, options: GroupOptions): void {
   }
   const { fuse } = options;
   const isPlaced =
-    (fuse && (joinEpilogue(tensor, drafts) || joinRow(tensor, drafts, options))) ||
+    (fuse && (joinEpilogue(tensor, drafts, options) || joinRow(tensor, drafts, options))) ||
     openRow(tensor, drafts) ||
     (fuse && joinLoop(tensor, drafts));
   if (!isPlaced) openLoop(tensor, equationsOf(tensor), drafts);
@@ -159,23 +164,51 @@ function readsOwnElement(
     });
 }
 
-function joinEpilogue(tensor: Tensor, drafts: Drafts): boolean {
-  const { name, shape } = tensor;
+function joinEpilogue(tensor: Tensor, drafts: Drafts, options: GroupOptions): boolean {
+  if (tensor.dtype !== 'f32') return false;
   const equations = equationsOf(tensor);
-  if (tensor.dtype !== 'f32' || !equations.every((e) => isPointwise(e, shape))) return false;
   const ready = drafts.readyAt(tensor);
   for (const index of drafts.kernelsRead(equations)) {
     if (index < ready) break;
     const kernel = drafts.kernels[index];
     if (kernel.family !== 'contraction' || drafts.madeIn(kernel.tensor) !== index) continue;
-    const made = new Set([kernel.tensor, ...kernel.epilogue.map((s) => s.tensor)]);
-    const contracted = drafts.shapeOf(kernel.tensor);
-    if (!sameShape(contracted, shape) || !storesWhole(kernel.equation, contracted)) continue;
-    if (!equations.every((e) => readsOwnElement(e, shape, made, drafts)) || !drafts.fitsIn(kernel, tensor)) continue;
-    drafts.replace(index, { ...kernel, epilogue: [...kernel.epilogue, statementOf(tensor)] }, name);
+    if (!storesWhole(kernel.equation, drafts.shapeOf(kernel.tensor)) || !drafts.fitsIn(kernel, tensor)) continue;
+    const joined = withPointwise(kernel, tensor, drafts) ?? withRows(kernel, tensor, drafts, options);
+    if (joined === undefined) continue;
+    drafts.replace(index, joined, tensor.name);
     return true;
   }
   return false;
+}
+
+/** The contraction with a tensor in its epilogue that is made of its finished elements one by one. */
+function withPointwise(kernel: ContractionKernel, tensor: Tensor, drafts: Drafts): ContractionKernel | undefined {
+  const { shape } = tensor;
+  const equations = equationsOf(tensor);
+  const made = new Set([kernel.tensor, ...kernel.epilogue.map((s) => s.tensor)]);
+  if (!sameShape(drafts.shapeOf(kernel.tensor), shape) || !equations.every((e) => isPointwise(e, shape)))
+    return undefined;
+  if (!equations.every((e) => readsOwnElement(e, shape, made, drafts))) return undefined;
+  const turned = storedOtherwise(kernel, (name) => drafts.shapeOf(name));
+  if (equations.flatMap(readTensors).some((name) => turned.has(name))) return undefined;
+  return { ...kernel, epilogue: [...kernel.epilogue, statementOf(tensor)] };
+}
+
+/** The same with a tensor that is made of rows, where the contraction's tile holds them whole. */
+function withRows(
+  kernel: ContractionKernel,
+  tensor: Tensor,
+  drafts: Drafts,
+  { target, tuningOf }: GroupOptions,
+): ContractionKernel | undefined {
+  const joining = joiningRows(kernel, tensor, (name) => drafts.shapeOf(name));
+  // Rows are made of a thread's sums: a product on tensor cores has none, and is worth more there.
+  if (joining === undefined || tuningOf(kernel).form !== 'tiled') return undefined;
+  const { statement, rowLength } = joining;
+  const shapes = (name: string) => ({ shape: drafts.shapeOf(name) });
+  const shape = contractionShape(kernel.equation, shapes, drafts.shapeOf(kernel.tensor))!;
+  const joined = { ...kernel, epilogue: [...kernel.epilogue, statement], rowLength };
+  return holdsRows(shape, tuningOf(joined), rowLength, target) ? joined : undefined;
 }
 
 function openRow(tensor: Tensor, drafts: Drafts): boolean {

@@ -68,13 +68,18 @@ async function main(): Promise<void> {
   if (values.json !== undefined) writeRecord(values.json, header, lines);
 }
 
-/** Contractions of a plan, each problem once. */
-function problemsOf(plan: Plan, leastShare: number): readonly Problem[] {
+/** The contractions of a plan by their problems' keys. */
+function contractionsOf(plan: Plan): ReadonlyMap<string, readonly number[]> {
   const kernelsOf = new Map<string, number[]>();
   for (const [i, { choices }] of plan.kernels.entries())
     for (const key of choices)
       if (key in plan.choices.contractions) kernelsOf.set(key, [...(kernelsOf.get(key) ?? []), i]);
-  return [...kernelsOf].flatMap(([key, kernels]) => {
+  return kernelsOf;
+}
+
+/** Each problem once. */
+function problemsOf(plan: Plan, leastShare: number): readonly Problem[] {
+  return [...contractionsOf(plan)].flatMap(([key, kernels]) => {
     const multiplyAdds = kernels.reduce((sum, i) => sum + plan.kernels[i].multiplyAdds, 0);
     if (multiplyAdds < leastShare * planMultiplyAdds(plan)) return [];
     const [label] = plan.kernels[kernels[0]].equations;
@@ -89,26 +94,22 @@ async function timeProblems(
   problems: readonly Problem[],
 ): Promise<readonly object[]> {
   const times = new Map<Problem, Map<string, number>>(problems.map((problem) => [problem, new Map()]));
-  const note = (tuningOf: (problem: Problem) => ContractionTuning, timesUs: readonly number[]) => {
+  const timePlan = async (plan: Plan, tuningOf: (problem: Problem) => ContractionTuning): Promise<void> => {
+    const timesUs = await timeKernels(opened, input, plan);
+    const kernelsOf = contractionsOf(plan);
     for (const problem of problems) {
-      const timeUs = problem.kernels.reduce((sum, i) => sum + timesUs[i], 0) / problem.kernels.length;
+      // A tile that does not hold the rows of an epilogue makes another problem of it.
+      const kernels = kernelsOf.get(problem.key);
+      if (kernels === undefined) continue;
+      const timeUs = kernels.reduce((sum, i) => sum + timesUs[i], 0) / kernels.length;
       times.get(problem)!.set(short(tuningOf(problem)), Number(timeUs.toPrecision(4)));
     }
   };
-  note(
-    ({ byRule }) => byRule,
-    await timeKernels(opened, input, schedule(program, { target: opened.target, combine: false })),
-  );
+  const options = { target: opened.target, combine: false };
+  await timePlan(schedule(program, options), ({ byRule }) => byRule);
   for (const candidate of [...tiledCandidates(opened.target), ...matrixCandidates(opened.target)]) {
     const contractions = Object.fromEntries(problems.map(({ key }) => [key, candidate]));
-    note(
-      () => candidate,
-      await timeKernels(
-        opened,
-        input,
-        schedule(program, { target: opened.target, combine: false, choices: { contractions } }),
-      ),
-    );
+    await timePlan(schedule(program, { ...options, choices: { contractions } }), () => candidate);
   }
   return problems.map((problem) => {
     const { key, label, kernels, multiplyAdds, byRule } = problem;

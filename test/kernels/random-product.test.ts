@@ -46,9 +46,10 @@ const forms: Readonly<Record<string, ScheduleOptions>> = {
 };
 
 const hits = new Map<string, number>(
-  [...Object.keys(forms), ...['epilogue', 'adds to what is there', 'addend', 'mask', 'quads of memory', 'loop']].map(
-    (what) => [what, 0],
-  ),
+  [
+    ...Object.keys(forms),
+    ...['epilogue', 'rows', 'adds to what is there', 'addend', 'mask', 'quads of memory', 'loop'],
+  ].map((what) => [what, 0]),
 );
 const count = (what: string): void => void hits.set(what, (hits.get(what) ?? 0) + 1);
 
@@ -67,6 +68,7 @@ async function hold(p: Program): Promise<void> {
       }
       count(String(kernel.tuning.form));
       if (kernel.makes.length > 1) count('epilogue');
+      if (kernel.wgsl.includes('fn across_')) count('rows');
       if (kernel.wgsl.includes('_value += ')) count('adds to what is there');
       if (kernel.makes.length < kernel.equations.length) count('addend');
       if (kernel.equations[0].includes('where')) count('mask');

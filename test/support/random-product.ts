@@ -60,7 +60,40 @@ function build(choices: Choices): Program {
     }
     if (choices.oneIn(2)) outputs.shift();
   }
+  if (shape.length > 1 && choices.oneIn(2)) addRows(shape, tensors, outputs, choices);
   return program(tensors, outputs);
+}
+
+/** A value of each row of the last output, and a tensor of its elements and their rows', the dimensions before in any order. */
+function addRows(shape: readonly number[], tensors: Tensor[], outputs: string[], choices: Choices): void {
+  const axes = shape.map((extent, d) => ({ name: `o${d}`, extent }));
+  const all = shape.map((_, d) => d);
+  const [from, kept] = [outputs.at(-1)!, shuffled(all.slice(0, -1), choices)];
+  const domain = choices.oneIn(3) ? [mask(axes, choices)] : [];
+  const own = loadAxes(from, all);
+  const reduced = equation({
+    axes,
+    domain,
+    store: kept.map(axisIndex),
+    reducer: choices.pick(['sum', 'max', 'min']),
+    value: choices.oneIn(2) ? own : product([own, own, constant(0.1)]),
+  });
+  const order = [...shuffled(all.slice(0, -1), choices), shape.length - 1];
+  const row = loadAxes('r', kept);
+  const mapped = equation({ axes, domain: [], store: order.map(axisIndex), value: sum([own, unary('tanh', row)]) });
+  tensors.push(
+    computed(
+      'r',
+      kept.map((d) => shape[d]),
+      [reduced],
+    ),
+    computed(
+      'u',
+      order.map((d) => shape[d]),
+      [mapped],
+    ),
+  );
+  outputs.push(...(choices.oneIn(2) ? ['u', 'r'] : ['u']));
 }
 
 function randomClasses(choices: Choices): Classes {

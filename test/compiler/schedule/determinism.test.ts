@@ -4,13 +4,13 @@ import { expect, test } from 'vitest';
 import { at, computed, input, over, program } from '../../../compiler/ir/build.ts';
 import { product, unary } from '../../../compiler/ir/expression.ts';
 import type { Program, Tensor } from '../../../compiler/ir/program.ts';
-import { layoutsOf } from '../../../compiler/schedule/choose.ts';
+import { contractionChoice, createChooser, layoutsOf } from '../../../compiler/schedule/choose.ts';
 import { groupKernels } from '../../../compiler/schedule/group.ts';
 import { normalise } from '../../../compiler/schedule/normalise.ts';
 import { schedule } from '../../../compiler/schedule/schedule.ts';
 import { findStreams } from '../../../compiler/schedule/streams/streams.ts';
 import { emitDispatch } from '../../../kernels/emit.ts';
-import type { Layouts } from '../../../kernels/kernel.ts';
+import type { ContractionKernel, Layouts } from '../../../kernels/kernel.ts';
 import { createEmitter } from '../../../kernels/same-code.ts';
 import { portableTarget } from '../../../kernels/target.ts';
 import { testDevice } from '../../support/device.ts';
@@ -148,8 +148,10 @@ test('a code that is written once has the bindings and the grid that it would ha
   const p = normalise(layers);
   for (const target of [gpu, cpu]) {
     const remade = { streams: findStreams(p, 'never', target), after: new Map(), units: [] };
-    const kernels = groupKernels(remade, { target, fuse: true });
     const own = layoutsOf(p);
+    const chooser = createChooser({ target });
+    const tuningOf = (kernel: ContractionKernel) => contractionChoice(kernel, own, chooser, target).tuning;
+    const kernels = groupKernels(remade, { target, fuse: true, tuningOf });
     const layouts: Layouts = (name) => ({ ...own(name), slot: `place of ${name}`, start: 64 });
     const options = { target, layouts, readWrite: (slot: string) => slot.endsWith('z') };
     const emit = createEmitter();
