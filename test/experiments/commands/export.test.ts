@@ -36,7 +36,11 @@ describe.skipIf(!existsSync(command))('mlbtc export', () => {
       2,
       'error: --size means nothing for a run, which has what it was trained with',
     ],
-    [['import'], 2, 'error: say what it is a model of: mlbtc import icl, mlbtc import lm, mlbtc import series'],
+    [
+      ['import'],
+      2,
+      'error: say what it is a model of: mlbtc import icl, mlbtc import lm, mlbtc import series, mlbtc import vit',
+    ],
     [['import', 'lm', '--preset', 'tiny', 'w.npz'], 2, 'error: the file comes first: mlbtc import lm FILE --preset …'],
   ])('%j', (words, code, message) =>
     inFolder((folder) => {
