@@ -2,14 +2,13 @@
  * What cannot be said by where a tensor lies becomes a copy: a part of a `concat` that cannot be made in place (an input, a part used
  * twice, an odd offset), and a `view` that lies at an odd offset or is an output.
  */
-import type { Target } from '../../kernels/target.ts';
 import { axisIndex } from '../ir/affine.ts';
 import { tensorMap } from '../ir/equation.ts';
 import { loadAxes } from '../ir/expression.ts';
 import type { Affine, Program, Tensor } from '../ir/program.ts';
 
-export function explicitCopies(program: Program, target: Target): Program {
-  const alignment = target.limits.minStorageBufferOffsetAlignment / 4;
+/** `alignment`: elements that an offset must be a multiple of. */
+export function explicitCopies(program: Program, alignment: number): Program {
   const tensors = tensorMap(program);
   const given = (name: string): boolean => tensors.get(name)!.source.kind !== 'computed';
   const used = new Map<string, number>();

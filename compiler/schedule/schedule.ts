@@ -31,7 +31,7 @@ export function schedule(program: Program, options: ScheduleOptions): Plan {
   const { combine = fuse && target.class === 'gpu' } = options;
   const chooser = createChooser(options);
   const bindable = withinBindings(
-    explicitCopies(normalise(program), target),
+    explicitCopies(normalise(program), target.limits.minStorageBufferOffsetAlignment / 4),
     target.limits.maxStorageBuffersPerShaderStage,
   );
   const streams = findStreams(bindable, fuse ? streaming : 'never', target);
