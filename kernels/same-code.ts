@@ -59,11 +59,12 @@ function kernelText(kernel: Kernel): string {
       return [`row ${kernel.rows.join('x')} ${choiceText(kernel.choice)}`, ...statements].join('\n');
     }
     case 'contraction': {
-      const { tensor, equation, products, addends, accumulate, stored, epilogue } = kernel;
+      const { tensor, equation, products, addends, accumulate, stored, epilogue, rowLength } = kernel;
+      const finishing = epilogue.map((s) => `${JSON.stringify(s.inRows ?? null)} ${statementText(s)}`);
       return [
-        `contraction ${accumulate} ${products.length} ${choiceText(kernel.choice)}`,
+        `contraction ${accumulate} ${products.length} rows of ${rowLength ?? 0} ${choiceText(kernel.choice)}`,
         statementText({ tensor, equations: [equation, ...products, ...addends], stored }),
-        ...epilogue.map(statementText),
+        ...finishing,
       ].join('\n');
     }
     case 'stream': {
