@@ -306,12 +306,8 @@ interface Names {
   readonly across: (operator: LaneOperator) => string;
 }
 
-/** Columns of a thread that lie in one row. */
-interface Segment {
-  readonly columns: readonly number[];
-}
-
-function segmentsOf(w: ContractionParts, { columnAt }: SumsPlace): readonly Segment[] {
+/** Columns of a thread by the rows that they lie in. */
+function segmentsOf(w: ContractionParts, { columnAt }: SumsPlace): readonly (readonly number[])[] {
   const length = w.kernel.rowLength!;
   const isOne = contractionSizes(w.s).n === length;
   const rows = new Map<number, number[]>();
@@ -319,7 +315,7 @@ function segmentsOf(w: ContractionParts, { columnAt }: SumsPlace): readonly Segm
     const row = isOne ? 0 : lanesOfRow(w) < threadsOf(w) ? j : Math.floor(columnAt(j) / length);
     rows.set(row, [...(rows.get(row) ?? []), j]);
   }
-  return [...rows.values()].map((columns) => ({ columns }));
+  return [...rows.values()];
 }
 
 function tileEnd(w: ContractionParts, place: SumsPlace, steps: readonly Step[], names: Names): string {
@@ -337,7 +333,7 @@ function tileEnd(w: ContractionParts, place: SumsPlace, steps: readonly Step[], 
   ];
   for (const step of steps) {
     if (step.kind === 'stage') {
-      for (const [s, { columns }] of segments.entries())
+      for (const [s, columns] of segments.entries())
         for (const j of columns) {
           const sum = stages.length === 0 ? [sumOf(w, j)] : [];
           const given = ['batch', 'm', column(j), ...known(j, s), ...sum];
@@ -346,7 +342,7 @@ function tileEnd(w: ContractionParts, place: SumsPlace, steps: readonly Step[], 
       stages.push(step.variable);
       continue;
     }
-    for (const [s, { columns }] of segments.entries()) {
+    for (const [s, columns] of segments.entries()) {
       if (step.kind === 'row') {
         const given = ['batch', 'm', column(columns[0]), ...rows.map((row) => `${row}_${s}`)];
         lines.push(`let ${step.variable}_${s} = ${step.function}(${given.join(', ')});`);
@@ -369,7 +365,7 @@ function tileEnd(w: ContractionParts, place: SumsPlace, steps: readonly Step[], 
   }
   const { put, putRow } = names;
   const puts: string[] = [];
-  for (const [s, { columns }] of segments.entries()) {
+  for (const [s, columns] of segments.entries()) {
     for (const j of columns) {
       if (put === undefined) continue;
       const text = `${put}(${['batch', 'm', plus('n', place.columnAt(j)), ...known(j, s)].join(', ')});`;

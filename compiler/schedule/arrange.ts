@@ -34,7 +34,7 @@ export function arrange(remade: Remade, options: ArrangeOptions, chooser: Choose
   const grouped = groupKernels(remade, { ...options, tuningOf });
   const inPlace = inPlaceUpdates(program, grouped);
   const kept = [...keepStored(program, grouped), ...stateCopies(program, inPlace)];
-  const kernels = withChoices(program, kept, chooser, target);
+  const kernels = withChoices(kept, layouts, chooser, target);
   const dispatches = combine
     ? combineKernels(program, kernels, inPlace, remade.after, target)
     : kernels.map((kernel): Dispatch => [kernel]);

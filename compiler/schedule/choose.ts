@@ -89,8 +89,7 @@ function targetKey({ name, class: kind, limits, features, subgroupSize }: Target
 }
 
 /** Every kernel with what was decided for it. */
-export function withChoices(program: Program, kernels: readonly Kernel[], chooser: Chooser, target: Target): Kernel[] {
-  const layouts = layoutsOf(program);
+export function withChoices(kernels: readonly Kernel[], layouts: Layouts, chooser: Chooser, target: Target): Kernel[] {
   return kernels.map((kernel): Kernel => {
     switch (kernel.family) {
       case 'loop':
