@@ -12,15 +12,7 @@ import { type Resolved, resolveOptions } from './parse.ts';
 import { freeWords, namedRun, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, real, text } from './table.ts';
-import {
-  checkTrained,
-  debugRows,
-  dryRunRows,
-  memoryRows,
-  scoreAlternatives,
-  scoreRows,
-  tensorCoresRow,
-} from './transformer.ts';
+import { checkTrained, debugRows, dryRunRows, placeRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 /** Of a `--test_run`. */
@@ -94,10 +86,7 @@ export const iclGroups = {
     test_run: flag(false, `${testRunSteps} steps at full size`),
     debug: flag(false, 'show stack traces'),
     seed: integer(0, 'of params and prompts (ours)', { min: 0, max: 2 ** 31 - 1 }),
-    out_dir: text('folder of the run (default: a new one below runs/)'),
-    device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
-    ...memoryRows,
-    tensor_cores: tensorCoresRow,
+    ...placeRows,
     allow_noncausal: flag(false, 'train a score that sees later tokens, which then reads the answers (ours)'),
   },
   'Dry run': dryRunRows,
@@ -149,14 +138,7 @@ export const iclResuming: Resuming<typeof iclTable> = {
     id === undefined || id === null ? undefined : namedRun(id, [out_dir ?? 'runs', '.']),
   steps: 'training_train_steps',
   free: [
-    ...([
-      'training_save_every_steps',
-      'training_keep_every_steps',
-      'training_resume_id',
-      'out_dir',
-      'device',
-      'tensor_cores',
-    ] as const),
+    ...(['training_save_every_steps', 'training_keep_every_steps', 'training_resume_id'] as const),
     ...freeWords,
     ...(Object.keys(iclGroups.Ignored) as (keyof typeof iclGroups.Ignored)[]),
   ],

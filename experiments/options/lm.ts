@@ -3,21 +3,13 @@
  * `train_struct_gpt2.py` (train.py's own cannot train: a fused qkv has no muP rule), then ours.
  */
 import { UsageError } from '../../compiler/command-line/errors.ts';
-import { optimizerRows } from './optimizer.ts';
+import { lengthenedRates, optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, path, text } from './table.ts';
-import {
-  checkTrained,
-  debugRows,
-  dryRunRows,
-  memoryRows,
-  scoreAlternatives,
-  scoreRows,
-  tensorCoresRow,
-} from './transformer.ts';
+import { checkTrained, debugRows, dryRunRows, placeRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -53,10 +45,7 @@ export const lmGroups = {
     ),
     debug: flag(false, 'show stack traces'),
     seed: integer(1337, 'of params and batches (fixed in the reference)', { min: 0, max: 2 ** 31 - 1 }),
-    out_dir: text('folder of the run (default: a new one below runs/)'),
-    device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
-    ...memoryRows,
-    tensor_cores: tensorCoresRow,
+    ...placeRows,
     allow_noncausal: flag(false, 'train a score that sees later tokens, which then reads the answers (ours)'),
   },
   Data: {
@@ -124,14 +113,11 @@ export const lmResuming: Resuming<typeof lmTable> = {
   },
   steps: 'max_iters',
   free: [
-    ...(['always_save_checkpoint', 'sample_tokens', 'init_from', 'out_dir', 'device', 'tensor_cores'] as const),
+    ...(['always_save_checkpoint', 'sample_tokens', 'init_from'] as const),
     ...freeWords,
     ...(Object.keys(lmGroups.Ignored) as (keyof typeof lmGroups.Ignored)[]),
   ],
-  lengthened: ({ max_iters, lr_decay_iters }, steps) => ({
-    max_iters: steps,
-    lr_decay_iters: lr_decay_iters ?? max_iters,
-  }),
+  lengthened: lengthenedRates,
 };
 
 export type ResolvedLm = Resolved<LmOptions>;

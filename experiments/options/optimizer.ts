@@ -33,3 +33,14 @@ export function settledRates(
     min_lr: options.min_lr ?? options.init_lr / 10,
   };
 }
+
+/** What becomes of them with more steps: the decay ends where it did. */
+export function lengthenedRates(
+  {
+    max_iters,
+    lr_decay_iters,
+  }: Pick<OptionValues<typeof optimizerRows>, 'lr_decay_iters'> & { readonly max_iters: number },
+  steps: number,
+): { readonly max_iters: number; readonly lr_decay_iters: number } {
+  return { max_iters: steps, lr_decay_iters: lr_decay_iters ?? max_iters };
+}

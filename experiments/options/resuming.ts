@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../../compiler/command-line/errors.ts';
 import type { OptionTable, OptionValues } from './table.ts';
-import { debugRows, dryRunRows, memoryRows } from './transformer.ts';
+import { debugRows, dryRunRows, placeRows } from './transformer.ts';
 
 /** Of one kind of training. */
 export interface Resuming<Table extends OptionTable> {
@@ -20,7 +20,7 @@ export interface Resuming<Table extends OptionTable> {
 /** Options of every kind that say how a command runs, and nothing of what is trained. */
 export const freeWords = [
   'debug',
-  ...(Object.keys(memoryRows) as (keyof typeof memoryRows)[]),
+  ...(Object.keys(placeRows) as (keyof typeof placeRows)[]),
   ...(Object.keys(dryRunRows) as (keyof typeof dryRunRows)[]),
   ...(Object.keys(debugRows) as (keyof typeof debugRows)[]),
 ] as const;

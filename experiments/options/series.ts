@@ -4,21 +4,13 @@
  *
  * The trap: how many channels the model has follows from the data where it is not said, so it is settled with them (data/choose-series.ts).
  */
-import { optimizerRows } from './optimizer.ts';
+import { lengthenedRates, optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
-import { flag, integer, names, type OptionValues, optionalInteger, path, shares, text } from './table.ts';
-import {
-  checkTrained,
-  debugRows,
-  dryRunRows,
-  memoryRows,
-  scoreAlternatives,
-  scoreRows,
-  tensorCoresRow,
-} from './transformer.ts';
+import { flag, integer, names, type OptionValues, optionalInteger, path, shares } from './table.ts';
+import { checkTrained, debugRows, dryRunRows, placeRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -45,10 +37,7 @@ export const seriesGroups = {
     log_interval: integer(100, 'steps between lines of metrics.jsonl', positive),
     debug: flag(false, 'show stack traces'),
     seed: integer(1337, 'of params and windows', { min: 0, max: 2 ** 31 - 1 }),
-    out_dir: text('folder of the run (default: a new one below runs/)'),
-    device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
-    ...memoryRows,
-    tensor_cores: tensorCoresRow,
+    ...placeRows,
     allow_noncausal: flag(false, 'a score that sees later times, and so reads the answers'),
   },
   Data: {
@@ -104,11 +93,8 @@ export const seriesOptions: OptionSet<typeof seriesTable> = {
 export const seriesResuming: Resuming<typeof seriesTable> = {
   runOf: () => undefined,
   steps: 'max_iters',
-  free: ['out_dir', 'device', 'tensor_cores', ...freeWords],
-  lengthened: ({ max_iters, lr_decay_iters }, steps) => ({
-    max_iters: steps,
-    lr_decay_iters: lr_decay_iters ?? max_iters,
-  }),
+  free: freeWords,
+  lengthened: lengthenedRates,
 };
 
 export type ResolvedSeries = Resolved<SeriesOptions>;

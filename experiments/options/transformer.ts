@@ -76,10 +76,16 @@ export const scoreRows = {
 /** A score of the library, or one of yours. */
 export const scoreAlternatives = ['structure', 'token_mixing_struct'] as const;
 
-/** What training may take of the device. */
-export const memoryRows = {
+/** Where a run goes and what it runs on, of every training: nothing of what is trained. */
+export const placeRows = {
+  out_dir: text('folder of the run (default: a new one below runs/)'),
+  device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
   memory: memory(
     'most memory that training may take, 4GiB or 500MB: what would take more is computed again in the backward pass (default: as much as is fastest)',
+  ),
+  tensor_cores: optionalChoice(
+    tensorCoreUses,
+    'f32 products on tensor cores, as two f16 parts each, where the device has them; never: on f32 units (default: MLBTC_TENSOR_CORES, or auto)',
   ),
 } as const;
 
@@ -91,12 +97,6 @@ export const dryRunRows = {
     'with dry_run: the device to compile for, gpu, cpu, portable, or a file that `mlbtc doctor --json` printed',
   ),
 } as const;
-
-/** Which units make products; the environment decides where it is not given. */
-export const tensorCoresRow = optionalChoice(
-  tensorCoreUses,
-  'f32 products on tensor cores, as two f16 parts each, where the device has them; never: on f32 units (default: MLBTC_TENSOR_CORES, or auto)',
-);
 
 /** How closely a run is looked at; none of it changes what is learned. */
 export const debugRows = {

@@ -5,21 +5,13 @@
  * The trap: the size of the images and the number of classes follow from the data, and are no options.
  */
 import { UsageError } from '../../compiler/command-line/errors.ts';
-import { optimizerRows } from './optimizer.ts';
+import { lengthenedRates, optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { type Settled, settle } from './settle.ts';
-import { choice, flag, integer, type OptionValues, optionalInteger, path, real, text } from './table.ts';
-import {
-  checkTrained,
-  debugRows,
-  dryRunRows,
-  memoryRows,
-  scoreAlternatives,
-  scoreRows,
-  tensorCoresRow,
-} from './transformer.ts';
+import { choice, flag, integer, type OptionValues, optionalInteger, path, real } from './table.ts';
+import { checkTrained, debugRows, dryRunRows, placeRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
 
@@ -47,10 +39,7 @@ export const vitGroups = {
     log_interval: integer(100, 'steps between lines of metrics.jsonl', positive),
     debug: flag(false, 'show stack traces'),
     seed: integer(1337, 'of params and batches', { min: 0, max: 2 ** 31 - 1 }),
-    out_dir: text('folder of the run (default: a new one below runs/)'),
-    device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
-    ...memoryRows,
-    tensor_cores: tensorCoresRow,
+    ...placeRows,
   },
   Data: {
     data: path(
@@ -103,11 +92,8 @@ export const vitOptions: OptionSet<typeof vitTable> = {
 export const vitResuming: Resuming<typeof vitTable> = {
   runOf: () => undefined,
   steps: 'max_iters',
-  free: ['out_dir', 'device', 'tensor_cores', ...freeWords],
-  lengthened: ({ max_iters, lr_decay_iters }, steps) => ({
-    max_iters: steps,
-    lr_decay_iters: lr_decay_iters ?? max_iters,
-  }),
+  free: freeWords,
+  lengthened: lengthenedRates,
 };
 
 export type ResolvedVit = Resolved<VitOptions>;
