@@ -48,7 +48,7 @@ export function imagesInOrder({ numbers }: ImagePart, most = Number.POSITIVE_INF
 export function packedImages(
   { channels, height, width, mean, deviation }: Pick<ImageData, keyof ImageShape | 'mean' | 'deviation'>,
   { set }: Pick<ImagePart, 'set'>,
-  numbers: Int32Array,
+  numbers: Int32Array | readonly number[],
 ): { readonly image: Float32Array; readonly label: Int32Array } {
   const plane = height * width;
   const image = new Float32Array(numbers.length * channels * plane);

@@ -30,6 +30,7 @@ import {
 import { type DeviceRunner, deviceRunner } from './device-runner.ts';
 import type { DryStep, StepPrograms } from './dry-run.ts';
 import { forwardMultiplyAddsPerToken } from './flops.ts';
+import { inBatches } from './in-batches.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner, uploadWhereRead } from './lazy-runner.ts';
 import { withinMemory } from './memory-limit.ts';
@@ -206,34 +207,20 @@ export function forecastStep(model: Program, shape: SeriesBatch): StepProgram {
   return evaluationStep(model, seriesWindows(shape, 'x'), ['forecast']);
 }
 
-/** Forecasts by a runner of `forecastStep`, batch by batch; the last batch is filled up with its last window. */
-export function forecaster(
-  runner: DeviceRunner,
-  data: SeriesData,
-  { batch, channels, horizon }: SeriesBatch,
-): Forecaster {
+/** Forecasts by a runner of `forecastStep`. */
+export function forecaster(runner: DeviceRunner, data: SeriesData, { batch }: SeriesBatch): Forecaster {
   const upload = uploadWhereRead(runner);
   upload('series', data.values);
-  return async (windows, take) => {
-    const { executor } = runner;
-    let taken = Promise.resolve();
-    for (let first = 0; first < windows.length; first += batch) {
-      const some = windows.slice(first, first + batch);
-      const filled = Array.from({ length: batch }, (_, n) => some[Math.min(n, some.length - 1)]);
-      for (const [name, numbers] of Object.entries(packedWindows(filled))) upload(name, numbers);
-      const reading = executor.runAndRead('forecast');
-      reading.catch(() => undefined);
-      taken = taken.then(async () => {
-        const found = (await reading).get('forecast') as Float32Array;
-        const size = horizon * channels;
-        for (const [n, window] of some.entries()) take(window, found.subarray(n * size, (n + 1) * size));
-      });
-      // A device that is lost meanwhile is told by the wait below.
-      taken.catch(() => undefined);
-      await executor.pace();
-    }
-    await taken;
-  };
+  return (windows, take) =>
+    inBatches(windows, {
+      executor: runner.executor,
+      batch,
+      output: 'forecast',
+      give: (some) => {
+        for (const [name, numbers] of Object.entries(packedWindows(some))) upload(name, numbers);
+      },
+      take,
+    });
 }
 
 async function compileSeries(

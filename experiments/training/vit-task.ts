@@ -16,6 +16,7 @@ import { givenImages, imagesInOrder, packedImages, shuffledImages } from '../tas
 import { type DeviceRunner, deviceRunner } from './device-runner.ts';
 import type { DryStep, StepPrograms } from './dry-run.ts';
 import { forwardMultiplyAddsPerToken } from './flops.ts';
+import { inBatches } from './in-batches.ts';
 import { firstNonFinite } from './inspect.ts';
 import { lazyRunner } from './lazy-runner.ts';
 import { withinMemory } from './memory-limit.ts';
@@ -150,34 +151,21 @@ export function logitsStep(model: Program, shape: VisionShape): StepProgram {
   return evaluationStep(model, givenImages(shape, 'images'), ['logits']);
 }
 
-/** Classes by a runner of `logitsStep`, batch by batch; the last batch is filled up with its last image. */
+/** Classes by a runner of `logitsStep`. */
 export function classifier(
   { executor, upload }: Pick<DeviceRunner, 'executor' | 'upload'>,
   data: ImageData,
   batch: number,
 ): Classifier {
-  const classes = data.classes.length;
   return async (part, numbers) => {
-    const errors = classErrors(classes);
-    let taken = Promise.resolve();
-    for (let first = 0; first < numbers.length; first += batch) {
-      const some = numbers.subarray(first, first + batch);
-      const filled = Int32Array.from({ length: batch }, (_, n) => some[Math.min(n, some.length - 1)]);
-      const { image, label } = packedImages(data, part, filled);
-      upload('image', image);
-      const reading = executor.runAndRead('logits');
-      reading.catch(() => undefined);
-      taken = taken.then(async () => {
-        const logits = (await reading).get('logits') as Float32Array;
-        for (let n = 0; n < some.length; n += 1) {
-          errors.add(logits.subarray(n * classes, (n + 1) * classes), label[n]);
-        }
-      });
-      // A device that is lost meanwhile is told by the wait below.
-      taken.catch(() => undefined);
-      await executor.pace();
-    }
-    await taken;
+    const errors = classErrors(data.classes.length);
+    await inBatches([...numbers], {
+      executor,
+      batch,
+      output: 'logits',
+      give: (some) => upload('image', packedImages(data, part, some).image),
+      take: (number, logits) => errors.add(logits, part.set.labels[number]),
+    });
     return errors.errors();
   };
 }
