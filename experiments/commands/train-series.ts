@@ -1,9 +1,8 @@
 /** `mlbtc train series`: forecasts of time series. */
-import type { OpenedDevice } from '../../runtime/device.ts';
 import { channelsOf, chosenSeries } from '../data/choose-series.ts';
 import type { SeriesData } from '../data/series-data.ts';
 import { checkSeriesCausal } from '../models/causal.ts';
-import { type Score, scoreOf } from '../models/score.ts';
+import { scoreOf } from '../models/score.ts';
 import {
   checkSeries,
   type ResolvedSeries,
@@ -13,20 +12,15 @@ import {
   type seriesTable,
 } from '../options/series.ts';
 import { plotSeriesRun, seriesPlotFiles } from '../plots/series-run.ts';
-import { type RunFolder, scoreName } from '../runs/folder.ts';
-import { chosenCheckpoint } from '../runs/lm-run.ts';
-import {
-  appendMetrics,
-  type SeriesEvaluationRecord,
-  type SeriesTestRecord,
-  type SeriesTrainRecord,
-} from '../runs/metrics.ts';
-import { type SeriesRunData, seriesRecord } from '../runs/series-run.ts';
+import { scoreName } from '../runs/folder.ts';
+import type { SeriesEvaluationRecord, SeriesTestRecord, SeriesTrainRecord } from '../runs/metrics.ts';
+import { seriesRecord } from '../runs/series-run.ts';
 import type { SeriesBatch } from '../tasks/series-windows.ts';
 import { trainingFlopsPerToken } from '../training/flops.ts';
 import { type CompiledSeries, seriesDryStep, seriesModel, seriesTask, shapeOf } from '../training/series-task.ts';
 import { testSeries } from '../training/series-test.ts';
 import type { Phase } from '../training/task.ts';
+import { testBest } from './test-best.ts';
 import type { TrainingKind } from './training-kind.ts';
 
 export const seriesKind: TrainingKind<
@@ -60,7 +54,11 @@ export const seriesKind: TrainingKind<
       lastRecord: 'test',
       title: titleOf(resolved, data),
       task: (opened) => seriesTask({ resolved, score, data, opened, record, flopsPerToken }),
-      summary: async (_, opened, folder) => testLines(await testRun({ resolved, score, data, record, opened, folder })),
+      summary: async (_, opened, folder) => {
+        const test = (checkpoint: string) =>
+          testSeries({ options, score, data, record, checkpoint, opened, part: 'test' });
+        return testLines(await testBest(folder, test, () => plotSeriesRun(folder, { options, data: record })));
+      },
       files: seriesPlotFiles,
     };
   },
@@ -88,29 +86,6 @@ function titleOf(resolved: ResolvedSeries, data: SeriesData): string {
     `${scoreName(resolved)} scores, d_model ${d_model}, ${n_layer} layers, ${n_head} heads, ` +
     `${horizon} times ahead from ${block_size}, ${max_iters} steps`
   );
-}
-
-/** The best model on the test part, written down and drawn. */
-async function testRun({
-  resolved: { options },
-  score,
-  data,
-  record,
-  opened,
-  folder,
-}: {
-  readonly resolved: ResolvedSeries;
-  readonly score: Score;
-  readonly data: SeriesData;
-  readonly record: SeriesRunData;
-  readonly opened: OpenedDevice;
-  readonly folder: RunFolder;
-}): Promise<SeriesTestRecord> {
-  const checkpoint = chosenCheckpoint(folder, 'best');
-  const found = await testSeries({ options, score, data, record, checkpoint, opened, part: 'test' });
-  appendMetrics(folder.metricsPath, found);
-  await plotSeriesRun(folder, { options, data: record });
-  return found;
 }
 
 /** What a model is judged by, beside what needs none. */

@@ -1,9 +1,8 @@
 /** `mlbtc train vit`: vision transformers. */
-import type { OpenedDevice } from '../../runtime/device.ts';
 import { chosenImages } from '../data/choose-images.ts';
 import type { ImageData } from '../data/image-data.ts';
 import { imageTokens, visionProgram } from '../models/model.ts';
-import { type Score, scoreOf } from '../models/score.ts';
+import { scoreOf } from '../models/score.ts';
 import {
   checkPatches,
   checkVit,
@@ -14,14 +13,14 @@ import {
   type vitTable,
 } from '../options/vit.ts';
 import { plotVitRun, vitPlotFiles } from '../plots/vit-run.ts';
-import { type RunFolder, scoreName } from '../runs/folder.ts';
-import { chosenCheckpoint } from '../runs/lm-run.ts';
-import { appendMetrics, type VitEvaluationRecord, type VitTestRecord, type VitTrainRecord } from '../runs/metrics.ts';
-import { type VitRunData, vitRecord } from '../runs/vit-run.ts';
+import { scoreName } from '../runs/folder.ts';
+import type { VitEvaluationRecord, VitTestRecord, VitTrainRecord } from '../runs/metrics.ts';
+import { vitRecord } from '../runs/vit-run.ts';
 import { trainingFlopsPerToken } from '../training/flops.ts';
 import type { Phase } from '../training/task.ts';
 import { type CompiledVit, percent, visionShape, vitDryStep, vitTask } from '../training/vit-task.ts';
 import { testVit } from '../training/vit-test.ts';
+import { testBest } from './test-best.ts';
 import type { TrainingKind } from './training-kind.ts';
 
 export const vitKind: TrainingKind<
@@ -55,8 +54,10 @@ export const vitKind: TrainingKind<
       lastRecord: 'test',
       title: titleOf(resolved, data),
       task: (opened) => vitTask({ resolved, score, data, opened, record, flopsPerToken }),
-      summary: async (_, opened, folder) =>
-        accuracyLines(await testRun({ resolved, score, data, record, opened, folder })),
+      summary: async (_, opened, folder) => {
+        const test = (checkpoint: string) => testVit({ options, score, data, checkpoint, opened, part: 'test' });
+        return accuracyLines(await testBest(folder, test, () => plotVitRun(folder, { options, data: record })));
+      },
       files: vitPlotFiles,
     };
   },
@@ -83,29 +84,6 @@ function titleOf(resolved: ResolvedVit, data: ImageData): string {
     `${scoreName(resolved)} scores, d_model ${d_model}, ${n_layer} layers, ${n_head} heads, ` +
     `patches of ${patch_size} × ${patch_size}, ${max_iters} steps`
   );
-}
-
-/** The best model on the test part, written down and drawn. */
-async function testRun({
-  resolved: { options },
-  score,
-  data,
-  record,
-  opened,
-  folder,
-}: {
-  readonly resolved: ResolvedVit;
-  readonly score: Score;
-  readonly data: ImageData;
-  readonly record: VitRunData;
-  readonly opened: OpenedDevice;
-  readonly folder: RunFolder;
-}): Promise<VitTestRecord> {
-  const checkpoint = chosenCheckpoint(folder, 'best');
-  const found = await testVit({ options, score, data, checkpoint, opened, part: 'test' });
-  appendMetrics(folder.metricsPath, found);
-  await plotVitRun(folder, { options, data: record });
-  return found;
 }
 
 /** What a model is judged by, beside what needs none. */
