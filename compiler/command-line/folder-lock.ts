@@ -6,8 +6,8 @@
  * holder did, since numbers are given again. Of another machine or container it is only known that it has been silent for long.
  *
  * The traps: clocks of two machines differ, so both ages are taken from files that the same file system has dated. And between
- * looking at a dead one's lock and taking it away another process may have done so: what is taken away is looked at again. And a
- * lock that was copied along with its folder is nobody's.
+ * looking at a dead one's lock and taking it away another process may have done so and put its own there: to take one away is
+ * work for one process at a time too, and has a lock of its own. And a lock that was copied along with its folder is nobody's.
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -19,13 +19,13 @@ import {
   readFileSync,
   readlinkSync,
   realpathSync,
-  renameSync,
   rmSync,
   statSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { atPath, hasCode, UserError } from './errors.ts';
 
@@ -73,22 +73,17 @@ export function lockFolder(folder: string, { doing, help }: LockWords): FolderLo
   let wasLeft = false;
   try {
     writeHolder(candidate, mine);
-    while (!putInPlace(candidate, path, mine)) {
-      const found = readLock(path);
-      if (found === undefined) continue;
-      const silentMs = statSync(candidate).mtimeMs - found.renewedMs;
-      if (isHeld(found, silentMs))
-        throw new UserError(`${folder} is in use: ${useText(found.holder, silentMs, { doing, help })}`);
-      wasLeft = takeAway(path, found.text) || wasLeft;
-    }
+    wasLeft = take(path, candidate, mine, (found, silentMs) => {
+      throw new UserError(`${folder} is in use: ${useText(found.holder, silentMs, { doing, help })}`);
+    });
   } catch (error) {
     throw atPath(error, folder);
   } finally {
     rmSync(candidate, { force: true });
   }
-  const holds = () => readLock(path)?.holder?.token === token;
+  const holds = () => isOf(path, token);
   const renewal = setInterval(() => {
-    if (holds()) renew(path);
+    renew(path, token);
   }, renewEveryMs);
   renewal.unref();
   return {
@@ -113,8 +108,41 @@ export function lockHolder(folder: string): LockHolder | undefined {
   return isHeld(found, Date.now() - found.renewedMs) ? found.holder : undefined;
 }
 
+type Locking = Omit<LockHolder, 'inode'>;
+
+/**
+ * Waits for nobody. Whether a process that is gone had left its lock at `path`.
+ *
+ * Who takes that away holds another beside it meanwhile, so that what it has found dead is what it removes; nobody else removes
+ * a lock that is not its own. A process that goes while it holds that one has left it like any other.
+ */
+function take(
+  path: string,
+  candidate: string,
+  holder: Locking,
+  refuse: (found: FoundLock, silentMs: number) => never,
+): boolean {
+  let wasLeft = false;
+  while (!putInPlace(candidate, path, holder)) {
+    const found = readLock(path);
+    if (found === undefined) continue;
+    const silentMs = statSync(candidate).mtimeMs - found.renewedMs;
+    if (isHeld(found, silentMs)) refuse(found, silentMs);
+    const next = join(dirname(path), `.${basename(path)}.next.tmp`);
+    take(next, candidate, holder, refuse);
+    try {
+      if (readLock(path)?.text !== found.text) continue;
+      rmSync(path);
+      wasLeft = true;
+    } finally {
+      rmSync(next, { force: true });
+    }
+  }
+  return wasLeft;
+}
+
 /** Whole from the first moment, where links can be made; false where a lock is there. */
-function putInPlace(candidate: string, path: string, holder: Omit<LockHolder, 'inode'>): boolean {
+function putInPlace(candidate: string, path: string, holder: Locking): boolean {
   try {
     linkSync(candidate, path);
     return true;
@@ -132,7 +160,7 @@ function putInPlace(candidate: string, path: string, holder: Omit<LockHolder, 'i
 }
 
 /** A new file. */
-function writeHolder(path: string, holder: Omit<LockHolder, 'inode'>): void {
+function writeHolder(path: string, holder: Locking): void {
   const file = openSync(path, 'wx');
   try {
     const inode = String(fstatSync(file, { bigint: true }).ino);
@@ -144,6 +172,7 @@ function writeHolder(path: string, holder: Omit<LockHolder, 'inode'>): void {
 
 interface FoundLock {
   readonly path: string;
+  readonly inode: string;
   readonly text: string;
   /** Undefined where it does not say: half written, or damaged. */
   readonly holder: LockHolder | undefined;
@@ -151,14 +180,23 @@ interface FoundLock {
 }
 
 function readLock(path: string): FoundLock | undefined {
+  let file: number;
   try {
-    const text = readFileSync(path, 'utf8');
-    return { path, text, holder: holderOf(text), renewedMs: statSync(path).mtimeMs };
+    file = openSync(path, 'r');
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined;
     throw error;
   }
+  try {
+    const text = readFileSync(file, 'utf8');
+    const { ino, mtimeNs } = fstatSync(file, { bigint: true });
+    return { path, inode: String(ino), text, holder: holderOf(text), renewedMs: Number(mtimeNs) / 1e6 };
+  } finally {
+    closeSync(file);
+  }
 }
+
+const isOf = (path: string, token: string) => readLock(path)?.holder?.token === token;
 
 function holderOf(text: string): LockHolder | undefined {
   try {
@@ -168,53 +206,23 @@ function holderOf(text: string): LockHolder | undefined {
   }
 }
 
-function isHeld({ path, holder }: FoundLock, silentMs: number): boolean {
+function isHeld({ path, inode, holder }: FoundLock, silentMs: number): boolean {
   if (holder === undefined || holder.numbers !== pidNumbers()) return silentMs < silentAfterMs;
-  if (isCopy(path, holder)) return false;
+  // A copy. Some file systems number their files anew, and some folders have two paths; a copy has both others.
+  if (holder.inode !== inode && holder.folder !== realpathSync(dirname(path))) return false;
   if (!isAlive(holder.pid)) return false;
   const began = beginning(holder.pid);
   // Some systems do not show the processes of others.
   return began === holder.began || (began === '' && silentMs < silentAfterMs);
 }
 
-/** Some file systems number their files anew, and some folders have two paths; a copy has both others. */
-function isCopy(path: string, { folder, inode }: LockHolder): boolean {
-  return realpathSync(dirname(path)) !== folder && String(statSync(path, { bigint: true }).ino) !== inode;
-}
-
-/** False where it was another's by then; that one is put back. */
-function takeAway(path: string, text: string): boolean {
-  const aside = join(dirname(path), `.${lockName}.${randomBytes(8).toString('hex')}.tmp`);
+/** The same content in place, so that the file system dates it; another's lock stays as it is. */
+function renew(path: string, token: string): void {
   try {
-    renameSync(path, aside);
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return false;
-    throw error;
-  }
-  const isTheOne = readFileSync(aside, 'utf8') === text;
-  if (isTheOne) rmSync(aside);
-  else putBack(aside, path);
-  return isTheOne;
-}
-
-/** Unless yet another process has put its own there. */
-function putBack(aside: string, path: string): void {
-  try {
-    linkSync(aside, path);
-    rmSync(aside);
-  } catch (error) {
-    if (hasCode(error, 'EEXIST')) rmSync(aside);
-    else renameSync(aside, path);
-  }
-}
-
-/** The same content in place, so that the file system dates it. */
-function renew(path: string): void {
-  try {
-    const text = readFileSync(path);
     const file = openSync(path, 'r+');
     try {
-      writeFileSync(file, text);
+      const text = readFileSync(file, 'utf8');
+      if (holderOf(text)?.token === token) writeSync(file, text, 0);
     } finally {
       closeSync(file);
     }

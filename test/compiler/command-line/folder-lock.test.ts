@@ -1,7 +1,8 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { lockFolder, lockHolder } from '../../../compiler/command-line/folder-lock.ts';
 import { inFolder } from '../../support/folder.ts';
@@ -107,28 +108,60 @@ test('who has lost the folder hears of it, and leaves the other’s lock', () =>
 
 const built = new URL('../../../dist/compiler/command-line/folder-lock.js', import.meta.url);
 
+/** Threads, since what is to be met lasts microseconds: round by round they start at once. */
+const contender = `
+  const { workerData } = require('node:worker_threads');
+  import(workerData.module).then(({ lockFolder }) => {
+    const [round, over, ready, held, done] = [0, 1, 2, 3, 4];
+    const counts = new Int32Array(workerData.counts);
+    Atomics.add(counts, ready, 1);
+    for (let last = 0; ; last++) {
+      Atomics.wait(counts, round, last);
+      let lock;
+      try {
+        lock = lockFolder(workerData.folder, { doing: 'working', help: 'take another' });
+        Atomics.add(counts, held, 1);
+      } catch (error) {
+        if (!error.message.includes('is in use')) throw error;
+      }
+      Atomics.add(counts, done, 1);
+      Atomics.wait(counts, over, last);
+      lock?.release();
+      Atomics.add(counts, ready, 1);
+    }
+  });`;
+
 test.skipIf(!existsSync(built))('of many that find a dead one’s lock at once, one gets the folder', () =>
   inFolder(async (folder) => {
+    const [round, over, ready, held, done] = [0, 1, 2, 3, 4];
+    const counts = new Int32Array(new SharedArrayBuffer(20));
+    const start = (index: number) => {
+      Atomics.add(counts, index, 1);
+      Atomics.notify(counts, index);
+    };
+    const until = async (index: number, value: number) => {
+      while (Atomics.load(counts, index) < value) await setTimeout(0);
+    };
     const { pid: gone } = spawnSync(process.execPath, ['-e', '0']);
-    writeFileSync(join(folder, 'lock'), holderText(folder, { pid: gone }));
-    const script = `
-      const { lockFolder } = await import(${JSON.stringify(built.href)});
-      process.stdin.once('data', () => {
-        try { lockFolder(process.argv[1], { doing: 'a', help: 'b' }); console.log('held'); } catch { console.log('refused'); }
-      });
-      console.log('ready');`;
-    const children = Array.from({ length: 6 }, () =>
-      spawn(process.execPath, ['--input-type=module', '-e', script, folder], { stdio: ['pipe', 'pipe', 'inherit'] }),
+    const [left, leftToo] = ['1', '2'].map((token) => holderText(folder, { pid: gone, token }));
+    const contenders = Array.from(
+      { length: 4 },
+      () => new Worker(contender, { eval: true, workerData: { module: built.href, folder, counts: counts.buffer } }),
     );
-    await Promise.all(children.map(({ stdout }) => once(stdout, 'data')));
-    const answers = children.map(async ({ stdout }) => String((await once(stdout, 'data'))[0]).trim());
-    for (const { stdin } of children) stdin.write('go\n');
-    expect((await Promise.all(answers)).sort()).toEqual(['held', ...new Array(5).fill('refused')]);
-    await Promise.all(
-      children.map((child) => {
-        child.kill('SIGKILL');
-        return once(child, 'close');
-      }),
-    );
+    try {
+      for (let number = 1; number <= 300; number++) {
+        await until(ready, number * contenders.length);
+        writeFileSync(join(folder, 'lock'), left);
+        // As of one that went while it took another's away.
+        if (number % 3 === 0) writeFileSync(join(folder, '.lock.next.tmp'), leftToo);
+        start(round);
+        await until(done, number * contenders.length);
+        expect(counts[held]).toBe(number);
+        start(over);
+      }
+    } finally {
+      await Promise.all(contenders.map((worker) => worker.terminate()));
+    }
+    expect(readdirSync(folder).filter((name) => name !== 'lock')).toEqual([]);
   }),
 );
