@@ -97,11 +97,12 @@ export function stepBytes({ parts, evaluation }: StepPrograms, target: Target): 
   };
 }
 
+const count = (value: number): string => Math.round(value).toLocaleString('en');
+
 /** The report for people. */
 export function dryRunLines(report: DryRunReport): readonly string[] {
   const { dispatches, tensorCoreDispatches, pipelines, multiplyAdds, recomputed, bytes, flopsPerToken, stages } =
     report;
-  const count = (value: number) => Math.round(value).toLocaleString('en');
   const row = (name: string, value: string) => `  ${name.padEnd(18)}${value}`;
   return [
     `a step${stages.length > 1 ? ' of the last stage' : ''}`,
@@ -127,12 +128,12 @@ export function dryRunLines(report: DryRunReport): readonly string[] {
   ];
 }
 
-/** `48 tensors of 1.2 GiB, 75,161,927,680 multiply-adds of those (12 %)`. */
+/** `48 tensors, 1.2 GiB that need not be kept, by 75,161,927,680 of the multiply-adds (12 %)`. */
 function recomputedText({ recomputed, multiplyAdds }: DryRunReport): string {
   const percent = Math.round((100 * recomputed.multiplyAdds) / multiplyAdds);
   return (
     `${recomputed.tensors} tensors, ${bytesText(recomputed.bytes)} that need not be kept, ` +
-    `by ${Math.round(recomputed.multiplyAdds).toLocaleString('en')} of the multiply-adds (${percent} %)`
+    `by ${count(recomputed.multiplyAdds)} of the multiply-adds (${percent} %)`
   );
 }
 

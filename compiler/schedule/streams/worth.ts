@@ -37,7 +37,13 @@ export function notWorth(space: Space, program: Program, target: Target): readon
     for (const name of hiddenBelow(result.equations, space, tensors)) starved.add(name);
   }
   const makers = makersOf(space, program, target);
-  const atLeast = makersOf(space, program, bindingAll(target));
+  // Asked of few spaces, and a drafting of all kernels.
+  let atLeast: ReadonlyMap<string, number> | undefined;
+  /** Whether it is made twice only because a kernel cannot bind all. */
+  const isSplit = (name: string): boolean => {
+    atLeast ??= makersOf(space, program, bindingAll(target));
+    return (makers.get(name) ?? 1) > (atLeast.get(name) ?? 1);
+  };
   const [domain] = space.results.map((r) => r.equations[0]);
   const share = pointsInDomain(domain.axes, domain.domain) / elementCount(domain.axes.map((a) => a.extent));
   const isTooSmall = space.pair.some((id) => space.extentOf.get(id)! < leastSide);
@@ -56,9 +62,8 @@ export function notWorth(space: Space, program: Program, target: Target): readon
     const points = contracted.reduce((n, e) => n + pointsInDomain(e.axes, e.domain), 0);
     const cost = (again * points * (contracted.some((e) => e.domain.length > 0) ? 1 : share)) / multiplyAddsPerS;
     const saved = (bytes * (2 + again)) / bytesPerS;
-    // What is made twice only because a kernel cannot bind all must save time.
-    const isSplit = (makers.get(name) ?? 1) > (atLeast.get(name) ?? 1);
-    return cost > (isSplit ? 1 : preference) * saved;
+    // What is split must save time.
+    return cost > preference * saved || (cost > saved && isSplit(name));
   });
   // Where scores must be stored, nothing is won by making again what is made from them.
   return dear.length > 0 || !hasContraction(space, tensors) ? [...space.hidden] : [];
