@@ -10,7 +10,7 @@
 import type { Target } from '../kernels/target.ts';
 import type { Stages } from './analysis/report.ts';
 import type { Program, Tensor } from './ir/program.ts';
-import { differentiate } from './passes/differentiate.ts';
+import { differentiate } from './passes/differentiate/differentiate.ts';
 import { optimise, optimiseDerivatives, type PassName } from './passes/pipeline.ts';
 import { unfoldAxes } from './passes/unfold.ts';
 import type { Plan } from './schedule/plan.ts';

@@ -6,11 +6,13 @@
 import { hashText } from '../compiler/ir/hash.ts';
 import { printEquation } from '../compiler/ir/print.ts';
 import { type Equation, elementCount } from '../compiler/ir/program.ts';
-import { emitContraction, mostSideBySide } from './contraction.ts';
-import { type ContractionShape, contractionShape } from './contraction-shape.ts';
-import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './contraction-tuning.ts';
-import { Emitter, type SlotForm } from './emitter.ts';
-import { spread } from './grid.ts';
+import { emitContraction, mostSideBySide } from './families/contraction/contraction.ts';
+import { type ContractionShape, contractionShape } from './families/contraction/shape.ts';
+import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './families/contraction/tuning.ts';
+import { emitLoop, loopWorkgroupSize } from './families/loop.ts';
+import { defaultRowTuning, emitRow } from './families/row.ts';
+import { emitStream } from './families/stream/stream.ts';
+import { defaultStreamTuning, type StreamTuning } from './families/stream/tuning.ts';
 import {
   type ContractionKernel,
   type DispatchCode,
@@ -22,12 +24,10 @@ import {
   type Shapes,
   type StreamKernel,
 } from './kernel.ts';
-import { emitLoop, loopWorkgroupSize } from './loop.ts';
-import { defaultRowTuning, emitRow } from './row.ts';
-import { emitStream } from './stream.ts';
-import { defaultStreamTuning, type StreamTuning } from './stream-tuning.ts';
 import type { Target } from './target.ts';
-import { indent, wgsl } from './wgsl.ts';
+import { Emitter, type SlotForm } from './wgsl/emitter.ts';
+import { spread } from './wgsl/grid.ts';
+import { indent, wgsl } from './wgsl/text.ts';
 
 /** What decides the form of a kernel that has no choice of its own. */
 export interface FormOptions {

@@ -11,9 +11,9 @@
  * element (loop, contraction epilogue) or in the same row (row, contraction epilogue), without a trip through memory.
  */
 import type { Axis, Dtype, Equation, Expression } from '../compiler/ir/program.ts';
-import type { ContractionTuning } from './contraction-tuning.ts';
-import type { RowTuning } from './row.ts';
-import type { StreamTuning } from './stream-tuning.ts';
+import type { ContractionTuning } from './families/contraction/tuning.ts';
+import type { RowTuning } from './families/row.ts';
+import type { StreamTuning } from './families/stream/tuning.ts';
 
 /** What the scheduler decided, and under which key its table of decisions has it (`compiler/schedule/choose.ts`). */
 export interface KernelChoice<T> {

@@ -1,5 +1,5 @@
 /**
- * Whether products of f32 may run on tensor cores, each operand as two f16 parts (kernels/contraction-matrix.ts). `never` keeps them to the
+ * Whether products of f32 may run on tensor cores, each operand as two f16 parts (kernels/families/contraction/matrix.ts). `never` keeps them to the
  * f32 units: the device is then opened without subgroup matrices, so that no kernel can be written for them.
  */
 import { UserError } from '../compiler/command-line/errors.ts';

@@ -17,7 +17,7 @@ import { makeManifest } from '../emit/manifest.ts';
 import { moduleText } from '../emit/module.ts';
 import { originFinder } from '../emit/origin.ts';
 import { printProgram } from '../ir/print.ts';
-import { MemoryShortage } from '../schedule/within-memory.ts';
+import { MemoryShortage } from '../schedule/memory/within-memory.ts';
 import { type PrintAfter, passPrinter, printAfterOption, printPlan } from './print-after.ts';
 import { readTarget } from './target-file.ts';
 

@@ -31,8 +31,8 @@ import { equationsOf, hasSymbol } from '../ir/equation.ts';
 import { axisRenaming, loadAxes, product, renameAxes, rewriteConstraint, rewriteIndex } from '../ir/expression.ts';
 import type { Affine, Axis, Constraint, Dtype, Equation, Expression, Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
-import type { Cost } from './contraction-network.ts';
-import { equationCost, tensorCost } from './equation-cost.ts';
+import { equationCost, tensorCost } from './contraction-order/equation-cost.ts';
+import type { Cost } from './contraction-order/network.ts';
 import { freshName } from './names.ts';
 
 /** What is weighed against multiply-adds, in multiply-adds. */

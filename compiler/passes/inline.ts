@@ -18,10 +18,10 @@ import { axesOfExpression, axisSet, factorsOf, isContraction, readsTensor } from
 import { dependencies, equationsOf, readTensors } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
 import type { Equation, Expression, Load, Program, Tensor } from '../ir/program.ts';
-import type { Cost } from './contraction-network.ts';
-import { addCosts, compareCosts, freeCost } from './contraction-network.ts';
+import { equationCost, tensorCost } from './contraction-order/equation-cost.ts';
+import type { Cost } from './contraction-order/network.ts';
+import { addCosts, compareCosts, freeCost } from './contraction-order/network.ts';
 import { distributeFactor, distributeTop } from './distribute.ts';
-import { equationCost, tensorCost } from './equation-cost.ts';
 import { pinnedTensors } from './rename.ts';
 import { storesOnce } from './store.ts';
 import { substituteFactor } from './substitute.ts';

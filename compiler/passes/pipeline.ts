@@ -10,11 +10,11 @@
  */
 import type { Program } from '../ir/program.ts';
 import { chunkSums } from './chunk-sums.ts';
-import { orderContractions } from './contraction-order.ts';
+import { orderContractions } from './contraction-order/contraction-order.ts';
 import { distributeSums } from './distribute.ts';
 import { inlineDefinitions } from './inline.ts';
 import { inlineIntegers } from './integers.ts';
-import { simplify } from './simplify.ts';
+import { simplify } from './simplify/simplify.ts';
 import { unfoldAxes } from './unfold.ts';
 
 export type PassName = 'integers' | 'simplify' | 'distribute' | 'inline' | 'unfold' | 'chunk' | 'order';

@@ -2,18 +2,19 @@
  * A program that is ready for kernels → what runs and where everything lies: kernels, their choices, dispatches, places. All of the
  * schedule that says what a plan takes in memory, and none of the code, so that a plan can be tried.
  */
+
+import { tilesOf } from '../../kernels/families/stream/shape.ts';
 import type { ContractionKernel, Kernel } from '../../kernels/kernel.ts';
 import { kernelParts, kernelReads, withStored } from '../../kernels/statements.ts';
-import { tilesOf } from '../../kernels/stream-shape.ts';
 import { tensorMap } from '../ir/equation.ts';
 import type { Program } from '../ir/program.ts';
-import { copyOf } from '../passes/explicit-copies.ts';
+import { copyOf } from '../passes/for-kernels/explicit-copies.ts';
 import { heldTensors } from '../passes/rename.ts';
 import { type Chooser, contractionChoice, layoutsOf, withChoices } from './choose.ts';
-import { combineKernels, type Dispatch } from './combine.ts';
-import { type GroupOptions, groupKernels } from './group.ts';
+import { combineKernels, type Dispatch } from './dispatches/combine.ts';
+import { type GroupOptions, groupKernels } from './group/group.ts';
+import type { Remade } from './memory/remake.ts';
 import { inPlaceUpdates, type Placements, placeTensors } from './place.ts';
-import type { Remade } from './remake.ts';
 
 export interface ArrangeOptions extends Omit<GroupOptions, 'tuningOf'> {
   /** Whether kernels may share a dispatch. */

@@ -9,13 +9,13 @@
  *
  * The trap: a key must say everything that the rules look at, and no name, so that the layers of a model share their choices.
  */
-import { contractionRule } from '../../kernels/contraction-matrix-tiles.ts';
-import { contractionShape } from '../../kernels/contraction-shape.ts';
-import { type ContractionTuning, defaultContractionTuning } from '../../kernels/contraction-tuning.ts';
+import { contractionRule } from '../../kernels/families/contraction/matrix-tile-sizes.ts';
+import { contractionShape } from '../../kernels/families/contraction/shape.ts';
+import { type ContractionTuning, defaultContractionTuning } from '../../kernels/families/contraction/tuning.ts';
+import { defaultRowTuning, type RowTuning } from '../../kernels/families/row.ts';
+import { defaultStreamTuning, type StreamTuning } from '../../kernels/families/stream/tuning.ts';
 import type { ContractionKernel, Kernel, KernelChoice, Layouts } from '../../kernels/kernel.ts';
-import { flattenLoads } from '../../kernels/linear.ts';
-import { defaultRowTuning, type RowTuning } from '../../kernels/row.ts';
-import { defaultStreamTuning, type StreamTuning } from '../../kernels/stream-tuning.ts';
+import { flattenLoads } from '../../kernels/parts/linear.ts';
 import type { Target } from '../../kernels/target.ts';
 import { tensorMap } from '../ir/equation.ts';
 import { equationKey, hashText } from '../ir/hash.ts';

@@ -12,7 +12,7 @@
  */
 
 import type { Kernel } from '../../kernels/kernel.ts';
-import { flatIndex } from '../../kernels/linear.ts';
+import { flatIndex } from '../../kernels/parts/linear.ts';
 import { kernelParts, kernelReads, readAsIndex } from '../../kernels/statements.ts';
 import type { TargetLimits } from '../../kernels/target.ts';
 import { equalAffine } from '../ir/affine.ts';

@@ -103,7 +103,7 @@ export function planMultiplyAdds(plan: Plan): number {
   return plan.kernels.reduce((total, kernel) => total + kernel.multiplyAdds, 0);
 }
 
-/** Whether a kernel of the plan multiplies on tensor cores (kernels/contraction-matrix.ts), alone or among others. */
+/** Whether a kernel of the plan multiplies on tensor cores (kernels/families/contraction/matrix.ts), alone or among others. */
 export function usesTensorCores({ choices }: PlanKernel, plan: Plan): boolean {
   return choices.some((key) => plan.choices.contractions[key]?.form === 'matrix');
 }

@@ -1,16 +1,16 @@
 /** The compiler's last stage: an optimised tensor program → the plan that the runtime runs, for one target. */
 import { elementCount, type Program } from '../ir/program.ts';
-import { withinBindings } from '../passes/bindable.ts';
-import { explicitCopies } from '../passes/explicit-copies.ts';
+import { withinBindings } from '../passes/for-kernels/bindable.ts';
+import { explicitCopies } from '../passes/for-kernels/explicit-copies.ts';
 import { arrange } from './arrange.ts';
 import { type ChooseOptions, createChooser } from './choose.ts';
-import { emitDispatches } from './emit-dispatches.ts';
-import { normalise, splitLongSums } from './normalise.ts';
+import { emitDispatches } from './dispatches/emit-dispatches.ts';
+import { recomputedIn, withinMemory } from './memory/within-memory.ts';
+import { normalise, splitLongSums } from './normalise/normalise.ts';
 import type { Placements } from './place.ts';
 import type { Plan } from './plan.ts';
 import type { Streaming } from './streams/spaces.ts';
 import { findStreams } from './streams/streams.ts';
-import { recomputedIn, withinMemory } from './within-memory.ts';
 
 export interface ScheduleOptions extends ChooseOptions {
   /** False: one kernel a tensor. */

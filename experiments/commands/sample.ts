@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { bytesText } from '../../compiler/command-line/amounts.ts';
 import { UsageError } from '../../compiler/command-line/errors.ts';
-import { NotIncremental } from '../../compiler/passes/token-time.ts';
+import { NotIncremental } from '../../compiler/passes/incremental/token-time.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { encodeOrRefuse, type Tokenizer, tokenizerNamed } from '../data/tokenizers.ts';
 import { chosenCheckpoint, type LmRun, readLmRun } from '../runs/lm-run.ts';

@@ -12,7 +12,7 @@ import { type FreeSizes, freeSizes, withoutFreeSizes } from '../../compiler/emit
 import { pytorchModule } from '../../compiler/emit/pytorch/module.ts';
 import { NotExpressible } from '../../compiler/emit/pytorch/scope.ts';
 import type { Program } from '../../compiler/ir/program.ts';
-import { guardSingular } from '../../compiler/passes/guard-singular.ts';
+import { guardSingular } from '../../compiler/passes/for-kernels/guard-singular.ts';
 import { optimise } from '../../compiler/passes/pipeline.ts';
 import { unfoldAxes } from '../../compiler/passes/unfold.ts';
 import { type AnalyseOptions, analyse } from '../../compiler/semantics/analyse.ts';

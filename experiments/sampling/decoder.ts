@@ -1,5 +1,5 @@
 /**
- * A model read token by token on the device: each step uploads a token, runs the incremental program (`compiler/passes/incremental.ts`)
+ * A model read token by token on the device: each step uploads a token, runs the incremental program (`compiler/passes/incremental/incremental.ts`)
  * and leaves what later tokens will read of it. The same without a cache runs the whole program over the text so far.
  *
  *   token ──▶ rows ──▶ logits
@@ -10,10 +10,10 @@
  */
 import type { NdArray } from '../../compiler/ir/ndarray.ts';
 import { elementCount, type Program } from '../../compiler/ir/program.ts';
-import { type Incremental, incremental, now } from '../../compiler/passes/incremental.ts';
+import { type Incremental, incremental, now } from '../../compiler/passes/incremental/incremental.ts';
+import { NotIncremental } from '../../compiler/passes/incremental/token-time.ts';
 import { optimise, type PassName } from '../../compiler/passes/pipeline.ts';
-import { NotIncremental } from '../../compiler/passes/token-time.ts';
-import { limited } from '../../compiler/schedule/normalise.ts';
+import { limited } from '../../compiler/schedule/normalise/normalise.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { deviceRunner } from '../training/device-runner.ts';
 

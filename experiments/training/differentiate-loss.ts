@@ -4,7 +4,7 @@
  * The trap: a param that the loss does not depend on gets a gradient of zeros; it must take no step, not even weight decay.
  */
 import type { Program } from '../../compiler/ir/program.ts';
-import { differentiate } from '../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../compiler/passes/differentiate/differentiate.ts';
 import { optimiseDerivatives } from '../../compiler/passes/pipeline.ts';
 import type { Differentiated } from './step.ts';
 

@@ -5,7 +5,7 @@
 import { multiplyAdds } from '../../compiler/analysis/cost.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { optimise } from '../../compiler/passes/pipeline.ts';
-import { limited } from '../../compiler/schedule/normalise.ts';
+import { limited } from '../../compiler/schedule/normalise/normalise.ts';
 
 const forwardAndBackward = 6;
 

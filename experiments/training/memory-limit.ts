@@ -5,9 +5,9 @@
 import { bytesOf, bytesText } from '../../compiler/command-line/amounts.ts';
 import { UserError } from '../../compiler/command-line/errors.ts';
 import type { Program } from '../../compiler/ir/program.ts';
+import type { MemoryShortage } from '../../compiler/schedule/memory/within-memory.ts';
 import { sizeBytes } from '../../compiler/schedule/place.ts';
 import { planBytes } from '../../compiler/schedule/plan.ts';
-import type { MemoryShortage } from '../../compiler/schedule/within-memory.ts';
 import type { Target } from '../../kernels/target.ts';
 import { stagingBytes } from '../../runtime/readback.ts';
 import { type StepPrograms, stateBuffers } from './dry-run.ts';

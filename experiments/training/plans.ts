@@ -6,9 +6,9 @@
  */
 import type { Program } from '../../compiler/ir/program.ts';
 import type { Choices } from '../../compiler/schedule/choose.ts';
+import { MemoryShortage } from '../../compiler/schedule/memory/within-memory.ts';
 import type { Plan } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
-import { MemoryShortage } from '../../compiler/schedule/within-memory.ts';
 import type { Target } from '../../kernels/target.ts';
 import { staged } from '../../runtime/stages.ts';
 

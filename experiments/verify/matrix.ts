@@ -1,7 +1,7 @@
 /** A golden matrix case: y = x Wᵀ of a library structure, and the gradients of sum(cotangent · y). */
 
 import { UserError } from '../../compiler/command-line/errors.ts';
-import { differentiate } from '../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../compiler/passes/differentiate/differentiate.ts';
 import { optimise, optimiseDerivatives } from '../../compiler/passes/pipeline.ts';
 import type { StoredTensor } from '../../runtime/safetensors.ts';
 import { structurePath } from '../library.ts';

@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { runCommand } from '../../compiler/command-line/errors.ts';
 import { elementCount } from '../../compiler/ir/program.ts';
 import { type ScheduleOptions, schedule } from '../../compiler/schedule/schedule.ts';
-import type { ContractionTuning } from '../../kernels/contraction-tuning.ts';
+import type { ContractionTuning } from '../../kernels/families/contraction/tuning.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { createExecutor } from '../../runtime/executor.ts';
 import { benchCases, type KernelCase } from './kernel-cases.ts';

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { interpret } from '../../compiler/ir/interpret.ts';
 import { ndarray } from '../../compiler/ir/ndarray.ts';
 import type { Program } from '../../compiler/ir/program.ts';
-import { differentiate } from '../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../compiler/passes/differentiate/differentiate.ts';
 import { optimise, optimiseDerivatives } from '../../compiler/passes/pipeline.ts';
 import type { ScheduleOptions } from '../../compiler/schedule/schedule.ts';
 import { analyse } from '../../compiler/semantics/analyse.ts';

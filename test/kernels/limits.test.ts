@@ -4,7 +4,7 @@ import { at, computed, input, over, program } from '../../compiler/ir/build.ts';
 import { product, sum, unary } from '../../compiler/ir/expression.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import type { ScheduleOptions } from '../../compiler/schedule/schedule.ts';
-import type { ContractionTuning } from '../../kernels/contraction-tuning.ts';
+import type { ContractionTuning } from '../../kernels/families/contraction/tuning.ts';
 import type { Target, TargetLimits } from '../../kernels/target.ts';
 import { testDevice } from '../support/device.ts';
 import { feed } from '../support/feed.ts';

@@ -6,7 +6,7 @@ import { binary, constant, negate, product, sum, unary } from '../../compiler/ir
 import type { Program } from '../../compiler/ir/program.ts';
 import { type ScheduleOptions, schedule } from '../../compiler/schedule/schedule.ts';
 import { portableTarget } from '../../kernels/target.ts';
-import { f32Literal, indent, wgsl } from '../../kernels/wgsl.ts';
+import { f32Literal, indent, wgsl } from '../../kernels/wgsl/text.ts';
 
 const cpu = { ...portableTarget, class: 'cpu' as const };
 

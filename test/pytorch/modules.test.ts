@@ -16,7 +16,7 @@ import { interpret } from '../../compiler/ir/interpret.ts';
 import type { NdArray } from '../../compiler/ir/ndarray.ts';
 import { printProgram } from '../../compiler/ir/print.ts';
 import type { Program, Tensor } from '../../compiler/ir/program.ts';
-import { differentiate } from '../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../compiler/passes/differentiate/differentiate.ts';
 import { optimise } from '../../compiler/passes/pipeline.ts';
 import { analyse } from '../../compiler/semantics/analyse.ts';
 import type { StructureInterface } from '../../compiler/semantics/interface.ts';

@@ -8,7 +8,7 @@ import type { NdArray } from '../../compiler/ir/ndarray.ts';
 import { printProgram } from '../../compiler/ir/print.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { verify } from '../../compiler/ir/verify.ts';
-import { differentiate } from '../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../compiler/passes/differentiate/differentiate.ts';
 import { normals } from './random-values.ts';
 
 export type Values = ReadonlyMap<string, NdArray>;

@@ -4,8 +4,8 @@ import { interpret } from '../../compiler/ir/interpret.ts';
 import { type NdArray, ndarray } from '../../compiler/ir/ndarray.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import { elementCount } from '../../compiler/ir/program.ts';
-import { differentiate } from '../../compiler/passes/differentiate.ts';
-import { normalise } from '../../compiler/schedule/normalise.ts';
+import { differentiate } from '../../compiler/passes/differentiate/differentiate.ts';
+import { normalise } from '../../compiler/schedule/normalise/normalise.ts';
 import { analyse } from '../../compiler/semantics/analyse.ts';
 import { portableTarget, type Target } from '../../kernels/target.ts';
 

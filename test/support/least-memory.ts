@@ -1,8 +1,8 @@
 /** What a plan of a program takes at the least, and what it takes with nothing computed again. */
 import type { Program } from '../../compiler/ir/program.ts';
+import { MemoryShortage } from '../../compiler/schedule/memory/within-memory.ts';
 import { planBytes } from '../../compiler/schedule/plan.ts';
 import { type ScheduleOptions, schedule } from '../../compiler/schedule/schedule.ts';
-import { MemoryShortage } from '../../compiler/schedule/within-memory.ts';
 
 export function memoryRange(
   program: Program,

@@ -1,7 +1,7 @@
 /**
  * How far f32 may honestly be from float64, for one program and its inputs: Monte Carlo arithmetic (Parker 1997). The
  * interpreter runs the program with a random error at every rounding that a kernel may make, each of the size that
- * WGSL or `test/kernels/library.test.ts` promises for that operation. How far the outputs then lie from float64 is the
+ * WGSL or `test/kernels/wgsl/library.test.ts` promises for that operation. How far the outputs then lie from float64 is the
  * error to expect: large where the program subtracts nearly equal numbers, and only there.
  *
  * The trap: an error that all elements share cancels where it must not, and a sum that is moved as a whole hides what

@@ -5,7 +5,7 @@ import { openSource } from '../../compiler/command-line/source.ts';
 import { interpret } from '../../compiler/ir/interpret.ts';
 import { type NdArray, ndarray } from '../../compiler/ir/ndarray.ts';
 import { elementCount, type Program } from '../../compiler/ir/program.ts';
-import { differentiate } from '../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../compiler/passes/differentiate/differentiate.ts';
 import { analyse } from '../../compiler/semantics/analyse.ts';
 import { runStructure } from '../../runtime/run.ts';
 import { readSafetensors, type StoredTensor, writeSafetensors } from '../../runtime/safetensors.ts';

@@ -2,7 +2,7 @@
 import { interpret } from '../../compiler/ir/interpret.ts';
 import { type NdArray, ndarray } from '../../compiler/ir/ndarray.ts';
 import { elementCount, type Program, type Tensor } from '../../compiler/ir/program.ts';
-import { type Incremental, now } from '../../compiler/passes/incremental.ts';
+import { type Incremental, now } from '../../compiler/passes/incremental/incremental.ts';
 import { normals } from './random-values.ts';
 
 /** The rows of `logits`, token by token; `text` is (batch, tokens, …). What was never kept is NaN. */

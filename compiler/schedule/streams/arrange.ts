@@ -7,7 +7,7 @@ import { addTo } from '../../ir/lists.ts';
 import { plainAxes, pointOf } from '../../ir/plain.ts';
 import type { Equation, Tensor } from '../../ir/program.ts';
 import type { Read } from '../../ir/reads.ts';
-import { wholeAxes } from '../../passes/block-axes.ts';
+import { wholeAxes } from '../../passes/for-streams/block-axes.ts';
 import { type Obstacles, pairUp, type Reading } from './pair.ts';
 import type { Class, Space } from './space.ts';
 

@@ -4,7 +4,7 @@ import { equationsOf, readTensors } from '../../ir/equation.ts';
 import { load } from '../../ir/expression.ts';
 import { constraintKey, expressionKey } from '../../ir/hash.ts';
 import type { Axis, Constraint, Equation, Tensor } from '../../ir/program.ts';
-import { wholeAxes } from '../../passes/block-axes.ts';
+import { wholeAxes } from '../../passes/for-streams/block-axes.ts';
 import type { Draft } from './drafts.ts';
 import { type Class, inKernel, tileClasses } from './space.ts';
 

@@ -1,15 +1,15 @@
 /**
  * Rows and walk of a space: the two classes of which every result reduces one at least, and what each result is to them.
  */
-import { asSum, streamAxes } from '../../../kernels/stream-shape.ts';
+import { asSum, streamAxes } from '../../../kernels/families/stream/shape.ts';
 import { equationsOf, readTensors, reducedAxes } from '../../ir/equation.ts';
 import { loads } from '../../ir/expression.ts';
 import { addTo } from '../../ir/lists.ts';
 import { digitsOf, pointOf } from '../../ir/plain.ts';
 import type { Affine, Equation, Tensor } from '../../ir/program.ts';
 import { elementCount } from '../../ir/program.ts';
-import { wholeAxes } from '../../passes/block-axes.ts';
-import type { RowSplit } from '../../passes/rows-first.ts';
+import { wholeAxes } from '../../passes/for-streams/block-axes.ts';
+import type { RowSplit } from '../../passes/for-streams/rows-first.ts';
 import { type Class, classesOfTile, inKernel, kernelClasses, noAxis, type Result, type Space } from './space.ts';
 
 /** What stands in the way of spaces. */

@@ -5,7 +5,7 @@
  *   S[b, h, t, u], A[b, h, t, u], cot~S[b, h, t, u]   →   one space with classes b, h, t, u and the pair (t, u)
  *
  * A class is a dimension that such tensors have in common, whatever its axis is called in each equation. Dimensions of one element
- * have none. Equations are taken with whole axes (`passes/block-axes.ts`) throughout.
+ * have none. Equations are taken with whole axes (`passes/for-streams/block-axes.ts`) throughout.
  */
 import { affine, axisIndex, substitute } from '../../ir/affine.ts';
 import { equationsOf, readTensors } from '../../ir/equation.ts';

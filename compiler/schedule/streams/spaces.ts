@@ -11,10 +11,10 @@ import { digitsOf, isPointwise, longReduced, plainAxes, pointOf } from '../../ir
 import type { Equation, Program, Tensor } from '../../ir/program.ts';
 import { elementCount } from '../../ir/program.ts';
 import { type Read, readsOf } from '../../ir/reads.ts';
-import { wholeAxes } from '../../passes/block-axes.ts';
+import { wholeAxes } from '../../passes/for-streams/block-axes.ts';
+import { rowsFirst } from '../../passes/for-streams/rows-first.ts';
+import { sumsAtOnce } from '../../passes/for-streams/sums-at-once.ts';
 import { heldTensors } from '../../passes/rename.ts';
-import { rowsFirst } from '../../passes/rows-first.ts';
-import { sumsAtOnce } from '../../passes/sums-at-once.ts';
 import { type Arrangement, arrange, connected } from './arrange.ts';
 import type { Space } from './space.ts';
 import { notWorth, unbindable } from './worth.ts';

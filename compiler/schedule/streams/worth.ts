@@ -2,14 +2,14 @@
  * Which tensors of a space are better stored: bytes that memory need not move and hold, against products that are made again in each
  * kernel that reads them, on a device that must be kept at work.
  */
-import { asProduct, streamAxes } from '../../../kernels/stream-shape.ts';
+import { asProduct, streamAxes } from '../../../kernels/families/stream/shape.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { equationsOf, readTensors, tensorMap } from '../../ir/equation.ts';
 import { loads } from '../../ir/expression.ts';
 import { pointsInDomain } from '../../ir/points.ts';
 import type { Equation, Program, Tensor } from '../../ir/program.ts';
 import { elementCount } from '../../ir/program.ts';
-import { wholeAxes } from '../../passes/block-axes.ts';
+import { wholeAxes } from '../../passes/for-streams/block-axes.ts';
 import { draftKernels } from './drafts.ts';
 import { partResults } from './parts.ts';
 import { hiddenBelow, inKernel, isContracted, noAxis, type Space, tileClasses } from './space.ts';

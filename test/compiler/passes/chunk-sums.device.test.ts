@@ -4,7 +4,7 @@ import { subtract } from '../../../compiler/ir/affine.ts';
 import { at, atLeastZero, computed, input, over, program } from '../../../compiler/ir/build.ts';
 import { product, unary } from '../../../compiler/ir/expression.ts';
 import { chunkTensor } from '../../../compiler/passes/chunk-sums.ts';
-import { differentiate } from '../../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../../compiler/passes/differentiate/differentiate.ts';
 import { optimise, optimiseDerivatives } from '../../../compiler/passes/pipeline.ts';
 import { testDevice } from '../../support/device.ts';
 import { compare } from '../../support/run-on-device.ts';

@@ -10,7 +10,7 @@ import { printProgram } from '../../../compiler/ir/print.ts';
 import type { Affine, Constraint, Equation, Program } from '../../../compiler/ir/program.ts';
 import { verify } from '../../../compiler/ir/verify.ts';
 import { chunkSums, chunkTensor } from '../../../compiler/passes/chunk-sums.ts';
-import { differentiate } from '../../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../../compiler/passes/differentiate/differentiate.ts';
 import { optimise, optimiseDerivatives } from '../../../compiler/passes/pipeline.ts';
 import { expectSameOutputs, randomInputs } from './agree.ts';
 

@@ -9,7 +9,7 @@ import { printProgram } from '../../../compiler/ir/print.ts';
 import type { Program } from '../../../compiler/ir/program.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
 import { verify } from '../../../compiler/ir/verify.ts';
-import { differentiate } from '../../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../../compiler/passes/differentiate/differentiate.ts';
 import { optimise, optimiseDerivatives } from '../../../compiler/passes/pipeline.ts';
 import { analyse } from '../../../compiler/semantics/analyse.ts';
 import type { SizeValue } from '../../../compiler/semantics/model.ts';

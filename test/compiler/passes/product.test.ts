@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { interpret } from '../../../compiler/ir/interpret.ts';
 import { ndarray } from '../../../compiler/ir/ndarray.ts';
-import { differentiate } from '../../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../../compiler/passes/differentiate/differentiate.ts';
 import { optimise, optimiseDerivatives } from '../../../compiler/passes/pipeline.ts';
 import { analysed, nested, run } from '../semantics/support.ts';
 

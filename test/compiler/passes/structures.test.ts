@@ -5,7 +5,7 @@ import { equationsOf } from '../../../compiler/ir/equation.ts';
 import { printProgram } from '../../../compiler/ir/print.ts';
 import type { Program } from '../../../compiler/ir/program.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
-import { differentiate } from '../../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../../compiler/passes/differentiate/differentiate.ts';
 import { optimise } from '../../../compiler/passes/pipeline.ts';
 import { expectSameOutputs, randomInputs } from './agree.ts';
 import {

@@ -6,7 +6,7 @@ import { product } from '../../../compiler/ir/expression.ts';
 import type { Program, Tensor } from '../../../compiler/ir/program.ts';
 import type { Choices } from '../../../compiler/schedule/choose.ts';
 import { type ScheduleOptions, schedule } from '../../../compiler/schedule/schedule.ts';
-import type { ContractionTuning } from '../../../kernels/contraction-tuning.ts';
+import type { ContractionTuning } from '../../../kernels/families/contraction/tuning.ts';
 import { portableTarget as target } from '../../../kernels/target.ts';
 
 /** y[t, f] = Σ_i x[t, i] W[f, i], of the names and sizes given. */

@@ -5,8 +5,8 @@ import { at, computed, input, over, program } from '../../../compiler/ir/build.t
 import { product, unary } from '../../../compiler/ir/expression.ts';
 import type { Program, Tensor } from '../../../compiler/ir/program.ts';
 import { contractionChoice, createChooser, layoutsOf } from '../../../compiler/schedule/choose.ts';
-import { groupKernels } from '../../../compiler/schedule/group.ts';
-import { normalise } from '../../../compiler/schedule/normalise.ts';
+import { groupKernels } from '../../../compiler/schedule/group/group.ts';
+import { normalise } from '../../../compiler/schedule/normalise/normalise.ts';
 import { schedule } from '../../../compiler/schedule/schedule.ts';
 import { findStreams } from '../../../compiler/schedule/streams/streams.ts';
 import { emitDispatch } from '../../../kernels/emit.ts';

@@ -7,7 +7,7 @@ import { interpret } from '../../../compiler/ir/interpret.ts';
 import { ndarray } from '../../../compiler/ir/ndarray.ts';
 import { drawNormal } from '../../../compiler/ir/philox.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
-import { differentiate } from '../../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../../compiler/passes/differentiate/differentiate.ts';
 import { inContextProgram } from '../../../experiments/models/model.ts';
 import { referenceParameters } from '../../../experiments/models/parameters.ts';
 import { scoreOf } from '../../../experiments/models/score.ts';

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { interpret } from '../../../compiler/ir/interpret.ts';
 import { type NdArray, ndarray } from '../../../compiler/ir/ndarray.ts';
 import type { Program, Tensor } from '../../../compiler/ir/program.ts';
-import { differentiate } from '../../../compiler/passes/differentiate.ts';
+import { differentiate } from '../../../compiler/passes/differentiate/differentiate.ts';
 import { structurePath } from '../../../experiments/library.ts';
 import { analyseSource } from '../../../experiments/models/analyse.ts';
 import { languageModelProgram } from '../../../experiments/models/model.ts';

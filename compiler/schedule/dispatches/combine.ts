@@ -1,0 +1,138 @@
+/**
+ * Which kernels share a dispatch; kernels in an order → dispatches in an order, each a list of kernels that do not depend on one
+ * another and lie side by side in one grid. On a GPU a small step is a count of dispatches: each costs the host 7 µs and the
+ * device 2, however little it does (test/bench/records).
+ *
+ *   q = x·Wq   k = x·Wk   mean(L)   │   S = q·k   L / mean(L)   │   …
+ *
+ * Each kernel joins the first dispatch after all that it waits for, or opens one at the end; those with the longest way still to go
+ * come first. So what only needs parameters is done with the first layer, the gradient of a weight beside the next steps back, and
+ * every layer combines in the same way, so that layers share pipelines.
+ */
+import { commonWorkgroup, type Workgroup, workgroupOf } from '../../../kernels/emit.ts';
+import type { Kernel, Shapes } from '../../../kernels/kernel.ts';
+import { kernelParts, kernelReads } from '../../../kernels/statements.ts';
+import type { Target } from '../../../kernels/target.ts';
+import { tensorMap } from '../../ir/equation.ts';
+import { multiplyAddsOf } from '../../ir/multiply-adds.ts';
+import type { Program } from '../../ir/program.ts';
+import { bufferNames, sizeBytes } from '../place.ts';
+import { type KernelGraph, kernelGraph } from './kernel-graph.ts';
+
+/** Kernels of one dispatch. */
+export type Dispatch = readonly [Kernel, ...Kernel[]];
+
+/** Bytes and multiply-adds a microsecond of a GPU that is kept busy. */
+const bytesPerUs = 2e6;
+const multiplyAddsPerUs = 1e7;
+/** What takes less loses less by the company of a kernel that leaves room for few threads than it would by a dispatch of its own. */
+const smallUs = 15;
+/** Workspaces of a dispatch beside the one that its temporaries are counted as: what it reads, and what it makes. */
+const workspacesBeside = (allowed: number): number => Math.min(3, Math.floor(allowed / 4) - 1);
+/** Longer code takes longer to compile than it saves. */
+const mostKernels = 16;
+
+interface Draft {
+  readonly kernels: Kernel[];
+  readonly wishes: Workgroup[];
+  readonly buffers: Set<string>;
+  hasContraction: boolean;
+  /** Of kernels that need few registers. */
+  hasLargePlain: boolean;
+  /** Of a stream, or a contraction on tensor cores: its tiles fill a workgroup's registers and memory, another's would be as many more. */
+  hasLargeFull: boolean;
+}
+
+export function combineKernels(
+  program: Program,
+  kernels: readonly Kernel[],
+  inPlace: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
+  target: Target,
+): Dispatch[] {
+  const graph = kernelGraph(program, kernels, inPlace, after);
+  const tensors = tensorMap(program);
+  const layouts: Shapes = (name) => tensors.get(name)!;
+  const bufferOf = bufferNames(program, inPlace);
+  const bytesOf = (name: string): number => sizeBytes(tensors.get(name)!);
+  const drafts: Draft[] = [];
+  const doneIn: number[] = [];
+  for (const k of criticalFirst(graph)) {
+    const kernel = kernels[k];
+    const wish = workgroupOf(kernel, { target, layouts });
+    const touched = touchedBy(kernel);
+    const isContraction = kernel.family === 'contraction' || kernel.family === 'stream';
+    const isLarge = estimateUs(kernel, touched, bytesOf) > smallUs;
+    const isLargePlain = !isContraction && isLarge;
+    const isMatrix = kernel.family === 'contraction' && kernel.choice?.tuning.form === 'matrix';
+    const isLargeFull = (kernel.family === 'stream' || isMatrix) && isLarge;
+    const candidate = { wish, isContraction, isLargePlain, isLargeFull, buffers: new Set(touched.map(bufferOf)) };
+    const first = Math.max(-1, ...graph[k].map((other) => doneIn[other])) + 1;
+    let at = first;
+    while (at < drafts.length && !joins(candidate, drafts[at], target)) at++;
+    const draft = drafts[at] ?? {
+      kernels: [],
+      wishes: [],
+      buffers: new Set(),
+      hasContraction: false,
+      hasLargePlain: false,
+      hasLargeFull: false,
+    };
+    drafts[at] = draft;
+    draft.kernels.push(kernel);
+    draft.wishes.push(wish);
+    draft.hasContraction ||= isContraction;
+    draft.hasLargePlain ||= isLargePlain;
+    draft.hasLargeFull ||= isLargeFull;
+    for (const buffer of candidate.buffers) draft.buffers.add(buffer);
+    doneIn[k] = at;
+  }
+  return drafts.map((draft) => draft.kernels as [Kernel, ...Kernel[]]);
+}
+
+/** Kernels in the order of how many dispatches must still follow: those on the longest way open dispatches, the others fill them. */
+function criticalFirst(graph: KernelGraph): readonly number[] {
+  const following = new Array<number>(graph.length).fill(0);
+  for (let k = graph.length - 1; k >= 0; k--)
+    for (const other of graph[k]) following[other] = Math.max(following[other], following[k] + 1);
+  return [...graph.keys()].sort((a, b) => following[b] - following[a] || a - b);
+}
+
+function touchedBy(kernel: Kernel): readonly string[] {
+  const made = kernelParts(kernel).filter((part) => part.stored);
+  const inside = new Set(kernelParts(kernel).map((part) => part.tensor));
+  const read = [...kernelReads(kernel)].filter((name) => !inside.has(name));
+  return [...read, ...made.map((part) => part.tensor)];
+}
+
+function estimateUs(kernel: Kernel, touched: readonly string[], bytesOf: (tensor: string) => number): number {
+  const bytes = touched.reduce((total, name) => total + bytesOf(name), 0);
+  const equations = kernelParts(kernel).flatMap((part) => part.equations);
+  const multiplyAdds = equations.reduce((total, equation) => total + multiplyAddsOf(equation), 0);
+  return microseconds(bytes, multiplyAdds);
+}
+
+/** What a GPU that is kept busy takes at least. */
+export function microseconds(bytes: number, multiplyAdds: number): number {
+  return Math.max(bytes / bytesPerUs, multiplyAdds / multiplyAddsPerUs);
+}
+
+interface Candidate {
+  readonly wish: Workgroup;
+  readonly isContraction: boolean;
+  readonly isLargePlain: boolean;
+  readonly isLargeFull: boolean;
+  readonly buffers: ReadonlySet<string>;
+}
+
+function joins(candidate: Candidate, draft: Draft, target: Target): boolean {
+  if (draft.kernels.length >= mostKernels) return false;
+  if (commonWorkgroup([...draft.wishes, candidate.wish]) === undefined) return false;
+  const buffers = new Set([...draft.buffers, ...candidate.buffers]).size;
+  const allowed = target.limits.maxStorageBuffersPerShaderStage;
+  if (buffers + workspacesBeside(allowed) > allowed) return false;
+  if (draft.hasLargeFull && candidate.isContraction) return false;
+  if (candidate.isLargeFull && draft.hasContraction) return false;
+  const hasContraction = draft.hasContraction || candidate.isContraction;
+  return !(hasContraction && (draft.hasLargePlain || candidate.isLargePlain));
+}

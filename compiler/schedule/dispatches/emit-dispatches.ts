@@ -1,0 +1,148 @@
+/**
+ * Dispatches and the places of their tensors → the kernels of the plan: which ranges of which buffers each binds, and its code.
+ *
+ * A tensor is a binding of its own, so that its place stays outside the code and layers share pipelines. Where that would be more
+ * bindings than a device has, all that a dispatch touches of one buffer becomes one binding, in which tensors have fixed places.
+ */
+import { equations } from '../../../kernels/emit.ts';
+import { tilesOf } from '../../../kernels/families/stream/shape.ts';
+import type { Kernel, Layouts, StreamKernel, StreamStatement } from '../../../kernels/kernel.ts';
+import { createEmitter } from '../../../kernels/same-code.ts';
+import { kernelParts, kernelReads } from '../../../kernels/statements.ts';
+import type { Target } from '../../../kernels/target.ts';
+import { tensorMap } from '../../ir/equation.ts';
+import { addTo } from '../../ir/lists.ts';
+import type { Program, Tensor } from '../../ir/program.ts';
+import type { Placement, Placements } from '../place.ts';
+import type { PlanHeld, PlanKernel, PlanStream } from '../plan.ts';
+import type { Dispatch } from './combine.ts';
+
+export function emitDispatches(
+  program: Program,
+  dispatches: readonly Dispatch[],
+  placements: Placements,
+  target: Target,
+): PlanKernel[] {
+  const tensors = tensorMap(program);
+  const written = new Map<string, string>();
+  const emit = createEmitter();
+  const bound = dispatches.flatMap((dispatch) => bindable(dispatch, placements, target.limits));
+  return bound.map(({ kernels, ranges }, i) => {
+    const parts = kernels.flatMap(kernelParts);
+    const writtenBuffers = new Set(parts.filter((p) => p.stored).map((p) => placements.of.get(p.tensor)!.buffer));
+    const rangeOf = new Map(ranges.map((range) => [slotOf(range), range]));
+    const layouts: Layouts = (name) => {
+      const tensor = tensors.get(name);
+      if (!tensor) throw new Error(`no tensor ${name}`);
+      const { shape, dtype } = tensor;
+      const place = placements.of.get(name);
+      if (place === undefined) return { shape, dtype, slot: `register ${name}`, start: 0 };
+      const range = rangeOf.get(slotOf(place)) ?? ranges.find((r) => isWithin(place, r))!;
+      const start = (place.offsetBytes - range.offsetBytes) / (dtype === 'f16' ? 2 : 4);
+      return { shape, dtype, slot: slotOf(range), start };
+    };
+    const readWrite = (slot: string): boolean => writtenBuffers.has(rangeOf.get(slot)?.buffer ?? '');
+    const code = emit(kernels, { target, layouts, readWrite });
+    const wgsl = written.get(code.key) ?? code.wgsl;
+    written.set(code.key, wgsl);
+    const bindings = code.bindings.map((b) => ({ ...rangeOf.get(b.slot)!, access: b.access, tensors: b.tensors }));
+    const makes = parts.map((part) => part.tensor);
+    return {
+      label: `${i} ${makes.join(', ')}`,
+      makes,
+      held: kernels.flatMap((kernel) => heldBy(kernel, tensors)),
+      streams: kernels.flatMap((kernel) => (kernel.family === 'stream' ? [streamOf(kernel)] : [])),
+      spans: parts.flatMap((part) => part.equations.flatMap(({ span }) => span ?? [])),
+      family: [...new Set(kernels.map((kernel) => kernel.family))].join(' + '),
+      wgsl,
+      entryPoint: 'main',
+      key: code.key,
+      bindings,
+      workgroups: code.workgroups,
+      tuning: code.tuning,
+      multiplyAdds: code.multiplyAdds,
+      bytes: placesOf(kernels, placements).reduce((total, { sizeBytes }) => total + sizeBytes, 0),
+      equations: kernels.flatMap(equations),
+      choices: kernels.flatMap((kernel) =>
+        'choice' in kernel && kernel.choice !== undefined ? [kernel.choice.key] : [],
+      ),
+    };
+  });
+}
+
+function heldBy(kernel: Kernel, tensors: ReadonlyMap<string, Tensor>): PlanHeld[] {
+  const tiles = kernel.family === 'stream' ? tilesOf(kernel) : new Set<string>();
+  return kernelParts(kernel)
+    .filter((part) => !part.stored)
+    .map(({ tensor }) => {
+      const { shape, dtype } = tensors.get(tensor)!;
+      return { tensor, dtype, shape, place: tiles.has(tensor) ? 'tile' : 'register' };
+    });
+}
+
+function streamOf({ batch, outer, row, walk, statements }: StreamKernel): PlanStream {
+  const named = (kinds: (kind: StreamStatement['kind']) => boolean): string[] =>
+    statements.filter((s) => kinds(s.kind)).map((s) => s.tensor);
+  return {
+    each: [...batch, ...outer].filter(({ extent }) => extent > 1).map(({ name }) => name),
+    rows: row.name,
+    along: walk.name,
+    hides: named((kind) => kind === 'tile'),
+    results: named((kind) => kind !== 'tile'),
+  };
+}
+
+const slotOf = ({ buffer, offsetBytes, sizeBytes }: Placement): string => `${buffer}@${offsetBytes}+${sizeBytes}`;
+
+const endOf = ({ offsetBytes, sizeBytes }: Placement): number => offsetBytes + sizeBytes;
+
+function isWithin(place: Placement, range: Placement): boolean {
+  return place.buffer === range.buffer && place.offsetBytes >= range.offsetBytes && endOf(place) <= endOf(range);
+}
+
+/** The places that a dispatch reads or writes, each once. */
+function placesOf(kernels: readonly Kernel[], { of }: Placements): readonly Placement[] {
+  const names = kernels.flatMap((kernel) => [
+    ...kernelReads(kernel),
+    ...kernelParts(kernel).map((part) => part.tensor),
+  ]);
+  const places = names.flatMap((name) => of.get(name) ?? []);
+  return [...new Map(places.map((place) => [slotOf(place), place])).values()];
+}
+
+interface Bound {
+  readonly kernels: readonly Kernel[];
+  /** Ranges of buffers, each a binding. */
+  readonly ranges: readonly Placement[];
+}
+
+/** The dispatch with its bindings; in halves where a buffer turned out too large to be one binding, or one workspace was not enough. */
+function bindable(kernels: readonly Kernel[], placements: Placements, limits: Target['limits']): Bound[] {
+  const ranges = rangesOf(kernels, placements, limits.maxStorageBuffersPerShaderStage);
+  const isFitting =
+    ranges.length <= limits.maxStorageBuffersPerShaderStage &&
+    ranges.every(({ sizeBytes }) => sizeBytes <= limits.maxStorageBufferBindingSize);
+  if (isFitting || kernels.length === 1) return [{ kernels, ranges }];
+  const half = Math.ceil(kernels.length / 2);
+  return [kernels.slice(0, half), kernels.slice(half)].flatMap((part) => bindable(part, placements, limits));
+}
+
+/** One range a tensor; where they are too many, one a buffer, of that with most tensors first. */
+function rangesOf(kernels: readonly Kernel[], placements: Placements, allowed: number): readonly Placement[] {
+  const places = placesOf(kernels, placements);
+  const byBuffer = new Map<string, Placement[]>();
+  for (const place of places) addTo(byBuffer, place.buffer, place);
+  let count = places.length;
+  return [...byBuffer.values()]
+    .sort((a, b) => b.length - a.length)
+    .flatMap((list) => {
+      if (count <= allowed || list.length === 1) return list;
+      count -= list.length - 1;
+      return [spanOf(list)];
+    });
+}
+
+function spanOf(places: readonly Placement[]): Placement {
+  const offsetBytes = Math.min(...places.map((place) => place.offsetBytes));
+  return { buffer: places[0].buffer, offsetBytes, sizeBytes: Math.max(...places.map(endOf)) - offsetBytes };
+}

@@ -1,0 +1,84 @@
+/**
+ * A plan within so many bytes: what would be kept for too long is made again (`recompute.ts`), no more of it than that takes.
+ *
+ * The trap: what is chosen is chosen by what would be live, but copies move kernels about, and workspaces have gaps. So the plan is tried,
+ * and where it still takes too much, less is asked to be live.
+ */
+import type { Arrangement } from '../arrange.ts';
+import { planBytes, type Recomputed } from '../plan.ts';
+import type { Streams } from '../streams/streams.ts';
+import { peakOf, recomputeSteps, taken } from './recompute.ts';
+import { notRemade, type Remade, remake } from './remake.ts';
+import { memoryWith, timelineOf } from './timeline.ts';
+
+/** No plan was found that takes so little. */
+export class MemoryShortage extends Error {
+  override readonly name = 'MemoryShortage';
+
+  /** What the plan may take, what it takes at the least, and what it takes with nothing made again. */
+  constructor(
+    readonly memoryBytes: number,
+    readonly leastBytes: number,
+    readonly plainBytes: number,
+  ) {
+    super(`the plan takes ${leastBytes} bytes at the least, more than ${memoryBytes}`);
+  }
+}
+
+/** So often is a plan tried that is thought to be small enough, and so many more, over all the way, where none was. */
+const mostTries = 8;
+
+/** `attempt` arranges a program that is partly made again. Throws MemoryShortage. */
+export function withinMemory(
+  streams: Streams,
+  memoryBytes: number | undefined,
+  attempt: (remade: Remade) => Arrangement,
+): Remade {
+  const plain = notRemade(streams);
+  if (memoryBytes === undefined) return plain;
+  const arranged = attempt(plain);
+  const plainBytes = planBytes(arranged.placements);
+  if (plainBytes <= memoryBytes) return plain;
+  const timeline = timelineOf(streams.program, arranged.dispatches, arranged.placements);
+  const steps = recomputeSteps(timeline);
+  let leastBytes = plainBytes;
+  const after = (count: number) => {
+    const remade = remake(streams, timeline, taken(steps.slice(0, count)));
+    const bytes = planBytes(attempt(remade).placements);
+    leastBytes = Math.min(leastBytes, bytes);
+    return { remade, bytes };
+  };
+  const liveAfter = (count: number) => peakOf(memoryWith(timeline, taken(steps.slice(0, count)))!).bytes;
+  let live = liveAfter(0) - (plainBytes - memoryBytes);
+  for (let count = 0, tries = 0; tries < mostTries && count < steps.length; tries++) {
+    count = firstFrom(count + 1, steps.length, (count) => liveAfter(count) <= live);
+    const { remade, bytes } = after(count);
+    if (bytes <= memoryBytes) return remade;
+    live -= bytes - memoryBytes;
+  }
+  // Nothing of what was thought small enough was.
+  for (let part = mostTries; part > 0; part--) {
+    const { remade, bytes } = after(Math.ceil((part / mostTries) * steps.length));
+    if (bytes <= memoryBytes) return remade;
+  }
+  throw new MemoryShortage(memoryBytes, leastBytes, plainBytes);
+}
+
+/** The first of `from` … `to` that holds, if those after it do too; `to` where none does. */
+function firstFrom(from: number, to: number, holds: (count: number) => boolean): number {
+  let [low, high] = [from, to];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (holds(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+export function recomputedIn({ units }: Remade): Recomputed {
+  return {
+    tensors: units.flatMap((unit) => unit.makes),
+    sizeBytes: units.reduce((total, unit) => total + unit.bytes, 0),
+    multiplyAdds: units.reduce((total, unit) => total + unit.multiplyAdds, 0),
+  };
+}

@@ -1,0 +1,114 @@
+/**
+ * A thread's block of a contraction's output, whatever the form: `rows × columns` sums in registers, four columns a
+ * vector, `sum_i_j` the j-th of row i; how they begin, and how each is handed to `finish`.
+ */
+
+import { guarded, plus, wgsl } from '../../wgsl/text.ts';
+import type { ContractionParts } from './functions.ts';
+
+/**
+ * Steps of k that a sum takes in at most before it is added to a total of its own: no longer chain of additions in f32
+ * (`sums.ts`). Longer than there, so that the products of models stay one loop, with half the registers.
+ */
+const longestChain = 4096;
+
+/** Beyond the square of that, as many as there are blocks of them. A multiple of every form's step. */
+export function chainOf(k: number): number {
+  return Math.max(longestChain, Math.ceil(Math.sqrt(k) / 64) * 64);
+}
+
+function isBlocked({ sizes }: ContractionParts): boolean {
+  return sizes.k > chainOf(sizes.k);
+}
+
+function names({ tuning: { rows, columns } }: ContractionParts, word: 'sum' | 'total'): string[] {
+  const all: string[] = [];
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns / 4; j++) all.push(`${word}_${i}_${j}`);
+  return all;
+}
+
+/** `var sum_i_j = …` lines, and those of the totals where there are any. */
+export function beginSums(w: ContractionParts): string {
+  return [...names(w, 'sum'), ...(isBlocked(w) ? names(w, 'total') : [])]
+    .map((name) => `var ${name} = vec4<f32>();`)
+    .join('\n');
+}
+
+/** Adds the sums to the totals, and begins them anew. */
+export function flushSums(w: ContractionParts): string {
+  const totals = names(w, 'total');
+  return names(w, 'sum')
+    .map((sum, i) => `${totals[i]} += ${sum};\n${sum} = vec4<f32>();`)
+    .join('\n');
+}
+
+/** Hands every sum to `finish`, at its place as WGSL of i and j; loops, so that a long epilogue is compiled once. */
+export function finishSums(w: ContractionParts, place: { readonly m: string; readonly n: string }): string {
+  const { emitter, tuning, sizes } = w;
+  const quads = tuning.columns / 4;
+  const checks = [];
+  if (sizes.m % tuning.tileM !== 0) checks.push(`m < ${sizes.m}`);
+  if (sizes.n % tuning.tileN !== 0) checks.push(`n < ${sizes.n}`);
+  const call = `${w.functions.finish}(batch, m, n, sums[${quads === 1 ? 'i' : `i * ${quads} + j / 4`}][j % 4]);`;
+  return wgsl`
+    var sums = array<vec4<f32>, ${tuning.rows * quads}>(${names(w, isBlocked(w) ? 'total' : 'sum').join(', ')});
+    for (var i = 0; i < ${emitter.bound(tuning.rows)}; i++) {
+      for (var j = 0; j < ${emitter.bound(tuning.columns)}; j++) {
+        let m = ${place.m};
+        let n = ${place.n};
+        ${checks.length === 0 ? call : `if (${checks.join(' && ')}) { ${call} }`}
+      }
+    }
+  `;
+}
+
+/** Where a thread's sums lie: `m` is WGSL of i; column j lies at `n` and the offset that `columnAt` gives; `lane` among those of a row. */
+export interface SumsPlace {
+  readonly m: string;
+  readonly n: string;
+  readonly columnAt: (j: number) => number;
+  readonly lane: string;
+}
+
+/** `var sums = …`, for loops over rows. */
+export function sumsArray(w: ContractionParts): string {
+  const { rows, columns } = w.tuning;
+  const all = names(w, isBlocked(w) ? 'total' : 'sum').join(', ');
+  return `var sums = array<vec4<f32>, ${(rows * columns) / 4}>(${all});`;
+}
+
+/** The sum of row i and column j in it. */
+export function sumOf({ tuning }: ContractionParts, j: number): string {
+  const quads = tuning.columns / 4;
+  return `sums[${quads === 1 ? 'i' : plus(`i * ${quads}`, j >> 2)}].${'xyzw'[j % 4]}`;
+}
+
+/** Takes a thread's sums to memory row by row, first what a row of them reads, then what it writes (`finishFunctions`). */
+export function finishRows(w: ContractionParts, place: SumsPlace): string {
+  const { emitter, tuning, sizes, functions } = w;
+  const { rows, columns, tileM, tileN } = tuning;
+  const isRagged = sizes.n % tileN !== 0;
+  const reads: string[] = [];
+  const puts: string[] = [];
+  for (let j = 0; j < columns; j++) {
+    const n = plus('n', place.columnAt(j));
+    reads.push(
+      `let f_${j} = ${functions.finished}(batch, m, ${inside('n', place.columnAt(j), sizes.n, tileN)}, ${sumOf(w, j)});`,
+    );
+    const put = `${functions.put}(batch, m, ${n}, f_${j});`;
+    puts.push(isRagged ? `if (${n} < ${sizes.n}) { ${put} }` : put);
+  }
+  return wgsl`
+    ${sumsArray(w)}
+    let n = ${place.n};
+    for (var i = 0; i < ${emitter.bound(rows)}; i++) {
+      let m = ${place.m};
+      ${guarded(sizes.m % tileM === 0 ? [] : [`m < ${sizes.m}`], [...reads, ...puts].join('\n'))}
+    }
+  `;
+}
+
+/** The position `name + offset`, kept inside `size` where the last tile may reach beyond it. */
+export function inside(name: string, offset: number, size: number, tile: number): string {
+  return size % tile === 0 ? plus(name, offset) : `min(${plus(name, offset)}, ${size - 1})`;
+}

@@ -1,0 +1,199 @@
+/**
+ * Contractions `C[batch, m, n] = Σ_k A[batch, m, k] · B[batch, k, n]` of any axis order, ragged sizes, with a mask and an epilogue.
+ *
+ * The axes of the equation fall into four classes by where they stand: in A and the output (m), in B and the output (n), in
+ * both and the output (batch), reduced (k). Axes that walk through memory together become one; what is left of a class is
+ * numbered as a whole and taken apart where an operand is read. An operand is any expression of its axes, so that a mask, a
+ * softmax weight `exp(S - L)` or a scale is read in place. Five forms:
+ *
+ *   tiled    a workgroup computes a `tileM × tileN` tile from two staged slabs in workgroup memory, each thread `rows × columns`
+ *            of it in registers, the register tiling of SGEMM (sources in the README of this folder);
+ *   direct   a thread computes `rows × columns` reading memory directly, with no barrier: the form of software devices;
+ *   subgroup the same, where neighbouring threads share rows: each reads its part of them and broadcasts it to the others;
+ *   matrix   as tiled, but subgroups multiply matrices on tensor cores, f32 taken apart into two f16 each;
+ *   lanes    the same as direct with neighbouring threads at neighbouring batches: for many small products that lie interleaved in memory.
+ *
+ * The trap: a partly filled tile must read nothing out of bounds, so positions are clamped when reading and checked when storing.
+ */
+
+import { multiplyAddsOf } from '../../../compiler/ir/multiply-adds.ts';
+import { type ContractionKernel, type KernelBody, packNumber } from '../../kernel.ts';
+import { kernelParts } from '../../statements.ts';
+import type { Target } from '../../target.ts';
+import type { Emitter } from '../../wgsl/emitter.ts';
+import { flatThreads, tileOfGroup } from '../../wgsl/grid.ts';
+import { wgsl } from '../../wgsl/text.ts';
+import { finishRows, type SumsPlace } from './block.ts';
+import { directBody, lanesBody, subgroupBody } from './direct.ts';
+import { finishFunctions } from './finish.ts';
+import { type ContractionParts, nameFunctions, operandFunctions, operandQuads, type Products } from './functions.ts';
+import { matrixBody } from './matrix.ts';
+import { matrixMemory } from './matrix-staging.ts';
+import { isOneRange, tileRange } from './range.ts';
+import { finishInRows } from './rows.ts';
+import { type ContractionShape, contractionSizes } from './shape.ts';
+import { slabQuads, tiledBody } from './tiled.ts';
+import { type ContractionTuning, contractionThreads } from './tuning.ts';
+
+export function emitContraction(
+  kernel: ContractionKernel,
+  shapes: readonly [ContractionShape, ...ContractionShape[]],
+  emitter: Emitter,
+  { tuning, workgroupSize }: { readonly tuning: ContractionTuning; readonly workgroupSize: number },
+): KernelBody {
+  const sideBySide = tuning.form === 'lanes' ? 1 : workgroupSize / contractionThreads(tuning);
+  const [batch, m, n, k] = [emitter.fresh('batch'), emitter.fresh('m'), emitter.fresh('n'), emitter.fresh('k')];
+  const partsOf = (s: ContractionShape): ContractionParts => ({
+    kernel,
+    s,
+    sizes: contractionSizes(s),
+    emitter,
+    tuning,
+    sideBySide,
+    names: { batch, m, n, k },
+    functions: nameFunctions(emitter),
+    quads: operandQuads(s, tuning, (tensor) => emitter.layout(tensor)),
+  });
+  const [first, ...others] = shapes;
+  const products: Products = [partsOf(first), ...others.map(partsOf)];
+  const [w] = products;
+  const { text, groups } = tuning.form === 'lanes' ? lanesHead(w, workgroupSize) : tileHead(w);
+  const operands = products.flatMap(operandFunctions);
+  const end =
+    kernel.rowLength === undefined
+      ? { functions: finishFunctions(w), text: (place: SumsPlace) => finishRows(w, place) }
+      : finishInRows(w);
+  return {
+    functions: [...operands, ...end.functions],
+    sharedQuads: sharedQuads(products),
+    workgroupSize: workgroupSize / sideBySide,
+    groups,
+    sideBySide,
+    body: bodyText(products, text, end.text),
+    tuning: { ...tuning },
+    enables: kernel.rowLength === undefined ? enables[tuning.form] : ['subgroups'],
+    multiplyAdds: kernelParts(kernel)
+      .flatMap((part) => part.equations)
+      .reduce((total, e) => total + multiplyAddsOf(e), 0),
+  };
+}
+
+/** WGSL extensions. */
+const enables: Readonly<Record<ContractionTuning['form'], readonly string[]>> = {
+  tiled: [],
+  direct: [],
+  subgroup: ['subgroups'],
+  lanes: [],
+  matrix: ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'],
+};
+
+function sharedQuads(products: Products): number {
+  const { tuning } = products[0];
+  if (tuning.form === 'matrix') return matrixMemory(products).total;
+  return tuning.form === 'tiled' ? slabQuads(tuning) : 0;
+}
+
+/** Workgroup memory of workgroups side by side: two such are at home in a multiprocessor of NVIDIA, which has twice as much. */
+const mostSharedBytes = 24576;
+
+/**
+ * How many tiles a larger workgroup can do at once: no tile may be left over, and where there are barriers all must go through the
+ * same k. A power of two.
+ */
+export function mostSideBySide(
+  shapes: readonly [ContractionShape, ...ContractionShape[]],
+  tuning: ContractionTuning,
+  { limits }: Target,
+): number {
+  const threads = contractionThreads(tuning);
+  const most = limits.maxComputeInvocationsPerWorkgroup / threads;
+  if (tuning.form === 'lanes') return most;
+  const { batch, m, n } = contractionSizes(shapes[0]);
+  const groups = Math.ceil(m / tuning.tileM) * Math.ceil(n / tuning.tileN) * batch;
+  const isTiled = tuning.form === 'tiled';
+  if (tuning.form === 'subgroup' || tuning.form === 'matrix' || (isTiled && !shapes.every(isOneRange))) return 1;
+  const sharedBytes = isTiled ? 16 * slabQuads(tuning) : 0;
+  const memory = Math.min(mostSharedBytes, limits.maxComputeWorkgroupStorageSize);
+  let count = 1;
+  while (groups % (2 * count) === 0 && 2 * count <= most && 2 * count * sharedBytes <= memory) count *= 2;
+  return count;
+}
+
+function bodyText(products: Products, head: string, end: (place: SumsPlace) => string): string {
+  const { form } = products[0].tuning;
+  switch (form) {
+    case 'tiled':
+      return tiledBody(products, head, end);
+    case 'subgroup':
+      return subgroupBody(products, head);
+    case 'direct':
+      return directBody(products, head);
+    case 'matrix':
+      return matrixBody(products, head);
+    case 'lanes':
+      return lanesBody(products, head);
+    default:
+      return form satisfies never;
+  }
+}
+
+/** First lines of the body: `batch`, `tile_m`, `tile_n` and the range of k. */
+interface Head extends Pick<KernelBody, 'groups'> {
+  readonly text: string;
+}
+
+function tilesOf({ sizes, tuning }: ContractionParts): readonly [tilesM: number, tilesN: number] {
+  return [Math.ceil(sizes.m / tuning.tileM), Math.ceil(sizes.n / tuning.tileN)];
+}
+
+/** The lines between what all forms need. The trap: the range asks for hidden bounds, so it is written before the emitter's head. */
+function headText(w: ContractionParts, lines: string): string {
+  const range = tileRange(w);
+  return wgsl`
+    ${w.emitter.head(w.sideBySide === 1 ? 'group' : packNumber)}
+    ${lines}
+    ${range}
+  `;
+}
+
+/** A workgroup takes a tile. */
+function tileHead(w: ContractionParts): Head {
+  const { sizes, tuning } = w;
+  const { tileM, tileN } = tuning;
+  const [tilesM, tilesN] = tilesOf(w);
+  const { batch, tile } = tileOfGroup(tilesM * tilesN, sizes.batch);
+  const row = tilesN === 1 ? tile : `${tile} / ${tilesN}`;
+  const column = tilesM === 1 ? tile : `${tile} % ${tilesN}`;
+  return {
+    groups: tilesM * tilesN * sizes.batch,
+    text: headText(
+      w,
+      wgsl`
+      let batch = ${batch};
+      let tile_m = ${tilesM === 1 ? '0' : `${row} * ${tileM}`};
+      let tile_n = ${tilesN === 1 ? '0' : `${column} * ${tileN}`};
+    `,
+    ),
+  };
+}
+
+/** An invocation takes a tile; neighbouring invocations take neighbouring batches of it. */
+function lanesHead(w: ContractionParts, workgroupSize: number): Head {
+  const { sizes, tuning } = w;
+  const { tileM, tileN } = tuning;
+  const [tilesM, tilesN] = tilesOf(w);
+  const { header, groups } = flatThreads(sizes.batch * tilesM * tilesN, 'invocation', workgroupSize);
+  return {
+    groups,
+    text: headText(
+      w,
+      wgsl`
+      ${header}
+      let batch = invocation % ${sizes.batch};
+      let tile = invocation / ${sizes.batch};
+      let tile_m = ${tilesN === 1 ? 'tile' : `tile / ${tilesN}`} * ${tileM};
+      let tile_n = ${tilesN === 1 ? '0' : `tile % ${tilesN} * ${tileN}`};
+    `,
+    ),
+  };
+}

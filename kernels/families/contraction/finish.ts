@@ -1,0 +1,185 @@
+/**
+ * The WGSL functions that take the sums of a contraction to memory: through scale, mask, addends and epilogue.
+ *
+ * The trap: a device must think that a store changes what is read after it, so a thread that reads and stores sum by sum waits for
+ * memory each time. Where it has many, it reads for a row of them first.
+ */
+import { decide, equalAffine } from '../../../compiler/ir/affine.ts';
+import { type Affine, type Constraint, type Equation, elementCount, type Load } from '../../../compiler/ir/program.ts';
+import type { Statement } from '../../kernel.ts';
+import { affineText, constraintText, elementText } from '../../parts/address.ts';
+import { flatIndex, flattenLoads, strides } from '../../parts/linear.ts';
+import { expressionText, multiplied } from '../../parts/scalar.ts';
+import type { Scope } from '../../parts/scope.ts';
+import { wgsl } from '../../wgsl/text.ts';
+import { type ContractionParts, decode, readsQuads, scopeOf } from './functions.ts';
+
+/** `finish(batch, m, n, sum)`; in forms that stage slabs in two halves: `finished` gives the values to store, `put` stores them. */
+export function finishFunctions(w: ContractionParts): string[] {
+  const { emitter, tuning, functions } = w;
+  const sum = emitter.fresh('sum');
+  const values = finishedValues(w, sum);
+  const stores = values.stores.map(({ tensor, name }) => ({ at: emitter.writes(tensor, values.element), name }));
+  const parameters = `${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32`;
+  if (!readsQuads(tuning)) {
+    const puts = stores.map(({ at, name }) => `${at} = ${name};`);
+    return [
+      wgsl`
+        fn ${functions.finish}(${parameters}, ${sum}: f32) {
+          ${[...values.place, ...values.lines, ...puts].join('\n')}
+        }
+      `,
+    ];
+  }
+  return [
+    wgsl`
+      struct ${functions.values} {
+        ${stores.map((_, i) => `value_${i}: f32,`).join('\n')}
+      }
+    `,
+    wgsl`
+      fn ${functions.finished}(${parameters}, ${sum}: f32) -> ${functions.values} {
+        ${[...values.place, ...values.lines].join('\n')}
+        return ${functions.values}(${stores.map(({ name }) => name).join(', ')});
+      }
+    `,
+    wgsl`
+      fn ${functions.put}(${parameters}, values: ${functions.values}) {
+        ${values.place.join('\n')}
+        ${stores.map(({ at }, i) => `${at} = values.value_${i};`).join('\n')}
+      }
+    `,
+  ];
+}
+
+/** The lines that find the output's element, those that compute what is stored there, and the names of its values. */
+interface FinishedValues {
+  readonly place: readonly string[];
+  readonly element: string;
+  readonly lines: readonly string[];
+  readonly stores: readonly { readonly tensor: string; readonly name: string }[];
+}
+
+/** Where an element is, the lines that find its coordinates when something asks for them, and what is known already. */
+export interface ElementPlace {
+  readonly element: string;
+  readonly coordinates: Map<string, string>;
+  readonly lines: string[];
+}
+
+/** The lines that find the output's element. */
+export function placeOf(w: ContractionParts): { readonly place: ElementPlace; readonly scope: Scope } {
+  const { s, emitter } = w;
+  const lines: string[] = [];
+  const names = new Map<number, string>();
+  decode(w, s.batch, w.names.batch, lines, names);
+  decode(w, s.m, w.names.m, lines, names);
+  decode(w, s.n, w.names.n, lines, names);
+  const scope = scopeOf(w, names);
+  const element = emitter.fresh('element');
+  lines.push(`let ${element} = ${affineText(s.equation.store[0] as Affine, scope)};`);
+  return { place: { element, coordinates: new Map(), lines }, scope };
+}
+
+/** The element itself out of its sum: scaled, masked, with what is added to it. The name of its value. */
+export function contractedValue(w: ContractionParts, sum: string, place: ElementPlace, scope: Scope): string {
+  const { kernel, s, emitter } = w;
+  const { lines } = place;
+  const value = emitter.value(kernel.tensor, kernel.stored);
+  const isPlain = s.scale.kind === 'constant' && s.scale.value === 1;
+  const scaled = isPlain ? sum : multiplied(sum, s.scale, scope);
+  const mask = s.onOutput.map((c) => constraintText(c, scope)).join(' && ');
+  const isFinal = kernel.addends.length === 0 && !kernel.accumulate;
+  if (mask === '') lines.push(`${isFinal ? 'let' : 'var'} ${value} = ${scaled};`);
+  else lines.push(`var ${value} = 0.0;`, `if (${mask}) { ${value} = ${scaled}; }`);
+  for (const addend of kernel.addends) pointwise(w, addend, place, new Map(), (text) => `${value} += ${text};`);
+  if (kernel.accumulate) lines.push(`${value} += ${elementText(kernel.tensor, place.element, emitter)};`);
+  return value;
+}
+
+/** The value of a pointwise statement, and its name. */
+export function pointwiseValue(
+  w: ContractionParts,
+  statement: Statement,
+  place: ElementPlace,
+  held: ReadonlyMap<string, string>,
+): string {
+  const name = w.emitter.value(statement.tensor, statement.stored);
+  const [first, ...others] = statement.equations;
+  if (first && others.length === 0 && guardsOf(first).length === 0)
+    pointwise(w, first, place, held, (text) => `let ${name} = ${text};`);
+  else {
+    place.lines.push(`var ${name} = 0.0;`);
+    for (const e of statement.equations) pointwise(w, e, place, held, (text) => `${name} += ${text};`);
+  }
+  return name;
+}
+
+function finishedValues(w: ContractionParts, sum: string): FinishedValues {
+  const { kernel } = w;
+  const { place: found, scope } = placeOf(w);
+  const place: ElementPlace = { ...found, lines: [] };
+  const value = contractedValue(w, sum, place, scope);
+  const held = new Map([[kernel.tensor, value]]);
+  for (const statement of kernel.epilogue) held.set(statement.tensor, pointwiseValue(w, statement, place, held));
+  const stores = [kernel, ...kernel.epilogue]
+    .filter(({ stored }) => stored)
+    .map(({ tensor }) => ({ tensor, name: held.get(tensor)! }));
+  return { place: found.lines, element: place.element, lines: place.lines, stores };
+}
+
+export function guardsOf(equation: Equation): readonly Constraint[] {
+  return equation.domain.filter((c) => decide(c, equation.axes) !== 'always');
+}
+
+/** The name of a coordinate: a digit of the element's number, `extent` values that lie `step` elements apart. */
+export function digit(
+  { emitter, kernel }: ContractionParts,
+  { element, coordinates, lines }: ElementPlace,
+  { step, extent, name }: { readonly step: number; readonly extent: number; readonly name: string },
+): string {
+  const key = `${step} ${extent}`;
+  const known = coordinates.get(key);
+  if (known !== undefined) return known;
+  const made = emitter.named(name);
+  const quotient = step === 1 ? element : `${element} / ${step}`;
+  const isFirst = step * extent === elementCount(emitter.layout(kernel.tensor).shape);
+  lines.push(`let ${made} = ${isFirst ? quotient : `${quotient} % ${extent}`};`);
+  coordinates.set(key, made);
+  return made;
+}
+
+/**
+ * Writes a pointwise equation of a tensor of the output's shape: its axes are the output's indices. `kernel.equation` is the
+ * one before axes were merged, so an index is taken out of the flat offset, once, where something asks for it.
+ */
+function pointwise(
+  w: ContractionParts,
+  equation: Equation,
+  place: ElementPlace,
+  held: ReadonlyMap<string, string>,
+  assign: (text: string) => string,
+): void {
+  const { emitter } = w;
+  const { shape } = emitter.layout(w.kernel.tensor);
+  const identity = flatIndex(shape, equation.store)!;
+  const axis = (wanted: number): string => {
+    const d = equation.store.findIndex((index) => (index as Affine).terms[0]?.axis === wanted);
+    if (d < 0 || shape[d] === 1) return '0';
+    return digit(w, place, { step: strides(shape)[d], extent: shape[d], name: equation.axes[wanted].name });
+  };
+  const isSame = (l: Load): boolean => {
+    const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
+    return flat !== undefined && equalAffine(flat, identity);
+  };
+  const scope: Scope = {
+    emitter,
+    axis,
+    axes: equation.axes,
+    held: (l) => held.get(l.tensor) ?? (isSame(l) ? elementText(l.tensor, place.element, emitter) : undefined),
+    heldInteger: (l) => (isSame(l) ? emitter.reads(l.tensor, place.element) : undefined),
+  };
+  const guards = guardsOf(equation).map((c) => constraintText(c, scope));
+  const text = assign(expressionText(flattenLoads(equation, (t) => emitter.layout(t)).value, scope));
+  place.lines.push(guards.length === 0 ? text : `if (${guards.join(' && ')}) { ${text} }`);
+}

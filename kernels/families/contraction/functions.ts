@@ -1,0 +1,235 @@
+/**
+ * The WGSL functions that the forms of a contraction read its operands by: one element, or four of them. Those that take the sums to
+ * memory are in contraction/finish.ts.
+ *
+ * The trap: an operand is read at points outside the domain too, so a load that the domain keeps inside is clamped.
+ */
+import { axesOf, constraintAxes } from '../../../compiler/ir/expression.ts';
+import type { Constraint, Expression } from '../../../compiler/ir/program.ts';
+import type { ContractionKernel, Layouts } from '../../kernel.ts';
+import { constraintText } from '../../parts/address.ts';
+import { coordinate } from '../../parts/linear.ts';
+import { type WideLoad, wideLoad, wideText } from '../../parts/loads.ts';
+import { expressionText } from '../../parts/scalar.ts';
+import type { Scope } from '../../parts/scope.ts';
+import type { Emitter } from '../../wgsl/emitter.ts';
+import { wgsl } from '../../wgsl/text.ts';
+import { inside } from './block.ts';
+import type { ContractionShape, ContractionSizes } from './shape.ts';
+import type { ContractionTuning } from './tuning.ts';
+
+/** What the parts of one contraction's code share. */
+export interface ContractionParts {
+  readonly kernel: ContractionKernel;
+  readonly s: ContractionShape;
+  readonly sizes: ContractionSizes;
+  readonly emitter: Emitter;
+  readonly tuning: ContractionTuning;
+  /** See `KernelBody`. */
+  readonly sideBySide: number;
+  /** Parameters of the functions. */
+  readonly names: { readonly batch: string; readonly m: string; readonly n: string; readonly k: string };
+  readonly functions: ContractionFunctions;
+  readonly quads: { readonly left: OperandQuad; readonly right: OperandQuad };
+}
+
+/** Parts of the products that go into one kernel's sums. */
+export type Products = readonly [ContractionParts, ...ContractionParts[]];
+
+/** Names of the functions: one element of an operand, four of them, what takes a finished sum to memory. */
+export interface ContractionFunctions {
+  readonly left: string;
+  readonly right: string;
+  readonly leftQuad: string;
+  readonly rightQuad: string;
+  /** All at once. */
+  readonly finish: string;
+  /** In two halves, with the type of what goes from the one to the other. */
+  readonly finished: string;
+  readonly put: string;
+  readonly values: string;
+}
+
+/** Every body has functions of its own, for it may not be alone in its dispatch. */
+export function nameFunctions(emitter: Emitter): ContractionFunctions {
+  return {
+    left: emitter.global('left_operand'),
+    right: emitter.global('right_operand'),
+    leftQuad: emitter.global('left_quad'),
+    rightQuad: emitter.global('right_quad'),
+    finish: emitter.global('finish'),
+    finished: emitter.global('finished'),
+    put: emitter.global('put'),
+    values: emitter.global('Finished'),
+  };
+}
+
+/** The text of those that the form needs. */
+export function operandFunctions(w: ContractionParts): string[] {
+  const { s, names, tuning, sizes, functions, quads } = w;
+  const { left, leftQuad, right, rightQuad } = functions;
+  const leftElement = () => operandFunction(w, left, s.left, s.onLeft, s.m, names.m);
+  const rightElement = () => operandFunction(w, right, s.right, s.onRight, s.n, names.n);
+  const ofLeft =
+    quads.left.load !== undefined
+      ? [wideFunction(w, leftQuad, quads.left.load, s.m, names.m)]
+      : [leftElement(), ...(readsQuads(tuning) ? [quadFunction(leftQuad, left, sizes.m, tuning.tileM, 1)] : [])];
+  const ofRight =
+    quads.right.load !== undefined
+      ? [wideFunction(w, rightQuad, quads.right.load, s.n, names.n)]
+      : [rightElement(), quadFunction(rightQuad, right, sizes.n, tuning.tileN, quads.right.step)];
+  return [...ofLeft, ...ofRight];
+}
+
+/**
+ * Four elements of an operand that `left_quad` or `right_quad` gives: neighbours along k (`alongK`), or of the operand's own side,
+ * `step` apart. `load` where they come out of memory at once.
+ */
+export interface OperandQuad {
+  readonly alongK: boolean;
+  readonly step: number;
+  readonly load: WideLoad | undefined;
+}
+
+/** Forms that stage slabs read four elements at a time, and finish sums in two halves. */
+export function readsQuads({ form }: ContractionTuning): boolean {
+  return form === 'tiled' || form === 'matrix';
+}
+
+/**
+ * How the form reads its operands. Only the forms that stage slabs read quads of memory, and along k only where no domain cuts k short. Right
+ * quads of the tiled form are a quarter of the tile apart, so that neighbouring threads have neighbouring columns of the output.
+ */
+export function operandQuads(
+  s: ContractionShape,
+  tuning: ContractionTuning,
+  layouts: Layouts,
+): ContractionParts['quads'] {
+  const { form, tileN, tileK, columns } = tuning;
+  if (!readsQuads(tuning)) {
+    const step = form === 'subgroup' ? tileN / columns : 1;
+    return { left: { alongK: false, step: 1, load: undefined }, right: { alongK: false, step, load: undefined } };
+  }
+  const { axes } = s.equation;
+  const isLimited = [...s.onLeft, ...s.onRight].length > 0;
+  const ofK = (operand: Expression) =>
+    isLimited || tileK % 4 !== 0 ? undefined : wideLoad(operand, s.k.at(-1), axes, layouts);
+  const along = (operand: Expression, step: number, own: WideLoad | undefined): OperandQuad => {
+    const load = own ?? ofK(operand);
+    return { alongK: own === undefined && load !== undefined, step, load };
+  };
+  const ownLeft = s.onLeft.length > 0 ? undefined : wideLoad(s.left, s.m.at(-1), axes, layouts);
+  if (form === 'tiled') return { left: along(s.left, 1, ownLeft), right: along(s.right, tileN / 4, undefined) };
+  const ownRight = s.onRight.length > 0 ? undefined : wideLoad(s.right, s.n.at(-1), axes, layouts);
+  return { left: along(s.left, 1, ownLeft), right: along(s.right, 1, ownRight) };
+}
+
+/** `fn left_quad(batch, p, k)`: four elements from (p, k) on, in one piece of memory. */
+function wideFunction(
+  w: ContractionParts,
+  name: string,
+  load: WideLoad,
+  own: readonly number[],
+  ownName: string,
+): string {
+  const { lines, names } = decodeOperand(w, own, ownName);
+  const value = wideText(load, scopeOf(w, names));
+  const used = lines.filter((line) => isUsed(line, w.s[own === w.s.m ? 'left' : 'right'], [], names));
+  return wgsl`
+    fn ${name}(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> vec4<f32> {
+      ${used.join('\n')}
+      return ${value};
+    }
+  `;
+}
+
+/** `fn left_quad(batch, p, k)`: four elements along m, `step` apart, kept inside the operand. */
+function quadFunction(name: string, operand: string, size: number, tile: number, step: number): string {
+  const values = [0, 1, 2, 3].map((c) => `${operand}(batch, ${inside('p', c * step, size, tile)}, k)`);
+  return wgsl`
+    fn ${name}(batch: i32, p: i32, k: i32) -> vec4<f32> {
+      return vec4<f32>(
+        ${values.join(',\n')});
+    }
+  `;
+}
+
+/** Names for the axes of an operand: those of the batch, its own, and k. */
+function decodeOperand(w: ContractionParts, own: readonly number[], ownName: string) {
+  const lines: string[] = [];
+  const names = new Map<number, string>();
+  decode(w, w.s.batch, w.names.batch, lines, names);
+  decode(w, own, ownName, lines, names);
+  decode(w, w.s.k, w.names.k, lines, names);
+  return { lines, names };
+}
+
+/** Names for a class's axes out of the class's one number. */
+export function decode(
+  w: ContractionParts,
+  axes: readonly number[],
+  whole: string,
+  lines: string[],
+  names: Map<number, string>,
+): void {
+  const extents = axes.map((axis) => w.s.equation.axes[axis].extent);
+  axes.forEach((axis, d) => {
+    if (axes.length === 1) {
+      names.set(axis, whole);
+      return;
+    }
+    const name = w.emitter.named(w.s.equation.axes[axis].name);
+    lines.push(`let ${name} = ${coordinate(whole, extents, d)};`);
+    names.set(axis, name);
+  });
+}
+
+export function scopeOf(w: ContractionParts, names: ReadonlyMap<number, string>, unguarded = false): Scope {
+  const { axes } = w.s.equation;
+  return {
+    emitter: w.emitter,
+    axis: (axis) => (axes[axis].extent === 1 ? '0' : (names.get(axis) ?? outOfScope(axes[axis].name))),
+    axes,
+    unguarded,
+  };
+}
+
+/** `fn left(batch, m, k)`: the operand's value, 0 outside its domain. */
+function operandFunction(
+  w: ContractionParts,
+  name: string,
+  operand: Expression,
+  constraints: readonly Constraint[],
+  own: readonly number[],
+  ownName: string,
+): string {
+  const { lines, names } = decodeOperand(w, own, ownName);
+  const used = lines.filter((line) => isUsed(line, operand, constraints, names));
+  const { onLeft, onRight, onOutput } = w.s;
+  const scope = scopeOf(w, names, onLeft.length + onRight.length + onOutput.length > constraints.length);
+  const value = expressionText(operand, scope);
+  const body =
+    constraints.length === 0
+      ? `return ${value};`
+      : `if (${constraints.map((c) => constraintText(c, scope)).join(' && ')}) { return ${value}; }\nreturn 0.0;`;
+  return wgsl`
+    fn ${name}(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> f32 {
+      ${used.join('\n')}
+      ${body}
+    }
+  `;
+}
+
+function isUsed(
+  line: string,
+  operand: Expression,
+  constraints: readonly Constraint[],
+  names: ReadonlyMap<number, string>,
+): boolean {
+  const axes = new Set([...axesOf(operand), ...constraints.flatMap(constraintAxes)]);
+  return [...names].some(([axis, name]) => axes.has(axis) && line.startsWith(`let ${name} =`));
+}
+
+function outOfScope(name: string): never {
+  throw new Error(`axis ${name} is not known where it is read`);
+}

@@ -1,0 +1,176 @@
+/**
+ * How slabs of the matrix form (contraction/matrix.ts) get from memory to workgroup memory: which thread reads what, where it lies, and
+ * how it is scaled and taken apart on the way.
+ *
+ * A slab's row is one position along m (or n) and its k, or one k and its positions, whichever way memory runs; matrices are loaded
+ * from either. Its elements lie in quads, eight f16 each, its rows are padded by one against bank conflicts.
+ */
+
+import { scaledExponent } from '../../wgsl/split-library.ts';
+import { plus, wgsl } from '../../wgsl/text.ts';
+import { inside } from './block.ts';
+import type { ContractionParts, Products } from './functions.ts';
+import { matrixSize } from './matrix-tile-sizes.ts';
+import { kIsExact } from './range.ts';
+import { type ContractionTuning, contractionThreads, matrixLanes } from './tuning.ts';
+
+/** Elements of f16 in a quad of workgroup memory. */
+export const perQuad = 8;
+/** Of blocks whose elements are smaller; the largest scale is 2^114. */
+export const leastExponent = -100;
+
+export type SideName = 'left' | 'right';
+export const sides = ['left', 'right'] as const;
+
+/** Where things lie in workgroup memory, in quads. */
+export interface MatrixMemory {
+  /** Slabs of the operands, high parts first. */
+  readonly left: 0;
+  readonly right: number;
+  /** Sums take the place of slabs: quads from one row of a strip to the next, and where the strip of low sums begins. */
+  readonly stripStride: number;
+  readonly lowStrip: number;
+  /** Of blocks of rows, then of blocks of columns, a quad each. */
+  readonly exponents: number;
+  readonly total: number;
+}
+
+export function matrixMemory(products: Products): MatrixMemory {
+  const { tileM, tileN, rows } = products[0].tuning;
+  const slabsOf = (side: SideName): number => Math.max(...products.map((w) => 2 * slabOf(w, side).quads));
+  const right = slabsOf('left');
+  const slabs = right + slabsOf('right');
+  const stripStride = tileN / 4 + 1;
+  const lowStrip = (tileM / rows) * matrixSize * stripStride;
+  const exponents = Math.max(slabs, 2 * lowStrip);
+  return { left: 0, right, stripStride, lowStrip, exponents, total: exponents + (tileM + tileN) / matrixSize };
+}
+
+export interface Slab {
+  readonly alongK: boolean;
+  /** Quads from a row to the next, and of one part of the slab, high or low. */
+  readonly stride: number;
+  readonly quads: number;
+}
+
+export function slabOf({ quads, tuning }: ContractionParts, side: SideName): Slab {
+  const { alongK } = quads[side];
+  const tile = side === 'left' ? tuning.tileM : tuning.tileN;
+  const stride = (alongK ? tuning.tileK : tile) / perQuad + 1;
+  return { alongK, stride, quads: (alongK ? tile : tuning.tileK) * stride };
+}
+
+/** A block of a slab, and the quads of it that a thread stages, by the names of their variables. */
+interface StagedBlock {
+  readonly name: string;
+  /** WGSL of the block's number. */
+  readonly block: string;
+  readonly quads: readonly string[];
+}
+
+/** Every subgroup stages as many. */
+function stagedBlocks(tuning: ContractionTuning, side: SideName): StagedBlock[] {
+  const [letter, tile] = side === 'left' ? ['a', tuning.tileM] : ['b', tuning.tileN];
+  const subgroups = contractionThreads(tuning) / matrixLanes;
+  const blocks = tile / matrixSize;
+  const quads = (matrixSize * tuning.tileK) / perQuad / matrixLanes;
+  return Array.from({ length: blocks / subgroups }, (_, i) => ({
+    name: `${letter}_${i}`,
+    block: i === 0 ? 'subgroup' : `(${plus('subgroup', i * subgroups)})`,
+    quads: Array.from({ length: quads }, (_, q) => `${letter}_${i}_${q}`),
+  }));
+}
+
+/** What a thread holds of the next slabs, and the exponents of the blocks that its subgroup stages. */
+export function stagedVariables(tuning: ContractionTuning): string {
+  const lines = sides
+    .flatMap((side) => stagedBlocks(tuning, side))
+    .flatMap(({ name, quads }) => [
+      `var exponent_${name} = ${leastExponent};`,
+      ...quads.flatMap((quad) => [`var first_${quad} = vec4<f32>();`, `var second_${quad} = vec4<f32>();`]),
+    ]);
+  return lines.join('\n');
+}
+
+export interface MatrixStaging {
+  /** Where a thread's quads of both slabs lie. */
+  readonly places: string;
+  /** Reads them at `k_at`. */
+  readonly fetch: string;
+  /** Scales what was read, takes it apart, and puts the parts, and the blocks' exponents, into workgroup memory. */
+  readonly store: string;
+}
+
+export function matrixStaging(w: ContractionParts, memory: MatrixMemory): MatrixStaging {
+  const blocks = sides.flatMap((side) => stagedBlocks(w.tuning, side).map((block) => ({ side, block })));
+  const places = blocks.flatMap(({ side, block }) => block.quads.map((quad, q) => placeText(w, side, block, quad, q)));
+  const each = (text: (side: SideName, block: StagedBlock) => string): string =>
+    blocks.map(({ side, block }) => text(side, block)).join('\n');
+  return {
+    places: places.join('\n'),
+    fetch: each((side, { quads }) => quads.map((quad) => fetchText(w, side, quad)).join('\n')),
+    store: each((side, block) => storeText(w, side, block, memory)),
+  };
+}
+
+/** Neighbouring lanes stage neighbouring quads of a row, as they lie in memory. */
+function placeText(w: ContractionParts, side: SideName, { block }: StagedBlock, quad: string, q: number): string {
+  const { alongK } = slabOf(w, side);
+  const perRow = (alongK ? w.tuning.tileK : matrixSize) / perQuad;
+  const unit = q === 0 ? 'lane_in' : `(${plus('lane_in', q * matrixLanes)})`;
+  const [row, column] = [`${unit} / ${perRow}`, `${unit} % ${perRow} * ${perQuad}`];
+  const [p, k] = alongK ? [row, column] : [column, row];
+  return `let p_${quad} = ${block} * ${matrixSize} + ${p};\nlet k_${quad} = ${k};`;
+}
+
+function fetchText(w: ContractionParts, side: SideName, quad: string): string {
+  const { alongK, load } = w.quads[side];
+  const [name, start, tile, size] =
+    side === 'left'
+      ? [w.functions.leftQuad, 'tile_m', w.tuning.tileM, w.sizes.m]
+      : [w.functions.rightQuad, 'tile_n', w.tuning.tileN, w.sizes.n];
+  const half = (part: string, offset: number): string => {
+    const k = plus(`k_at + k_${quad}`, alongK ? offset : 0);
+    const position = plus(`${start} + p_${quad}`, alongK ? 0 : offset);
+    // Four that are read at once from beyond the end are the last four.
+    const isQuad = !alongK && load !== undefined;
+    const kept = isQuad && size % tile !== 0 ? `min(${position}, ${size - 4})` : inside(position, 0, size, tile);
+    const read = `${part}_${quad} = ${name}(batch, ${isQuad || alongK ? kept : position}, ${k});`;
+    return kIsExact(w) ? read : `if (${k} < k_to) { ${read} } else { ${part}_${quad} = vec4<f32>(); }`;
+  };
+  return `${half('first', 0)}\n${half('second', 4)}`;
+}
+
+function storeText(w: ContractionParts, side: SideName, block: StagedBlock, memory: MatrixMemory): string {
+  const { name, quads } = block;
+  const slab = slabOf(w, side);
+  const exponents = memory.exponents + (side === 'left' ? 0 : w.tuning.tileM / matrixSize);
+  const magnitudes = quads.map((quad) => `most = max(most, max(abs(first_${quad}), abs(second_${quad})));`);
+  const finite = quads.flatMap((quad) =>
+    ['first', 'second'].map((part) => `bits = max(bits, largest_finite_f32(${part}_${quad}));`),
+  );
+  const stores = quads.flatMap((quad) => {
+    const [row, column] = slab.alongK ? [`p_${quad}`, `k_${quad}`] : [`k_${quad}`, `p_${quad}`];
+    const place = `${row} * ${slab.stride} + ${column} / ${perQuad}`;
+    return [
+      `let parts_${quad} = split_f16(first_${quad}, second_${quad}, scale, zero_bits);`,
+      `scratch[${plus(place, memory[side])}] = parts_${quad}.high;`,
+      `scratch[${plus(place, memory[side] + slab.quads)}] = parts_${quad}.low;`,
+    ];
+  });
+  return wgsl`
+    {
+      var most = vec4<f32>();
+      ${magnitudes.join('\n')}
+      var bits = bitcast<u32>(max(max(most.x, most.y), max(most.z, most.w)));
+      if (bits >= 0x7f800000u) {
+        bits = 0u;
+        ${finite.join('\n')}
+      }
+      exponent_${name} = max(exponent_${name}, i32(subgroupMax(bits) >> 23u) - 127);
+      let scale = power_of_two_f32(${scaledExponent} - exponent_${name});
+      ${stores.join('\n')}
+      if (lane_in == 0) { scratch[${exponents} + ${block.block}] = vec4<f32>(f32(exponent_${name})); }
+    }
+  `;
+}

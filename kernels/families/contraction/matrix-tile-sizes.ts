@@ -1,0 +1,139 @@
+/**
+ * When a contraction runs on tensor cores, and in which tile: what the target must have and the operands be, the table of tiles with
+ * what was measured with them, and a model of the time, by which the matrix form is weighed against the tiled one.
+ */
+
+import type { Layouts } from '../../kernel.ts';
+import type { Target } from '../../target.ts';
+import { operandQuads } from './functions.ts';
+import { type ContractionShape, type ContractionSizes, contractionSizes } from './shape.ts';
+import { fastestTiled } from './tile-sizes.ts';
+import { type ContractionTuning, contractionThreads, defaultContractionTuning, matrixLanes } from './tuning.ts';
+
+/** Rows, columns and k of the matrices. */
+export const matrixSize = 16;
+
+/**
+ * Steps of k that tensor cores may add up, before the sums are added to totals in f32. They cut off where f32 units round, so the error
+ * grows with the length: with positive operands it is 3.5 times that of the tiled form at 1024, 6 at 2048
+ * (test/bench/records/2026-11-26-split.jsonl).
+ */
+export const longestSum = 1024;
+
+interface MatrixForm {
+  readonly tuning: ContractionTuning;
+  /** TFLOP/s of a product large enough for every tile, on an H100. */
+  readonly tflops: number;
+  /** Workgroups that a multiprocessor works on at once: as many as it has workgroup memory and registers for. */
+  readonly resident: number;
+  /** It has registers left to add up longer sums than `longestSum`. */
+  readonly takesLong: boolean;
+}
+
+function matrix(
+  tileM: number,
+  tileN: number,
+  tileK: number,
+  [rows, columns]: readonly [number, number],
+): ContractionTuning {
+  return { form: 'matrix', tileM, tileN, tileK, rows, columns };
+}
+
+const matrixForms: readonly MatrixForm[] = [
+  { tuning: matrix(128, 128, 32, [64, 32]), tflops: 63, resident: 1, takesLong: false },
+  { tuning: matrix(64, 64, 32, [32, 32]), tflops: 50, resident: 2, takesLong: true },
+];
+
+const features = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as const;
+
+/** Whether subgroups of the target multiply matrices of f16, 16×16×16, with sums in f32. */
+export function hasTensorCores({ features: present, subgroupSize, subgroupMatrices = [] }: Target): boolean {
+  const hasMatrices = subgroupMatrices.some(
+    ({ component, result, m, n, k }) =>
+      component === 'f16' && result === 'f32' && [m, n, k].every((size) => size === matrixSize),
+  );
+  const isOneSize = subgroupSize?.min === matrixLanes && subgroupSize.max === matrixLanes;
+  return hasMatrices && isOneSize && features.every((feature) => present.includes(feature));
+}
+
+/** What a tuner tries: those of the table that the target has room for. */
+export function matrixCandidates(target: Target): readonly ContractionTuning[] {
+  return formsFor(target).map(({ tuning }) => tuning);
+}
+
+/** Quads of workgroup memory that a form needs at most, for operands that lie along k. */
+function mostQuads({ tileM, tileN, tileK }: ContractionTuning): number {
+  return 2 * (tileM + tileN) * (tileK / 8 + 1) + (tileM + tileN) / matrixSize;
+}
+
+/** Those that the target has tensor cores, threads and workgroup memory for. */
+function formsFor(target: Target): readonly MatrixForm[] {
+  const { maxComputeInvocationsPerWorkgroup: threads, maxComputeWorkgroupStorageSize: bytes } = target.limits;
+  if (target.class !== 'gpu' || !hasTensorCores(target)) return [];
+  return matrixForms.filter(({ tuning }) => contractionThreads(tuning) <= threads && 16 * mostQuads(tuning) <= bytes);
+}
+
+/**
+ * Whether the products can be made on tensor cores, whatever their length: both operands come out of memory in quads. Those that are
+ * expressions are taken apart anew by every workgroup that reads them, so they stay with the tiled form, and so do those of a domain.
+ */
+function suit(shapes: readonly ContractionShape[], layouts: Layouts, target: Target): boolean {
+  const [{ tuning } = { tuning: undefined }] = formsFor(target);
+  if (tuning === undefined) return false;
+  return shapes.every((s) => {
+    const { left, right } = operandQuads(s, tuning, layouts);
+    return left.load !== undefined && right.load !== undefined;
+  });
+}
+
+/** Multiprocessors of an H100, for which the tiles are chosen until a tuner has measured the device at hand. */
+const multiprocessors = 132;
+/** Steps of k that a workgroup's beginning and end take as long as. */
+const stepsAround = 32;
+
+function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops, resident }: MatrixForm): number {
+  const { tileM, tileN } = tuning;
+  const groups = Math.ceil(m / tileM) * Math.ceil(n / tileN) * batch;
+  const rounds = Math.ceil(groups / (multiprocessors * resident));
+  const flopsPerUs = (tflops * 1e6) / multiprocessors;
+  return (rounds * resident * 2 * tileM * tileN * (k + stepsAround)) / flopsPerUs;
+}
+
+interface Timed {
+  readonly tuning: ContractionTuning;
+  readonly timeUs: number;
+}
+
+function matrixTimes(sizes: ContractionSizes, target: Target): readonly Timed[] {
+  return formsFor(target)
+    .filter(({ takesLong }) => takesLong || sizes.k <= longestSum)
+    .map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, form) }));
+}
+
+/** What takes the tiled form less time is not worth the longer code: it takes 0.2 to 0.4 s to compile, that of the tiled form 0.05. */
+const leastUs = 40;
+
+/** The fastest of the tiled form and, where the operands suit them, those on tensor cores. */
+function fastest(sizes: ContractionSizes, mayBeMatrix: boolean, target: Target): Timed {
+  const tiled = fastestTiled(sizes, target);
+  if (!mayBeMatrix || tiled.timeUs < leastUs) return tiled;
+  return matrixTimes(sizes, target).reduce((a, b) => (b.timeUs < a.timeUs ? b : a), tiled);
+}
+
+/** The form by default of products into the same sums. */
+export function contractionRule(
+  shapes: readonly [ContractionShape, ...ContractionShape[]],
+  layouts: Layouts,
+  target: Target,
+): ContractionTuning {
+  const tuning = defaultContractionTuning(shapes[0], target);
+  if (tuning.form !== 'tiled' || !suit(shapes, layouts, target)) return tuning;
+  const k = shapes.reduce((total, s) => total + contractionSizes(s).k, 0);
+  return fastest({ ...contractionSizes(shapes[0]), k }, true, target).tuning;
+}
+
+/** How long a product of these operands takes by the rule, as a function of its sizes. */
+export function timeByRule(s: ContractionShape, layouts: Layouts, target: Target): (sizes: ContractionSizes) => number {
+  const mayBeMatrix = suit([s], layouts, target);
+  return (sizes) => fastest(sizes, mayBeMatrix, target).timeUs;
+}

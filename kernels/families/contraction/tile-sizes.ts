@@ -1,0 +1,163 @@
+/**
+ * Tile sizes of the tiled form: the table, what was measured with them, and a model of how long a product takes with each, by
+ * which the default is chosen, and in how many pieces a long sum is made.
+ *
+ * A multiprocessor works on as many workgroups at once as its memory and registers hold: each costs what its multiply-adds cost at
+ * the tile's rate, those of padding included. Fewer leave it waiting for memory: w of h that it can hold take as long as
+ * `each · w + waiting · h` would, if that is more than w (n = 1024, test/bench/records/2026-11-26-products.jsonl: one of two takes
+ * 1.2, two of five 2.7).
+ */
+
+import type { Target } from '../../target.ts';
+import type { ContractionSizes } from './shape.ts';
+import { type ContractionTuning, contractionThreads } from './tuning.ts';
+
+interface TiledForm {
+  readonly tuning: ContractionTuning;
+  /** TFLOP/s of a product large enough for every tile, on an H100 (test/bench/records/2026-11-2*). */
+  readonly tflops: number;
+}
+
+function tiled(
+  tileM: number,
+  tileN: number,
+  tileK: number,
+  [rows, columns]: readonly [number, number],
+  buffers: 1 | 2 = 1,
+): ContractionTuning {
+  return { form: 'tiled', tileM, tileN, tileK, rows, columns, buffers };
+}
+
+const tiledForms: readonly TiledForm[] = [
+  { tuning: tiled(128, 64, 16, [8, 4]), tflops: 37 },
+  { tuning: tiled(64, 64, 16, [8, 4]), tflops: 35 },
+  { tuning: tiled(128, 32, 16, [8, 4]), tflops: 35 },
+  { tuning: tiled(32, 128, 16, [4, 8]), tflops: 33 },
+  { tuning: tiled(128, 16, 16, [4, 4]), tflops: 22 },
+  { tuning: tiled(16, 128, 16, [4, 4]), tflops: 22 },
+  { tuning: tiled(32, 32, 16, [4, 4]), tflops: 23 },
+];
+
+/** More for epilogues that ask for whole rows: few rows still make workgroups enough. */
+const rowForms: readonly TiledForm[] = [{ tuning: tiled(32, 64, 16, [4, 4]), tflops: 23 }];
+
+/** Others that a tuner tries. Blocks of 8×8 a thread were slower on the H100, 30 TFLOP/s at n = 4096, with one buffer or two. */
+const otherTunings: readonly ContractionTuning[] = [
+  tiled(128, 128, 8, [8, 8]),
+  tiled(128, 128, 8, [8, 8], 2),
+  tiled(128, 128, 16, [8, 8]),
+  tiled(128, 64, 8, [8, 8], 2),
+  tiled(128, 64, 16, [8, 8]),
+  tiled(64, 128, 16, [8, 8]),
+  tiled(64, 64, 16, [8, 4], 2),
+  tiled(64, 64, 16, [4, 4]),
+  tiled(64, 32, 16, [8, 4]),
+];
+
+/** Of an H100: what a tile is chosen for, until a tuner has measured the device at hand. */
+const chip = { multiprocessors: 132, workgroupBytes: 48 * 1024, threads: 2048, registers: 65536 } as const;
+/** Registers of a thread beside its sums. */
+const otherRegisters = 56;
+const each = 0.7;
+const waiting = 0.26;
+/** Steps of k that a workgroup's beginning and end take as long as. */
+const stepsAround = 64;
+
+function slabBytes(t: ContractionTuning): number {
+  return 16 * (t.buffers ?? 1) * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
+}
+
+/** Whether the target has the threads and the workgroup memory that a tiled form takes. */
+function fits(t: ContractionTuning, { limits }: Target): boolean {
+  return (
+    contractionThreads(t) <= limits.maxComputeInvocationsPerWorkgroup &&
+    slabBytes(t) <= limits.maxComputeWorkgroupStorageSize
+  );
+}
+
+/** What a tuner tries: every form of the table that the target has room for. */
+export function tiledCandidates(target: Target): readonly ContractionTuning[] {
+  return [...[...tiledForms, ...rowForms].map(({ tuning }) => tuning), ...otherTunings].filter((t) => fits(t, target));
+}
+
+/** Workgroups that a multiprocessor works on at once. */
+function resident(t: ContractionTuning): number {
+  const threads = contractionThreads(t);
+  const registers = threads * (t.rows * t.columns + otherRegisters);
+  return Math.min(
+    Math.floor(chip.workgroupBytes / slabBytes(t)),
+    Math.floor(chip.threads / threads),
+    Math.floor(chip.registers / registers),
+  );
+}
+
+function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops }: TiledForm): number {
+  const { tileM, tileN } = tuning;
+  const groups = Math.ceil(m / tileM) * Math.ceil(n / tileN) * batch;
+  const most = resident(tuning);
+  const rounds = Math.floor(groups / (chip.multiprocessors * most));
+  const left = Math.ceil((groups - rounds * chip.multiprocessors * most) / chip.multiprocessors);
+  const groupsEach = rounds * most + (left === 0 ? 0 : Math.max(left, each * left + waiting * most));
+  const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
+  return (groupsEach * 2 * tileM * tileN * (k + stepsAround)) / flopsPerUs;
+}
+
+/** A tile, and how long the model takes it to take. */
+interface Timed {
+  readonly tuning: ContractionTuning;
+  readonly timeUs: number;
+}
+
+function timed(sizes: ContractionSizes, target: Target, forms = tiledForms): readonly Timed[] {
+  return forms
+    .filter(({ tuning }) => fits(tuning, target))
+    .map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, form) }));
+}
+
+const faster = (a: Timed, b: Timed): Timed => (b.timeUs < a.timeUs ? b : a);
+
+/** The tile that the model takes to be fastest, and its time. */
+export function fastestTiled(sizes: ContractionSizes, target: Target): Timed {
+  return timed(sizes, target).reduce(faster);
+}
+
+/**
+ * The same of an epilogue that asks for something of the tile; any tile where this takes longer than a dispatch of its own would for what
+ * the epilogue does, which reads the output once more.
+ */
+export function fastestHolding(
+  sizes: ContractionSizes,
+  target: Target,
+  holds: (tuning: ContractionTuning) => boolean,
+): ContractionTuning {
+  const fastest = fastestTiled(sizes, target);
+  const { batch, m, n } = sizes;
+  const savedUs = dispatchUs + (4 * batch * m * n) / bytesPerUs;
+  const all = timed(sizes, target, [...tiledForms, ...rowForms]);
+  const holding = all.filter(({ tuning, timeUs }) => holds(tuning) && timeUs <= fastest.timeUs + savedUs);
+  return holding.reduce(faster, holding[0] ?? fastest).tuning;
+}
+
+/** Bytes a microsecond that partial sums are written and read at, and what a dispatch that adds them up takes beside. */
+const bytesPerUs = 1.5e6;
+const dispatchUs = 3;
+
+/** In how many pieces a long sum is fastest, none shorter than `leastPiece`; `timeOf` tells how long a product takes. */
+export function fastestPieces(
+  sizes: ContractionSizes,
+  leastPiece: number,
+  timeOf: (sizes: ContractionSizes) => number,
+): number {
+  const { batch, m, n, k } = sizes;
+  const resultBytes = 4 * batch * m * n;
+  const timeWith = (pieces: number): number => {
+    const adding = pieces === 1 ? 0 : dispatchUs + ((2 * pieces + 1) * resultBytes) / bytesPerUs;
+    return timeOf({ batch: batch * pieces, m, n, k: k / pieces }) + adding;
+  };
+  let best = { pieces: 1, timeUs: timeWith(1) };
+  for (let pieces = 2; pieces * leastPiece <= k; pieces *= 2) {
+    const timeUs = timeWith(pieces);
+    if (timeUs < best.timeUs) best = { pieces, timeUs };
+  }
+  return best.pieces;
+}

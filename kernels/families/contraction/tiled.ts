@@ -1,0 +1,266 @@
+/**
+ * The tiled form of a contraction: a workgroup stages a slab of each operand, `tileK` steps of k for the whole tile, in
+ * workgroup memory; each thread multiplies its rows and columns of them in registers, while the next slabs are on their
+ * way from memory. With one buffer the threads wait for each other before and after they fill it; with two (`buffers`)
+ * once a step, since they fill the one that nobody reads.
+ *
+ * A slab's row is one k, in quads: of the left operand four neighbouring rows of the tile, of the right one four columns a
+ * quarter of the tile apart. A thread has `rows / 4 × columns / 4` quads of both, and neighbouring threads neighbouring ones: in
+ * workgroup memory no two meet in a bank, in the output they store side by side. What comes out of memory in quads along k
+ * arrives as blocks of 4×4, which are turned when they are put into the slab.
+ *
+ * The traps: every thread must meet every barrier, so threads beyond the output work on clamped positions, and only `finish`
+ * leaves them out. And a loop that counts single steps up to a constant is one that Dawn knows to end and whose indices it knows
+ * to be inside: it guards any other with a counter and a minimum at every access.
+ */
+import { leastStep } from '../../../compiler/ir/affine.ts';
+import { loads } from '../../../compiler/ir/expression.ts';
+import type { Expression } from '../../../compiler/ir/program.ts';
+import { guarded, plus, wgsl } from '../../wgsl/text.ts';
+import { beginSums, inside, type SumsPlace } from './block.ts';
+import type { ContractionParts, OperandQuad, Products } from './functions.ts';
+import { isWholeLoop, kIsExact, longestLoop, overProducts } from './range.ts';
+import { type ContractionTuning, contractionThreads } from './tuning.ts';
+
+/** `end` takes a thread's sums to memory. */
+export function tiledBody(products: Products, head: string, end: (place: SumsPlace) => string): string {
+  const [w] = products;
+  const { rows, columns, tileM, tileN, buffers } = w.tuning;
+  const [threadsM, threadsN] = [tileM / rows, tileN / columns];
+  const isTwo = buffers === 2;
+  return wgsl`
+    // scratch: a slab [k][m / 4], then a slab [k][n / 4], rows padded by one against bank conflicts${isTwo ? '; twice, used in turn' : ''}
+    ${head}
+    let lane_m = i32(lane / ${threadsN});
+    let lane_n = i32(lane % ${threadsN});
+    ${beginSums(w)}
+    ${overProducts(products, slabLoop, slabDeclarations)}
+    ${end({
+      m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
+      n: 'tile_n + lane_n',
+      columnAt: (j) => (j >> 2) * threadsN + (j % 4) * (tileN / 4),
+      lane: 'lane_n',
+    })}
+  `;
+}
+
+function stagings(w: ContractionParts): { readonly a: Staging; readonly b: Staging } {
+  const a = staging(w, slabOf(w, 'left'), { count: 0 });
+  return { a, b: staging(w, slabOf(w, 'right'), a) };
+}
+
+function slabDeclarations(w: ContractionParts): string {
+  const { a, b } = stagings(w);
+  return `${a.declarations}\n${b.declarations}`;
+}
+
+/** The steps of a product from `k_from` to `k_to`, a slab of both operands each. */
+function slabLoop(w: ContractionParts): string {
+  const { rows, columns, tileM, tileN, tileK, buffers } = w.tuning;
+  const { a, b } = stagings(w);
+  const isTwo = buffers === 2;
+  const half = isTwo ? ['step % 2', '(step + 1) % 2'] : ['0', '0'];
+  const put = (into: string) => `${a.store(into)}\n${b.store(into)}`;
+  const next = wgsl`
+    if (k0 + ${tileK} < k_to) {
+      let k_at = k0 + ${tileK};
+      ${a.fetch}
+      ${b.fetch}
+    }
+  `;
+  const multiply = wgsl`
+    for (var k_in = 0; k_in < ${tileK}; k_in++) {
+      ${multiplySlabs(w, tileM / rows, tileN / columns, half[0]).join('\n')}
+    }
+  `;
+  const step = isTwo
+    ? [next, multiply, guarded([`k0 + ${tileK} < k_to`], put(half[1])), 'workgroupBarrier();']
+    : [put(half[0]), 'workgroupBarrier();', next, multiply, 'workgroupBarrier();'];
+  return wgsl`
+    {
+      let k_at = k_from;
+      ${a.fetch}
+      ${b.fetch}
+    }
+    ${isTwo ? `${put('0')}\nworkgroupBarrier();` : ''}
+    for (var step = 0; step < ${w.emitter.bound(Math.ceil(longestLoop(w) / tileK))}; step++) {
+      let k0 = k_from + step * ${tileK};
+      ${isWholeLoop(w) ? '' : 'if (k0 >= k_to) { break; }'}
+      ${step.join('\n')}
+    }
+  `;
+}
+
+/** Quads of workgroup memory that the form needs. */
+export function slabQuads(tuning: ContractionTuning): number {
+  return (tuning.buffers ?? 1) * bufferQuads(tuning);
+}
+
+/** Both slabs, the left one first. */
+function bufferQuads({ tileM, tileN, tileK }: ContractionTuning): number {
+  return tileK * (quadsOfRow(tileM) + quadsOfRow(tileN));
+}
+
+/** Quads of four elements in a slab's row, its padding included. */
+function quadsOfRow(tile: number): number {
+  return tile / 4 + 1;
+}
+
+/** WGSL of the place of a slab's quad, less the terms that are 0. */
+function place(
+  { tuning, sideBySide }: ContractionParts,
+  side: 'left' | 'right',
+  { half, k, quad }: { readonly half: string; readonly k: string; readonly quad: string },
+): string {
+  const [own, base] = side === 'left' ? [tuning.tileM, 0] : [tuning.tileN, tuning.tileK * quadsOfRow(tuning.tileM)];
+  const terms = [
+    ...(sideBySide === 1 ? [] : ['scratch_from']),
+    ...(half === '0' ? [] : [`${half} * ${bufferQuads(tuning)}`]),
+    `${k} * ${quadsOfRow(own)}`,
+    quad,
+  ];
+  return plus(terms.join(' + '), base);
+}
+
+/** One step of k: a thread's quads of both slabs, and all their products. */
+function multiplySlabs(w: ContractionParts, threadsM: number, threadsN: number, half: string): string[] {
+  const { rows, columns } = w.tuning;
+  const lines: string[] = [];
+  const quad = (side: 'left' | 'right', at: string) => `scratch[${place(w, side, { half, k: 'k_in', quad: at })}]`;
+  for (let i = 0; i < rows / 4; i++) lines.push(`let a_${i} = ${quad('left', plus('lane_m', i * threadsM))};`);
+  for (let j = 0; j < columns / 4; j++) lines.push(`let b_${j} = ${quad('right', plus('lane_n', j * threadsN))};`);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns / 4; j++) lines.push(`sum_${i}_${j} += a_${i >> 2}.${'xyzw'[i % 4]} * b_${j};`);
+  return lines;
+}
+
+interface Slab {
+  readonly side: 'left' | 'right';
+  readonly letter: 'a' | 'b';
+  readonly function: string;
+  /** WGSL of the tile's first position along m (or n), its length, and how much there is in all. */
+  readonly start: string;
+  readonly tile: number;
+  readonly size: number;
+  readonly quad: OperandQuad;
+  /** Positions from one quad of the slab to the next. */
+  readonly stride: number;
+  /** Lanes follow m (or n), not k: memory is contiguous in it. */
+  readonly alongTile: boolean;
+}
+
+function slabOf({ s, tuning, quads, functions, sizes }: ContractionParts, side: 'left' | 'right'): Slab {
+  const quad = quads[side];
+  const own =
+    side === 'left'
+      ? { letter: 'a' as const, start: 'tile_m', tile: tuning.tileM, size: sizes.m, axes: s.m }
+      : { letter: 'b' as const, start: 'tile_n', tile: tuning.tileN, size: sizes.n, axes: s.n };
+  const { axes, ...rest } = own;
+  return {
+    ...rest,
+    side,
+    function: side === 'left' ? functions.leftQuad : functions.rightQuad,
+    quad,
+    stride: side === 'left' ? 4 : 1,
+    alongTile: isContiguous(s[side], axes, s.k),
+  };
+}
+
+/** How a slab gets from memory to workgroup memory, by way of registers. */
+interface Staging extends Registers {
+  /** Registers that hold the next slab while this one is used, and where a thread's part of it lies. */
+  readonly declarations: string;
+  /** Reads the part at `k_at`. */
+  readonly fetch: string;
+  /** Puts it into a half of the workgroup memory. */
+  readonly store: (half: string) => string;
+}
+
+/** Registers `next_0`, … that are in use; threads from `idleFrom` on use none of them. */
+interface Registers {
+  readonly count: number;
+  readonly idleFrom?: number;
+}
+
+/** A thread reads a quad of the slab at a time, or a block of four quads at four k; those that have nothing else to read first. */
+function staging(w: ContractionParts, slab: Slab, others: Registers): Staging {
+  const threads = contractionThreads(w.tuning);
+  const perUnit = slab.quad.alongK ? 4 : 1;
+  const units = ((slab.tile / 4) * w.tuning.tileK) / perUnit;
+  const { idleFrom = threads } = others;
+  const isShared = idleFrom + units <= threads;
+  const [firstLane, firstRegister] = isShared ? [idleFrom, 0] : [0, others.count];
+  const parts = Array.from({ length: Math.ceil(units / threads) }, (_, i) =>
+    stagingPart(w, slab, {
+      name: `${slab.letter}_${i}`,
+      firstLane: firstLane - i * threads,
+      units: units - i * threads < threads ? units : undefined,
+      registers: Array.from({ length: perUnit }, (_, c) => `next_${firstRegister + i * perUnit + c}`),
+    }),
+  );
+  const count = Math.max(others.count, firstRegister + parts.length * perUnit);
+  const added = Array.from({ length: count - others.count }, (_, i) => `var next_${others.count + i} = vec4<f32>();`);
+  return {
+    declarations: [...parts.map((part) => part.place), ...added].join('\n'),
+    fetch: parts.map((part) => part.fetch).join('\n'),
+    store: (half) => parts.map((part) => part.store(half)).join('\n'),
+    count,
+    ...(firstLane + units < threads ? { idleFrom: firstLane + units } : {}),
+  };
+}
+
+/** Unit `lane - firstLane` of a slab for each thread; `units` of them, where some threads have none. */
+interface Part {
+  readonly name: string;
+  readonly firstLane: number;
+  readonly units: number | undefined;
+  readonly registers: readonly string[];
+}
+
+function stagingPart(
+  w: ContractionParts,
+  { side, tile, start, size, stride, quad, alongTile, function: quadFunction }: Slab,
+  { name, firstLane, units, registers }: Part,
+): Pick<Staging, 'fetch' | 'store'> & { readonly place: string } {
+  const { alongK, load, step } = quad;
+  const unit = firstLane === 0 ? 'lane' : `(${plus('lane', -firstLane)})`;
+  const steps = alongK ? w.tuning.tileK / 4 : w.tuning.tileK;
+  const [quadAt, kAt] =
+    alongTile && !alongK
+      ? [`${unit} % ${tile / 4}`, `${unit} / ${tile / 4}`]
+      : [`${unit} / ${steps}`, `${unit} % ${steps}`];
+  const position = `${start} + quad_${name}${stride === 1 ? '' : ` * ${stride}`}`;
+  const positionOf = (c: number): string => {
+    if (alongK) return inside(position, c * step, size, tile);
+    // Four that are read at once from beyond the end are the last four.
+    return load !== undefined && size % tile !== 0 ? `min(${position}, ${size - 4})` : position;
+  };
+  const reads = registers.map((r, c) => `${r} = ${quadFunction}(batch, ${positionOf(c)}, k_at + k_${name});`);
+  const readsInRange = wgsl`
+    if (k_at + k_${name} < k_to) {
+      ${reads.join('\n')}
+    } else {
+      ${registers.map((r) => `${r} = vec4<f32>();`).join('\n')}
+    }
+  `;
+  const rowOf = (c: number): string => `vec4<f32>(${registers.map((r) => `${r}.${'xyzw'[c]}`).join(', ')})`;
+  const store = (half: string): string[] =>
+    registers.map((r, c) => {
+      const k = c === 0 ? `k_${name}` : `(k_${name} + ${c})`;
+      return `scratch[${place(w, side, { half, k, quad: `quad_${name}` })}] = ${alongK ? rowOf(c) : r};`;
+    });
+  const guards = units === undefined ? [] : [`${unit} < ${units}`];
+  return {
+    place: `let quad_${name} = i32(${quadAt});\nlet k_${name} = i32(${kAt})${alongK ? ' * 4' : ''};`,
+    fetch: guarded(guards, kIsExact(w) ? reads.join('\n') : readsInRange),
+    store: (half) => guarded(guards, store(half).join('\n')),
+  };
+}
+
+/** Whether the operand's first load is contiguous along its own axes rather than along k. */
+function isContiguous(operand: Expression, own: readonly number[], k: readonly number[]): boolean {
+  const first = loads(operand).find((l) => l.indices.length > 0);
+  const flat = first?.indices[0];
+  if (flat?.kind !== 'affine') return true;
+  return leastStep(flat, own) <= leastStep(flat, k);
+}

@@ -1,0 +1,202 @@
+/**
+ * Streams: rows made from tensors of row × walk that are computed tile by tile and never stored, such as attention of any score.
+ *
+ *   S[t, u] = Σ_r q[t, r]·k[u, r]        a workgroup keeps 64 rows t and goes along u in tiles of 64:
+ *   m[t]    = max_u S[t, u]                a tile of S from two staged slabs, as a contraction makes one;
+ *   l[t]    = Σ_u exp(S - m[t])            what was summed up so far rescaled to the new maximum;
+ *   y[t, e] = Σ_u exp(S - m[t])·v[u, e]    the tile through workgroup memory into a second product.
+ *
+ * Every lane holds 4·rowQuads rows and 4 columns of each tile: rows `4·y … 4·y + 3` of its quad, columns x, x + X, x + 2X, x + 3X, so that
+ * what it stores to workgroup memory and reads of it lies side by side. Results are of one order: same bits every run.
+ *
+ * The trap: all lanes meet every barrier, so rows and columns beyond the last are worked on too, at clamped places; what a column
+ * beyond the last would add is left out by the mask of each result, and a row beyond it is not stored.
+ */
+import { multiplyAddsOf } from '../../../compiler/ir/multiply-adds.ts';
+import { elementCount } from '../../../compiler/ir/program.ts';
+import type { KernelBody, StreamKernel, StreamStatement } from '../../kernel.ts';
+import { coordinate } from '../../parts/linear.ts';
+import { expressionText } from '../../parts/scalar.ts';
+import { shuffledLanes, type Target } from '../../target.ts';
+import type { Emitter } from '../../wgsl/emitter.ts';
+import { guarded, indent, wgsl } from '../../wgsl/text.ts';
+import { overRows, places, readyOf, rowsOfLane, type StreamCode, scopeOf, sizesOf, storeText } from './code.ts';
+import { extremeStep, followedStep, isFollowed, overQuads, rowFunction, totalStep } from './rows.ts';
+import { streamAxes, tilesOf, walkRange } from './shape.ts';
+import { finishSum, sumQuads, sumStep } from './sum.ts';
+import { mapStep, tileStep } from './tile.ts';
+import type { StreamTuning } from './tuning.ts';
+
+export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuning: StreamTuning): KernelBody {
+  const axes = streamAxes(kernel);
+  const { threads, tileRows, tileColumns, pitch } = sizesOf(tuning);
+  const { batch, outer, row, walk } = kernel;
+  const names = new Map<number, string>();
+  [...batch, ...outer, row, walk].forEach(({ name, extent }, axis) => {
+    names.set(axis, extent === 1 ? '0' : emitter.named(name));
+  });
+  const slabs = tuning.depth * (pitch + tuning.threadColumns);
+  const w: StreamCode = {
+    kernel,
+    axes,
+    emitter,
+    tuning,
+    names,
+    tiles: tilesOf(kernel),
+    variables: new Map(kernel.statements.map((s) => [s.tensor, emitter.named(s.tensor, 'value')])),
+    rowTile: { start: 'row_start', rows: tileRows },
+    columnTile: { start: 'walk_start', rows: tileColumns },
+    shuffles: tuning.threadColumns <= shuffledLanes(target),
+    functions: [],
+    reducers: new Map(),
+    exchangeQuads: Math.max(slabs, tileColumns * pitch, threads),
+    stagedQuads: 0,
+  };
+  const batches = elementCount(batch.map(({ extent }) => extent));
+  const tiles = Math.ceil(row.extent / tileRows);
+  const bound = emitter.bound(walk.extent);
+  const range = walkRange(kernel, w.rowTile, bound);
+  const before = kernel.statements.flatMap((s) => beginResult(s, w));
+  const steps = kernel.statements.map((s) => step(s, w)).filter((text) => text !== '');
+  const after = finish(w);
+  const number = batches === 1 ? 'work' : `work / ${batches}`;
+  const rowNumber = tiles === 1 ? '0' : range.grows ? `${tiles - 1} - ${number}` : number;
+  const walkLoop = wgsl`
+    for (var walk_start = walk_from / ${tileColumns} * ${tileColumns}; walk_start < walk_to; walk_start += ${tileColumns}) {
+      ${steps.join('\n')}
+    }
+  `;
+  const loops = outer.reduceRight((text, { extent }, d) => {
+    const name = names.get(batch.length + d)!;
+    return name === '0'
+      ? text
+      : `for (var ${name} = 0; ${name} < ${emitter.bound(extent)}; ${name}++) {\n${indent(text)}\n}`;
+  }, walkLoop);
+  const body = wgsl`
+    let work = i32(group);
+    ${batch
+      .map(({ extent }, d) =>
+        extent === 1
+          ? ''
+          : `let ${names.get(d)} = ${coordinate(
+              batches === 1 ? '0' : `(work % ${batches})`,
+              batch.map((a) => a.extent),
+              d,
+            )};`,
+      )
+      .filter((l) => l !== '')
+      .join('\n')}
+    let lane_x = i32(lane) % ${tuning.threadColumns};
+    let lane_y = i32(lane) / ${tuning.threadColumns};
+    let row_start = ${tiles === 1 ? '0' : `(${rowNumber}) * ${tileRows}`};
+    let walk_from = ${range.from};
+    let walk_to = ${range.to};
+    ${before.join('\n')}
+    ${loops}
+    ${after}
+  `;
+  const usesShuffles = w.shuffles && kernel.statements.some((s) => s.kind === 'extreme' || s.kind === 'total');
+  return {
+    functions: w.functions,
+    sharedQuads: w.exchangeQuads + w.stagedQuads,
+    workgroupSize: threads,
+    groups: batches * tiles,
+    body: [emitter.head(), body].filter((text) => text !== '').join('\n'),
+    tuning: { ...tuning },
+    enables: usesShuffles ? ['subgroups'] : [],
+    multiplyAdds: kernel.statements.flatMap((s) => s.equations).reduce((n, e) => n + multiplyAddsOf(e), 0),
+  };
+}
+
+/** What is kept through the walk. */
+function beginResult(s: StreamStatement, w: StreamCode): readonly string[] {
+  const { rowQuads, threadColumns } = w.tuning;
+  const name = w.variables.get(s.tensor)!;
+  const perRow = (value: string): string => {
+    const values = Array.from({ length: rowQuads }, () => `vec4<f32>(${value})`);
+    return `var ${name} = array<vec4<f32>, ${rowQuads}>(${values.join(', ')});`;
+  };
+  switch (s.kind) {
+    case 'tile':
+    case 'map':
+      return [];
+    case 'extreme': {
+      w.emitter.use('infinity_f32');
+      const none = s.equations[0].reducer === 'max' ? '-infinity_f32()' : 'infinity_f32()';
+      return [perRow(none), `var ${name}_found = array<vec4<f32>, ${rowQuads}>();`];
+    }
+    case 'total':
+    case 'row':
+      return [perRow('0.0')];
+    case 'sum': {
+      const quads = sumQuads(s, w);
+      return [
+        `var ${name} = array<vec4<f32>, ${rowsOfLane(w) * quads}>(); // ${threadColumns * quads * 4} columns in all`,
+      ];
+    }
+    default:
+      return s.kind satisfies never;
+  }
+}
+
+/** One tile of the walk. */
+function step(s: StreamStatement, w: StreamCode): string {
+  switch (s.kind) {
+    case 'tile':
+      return tileStep(s, w);
+    case 'map':
+      return mapStep(s, w);
+    case 'extreme':
+      return extremeStep(s, w);
+    case 'total':
+      return totalStep(s, w);
+    case 'row':
+      return isFollowed(s, w) ? followedStep(s, w) : '';
+    case 'sum':
+      return sumStep(s, w);
+    default:
+      return s.kind satisfies never;
+  }
+}
+
+/** After the walk: what is known of the rows now, and what is stored. */
+function finish(w: StreamCode): string {
+  const { kernel, emitter, variables } = w;
+  const lines: string[] = [];
+  for (const s of kernel.statements) {
+    const name = variables.get(s.tensor)!;
+    if (s.kind === 'total') {
+      const call = rowFunction('sum', w);
+      lines.push(overQuads(w, (q) => `${name}[${q}] = ${call}(${name}[${q}], lane);`));
+      if (s.finish !== undefined) {
+        const factor = expressionText(s.finish, scopeOf(w, s.equations[0]));
+        lines.push(overRows(w, `${name}[own_row / 4][own_row % 4] *= ${factor};`));
+      }
+    } else if (s.kind === 'extreme') {
+      const call = rowFunction('max', w);
+      lines.push(
+        overQuads(
+          w,
+          (q) =>
+            `${name}[${q}] = select(vec4<f32>(), ${name}[${q}], ${call}(${name}_found[${q}], lane) > vec4<f32>());`,
+        ),
+      );
+    } else if (s.kind === 'row') {
+      const equation = readyOf(w, s.equations[0]);
+      lines.push(
+        overRows(w, `${name}[own_row / 4][own_row % 4] = ${expressionText(equation.value, scopeOf(w, equation))};`),
+      );
+    }
+  }
+  const { row, rowsWhole } = places(w);
+  const exists = rowsWhole ? [] : [`${row} < ${kernel.row.extent}`];
+  const stores = kernel.statements
+    .filter((s) => s.stored && ['extreme', 'total', 'row'].includes(s.kind))
+    .map(
+      (s) =>
+        `${emitter.writes(s.tensor, storeText(s, s.equations[0], new Map(), w))} = ${variables.get(s.tensor)}[own_row / 4][own_row % 4];`,
+    );
+  if (stores.length > 0) lines.push(overRows(w, guarded(['lane_x == 0', ...exists], stores.join('\n'))));
+  for (const s of kernel.statements) if (s.kind === 'sum') lines.push(finishSum(s, exists, w));
+  return lines.join('\n');
+}

@@ -1,0 +1,215 @@
+/**
+ * The sums of a stream: what is taken of a tile goes through workgroup memory, so that a lane meets all of a row's columns of the walk,
+ * and is multiplied with the side of the walk, staged beside it.
+ *
+ *   y[t, e] += Σ_u A[t, u]·v[u, e]      a lane sums columns 4·x … 4·x + 3 of its rows, then those X quads further
+ */
+import type { Affine, Equation } from '../../../compiler/ir/program.ts';
+import type { StreamStatement } from '../../kernel.ts';
+import { affineText, constraintText } from '../../parts/address.ts';
+import { coordinate } from '../../parts/linear.ts';
+import { expressionText } from '../../parts/scalar.ts';
+import type { Scope } from '../../parts/scope.ts';
+import { guarded, indent, plus, wgsl } from '../../wgsl/text.ts';
+import {
+  batchNames,
+  clamped,
+  masks,
+  overElements,
+  overRows,
+  places,
+  readyOf,
+  rowsOfLane,
+  type StreamCode,
+  scopeOf,
+  sideFunction,
+  sizesOf,
+  storeText,
+} from './code.ts';
+import { asSum, columnDimensions, columnsOf, type TwoSided, touches } from './shape.ts';
+import { stagedQuads } from './tuning.ts';
+
+export function sumQuads(s: StreamStatement, w: StreamCode): number {
+  const columns = columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes);
+  return Math.ceil(columns / (4 * w.tuning.threadColumns));
+}
+
+export function sumStep(s: StreamStatement, w: StreamCode): string {
+  return s.equations.map((equation) => sumStage(s, readyOf(w, equation), w)).join('\n');
+}
+
+function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): string {
+  const { tuning, emitter, kernel } = w;
+  const { threadRows, threadColumns, rowQuads } = tuning;
+  const { pitch, threads, tileColumns } = sizesOf(tuning);
+  const parts = asSum(equation, w.axes, w.tiles);
+  if (parts === undefined) throw new Error(`${s.tensor} does not part into a tile and what is summed with it`);
+  const name = w.variables.get(s.tensor)!;
+  const columns = columnsOf(s, emitter.layout(s.tensor).shape, w.axes);
+  const perLane = sumQuads(s, w);
+  const { from, to } = columnSpan(s, equation, w);
+  const [firstQuad, quads] = [Math.floor(from / 4), Math.ceil(to / 4) - Math.floor(from / 4)];
+  const most = Math.max(1, 2 ** Math.floor(Math.log2(Math.max(1, stagedQuads / quads))));
+  const depth = Math.min(tileColumns, tuning.depth, most);
+  w.stagedQuads = Math.max(w.stagedQuads, depth * quads);
+  const right = columnFunction(s, parts, w);
+  const weight = emitter.fresh('weights');
+  const scope = scopeOf(w, equation);
+  const value = expressionText(parts.left, scope);
+  const conditions = masks(w, equation, parts.onTile);
+  const held = wgsl`
+    var ${weight} = array<vec4<f32>, ${rowsOfLane(w)}>();
+    ${overElements(w, guarded(conditions, `${weight}[own_row][own_column] = ${value};`))}
+    workgroupBarrier();
+  `;
+  const put: string[] = [];
+  for (let q = 0; q < rowQuads; q++) {
+    for (let j = 0; j < 4; j++) {
+      const rows = [0, 1, 2, 3].map((c) => `${weight}[${q * 4 + c}][${j}]`);
+      put.push(
+        `scratch[(${plus('lane_x', j * threadColumns)}) * ${pitch} + ${plus('lane_y', q * threadRows)}] = vec4<f32>(${rows.join(', ')});`,
+      );
+    }
+  }
+  const stage: string[] = [];
+  for (let first = 0; first < depth * quads; first += threads) {
+    const lane = first === 0 ? 'i32(lane)' : `(i32(lane) + ${first})`;
+    const walk = clamped('walk_start + from_point + point', places(w).columnsWhole, kernel.walk.extent);
+    const values = [0, 1, 2, 3].map((c) => {
+      const e = plus('quad * 4', c + firstQuad * 4);
+      const inside = (firstQuad + quads) * 4 <= columns ? e : `min(${e}, ${columns - 1})`;
+      return `${right}(${[...batchNames(w), 'place', inside].join(', ')})`;
+    });
+    const text = [
+      `let quad = ${lane} % ${quads};`,
+      `let point = ${lane} / ${quads};`,
+      `let place = ${walk};`,
+      `scratch[${w.exchangeQuads} + point * ${quads} + quad] = vec4<f32>(${values.join(', ')});`,
+    ];
+    const isPart = depth * quads - first < threads;
+    stage.push(`${isPart ? `if (${lane} < ${depth * quads}) ` : ''}{\n${indent(text.join('\n'))}\n}`);
+  }
+  const multiply: string[] = [];
+  for (let q = 0; q < rowQuads; q++)
+    multiply.push(`let weight_${q} = scratch[(from_point + point) * ${pitch} + ${plus('lane_y', q * threadRows)}];`);
+  for (let e = 0; e < perLane; e++) {
+    const quad = e === 0 ? 'lane_x' : `lane_x + ${e * threadColumns}`;
+    const at = firstQuad === 0 ? quad : `${quad} - ${firstQuad}`;
+    const lines = [`let summed = scratch[${w.exchangeQuads} + point * ${quads} + ${at}];`];
+    for (let i = 0; i < 4 * rowQuads; i++)
+      lines.push(`${name}[${i * perLane + e}] += weight_${i >> 2}[${i % 4}] * summed;`);
+    const guards: string[] = [];
+    if (e * threadColumns < firstQuad) guards.push(`${quad} >= ${firstQuad}`);
+    if ((e + 1) * threadColumns > firstQuad + quads) guards.push(`${quad} < ${firstQuad + quads}`);
+    multiply.push(guards.length === 0 ? `{\n${indent(lines.join('\n'))}\n}` : guarded(guards, lines.join('\n')));
+  }
+  const loop = wgsl`
+    {
+      ${held}
+      ${put.join('\n')}
+      for (var from_point = 0; from_point < ${tileColumns}; from_point += ${depth}) {
+        ${stage.join('\n')}
+        workgroupBarrier();
+        for (var point = 0; point < ${emitter.bound(depth)}; point++) {
+          ${multiply.join('\n')}
+        }
+        workgroupBarrier();
+      }
+    }
+  `;
+  const skip = touches(
+    parts.onTile.filter((c) => c.kind === 'data'),
+    kernel,
+    w.rowTile,
+    w.columnTile,
+  );
+  return skip.length === 0 ? loop : `if (${skip.join(' && ')}) ${loop}`;
+}
+
+/** The columns that an equation adds to: all, or where it has one dimension of them a stretch. */
+function columnSpan(
+  s: StreamStatement,
+  equation: Equation,
+  w: StreamCode,
+): { readonly from: number; readonly to: number } {
+  const { shape } = w.emitter.layout(s.tensor);
+  const all = { from: 0, to: columnsOf(s, shape, w.axes) };
+  const [only, ...others] = columnDimensions(s, shape, w.axes).filter(({ extent }) => extent > 1);
+  if (only === undefined || others.length > 0 || only.base.terms.length > 0) return all;
+  const index = equation.store[only.dimension] as Affine;
+  const [term, ...more] = index.terms;
+  if (more.length > 0) return all;
+  if (term === undefined) return { from: index.constant, to: index.constant + 1 };
+  return { from: index.constant, to: index.constant + (equation.axes[term.axis].extent - 1) * term.coefficient + 1 };
+}
+
+/** `fn right_y(b, h, u, e)`: what a column takes of a point of the walk; 0 for columns that the equation does not add to. */
+function columnFunction(s: StreamStatement, p: TwoSided, w: StreamCode): string {
+  const { emitter, axes } = w;
+  const { equation } = p;
+  const name = emitter.global('side_of_walk');
+  const { shape } = emitter.layout(s.tensor);
+  const dimensions = columnDimensions(s, shape, axes);
+  const extents = dimensions.map(({ extent }) => extent);
+  const [place, e] = [emitter.fresh('place'), emitter.fresh('element')];
+  const more = new Map<number, string>([[axes.walk, place]]);
+  const lines: string[] = [];
+  const conditions: string[] = [];
+  dimensions.forEach(({ dimension, extent }, i) => {
+    if (extent === 1) return;
+    const at = extents.filter((other) => other > 1).length === 1 ? e : coordinate(e, extents, i);
+    const store = equation.store[dimension] as Affine;
+    const term = store.terms.find(({ axis }) => axis >= axes.own);
+    if (term === undefined) conditions.push(`${at} == ${store.constant}`);
+    else {
+      const axis = equation.axes[term.axis];
+      const isWhole = store.constant === 0 && axis.extent === extent;
+      if (isWhole && at === e) more.set(term.axis, e);
+      else {
+        const own = emitter.named(axis.name);
+        lines.push(`let ${own} = ${store.constant === 0 ? at : `${at} - ${store.constant}`};`);
+        more.set(term.axis, own);
+        if (!isWhole && axis.extent > 1) conditions.push(`${own} >= 0`, `${own} < ${axis.extent}`);
+        if (!isWhole && axis.extent === 1) conditions.push(`${own} == 0`);
+      }
+    }
+  });
+  const scope: Scope = { ...scopeOf(w, equation, more), unguarded: true };
+  conditions.push(...p.onRight.map((c) => constraintText(c, scope)));
+  sideFunction(name, [place, e], lines, conditions, expressionText(p.right, scope), w);
+  return name;
+}
+
+export function finishSum(s: StreamStatement, exists: readonly string[], w: StreamCode): string {
+  const { emitter, tuning, axes } = w;
+  const name = w.variables.get(s.tensor)!;
+  const { shape } = emitter.layout(s.tensor);
+  const dimensions = columnDimensions(s, shape, axes);
+  const columns = columnsOf(s, shape, axes);
+  const quads = sumQuads(s, w);
+  const lines: string[] = [];
+  const factor = emitter.fresh('factor');
+  if (s.finish !== undefined) lines.push(`let ${factor} = ${expressionText(s.finish, scopeOf(w, s.equations[0]))};`);
+  const places = new Map<number, string>();
+  const inner: string[] = [];
+  const extents = dimensions.map(({ extent }) => extent);
+  const isSingle = extents.filter((extent) => extent > 1).length === 1;
+  // The columns' dimensions lie behind one another in memory more often than not, else each has its coordinate.
+  const scope = scopeOf(w, s.equations[0]);
+  dimensions.forEach(({ dimension, extent, base }, i) => {
+    if (shape[dimension] === 1) return;
+    const own = extent === 1 ? '0' : isSingle ? 'element' : `(${coordinate('element', extents, i)})`;
+    places.set(dimension, base.terms.length === 0 ? own : `${affineText(base, scope)} + ${own}`);
+  });
+  const value = `${name}[own_row${quads === 1 ? '' : ` * ${quads} + quad`}][own_column]${s.finish === undefined ? '' : ` * ${factor}`}`;
+  const store = `${emitter.writes(s.tensor, storeText(s, s.equations[0], places, w))} = ${value};`;
+  const isExact = columns === quads * 4 * tuning.threadColumns;
+  inner.push(`let element = ${quads === 1 ? 'lane_x' : `(lane_x + quad * ${tuning.threadColumns})`} * 4 + own_column;`);
+  inner.push(isExact ? store : `if (element < ${columns}) { ${store} }`);
+  const overColumns = `for (var own_column = 0; own_column < ${emitter.bound(4)}; own_column++) {\n  ${inner.join('\n  ')}\n}`;
+  const overQuads =
+    quads === 1
+      ? overColumns
+      : `for (var quad = 0; quad < ${emitter.bound(quads)}; quad++) {\n${indent(overColumns)}\n}`;
+  return overRows(w, guarded(exists, [...lines, overQuads].join('\n')));
+}

@@ -1,0 +1,65 @@
+/**
+ * How large a stream's tiles are. A workgroup of `threadRows × threadColumns` lanes holds a tile of scores, `4 · rowQuads` rows and 4
+ * columns of it in each lane's registers.
+ *
+ * Sizes are bounded by workgroup memory: an H100's multiprocessor has 48 KiB for all its workgroups, so that a tile of 64 × 64 with
+ * its slabs (19 KiB) leaves room for two (`gpu-facts`), and by registers: what is summed up has a row of its own in each lane.
+ */
+import type { Shapes, StreamKernel } from '../../kernel.ts';
+import type { Target } from '../../target.ts';
+import { columnsOf, streamAxes } from './shape.ts';
+
+/** Quads of workgroup memory that a sum's right side is staged in at once, at most. */
+export const stagedQuads = 256;
+
+export interface StreamTuning {
+  readonly threadRows: number;
+  readonly threadColumns: number;
+  /** Rows of a lane, in fours. */
+  readonly rowQuads: number;
+  /** Steps of a contraction that are staged at once. */
+  readonly depth: number;
+}
+
+/** A walk at least so long is worth rows twice as many, which are read less often. */
+const longWalk = 512;
+/** Sums of one lane that its registers hold beside a tile. */
+const mostSums = 96;
+
+/** Half of `most` again and again, as long as that many fours still reach over `size`. */
+function covering(size: number, most: number): number {
+  let threads = most;
+  while (threads > 2 && (threads / 2) * 4 >= size) threads /= 2;
+  return threads;
+}
+
+/**
+ * Of 64 × 64, 64 × 32 and others, 64 × 32 with 4 × 4 a lane was fastest at T = 64 (three kernels of a layer: 108 µs, the next 159), and
+ * 8 × 4 a lane at T = 1024 (1.77 ms, 4 × 4 1.87): test/bench/records, 2026-11-26, an H100.
+ */
+export function defaultStreamTuning(kernel: StreamKernel, layouts: Shapes, target: Target): StreamTuning {
+  const { row, walk } = kernel;
+  const axes = streamAxes(kernel);
+  const columns = kernel.statements
+    .filter((s) => s.kind === 'sum')
+    .map((s) => columnsOf(s, layouts(s.tensor).shape, axes));
+  if (target.class === 'cpu')
+    return { threadRows: covering(row.extent, 4), threadColumns: covering(walk.extent, 4), rowQuads: 1, depth: 8 };
+  const isLong = walk.extent >= longWalk && row.extent >= longWalk;
+  const rowQuads = isLong ? 2 : 1;
+  let threadColumns = covering(walk.extent, isLong ? 16 : 8);
+  const sumsOfLane = (): number =>
+    4 * rowQuads * columns.reduce((total, length) => total + Math.ceil(length / (4 * threadColumns)) * 4, 0);
+  while (threadColumns < 32 && sumsOfLane() > mostSums) threadColumns *= 2;
+  const most = target.limits.maxComputeWorkgroupStorageSize;
+  const rows = isLong ? 8 : 16;
+  let threadRows = covering(Math.ceil(row.extent / rowQuads), rows);
+  while (threadRows > 2 && scratchBytes({ threadRows, threadColumns, rowQuads, depth: 16 }) > most) threadRows /= 2;
+  return { threadRows, threadColumns, rowQuads, depth: 16 };
+}
+
+/** Workgroup memory of a tile that is exchanged, or of its slabs, and of a sum's right side. */
+function scratchBytes({ threadRows, threadColumns, rowQuads, depth }: StreamTuning): number {
+  const pitch = rowQuads * threadRows + 1;
+  return 16 * (Math.max(4 * threadColumns * pitch, depth * (pitch + threadColumns)) + stagedQuads);
+}

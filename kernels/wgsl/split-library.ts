@@ -1,0 +1,58 @@
+/**
+ * WGSL functions that take f32 apart into two f16, for products on tensor cores (contraction/matrix.ts):
+ *
+ *   x · 2^s = high + low · 2^-11,   high = f16(x · 2^s),   low = f16((x · 2^s - high) · 2^11)
+ *
+ * Both have 11 bits, so together 22, and a sign. With s such that the largest of a block lies in [2^14, 2^15), high is a normal f16 down
+ * to 2^-28 of it, and what lies below is known to 2^-49 of it. The largest f16 is 65504, the smallest normal one 2^-14.
+ *
+ * The traps: a compiler may take `x - f32(f16(x))` for 0, so the bits of `high` go through an or with a zero that it cannot know. That
+ * must not come from the workgroup's number: where bodies share a dispatch, the driver knows between what it lies.
+ * What is not finite has no part in the scale, and makes both parts so that the product is not finite either.
+ */
+import type { LibraryFunction } from './library.ts';
+
+/** What `split_f16` takes s to be: 14 less the exponent of a block's largest element. */
+export const scaledExponent = 14;
+/** `low` counts for so much. */
+export const lowWeight = 2 ** -11;
+
+export const splitFunctions: readonly LibraryFunction[] = [
+  {
+    name: 'power_of_two_f32',
+    needs: [],
+    code: `// 2^e, e from -126 to 127.
+fn power_of_two_f32(e: i32) -> f32 { return bitcast<f32>(u32(e + 127) << 23u); }`,
+  },
+  {
+    name: 'scaled_f32',
+    needs: ['power_of_two_f32'],
+    code: `// x · 2^e, e from -252 to 254.
+fn scaled_f32(x: f32, e: i32) -> f32 { return x * power_of_two_f32(e / 2) * power_of_two_f32(e - e / 2); }`,
+  },
+  {
+    name: 'largest_finite_f32',
+    needs: [],
+    code: `// The bits of the largest magnitude among those that are finite.
+fn largest_finite_f32(x: vec4<f32>) -> u32 {
+  let bits = bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
+  let finite = select(vec4<u32>(), bits, bits < vec4<u32>(0x7f800000u));
+  return max(max(finite.x, finite.y), max(finite.z, finite.w));
+}`,
+  },
+  {
+    name: 'split_f16',
+    needs: [],
+    code: `// Eight numbers times a scale, taken apart: high and low parts, two f16 in a word.
+struct HighLow { high: vec4<f32>, low: vec4<f32> }
+fn split_f16(x: vec4<f32>, y: vec4<f32>, scale: f32, zero: u32) -> HighLow {
+  let u = x * scale;
+  let v = y * scale;
+  let high = vec4<u32>(pack2x16float(u.xy), pack2x16float(u.zw), pack2x16float(v.xy), pack2x16float(v.zw)) | vec4<u32>(zero);
+  let p = (u - vec4<f32>(unpack2x16float(high.x), unpack2x16float(high.y))) * 2048.0;
+  let q = (v - vec4<f32>(unpack2x16float(high.z), unpack2x16float(high.w))) * 2048.0;
+  let low = vec4<u32>(pack2x16float(p.xy), pack2x16float(p.zw), pack2x16float(q.xy), pack2x16float(q.zw));
+  return HighLow(bitcast<vec4<f32>>(high), bitcast<vec4<f32>>(low));
+}`,
+  },
+];

@@ -1,0 +1,71 @@
+/**
+ * What is computed tile by tile and never stored has the values that it has where it is stored: every score, forward and backward, at
+ * sizes that fill no tile, on the device against the interpreter.
+ */
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import { compileProgram } from '../../../../compiler/compile.ts';
+import type { Program } from '../../../../compiler/ir/program.ts';
+import { model, scores } from '../../../support/attention-models.ts';
+import { testDevice } from '../../../support/device.ts';
+import { feed } from '../../../support/feed.ts';
+import { lowered } from '../../../support/lowered.ts';
+import { type RandomScore, randomScore } from '../../../support/random-score.ts';
+import { compare } from '../../../support/run-on-device.ts';
+
+const opened = await testDevice();
+
+function withGradients(program: Program): Program {
+  return compileProgram(program, { target: opened.target, gradients: true }).program;
+}
+
+/** Tensors of two dimensions of tokens that lie in memory. */
+function storedScores(plan: Awaited<ReturnType<typeof compare>>['plan'], tokens: number): readonly string[] {
+  return Object.entries(plan.tensors)
+    .filter(([, { shape }]) => shape.filter((extent) => extent === tokens).length >= 2)
+    .map(([name]) => name);
+}
+
+describe('streaming and storing agree', () => {
+  for (const [name, [text]] of Object.entries(scores)) {
+    test(name, async () => {
+      const program = withGradients(lowered(model(text), { B: 3, T: 18 }));
+      const inputs = feed(program);
+      const streamed = await compare(opened, program, inputs, { streaming: 'always' });
+      const stored = await compare(opened, program, inputs, { streaming: 'never' });
+      // Norms of two elements magnify rounding, in either.
+      expect(streamed.worst, streamed.worstOutput).toBeLessThan(2e-5 + 3 * stored.worst);
+      // What parts into tokens one by one is no score: its sums run in chunks (passes/chunk-sums.ts), of tokens too few here.
+      if (name !== 'linear attention') expect(storedScores(streamed.plan, 18), name).toEqual([]);
+    });
+  }
+});
+
+const usual = { runs: 16, seed: 20_261_126 };
+const runs = Number(process.env.MLBTC_RANDOM_SCORES ?? usual.runs);
+const seed = Number(process.env.MLBTC_RANDOM_SEED ?? usual.seed);
+let streams = 0;
+
+async function hold({ text, sizes }: RandomScore): Promise<void> {
+  const program = withGradients(lowered(text, sizes));
+  const inputs = feed(program, 3);
+  opened.pipelines.clear();
+  const streamed = await compare(opened, program, inputs, { streaming: 'always' });
+  const stored = await compare(opened, program, inputs, { streaming: 'never' });
+  streams += streamed.plan.kernels.filter(({ family }) => family.includes('stream')).length;
+  expect(streamed.worst, `${streamed.worstOutput} of\n${text}\n${JSON.stringify(sizes)}`).toBeLessThan(
+    2e-5 + 3 * stored.worst,
+  );
+}
+
+test(`${runs} random scores, seed ${seed}`, { timeout: 1_800_000 }, async () => {
+  await fc.assert(fc.asyncProperty(randomScore, hold), {
+    numRuns: runs,
+    seed,
+    ...(process.env.MLBTC_SHRINK ? {} : { endOnFailure: true }),
+  });
+});
+
+afterAll(() => {
+  if (runs > 0) expect(streams / runs, 'streams a score').toBeGreaterThan(1);
+});

@@ -1,0 +1,151 @@
+/**
+ * The matrix form without a device that has it: what is written passes Dawn's checks, whatever the sizes, axis orders and epilogues; and when it is
+ * chosen. That it computes what it should is in tensor-cores.test.ts, its arithmetic in split.test.ts.
+ */
+import { describe, expect, test } from 'vitest';
+import { at, computed, input, over, program } from '../../../../compiler/ir/build.ts';
+import { constant, product, sum, unary } from '../../../../compiler/ir/expression.ts';
+import type { Program } from '../../../../compiler/ir/program.ts';
+import { type ScheduleOptions, schedule } from '../../../../compiler/schedule/schedule.ts';
+import {
+  hasTensorCores,
+  longestSum,
+  matrixCandidates,
+} from '../../../../kernels/families/contraction/matrix-tile-sizes.ts';
+import { contractionThreads } from '../../../../kernels/families/contraction/tuning.ts';
+import { portableTarget, type Target } from '../../../../kernels/target.ts';
+import { wgslProblem } from '../../../support/null-device.ts';
+import { tensorCoreTarget } from '../../../support/tensor-core-target.ts';
+
+interface Order {
+  readonly left: 'mk' | 'km';
+  readonly right: 'nk' | 'kn';
+}
+
+/** y[b, m, n] = Σ_k x[b, m, k] · w[b, n, k], operands in either order. */
+function matmul([b, m, n, k]: readonly [number, number, number, number], order: Order): Program {
+  const equation = over({ b, m, n, k }, ({ b, m, n, k }) => ({
+    store: [b, m, n],
+    value: product([
+      order.left === 'mk' ? at('x', b, m, k) : at('x', b, k, m),
+      order.right === 'nk' ? at('w', b, n, k) : at('w', b, k, n),
+    ]),
+  }));
+  return program(
+    [
+      input('x', order.left === 'mk' ? [b, m, k] : [b, k, m]),
+      input('w', order.right === 'nk' ? [b, n, k] : [b, k, n]),
+      computed('y', [b, m, n], [equation]),
+    ],
+    ['y'],
+  );
+}
+
+const orders: readonly Order[] = [
+  { left: 'mk', right: 'nk' },
+  { left: 'mk', right: 'kn' },
+  { left: 'km', right: 'kn' },
+  { left: 'km', right: 'nk' },
+];
+
+async function check(p: Program, options: Partial<ScheduleOptions>): Promise<readonly string[]> {
+  const plan = schedule(p, { target: tensorCoreTarget, ...options });
+  for (const { wgsl } of plan.kernels) expect(await wgslProblem(wgsl)).toBeUndefined();
+  return plan.kernels.flatMap(({ tuning }) => (tuning.form === undefined ? [] : [String(tuning.form)]));
+}
+
+describe('what is written passes the checks of Dawn', () => {
+  const sizes = [
+    [1, 256, 128, 64],
+    [3, 130, 68, 36],
+    [1, 37, 41, 19],
+    [1, 128, 128, 4096],
+  ] as const;
+  const cases = matrixCandidates(tensorCoreTarget).flatMap((tuning) =>
+    sizes.flatMap((size) => orders.map((order) => ({ tuning, size, order, name: Object.values(tuning).join('/') }))),
+  );
+  test.each(cases)('$name: $size, $order', async ({ tuning, size, order }) => {
+    const forms = await check(matmul(size, order), { contractAll: true, override: { contraction: tuning } });
+    expect(forms).toContain('matrix');
+  });
+  test('an epilogue that reads, products of different orders into the same sums', async () => {
+    const [m, n, k] = [256, 256, 128];
+    const product1 = over({ m, n, k }, ({ m, n, k }) => ({
+      store: [m, n],
+      value: product([at('x', m, k), at('w', n, k)]),
+    }));
+    const product2 = over({ m, n, k }, ({ m, n, k }) => ({
+      store: [m, n],
+      value: product([at('v', k, m), at('u', k, n)]),
+    }));
+    const rest = over({ m, n }, ({ m, n }) => ({
+      store: [m, n],
+      value: sum([unary('gelu', at('y', m, n)), product([constant(0.5), at('z', m, n)])]),
+    }));
+    const p = program(
+      [
+        input('x', [m, k]),
+        input('w', [n, k]),
+        input('v', [k, m]),
+        input('u', [k, n]),
+        input('z', [m, n]),
+        computed('y', [m, n], [product1, product2]),
+        computed('o', [m, n], [rest]),
+      ],
+      ['o'],
+    );
+    const [contraction] = matrixCandidates(tensorCoreTarget);
+    expect(await check(p, { override: { contraction } })).toEqual(['matrix']);
+  });
+});
+
+describe('the choice', () => {
+  const large = matmul([1, 4096, 1024, 512], orders[0]);
+  const formsOn = (p: Program, target: Target): readonly string[] =>
+    schedule(p, { target }).kernels.flatMap(({ family, tuning }) =>
+      family === 'contraction' ? [`${tuning.form}`] : [],
+    );
+
+  test('tensor cores for large products of what comes in quads, whichever the order', () => {
+    for (const order of orders)
+      expect(formsOn(matmul([1, 4096, 1024, 512], order), tensorCoreTarget)).toEqual(['matrix']);
+  });
+  test('long sums are made in pieces that are short enough', () => {
+    const plan = schedule(matmul([1, 8192, 512, 4096], orders[0]), { target: tensorCoreTarget });
+    const [first] = plan.kernels;
+    expect(first.tuning.form).toBe('matrix');
+    expect(Object.values(plan.choices.pieces).some((pieces) => pieces >= 4096 / longestSum)).toBe(true);
+  });
+  test('small products, and operands that are expressions, stay with the tiled form', () => {
+    expect(formsOn(matmul([1, 32, 32, 64], orders[0]), tensorCoreTarget)).not.toContain('matrix');
+    const [m, n, k] = [4096, 1024, 512];
+    const equation = over({ m, n, k }, ({ m, n, k }) => ({
+      store: [m, n],
+      value: product([unary('exp', at('x', m, k)), at('w', n, k)]),
+    }));
+    const p = program([input('x', [m, k]), input('w', [n, k]), computed('y', [m, n], [equation])], ['y']);
+    expect(formsOn(p, tensorCoreTarget)).toEqual(['tiled']);
+  });
+  test('a target that lacks anything of it never gets one', () => {
+    const { subgroupMatrices: _, ...noMatrices } = tensorCoreTarget;
+    const lacking: readonly Target[] = [
+      portableTarget,
+      noMatrices,
+      { ...tensorCoreTarget, class: 'cpu' },
+      { ...tensorCoreTarget, features: ['subgroups', 'shader-f16'] },
+      { ...tensorCoreTarget, subgroupSize: { min: 16, max: 32 } },
+      { ...tensorCoreTarget, subgroupMatrices: [{ component: 'f16', result: 'f16', m: 16, n: 16, k: 16 }] },
+      { ...tensorCoreTarget, limits: portableTarget.limits },
+    ];
+    for (const target of lacking) expect(formsOn(large, target)).not.toContain('matrix');
+    expect(hasTensorCores(tensorCoreTarget)).toBe(true);
+  });
+  test('tiles: whole subgroups of whole matrices, threads side by side in n', () => {
+    for (const tuning of matrixCandidates(tensorCoreTarget)) {
+      const { tileM, tileN, tileK, rows, columns } = tuning;
+      expect([rows % 16, columns % 16, tileM % rows, tileN % columns, tileK % 16]).toEqual([0, 0, 0, 0, 0]);
+      const threads = contractionThreads(tuning);
+      expect([threads % tileN, longestSum % tileK, tileM % (threads / 2), tileN % (threads / 2)]).toEqual([0, 0, 0, 0]);
+    }
+  });
+});

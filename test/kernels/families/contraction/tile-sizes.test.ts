@@ -1,0 +1,69 @@
+/** Tile sizes by default: what the model of contraction/tile-sizes.ts chooses, and that a device has room for it. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { ContractionSizes } from '../../../../kernels/families/contraction/shape.ts';
+import { fastestPieces, fastestTiled, tiledCandidates } from '../../../../kernels/families/contraction/tile-sizes.ts';
+import { contractionThreads } from '../../../../kernels/families/contraction/tuning.ts';
+import { portableTarget } from '../../../../kernels/target.ts';
+
+const large = {
+  ...portableTarget,
+  limits: {
+    ...portableTarget.limits,
+    maxComputeInvocationsPerWorkgroup: 1024,
+    maxComputeWorkgroupStorageSize: 48 * 1024,
+  },
+};
+
+const one = (m: number, n: number, k: number) => ({ batch: 1, m, n, k });
+
+describe('tiles', () => {
+  const areaOf = (m: number, n: number, k: number) => {
+    const { tileM, tileN } = fastestTiled(one(m, n, k), large).tuning;
+    return tileM * tileN;
+  };
+  test('the more work, the larger the tile', () => {
+    const areas = [32, 64, 512, 4096].map((n) => areaOf(n, n, n));
+    expect(areas).toEqual([...areas].sort((a, b) => a - b));
+    expect(areas[0]).toBeLessThan(areas[3]);
+  });
+  test('a narrow product takes a narrow tile, either way round', () => {
+    expect(fastestTiled(one(65536, 16, 256), large).tuning.tileN).toBeLessThanOrEqual(32);
+    expect(fastestTiled(one(16, 65536, 256), large).tuning.tileM).toBeLessThanOrEqual(32);
+  });
+  test.each([portableTarget, large])(
+    'a target has room for what it gets: $limits.maxComputeWorkgroupStorageSize',
+    (target) => {
+      const { maxComputeInvocationsPerWorkgroup: threads, maxComputeWorkgroupStorageSize: bytes } = target.limits;
+      const size = fc.integer({ min: 1, max: 5000 });
+      fc.assert(
+        fc.property(size, size, size, fc.integer({ min: 1, max: 600 }), (m, n, k, batch) => {
+          const { tuning, timeUs } = fastestTiled({ batch, m, n, k }, target);
+          const { tileM, tileN, tileK, buffers = 1 } = tuning;
+          expect(timeUs).toBeGreaterThan(0);
+          expect(contractionThreads(tuning)).toBeLessThanOrEqual(threads);
+          expect(16 * buffers * tileK * (tileM / 4 + tileN / 4 + 2)).toBeLessThanOrEqual(bytes);
+        }),
+        { seed: 13 },
+      );
+    },
+  );
+  test('every candidate is a whole number of quads and of threads', () => {
+    for (const { tileM, tileN, tileK, rows, columns } of tiledCandidates(large)) {
+      expect([rows % 4, columns % 4, tileM % rows, tileN % columns, tileK % 4]).toEqual([0, 0, 0, 0, 0]);
+    }
+  });
+});
+
+const timeOf = (sizes: ContractionSizes): number => fastestTiled(sizes, large).timeUs;
+
+describe('pieces', () => {
+  test('a long sum for few results is made in many, one that keeps the device busy in none', () => {
+    expect(fastestPieces(one(64, 64, 16384), 64, timeOf)).toBeGreaterThanOrEqual(16);
+    expect(fastestPieces(one(4096, 4096, 4096), 64, timeOf)).toBe(1);
+  });
+  test('none is shorter than the least', () => {
+    for (const least of [64, 512, 4096])
+      expect(4096 / fastestPieces(one(64, 64, 4096), least, timeOf)).toBeGreaterThanOrEqual(least);
+  });
+});
