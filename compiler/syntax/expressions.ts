@@ -112,7 +112,8 @@ export abstract class ExpressionGrammar extends RecoveringParser {
           { GATE: () => this.atOr(), ALT: () => this.CONSUME(T.Name) },
         ]);
         const operatorSpan = this.tokenSpan(operator);
-        row.push({ ...this.SUBRULE2(this.operand), operator: operator.image, operatorSpan });
+        const written = operator.image === '||' ? 'or' : operator.image;
+        row.push({ ...this.SUBRULE2(this.operand), operator: written, operatorSpan });
       },
     });
     const value = this.ACTION(() => {
@@ -131,12 +132,25 @@ export abstract class ExpressionGrammar extends RecoveringParser {
         this.ACTION(() => this.refuseTernary(value, condition, otherwise));
       },
     });
-    return value;
+    const domain = this.OPTION2({
+      GATE: () => this.atDomainByIf(),
+      DEF: () => {
+        const word = this.CONSUME2(T.If);
+        const condition = this.SUBRULE3(this.expression, { ARGS: [false] });
+        this.ACTION(() => {
+          const help = `write \`where ${this.quote(condition.span)}\``;
+          this.report('E0106', this.tokenSpan(word), 'where a value is there is said by `where`, not by `if`', help);
+        });
+        return condition;
+      },
+    });
+    if (domain === undefined) return value;
+    return this.ACTION(() => ({ kind: 'where', value, condition: domain, span: this.spanFrom(value.span.start) }));
   });
 
   /** `or` between two operands: no reserved word, so that a name may be `or`. */
   private atOr(): boolean {
-    if (this.LA(1).image !== 'or' || !this.is(T.Name) || !this.operandBefore()) return false;
+    if (!['or', '||'].includes(this.LA(1).image) || !this.is(T.Name) || !this.operandBefore()) return false;
     return this.is(T.Name, 2) || this.is(T.NumberLiteral, 2) || this.is(T.LeftParen, 2) || this.is(T.Minus, 2);
   }
 
@@ -146,6 +160,20 @@ export abstract class ExpressionGrammar extends RecoveringParser {
     for (let ahead = 2; ahead < 200 && !this.is(EOF, ahead); ahead++) {
       if (this.is(T.Else, ahead)) return true;
       if (this.is(T.LeftBrace, ahead) || this.is(T.RightBrace, ahead) || this.is(T.If, ahead)) return false;
+    }
+    return false;
+  }
+
+  /** `a if c`, with neither `else` nor a block: an `if` after an operand that is over before a `{` comes. */
+  private atDomainByIf(): boolean {
+    if (!this.is(T.If) || !this.operandBefore()) return false;
+    let open = 0;
+    for (let ahead = 2; ahead < 200; ahead++) {
+      if (this.is(T.LeftBrace, ahead)) return false;
+      if (this.is(EOF, ahead) || this.is(T.RightBrace, ahead) || this.is(T.Output, ahead)) return true;
+      if (this.is(T.LeftParen, ahead) || this.is(T.LeftBracket, ahead)) open++;
+      if (this.is(T.RightParen, ahead) || this.is(T.RightBracket, ahead)) open--;
+      if (open < 0) return true;
     }
     return false;
   }
@@ -243,15 +271,18 @@ export abstract class ExpressionGrammar extends RecoveringParser {
     this.MANY_SEP({
       SEP: T.Comma,
       DEF: () =>
-        this.OR([
-          {
-            ALT: () => {
-              const star = this.CONSUME(T.Star);
-              indices.push({ kind: 'every', span: this.tokenSpan(star) });
+        this.OR({
+          ERR_MSG: 'an index',
+          DEF: [
+            {
+              ALT: () => {
+                const star = this.CONSUME(T.Star);
+                indices.push({ kind: 'every', span: this.tokenSpan(star) });
+              },
             },
-          },
-          { ALT: () => indices.push(this.SUBRULE(this.expression, { ARGS: [true] })) },
-        ]),
+            { ALT: () => indices.push(this.SUBRULE(this.expression, { ARGS: [true] })) },
+          ],
+        }),
     });
     this.CONSUME(T.RightBracket, { ERR_MSG: indices.length === 0 ? 'an index' : 'an operator, `,` or `]`' });
     return this.ACTION(() => (indices.length === 0 ? this.emptyBrackets(start) : indices));

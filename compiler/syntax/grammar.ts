@@ -14,6 +14,7 @@ import type { Diagnostic, Source } from './diagnostic.ts';
 import { type Doc, ItemGrammar, unquoted } from './items.ts';
 import type { Lexed } from './lexer.ts';
 import { foundWords } from './recovery.ts';
+import { slipHelp } from './slips.ts';
 import * as T from './tokens.ts';
 import { itemWords, meantWord, topWords } from './vocabulary.ts';
 
@@ -122,6 +123,7 @@ class Grammar extends ItemGrammar {
   private readonly block = this.RULE('block', (opener: IToken, certain: boolean): Item[] => {
     if (!this.RECORDING_PHASE && !this.is(T.LeftBrace)) {
       if (!certain) return [];
+      this.braceMissing = true;
       this.reportExpecting('`{`', 'E0106');
     } else {
       this.CONSUME(T.LeftBrace);
@@ -136,7 +138,7 @@ class Grammar extends ItemGrammar {
     });
     if (!this.RECORDING_PHASE && !this.is(T.RightBrace)) {
       const line = this.lineOf(opener.startOffset);
-      this.reportExpecting(`\`}\` to close the \`${opener.image}\` of line ${line}`, 'E0109');
+      if (!this.braceMissing) this.reportExpecting(`\`}\` to close the \`${opener.image}\` of line ${line}`, 'E0109');
     } else {
       this.CONSUME(T.RightBrace);
     }
@@ -194,7 +196,8 @@ class Grammar extends ItemGrammar {
         this.fail('E0106', span, `this \`${token.image}\` closes nothing`);
       }
       if (type === T.Equal) {
-        this.fail('E0106', span, 'expected the next item, found `=`', '`=` defines; to compare, write `==`');
+        const help = slipHelp(this.source.text, span.start) ?? '`=` defines; to compare, write `==`';
+        this.fail('E0106', span, 'expected the next item, found `=`', help);
       }
       if (type === T.Else) this.fail('E0106', span, 'this `else` has no `if` before it');
       this.fail('E0106', span, `expected an item of the structure, found ${foundWords(token)}`);

@@ -28,6 +28,7 @@ import type {
   UseItem,
 } from './ast.ts';
 import { ExpressionGrammar } from './expressions.ts';
+import { slipHelp } from './slips.ts';
 import { closest } from './suggest.ts';
 import * as T from './tokens.ts';
 import { itemWords, meantWord, topWords } from './vocabulary.ts';
@@ -339,7 +340,7 @@ export abstract class ItemGrammar extends ExpressionGrammar {
       this.fail('E0122', span, `\`${start.image}\` begins no item`, `did you mean \`${meant}\`?`);
     }
     if (operandBefore) {
-      const help = `for a product write \`* ${this.quote(span)}\``;
+      const help = slipHelp(this.source.text, span.start) ?? `for a product write \`* ${this.quote(span)}\``;
       this.fail('E0121', span, `an operator is missing before \`${this.quote(span)}\``, help);
     }
     if (this.is(T.EqualEqual)) {
@@ -442,6 +443,9 @@ export abstract class ItemGrammar extends ExpressionGrammar {
     });
     this.ACTION(() => {
       if (this.is(T.LeftBracket)) this.failExpecting('`,` or the next item', 'an output is named without its indices');
+      // A name on the same line begins an equation only if more follows.
+      const endsOutputs = [T.Name, T.Comma, T.RightBrace].some((type) => this.is(type, 2));
+      if (this.is(T.Name) && !this.atNewLine() && endsOutputs) this.failExpecting('`,` or the next item');
     });
     return { kind: 'output', references, doc, span: this.spanFrom(start) };
   });

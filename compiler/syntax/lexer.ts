@@ -7,23 +7,30 @@ import type { IToken } from 'chevrotain';
 import type { Comment } from './ast.ts';
 import { error } from './codes.ts';
 import type { Diagnostic, Source, Span } from './diagnostic.ts';
+import { opposite } from './slips.ts';
 import { lexer, mistakes } from './tokens.ts';
 
 export interface Lexed {
   readonly tokens: readonly IToken[];
   readonly comments: readonly Comment[];
   readonly diagnostics: readonly Diagnostic[];
-  /** Characters that no token could be made of: something is missing there. */
+  /** Characters that no token could be made of, or only by a guess: a mistake right behind them follows from that. */
   readonly unreadable: readonly Span[];
 }
 
 /** What to write instead of a character that the language does not know. */
-const characterHelp: Readonly<Record<string, string>> = {
+const characterHelp: Readonly<Record<string, string | ((after: string) => string)>> = {
   "'": 'a text stands in double quotes, `"…"`',
   '“': 'a text stands in straight double quotes, `"…"`',
   '”': 'a text stands in straight double quotes, `"…"`',
-  '!': '`!=` means “is not equal”; a condition has no other negation',
-  '|': 'conditions are joined by `and` only; write an equation for each case',
+  '!': (after) => {
+    const meant = opposite(after.slice(1));
+    return meant === undefined ? '`!=` means “is not equal”; a condition has no other negation' : `write \`${meant}\``;
+  },
+  '|': 'the absolute value is `abs(…)`; conditions are joined by `and`',
+  '@': 'a product is written with `*`; an axis that is not on the left is summed',
+  '?': 'a value is chosen by `select(condition, a, b)`',
+  '′': 'a name is made of letters, digits and `_`',
   '&': 'conditions are joined by `and`',
   '∑': 'a sum over axes is written `sum[i](…)`, or left out where the Einstein rule sums',
   '√': 'write `sqrt(…)`',
@@ -53,15 +60,17 @@ export function tokenize(source: Source): Lexed {
     const mistake = mistakes.get(token.tokenType);
     if (mistake === undefined) continue;
     const span = { file, start: token.startOffset, end: token.endOffset + 1 };
-    diagnostics.push(error(mistake.code, span, mistake.message(written), mistake.help?.(written)));
+    const before = text.slice(text.lastIndexOf('\n', span.start - 1) + 1, span.start);
+    diagnostics.push(error(mistake.code, span, mistake.message(written), mistake.help?.(written, before)));
     if (mistake.image !== undefined) token.image = mistake.image;
   }
   const unreadable = result.errors.map(({ offset, length }) => ({ file, start: offset, end: offset + length }));
   for (const span of unreadable) {
     const character = String.fromCodePoint(text.codePointAt(span.start)!);
-    diagnostics.push(
-      error('E0103', span, `${describeCharacter(character)} has no meaning here`, characterHelp[character]),
-    );
+    const known = characterHelp[character];
+    const after = (): string => /^[^\n\r]*/.exec(text.slice(span.start))![0];
+    const help = typeof known === 'function' ? known(after()) : known;
+    diagnostics.push(error('E0103', span, `${describeCharacter(character)} has no meaning here`, help));
   }
 
   const comments = (result.groups.comments ?? []).map((token: IToken): Comment => {
@@ -75,7 +84,8 @@ export function tokenize(source: Source): Lexed {
       span: { file, start: token.startOffset, end: token.startOffset + written.length },
     };
   });
-  return { tokens: result.tokens, comments, diagnostics, unreadable };
+  const guessed = diagnostics.filter(({ code }) => code === 'E0103' || code === 'E0105').map(({ span }) => span);
+  return { tokens: result.tokens, comments, diagnostics, unreadable: guessed };
 }
 
 function describeCharacter(character: string): string {

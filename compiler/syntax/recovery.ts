@@ -18,6 +18,7 @@ import type { Comment, Identifier } from './ast.ts';
 import { type Code, error } from './codes.ts';
 import type { Diagnostic, Source, Span } from './diagnostic.ts';
 import type { Lexed } from './lexer.ts';
+import { slipHelp } from './slips.ts';
 import * as T from './tokens.ts';
 import { itemWords, meantWord } from './vocabulary.ts';
 
@@ -72,6 +73,8 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
   private readonly reported = new Set<number>();
   private commentCursor = 0;
   private stopped = false;
+  /** A block's `{` is missing: where one is left open at the end follows from that. */
+  protected braceMissing = false;
 
   constructor() {
     super(T.vocabulary, {
@@ -90,6 +93,7 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
     for (const { span } of lexed.diagnostics) this.reported.add(span.start);
     this.commentCursor = 0;
     this.stopped = false;
+    this.braceMissing = false;
     this.input = [...lexed.tokens];
   }
 
@@ -166,7 +170,8 @@ export abstract class RecoveringParser extends EmbeddedActionsParser {
     const textBefore = this.source.text.slice(0, span.start).trimEnd().length;
     if (this.unreadable.some(({ end }) => end === textBefore)) return;
     this.reported.add(span.start);
-    this.diagnostics.push(error(code, span, message, help));
+    const known = code === 'E0106' && help === undefined ? slipHelp(this.source.text, span.start) : help;
+    this.diagnostics.push(error(code, span, message, known));
     if (this.diagnostics.length < mistakeLimit) return;
     this.stopped = true;
     const end = { file: this.source.file, start: this.source.text.length, end: this.source.text.length };

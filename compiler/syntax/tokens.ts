@@ -156,6 +156,23 @@ const operatorAliases: readonly (readonly [written: string, meant: TokenType])[]
   ['≠', NotEqual],
   ['∧', And],
   ['≔', Equal],
+  ...([...'∗•⋆＊'].map((written) => [written, Star]) as [string, TokenType][]),
+  ...([...'–—‐‑－'].map((written) => [written, Minus]) as [string, TokenType][]),
+  ...([...'⩽≦'].map((written) => [written, LessEqual]) as [string, TokenType][]),
+  ...([...'⩾≧'].map((written) => [written, GreaterEqual]) as [string, TokenType][]),
+  ['＋', Plus],
+  ['／', Slash],
+  ['＝', Equal],
+  ['＜', Less],
+  ['＞', Greater],
+  ['，', Comma],
+  ['：', Colon],
+  ['（', LeftParen],
+  ['）', RightParen],
+  ['［', LeftBracket],
+  ['］', RightBracket],
+  ['｛', LeftBrace],
+  ['｝', RightBrace],
 ];
 
 /** Operators of two characters with a space between them. */
@@ -171,7 +188,8 @@ const spacedOperators: readonly (readonly [written: RegExp, meant: TokenType])[]
 export interface Mistake {
   readonly code: Code;
   readonly message: (written: string) => string;
-  readonly help?: (written: string) => string;
+  /** `before` is the text of its line up to there. */
+  readonly help?: (written: string, before: string) => string;
   readonly image?: string;
 }
 
@@ -185,7 +203,8 @@ function mistake(type: TokenType, report: Mistake): TokenType {
 const aliasTokens = [...operatorAliases, ...spacedOperators].map(([pattern, meant], i) =>
   mistake(createToken({ name: `Alias${i}`, pattern, categories: meant }), {
     code: 'E0103',
-    message: (written) => `\`${written}\` is not an operator here`,
+    message: (written) =>
+      `\`${written}\` ${/^[，：（）［］｛｝]/.test(written) ? 'has no meaning' : 'is not an operator'} here`,
     help: () => `write \`${meant.PATTERN}\``,
     image: String(meant.PATTERN),
   }),
@@ -195,6 +214,13 @@ const UnterminatedString = mistake(
   createToken({ name: 'UnterminatedString', pattern: /"[^"\n\r]*/, categories: StringLiteral }),
   { code: 'E0104', message: () => 'this text has no closing `"`', help: () => 'a text begins and ends on one line' },
 );
+
+/** What a number of another language is in ours: `1_000`, `0x1f`, `0.5f`, `1e`. */
+function plainNumber(written: string): string | undefined {
+  if (/^[0-9]+(_[0-9]+)+$/.test(written)) return written.replaceAll('_', '');
+  if (/^0[xX][0-9a-fA-F]+$|^0[bB][01]+$|^0[oO][0-7]+$/.test(written)) return String(Number(written));
+  return /^([0-9]+(?:\.[0-9]+)?)(?:f|F|e|E|L|u|f32|f64|i32)$/.exec(written)?.[1];
+}
 
 /** `2x`, `0b1`, `x.1e5`. */
 const BadNumber = mistake(
@@ -217,6 +243,8 @@ const BadNumber = mistake(
     message: (written) => `\`${written}\` is neither a number nor a name`,
     help: (written) => {
       const digits = /^[0-9]+(\.[0-9]+)?/.exec(written)![0];
+      const number = plainNumber(written);
+      if (number !== undefined) return `numbers are decimal, without suffixes or \`_\`: write \`${number}\``;
       return `a name begins with a letter; for a product write \`${digits} * ${written.slice(digits.length)}\``;
     },
   },
@@ -257,7 +285,10 @@ const BadName = mistake(
 const Semicolon = mistake(createToken({ name: 'Semicolon', pattern: ';', group: 'skipped' }), {
   code: 'E0103',
   message: () => '`;` has no meaning here',
-  help: () => 'leave it out: an item ends where the next begins',
+  help: (_, before) =>
+    /[[(][^\])]*$|^\s*(?:axis|size)\b[^{}]*$/.test(before)
+      ? 'write `,` between them, and nothing at the end of an item'
+      : 'leave it out: an item ends where the next begins',
 });
 const BlockComment = mistake(
   createToken({
@@ -274,6 +305,23 @@ const HashComment = mistake(createToken({ name: 'HashComment', pattern: /#[^\n\r
   help: () => 'comments begin with `//`',
 });
 
+/** Characters without a width, as they come with text from a page or an editor. */
+const Invisible = mistake(
+  createToken({ name: 'Invisible', pattern: /[\u200B-\u200F\u2060\u00AD]+/, group: 'skipped' }),
+  {
+    code: 'E0103',
+    message: (written) => `the invisible character U+${hexOf(written)} has no meaning here`,
+    help: () => 'leave it out',
+  },
+);
+
+/** `||` is read as the name `or`, and refused with what it was meant for. */
+const DoubleBar = createToken({ name: 'DoubleBar', pattern: '||', categories: Name });
+
+function hexOf(character: string): string {
+  return character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0');
+}
+
 const Space = createToken({ name: 'Space', pattern: /\s+/, line_breaks: true, group: Lexer.SKIPPED });
 const CommentToken = createToken({ name: 'Comment', pattern: /\/\/[^\n\r]*/, group: 'comments' });
 
@@ -284,6 +332,8 @@ const lexerOrder: readonly TokenType[] = [
   BlockComment,
   HashComment,
   Semicolon,
+  Invisible,
+  DoubleBar,
   ...keywords,
   Name,
   BadName,
