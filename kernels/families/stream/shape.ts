@@ -119,12 +119,14 @@ export function tilesOf(kernel: StreamKernel): ReadonlySet<string> {
   return new Set(kernel.statements.filter((s) => s.kind === 'tile').map((s) => s.tensor));
 }
 
-/** A dimension of a sum's tensor that columns run over, wholly or as the last digits of it: `y[n, t, 64·h + e]` for e. */
+/** A dimension of a sum's tensor that columns run over, wholly or as digits of it: e of `y[n, t, 64·h + e]` or of `y[n, t, 8·e + h]`. */
 export interface ColumnDimension {
   readonly dimension: number;
   readonly extent: number;
   /** What the kernel's own axes add to the column's place. */
   readonly base: Affine;
+  /** From one column to the next along the dimension. */
+  readonly step: number;
 }
 
 export function columnDimensions(
@@ -137,8 +139,8 @@ export function columnDimensions(
     const terms = (index as Affine).terms.filter((t) => all[t.axis].extent > 1);
     const base: Affine = { kind: 'affine', constant: 0, terms: terms.filter((t) => t.axis < axes.own) };
     const own = terms.filter((t) => t.axis >= axes.own);
-    if (base.terms.length === 0) return [{ dimension, extent: shape[dimension], base }];
-    return own.length === 0 ? [] : [{ dimension, extent: all[own[0].axis].extent, base }];
+    if (base.terms.length === 0) return [{ dimension, extent: shape[dimension], base, step: 1 }];
+    return own.length === 0 ? [] : [{ dimension, extent: all[own[0].axis].extent, base, step: own[0].coefficient }];
   });
 }
 

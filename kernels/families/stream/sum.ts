@@ -196,9 +196,10 @@ export function finishSum(s: StreamStatement, exists: readonly string[], w: Stre
   const isSingle = extents.filter((extent) => extent > 1).length === 1;
   // The columns' dimensions lie behind one another in memory more often than not, else each has its coordinate.
   const scope = scopeOf(w, s.equations[0]);
-  dimensions.forEach(({ dimension, extent, base }, i) => {
+  dimensions.forEach(({ dimension, extent, base, step }, i) => {
     if (shape[dimension] === 1) return;
-    const own = extent === 1 ? '0' : isSingle ? 'element' : `(${coordinate('element', extents, i)})`;
+    const column = extent === 1 ? '0' : isSingle ? 'element' : `(${coordinate('element', extents, i)})`;
+    const own = step === 1 ? column : `${step} * ${column}`;
     places.set(dimension, base.terms.length === 0 ? own : `${affineText(base, scope)} + ${own}`);
   });
   const value = `${name}[own_row${quads === 1 ? '' : ` * ${quads} + quad`}][own_column]${s.finish === undefined ? '' : ` * ${factor}`}`;

@@ -41,6 +41,31 @@ describe('streaming and storing agree', () => {
   }
 });
 
+describe('what is summed lies where the equation says, whichever digits of a dimension it is', () => {
+  for (const [name, store] of [
+    ['heads last', 'y[b, t, (e h)]'],
+    ['tokens last', 'y[b, h, (e t)]'],
+    ['batch last', 'y[(h t e b)]'],
+  ]) {
+    test(name, async () => {
+      const text = `structure S {
+        size T, D = 6, H = 2
+        axis b: 3, t, u: T, h: H, e: D / H, r: 2
+        input q[b, h, t, r]
+        input k[b, h, u, r]
+        input v[b, h, u, e]
+        A[b, h, t, u] = softmax[u](q[b, h, t, r] * k[b, h, u, r] where u <= t)
+        ${store} = A[b, h, t, u] * v[b, h, u, e]
+        output y
+      }`;
+      const program = lowered(text, { T: 18 });
+      const streamed = await compare(opened, program, feed(program), { streaming: 'always' });
+      expect(streamed.plan.kernels.map(({ family }) => family).join()).toContain('stream');
+      expect(streamed.worst, streamed.worstOutput).toBeLessThan(2e-5);
+    });
+  }
+});
+
 const usual = { runs: 16, seed: 20_261_126 };
 const runs = Number(process.env.MLBTC_RANDOM_SCORES ?? usual.runs);
 const seed = Number(process.env.MLBTC_RANDOM_SEED ?? usual.seed);
