@@ -137,6 +137,12 @@ export function tensorMap(program: Program): ReadonlyMap<string, Tensor> {
   return new Map(program.tensors.map((tensor) => [tensor.name, tensor]));
 }
 
+/** The tensor in which a view lies, over whatever views; any other tensor is its own. */
+export function viewBase(name: string, tensors: ReadonlyMap<string, Tensor>): string {
+  const { source } = tensors.get(name)!;
+  return source.kind === 'view' ? viewBase(source.base, tensors) : name;
+}
+
 /** Equations of a computed tensor, none for others. */
 export function equationsOf(tensor: Tensor): readonly Equation[] {
   return tensor.source.kind === 'computed' ? tensor.source.equations : [];

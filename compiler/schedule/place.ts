@@ -16,12 +16,12 @@ import { flatIndex } from '../../kernels/parts/linear.ts';
 import { kernelParts, kernelReads, readAsIndex } from '../../kernels/statements.ts';
 import type { TargetLimits } from '../../kernels/target.ts';
 import { equalAffine } from '../ir/affine.ts';
-import { readTensors, tensorMap } from '../ir/equation.ts';
+import { readTensors, tensorMap, viewBase } from '../ir/equation.ts';
 import { loads } from '../ir/expression.ts';
 import { addTo } from '../ir/lists.ts';
 import type { Program, Tensor } from '../ir/program.ts';
 import { elementCount } from '../ir/program.ts';
-import type { PlanBuffer } from './plan.ts';
+import { type PlanBuffer, planBytes } from './plan.ts';
 
 export interface Placement {
   readonly buffer: string;
@@ -71,6 +71,8 @@ export function bufferNames(program: Program, inPlace: ReadonlyMap<string, strin
 /** Elements of one binding have one type, so temporaries of each dtype have a workspace of their own. */
 const workspaceName = (dtype: Tensor['dtype']): string => `workspace ${dtype}`;
 
+export const isWorkspace = (buffer: string): boolean => buffer.startsWith('workspace ');
+
 export function placeTensors(
   program: Program,
   dispatches: readonly (readonly Kernel[])[],
@@ -114,7 +116,12 @@ export function placeTensors(
     if (!of.has(name) && tensors.get(name)!.source.kind !== 'view') own(tensors.get(name)!, 'output');
   for (const { next } of program.updates) if (!of.has(next)) own(tensors.get(next)!, 'output');
   const temporaries = lifetimes(program, dispatches, tensors, of);
-  placeTemporaries(program, temporaries, workspaceNumbers(temporaries, dispatches, tensors), limits, of, buffers);
+  const workspaces = preferences
+    .map((prefer) => workspaceNumbers(temporaries, dispatches, tensors, prefer))
+    .map((numbers) => cutWorkspaces(program, temporaries, numbers, limits))
+    .reduce((a, b) => (planBytes(b) < planBytes(a) ? b : a));
+  buffers.push(...workspaces.buffers);
+  for (const [name, placement] of workspaces.of) of.set(name, placement);
   for (const tensor of program.tensors) {
     if (tensor.source.kind !== 'view') continue;
     const placed = view(tensor);
@@ -177,10 +184,7 @@ function lifetimes(
   tensors: ReadonlyMap<string, Tensor>,
   placed: ReadonlyMap<string, Placement>,
 ): Lifetime[] {
-  const baseOf = (name: string): string => {
-    const { source } = tensors.get(name)!;
-    return source.kind === 'view' ? baseOf(source.base) : name;
-  };
+  const baseOf = (name: string): string => viewBase(name, tensors);
   const first = new Map<string, number>();
   const last = new Map<string, number>();
   dispatches.forEach((kernels, i) => {
@@ -200,28 +204,44 @@ function lifetimes(
 /** Workspaces that what is made goes to: so many that hardly a dispatch reads all of them. */
 const workspaceCount = 6;
 
-/** For each temporary the number of a workspace that the dispatch which makes it does not read, the lowest such. */
+/** Which of several workspaces that a dispatch does not read what it makes goes to. No way takes less than the others for every model. */
+type Preference = 'the lowest number' | 'least growth';
+const preferences: readonly Preference[] = ['the lowest number', 'least growth'];
+
+/** For each temporary the number of a workspace of which the dispatch that makes it reads least, nothing if possible. */
 function workspaceNumbers(
   temporaries: readonly Lifetime[],
   dispatches: readonly (readonly Kernel[])[],
   tensors: ReadonlyMap<string, Tensor>,
+  prefer: Preference,
 ): ReadonlyMap<string, number> {
-  const baseOf = (name: string): string => {
-    const { source } = tensors.get(name)!;
-    return source.kind === 'view' ? baseOf(source.base) : name;
-  };
-  const madeIn = new Map<number, Lifetime[]>();
-  for (const lifetime of temporaries) addTo(madeIn, lifetime.first, lifetime);
+  const bytesOf = (name: string): number => sizeBytes(tensors.get(name)!);
+  const madeIn = new Map<number, string[]>();
+  const endsIn = new Map<number, string[]>();
+  for (const { tensor, first, last } of temporaries) {
+    addTo(madeIn, first, tensor.name);
+    addTo(endsIn, last, tensor.name);
+  }
   const numbers = new Map<string, number>();
+  const live = new Array<number>(workspaceCount).fill(0);
+  const most = new Array<number>(workspaceCount).fill(0);
   dispatches.forEach((kernels, i) => {
     const bytesRead = new Array<number>(workspaceCount).fill(0);
-    const read = new Set(kernels.flatMap((kernel) => [...kernelReads(kernel)].map(baseOf)));
+    const read = new Set(kernels.flatMap((kernel) => [...kernelReads(kernel)].map((name) => viewBase(name, tensors))));
     for (const name of read) {
       const number = numbers.get(name);
-      if (number !== undefined) bytesRead[number] += sizeBytes(tensors.get(name)!);
+      if (number !== undefined) bytesRead[number] += bytesOf(name);
     }
-    const number = bytesRead.indexOf(Math.min(...bytesRead));
-    for (const { tensor } of madeIn.get(i) ?? []) numbers.set(tensor.name, number);
+    const made = madeIn.get(i) ?? [];
+    const bytesMade = made.reduce((total, name) => total + bytesOf(name), 0);
+    const leastRead = Math.min(...bytesRead);
+    const growth = live.map((bytes, n) => Math.max(0, bytes + bytesMade - most[n]));
+    const free = [...live.keys()].filter((n) => bytesRead[n] === leastRead);
+    const number = prefer === 'least growth' ? free.reduce((a, b) => (growth[b] < growth[a] ? b : a)) : free[0];
+    for (const name of made) numbers.set(name, number);
+    live[number] += bytesMade;
+    most[number] = Math.max(most[number], live[number]);
+    for (const name of endsIn.get(i) ?? []) live[numbers.get(name)!] -= bytesOf(name);
   });
   return numbers;
 }
@@ -242,15 +262,14 @@ interface Workspace {
  * Cuts workspaces by lifetimes: the largest tensors first, each at the lowest place that is free as long as it lasts. A
  * workspace is no larger than one binding may be, for kernels of one dispatch see it as one.
  */
-function placeTemporaries(
+function cutWorkspaces(
   program: Program,
   temporaries: readonly Lifetime[],
   numbers: ReadonlyMap<string, number>,
   { maxBufferSize, maxStorageBufferBindingSize }: TargetLimits,
-  of: Map<string, Placement>,
-  buffers: PlanBuffer[],
-): void {
+): Placements {
   const mostBytes = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+  const of = new Map<string, Placement>();
   const taken = new Set(program.tensors.map(({ name }) => name));
   const workspaces: Workspace[] = [];
   const bySize = [...temporaries].sort((a, b) => sizeBytes(b.tensor) - sizeBytes(a.tensor) || a.first - b.first);
@@ -274,8 +293,10 @@ function placeTemporaries(
     placed.splice(placed.findLastIndex((other) => other.from <= from) + 1, 0, { ...lifetime, from, to: from + size });
     of.set(tensor.name, { buffer: workspace.id, offsetBytes: from, sizeBytes: sizeBytes(tensor) });
   }
-  for (const { id, placed } of workspaces)
-    buffers.push({ id, sizeBytes: Math.max(...placed.map(({ to }) => to)), role: 'temporary' });
+  const buffers = workspaces.map(
+    ({ id, placed }): PlanBuffer => ({ id, sizeBytes: Math.max(...placed.map(({ to }) => to)), role: 'temporary' }),
+  );
+  return { buffers, of };
 }
 
 function lowestFree(placed: readonly Placed[], size: number, first: number, last: number): number {

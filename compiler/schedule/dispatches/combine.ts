@@ -7,17 +7,18 @@
  *
  * Each kernel joins the first dispatch after all that it waits for, or opens one at the end; those with the longest way still to go
  * come first. So what only needs parameters is done with the first layer, the gradient of a weight beside the next steps back, and
- * every layer combines in the same way, so that layers share pipelines.
+ * every layer combines in the same way, so that layers share pipelines. In which order the dispatches then run is `sequence.ts`.
  */
 import { commonWorkgroup, type Workgroup, workgroupOf } from '../../../kernels/emit.ts';
 import type { Kernel, Shapes } from '../../../kernels/kernel.ts';
 import { kernelParts, kernelReads } from '../../../kernels/statements.ts';
 import type { Target } from '../../../kernels/target.ts';
-import { tensorMap } from '../../ir/equation.ts';
+import { tensorMap, viewBase } from '../../ir/equation.ts';
 import { multiplyAddsOf } from '../../ir/multiply-adds.ts';
 import type { Program } from '../../ir/program.ts';
-import { bufferNames, sizeBytes } from '../place.ts';
+import { bufferNames, isWorkspace, sizeBytes } from '../place.ts';
 import { type KernelGraph, kernelGraph } from './kernel-graph.ts';
+import { sequence } from './sequence.ts';
 
 /** Kernels of one dispatch. */
 export type Dispatch = readonly [Kernel, ...Kernel[]];
@@ -36,6 +37,10 @@ interface Draft {
   readonly kernels: Kernel[];
   readonly wishes: Workgroup[];
   readonly buffers: Set<string>;
+  /** Dispatches that must be done before. */
+  readonly waits: Set<number>;
+  /** Temporaries that it reads or makes. */
+  readonly temporaries: Set<string>;
   hasContraction: boolean;
   /** Of kernels that need few registers. */
   hasLargePlain: boolean;
@@ -74,6 +79,8 @@ export function combineKernels(
       kernels: [],
       wishes: [],
       buffers: new Set(),
+      waits: new Set(),
+      temporaries: new Set(),
       hasContraction: false,
       hasLargePlain: false,
       hasLargeFull: false,
@@ -85,9 +92,11 @@ export function combineKernels(
     draft.hasLargePlain ||= isLargePlain;
     draft.hasLargeFull ||= isLargeFull;
     for (const buffer of candidate.buffers) draft.buffers.add(buffer);
+    for (const other of graph[k]) draft.waits.add(doneIn[other]);
+    for (const name of touched) if (isWorkspace(bufferOf(name))) draft.temporaries.add(viewBase(name, tensors));
     doneIn[k] = at;
   }
-  return drafts.map((draft) => draft.kernels as [Kernel, ...Kernel[]]);
+  return sequence(drafts, bytesOf).map((at) => drafts[at].kernels as [Kernel, ...Kernel[]]);
 }
 
 /** Kernels in the order of how many dispatches must still follow: those on the longest way open dispatches, the others fill them. */

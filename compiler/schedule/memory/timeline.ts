@@ -15,7 +15,7 @@
 import { tilesOf } from '../../../kernels/families/stream/shape.ts';
 import type { Kernel } from '../../../kernels/kernel.ts';
 import { kernelParts } from '../../../kernels/statements.ts';
-import { readTensors, tensorMap } from '../../ir/equation.ts';
+import { readTensors, tensorMap, viewBase } from '../../ir/equation.ts';
 import { addTo } from '../../ir/lists.ts';
 import { multiplyAddsOf } from '../../ir/multiply-adds.ts';
 import type { Equation, Program } from '../../ir/program.ts';
@@ -79,10 +79,7 @@ export function timelineOf(
   const placeOf = (name: string): string | undefined => placements.of.get(name)?.buffer;
   const bytesOf = (name: string): number => sizeBytes(tensors.get(name)!);
   const held = heldTensors(program);
-  const baseOf = (name: string): string => {
-    const { source } = tensors.get(name)!;
-    return source.kind === 'view' ? baseOf(source.base) : name;
-  };
+  const baseOf = (name: string): string => viewBase(name, tensors);
   const units = makings(dispatches)
     .filter(({ makes }) => makes.every((name) => tensors.get(name)!.source.kind === 'computed'))
     .map(({ makes, reads, first, last, multiplyAdds }): Unit => {
