@@ -1,5 +1,6 @@
 /** The report of `explain` for people, after the manner of opt_einsum: costs, what they are beside dense, a line for each step. */
 import { bytesText } from '../command-line/amounts.ts';
+import { table } from '../command-line/table.ts';
 import type { ExplainReport } from './explain-report.ts';
 
 export function explainText(report: ExplainReport): string {
@@ -158,21 +159,4 @@ function shapeText(dtype: string, shape: readonly number[]): string {
 
 function count(value: number): string {
   return value.toLocaleString('en-US');
-}
-
-/** Columns as wide as they must be but the last; `right` are flushed right. Names of many letters do not widen a column endlessly. */
-function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string[] {
-  const widest = 48;
-  const columns = Math.max(...rows.map((row) => row.length));
-  const widths = Array.from({ length: columns }, (_, c) =>
-    Math.min(widest, Math.max(...rows.map((row) => [...(row[c] ?? '')].length))),
-  );
-  return rows.map((row) =>
-    `  ${row
-      .map((cell, c) => {
-        const gap = ' '.repeat(Math.max(0, widths[c] - [...cell].length));
-        return right.includes(c) ? gap + cell : cell + gap;
-      })
-      .join('  ')}`.trimEnd(),
-  );
 }

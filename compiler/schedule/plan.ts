@@ -76,6 +76,8 @@ export interface PlanTensor {
   readonly offsetBytes: number;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
+  /** Of a temporary tensor: numbers of the kernels that make it first and read it last, views of it included. */
+  readonly lasts?: { readonly first: number; readonly last: number };
 }
 
 /** What is computed a second time, rather than kept, so that the plan takes no more memory than it may. */

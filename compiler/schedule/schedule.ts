@@ -1,4 +1,5 @@
 /** The compiler's last stage: an optimised tensor program → the plan that the runtime runs, for one target. */
+import { tensorMap, viewBase } from '../ir/equation.ts';
 import { elementCount, type Program } from '../ir/program.ts';
 import { withinBindings } from '../passes/for-kernels/bindable.ts';
 import { explicitCopies } from '../passes/for-kernels/explicit-copies.ts';
@@ -8,7 +9,7 @@ import { emitDispatches } from './dispatches/emit-dispatches.ts';
 import { recomputedIn, withinMemory } from './memory/within-memory.ts';
 import { normalise, splitLongSums } from './normalise/normalise.ts';
 import type { Placements } from './place.ts';
-import type { Plan } from './plan.ts';
+import type { Plan, PlanKernel, PlanTensor } from './plan.ts';
 import type { Streaming } from './streams/spaces.ts';
 import { findStreams } from './streams/streams.ts';
 
@@ -40,10 +41,11 @@ export function schedule(program: Program, options: ScheduleOptions): Plan {
   const settings = { target, fuse, contractAll, combine };
   const remade = withinMemory(ready, memoryBytes, (trial) => arrange(trial, settings, createChooser(options)));
   const { program: arranged, dispatches, placements } = arrange(remade, settings, chooser);
+  const kernels = emitDispatches(arranged, dispatches, placements, target);
   return {
     buffers: placements.buffers,
-    kernels: emitDispatches(arranged, dispatches, placements, target),
-    tensors: planTensors(arranged, placements),
+    kernels,
+    tensors: planTensors(arranged, placements, kernels),
     inputs: arranged.tensors.filter((t) => t.source.kind === 'input').map((t) => t.name),
     params: arranged.tensors.filter((t) => t.source.kind === 'param').map((t) => t.name),
     outputs: arranged.outputs,
@@ -52,13 +54,36 @@ export function schedule(program: Program, options: ScheduleOptions): Plan {
   };
 }
 
-function planTensors(program: Program, placements: Placements): Plan['tensors'] {
-  const entries = program.tensors.flatMap((t) => {
+function planTensors(program: Program, placements: Placements, kernels: readonly PlanKernel[]): Plan['tensors'] {
+  const lifetimes = temporaryLifetimes(program, placements, kernels);
+  const entries = program.tensors.flatMap((t): [string, PlanTensor][] => {
     const place = placements.of.get(t.name);
     if (!place || elementCount(t.shape) === 0) return [];
-    return [
-      [t.name, { buffer: place.buffer, offsetBytes: place.offsetBytes, dtype: t.dtype, shape: t.shape }] as const,
-    ];
+    const { buffer, offsetBytes } = place;
+    const lasts = lifetimes.get(t.name);
+    const tensor = { buffer, offsetBytes, dtype: t.dtype, shape: t.shape };
+    return [[t.name, lasts === undefined ? tensor : { ...tensor, lasts }]];
   });
   return Object.fromEntries(entries);
+}
+
+function temporaryLifetimes(
+  program: Program,
+  { buffers, of }: Placements,
+  kernels: readonly PlanKernel[],
+): ReadonlyMap<string, { readonly first: number; readonly last: number }> {
+  const tensors = tensorMap(program);
+  const workspaces = new Set(buffers.filter(({ role }) => role === 'temporary').map(({ id }) => id));
+  const lifetimes = new Map<string, { first: number; last: number }>();
+  for (const [i, { bindings }] of kernels.entries()) {
+    for (const name of bindings.flatMap((binding) => binding.tensors).map((name) => viewBase(name, tensors))) {
+      if (!workspaces.has(of.get(name)?.buffer ?? '')) continue;
+      lifetimes.set(name, { first: lifetimes.get(name)?.first ?? i, last: i });
+    }
+  }
+  for (const name of program.outputs.map((name) => viewBase(name, tensors))) {
+    const lifetime = lifetimes.get(name);
+    if (lifetime !== undefined) lifetime.last = kernels.length - 1;
+  }
+  return lifetimes;
 }

@@ -9,7 +9,8 @@ import type { Resolved } from '../options/parse.ts';
 import type { OptionSet } from '../options/set.ts';
 import type { OptionTable, OptionValues } from '../options/table.ts';
 import type { dryRunRows } from '../options/transformer.ts';
-import { type DryStep, dryRun, dryRunLines } from '../training/dry-run.ts';
+import { type DryStep, dryRun } from '../training/dry-run.ts';
+import { dryRunLines } from '../training/dry-run-text.ts';
 
 type DryResolved = Resolved<OptionValues<typeof dryRunRows> & { readonly tensor_cores: TensorCores | null }>;
 

@@ -91,7 +91,7 @@ export const placeRows = {
 
 /** `--dry_run` and what goes with it. */
 export const dryRunRows = {
-  dry_run: flag(false, 'run nothing and open no device: say what a step is'),
+  dry_run: flag(false, 'run nothing and open no device: say what a step is and where its memory goes'),
   json: flag(false, 'with dry_run: one JSON object'),
   target: text(
     'with dry_run: the device to compile for, gpu, cpu, portable, or a file that `mlbtc doctor --json` printed',

@@ -2,15 +2,29 @@
  * What a training step is, without a device: how often something is dispatched, how much is multiplied, what lies in memory. Counted
  * from the plans that training would run.
  *
- * `bytes.peak` is everything that training holds at once: params and optimizer and the step's other buffers. `bytes.evaluation` comes
- * to that from the first evaluation on.
+ * `bytes.peak` is everything that training holds at once, the sum of what stands before it; `bytes.evaluation` comes to that from the
+ * first evaluation on. `kept`, `temporary` and `gaps` are those of `memory-map.ts`, added up where a step is several programs.
  * `flopsPerToken` is of one forward pass, in multiply-adds as the reference counts: `reference` what its code counts where it has the
  * score (and five for each element that is layer-normed), `actual` what the ordered program multiplies within its domains.
  */
-import { bytesText } from '../../compiler/command-line/amounts.ts';
 import type { Program } from '../../compiler/ir/program.ts';
-import { type Plan, planMultiplyAdds, usesTensorCores } from '../../compiler/schedule/plan.ts';
+import {
+  type Plan,
+  type PlanBuffer,
+  planBytes,
+  planMultiplyAdds,
+  usesTensorCores,
+} from '../../compiler/schedule/plan.ts';
 import type { Target } from '../../kernels/target.ts';
+import {
+  type Alike,
+  alike,
+  type MemoryMap,
+  memoryMap,
+  type Remade,
+  type Resident,
+  type Unstored,
+} from './memory-map.ts';
 import { planOf } from './plans.ts';
 
 /** A program of a step, and how often a step runs it. */
@@ -31,6 +45,20 @@ export interface DryStep extends StepPrograms {
   readonly stages: readonly Readonly<Record<string, number>>[];
 }
 
+/** Tensors that differ only in their layer. */
+export interface TensorsRow {
+  /** `body.block.*.mlp_up.y` where they are several. */
+  readonly name: string;
+  readonly tensors: number;
+  readonly shape: readonly number[];
+  /** Of all of them. */
+  readonly bytes: number;
+}
+
+/** `first` and `last` are numbers of dispatches. */
+export type ResidentRow = TensorsRow & Pick<Resident, 'first' | 'last' | 'use'>;
+export type UnstoredRow = TensorsRow & Pick<Unstored, 'place'>;
+
 export interface DryRunReport {
   readonly dispatches: number;
   /** Those of them that multiply on tensor cores. */
@@ -41,11 +69,27 @@ export interface DryRunReport {
   readonly recomputed: { readonly tensors: number; readonly bytes: number; readonly multiplyAdds: number };
   readonly bytes: {
     readonly params: number;
+    /** Moments, and whether training has diverged. */
     readonly optimizer: number;
-    readonly activations: number;
+    /** Their sum over several batches among them. */
+    readonly gradients: number;
+    readonly kept: number;
+    readonly temporary: number;
+    readonly gaps: number;
+    /** What goes in and what comes out. */
     readonly data: number;
     readonly peak: number;
+    /** Of these, what all programs of a training share and keep from step to step. */
+    readonly states: number;
     readonly evaluation: number;
+  };
+  /** Of the program of the step that takes most. */
+  readonly memory: {
+    readonly peak: MemoryMap['peak'];
+    /** What is live there, alike tensors of several layers together, most bytes first. */
+    readonly residents: readonly ResidentRow[];
+    readonly unstored: readonly UnstoredRow[];
+    readonly remade: readonly TensorsRow[];
   };
   readonly flopsPerToken: { readonly reference: number | null; readonly actual: number };
   readonly stages: readonly Readonly<Record<string, number>>[];
@@ -53,6 +97,8 @@ export interface DryRunReport {
 
 /** States that a run keeps from step to step. */
 export const stateBuffers = new Set(['params', 'm', 'v', 'diverged', 'sum', 'lossSum']);
+/** Those of them that are gradients. */
+const gradientStates = new Set(['sum', 'lossSum']);
 
 export function dryRun(step: DryStep, target: Target): DryRunReport {
   const { parts, flopsPerToken, stages } = step;
@@ -69,75 +115,58 @@ export function dryRun(step: DryStep, target: Target): DryRunReport {
       multiplyAdds: total(({ recomputed }) => recomputed.multiplyAdds),
     },
     bytes: stepBytes(step, target),
+    memory: largestMap(plans.map(({ plan }) => memoryMap(plan))),
     flopsPerToken,
     stages,
   };
 }
 
-/** What lies in memory, in bytes. */
-export function stepBytes({ parts, evaluation }: StepPrograms, target: Target): DryRunReport['bytes'] {
-  const buffers = new Map<string, { readonly bytes: number; readonly role: string }>();
-  for (const [n, { program }] of parts.entries()) {
-    for (const { id, sizeBytes, role } of planOf(program, target).buffers) {
-      // States are shared between the programs, the rest is each one's own.
-      buffers.set(stateBuffers.has(id) ? id : `${n} ${id}`, { bytes: sizeBytes, role });
-    }
-  }
-  const sum = (keep: (name: string, role: string) => boolean) =>
-    [...buffers].reduce((bytes, [name, buffer]) => (keep(name, buffer.role) ? bytes + buffer.bytes : bytes), 0);
-  const isState = (name: string) => stateBuffers.has(name);
-  const ofEvaluation = planOf(evaluation, target).buffers.filter(({ id }) => !isState(id));
+function largestMap(maps: readonly MemoryMap[]): DryRunReport['memory'] {
+  const bytes = ({ keptBytes, temporaryBytes }: MemoryMap) => keptBytes + temporaryBytes;
+  const { peak, residents, unstored, remade } = maps.reduce((a, b) => (bytes(b) > bytes(a) ? b : a));
   return {
-    params: sum((name) => name === 'params'),
-    optimizer: sum((name) => isState(name) && name !== 'params'),
-    activations: sum((name, role) => !isState(name) && role !== 'input'),
-    data: sum((name, role) => !isState(name) && role === 'input'),
-    peak: sum(() => true),
-    evaluation: ofEvaluation.reduce((bytes, { sizeBytes }) => bytes + sizeBytes, 0),
+    peak,
+    residents: alike(residents).map((group) => ({
+      ...rowOf(group),
+      first: Math.min(...group.tensors.map(({ first }) => first)),
+      last: Math.max(...group.tensors.map(({ last }) => last)),
+      use: group.tensors[0].use,
+    })),
+    unstored: alike(unstored).map((group) => ({ ...rowOf(group), place: group.tensors[0].place })),
+    remade: alike(remade).map(rowOf),
   };
 }
 
-const count = (value: number): string => Math.round(value).toLocaleString('en');
-
-/** The report for people. */
-export function dryRunLines(report: DryRunReport): readonly string[] {
-  const { dispatches, tensorCoreDispatches, pipelines, multiplyAdds, recomputed, bytes, flopsPerToken, stages } =
-    report;
-  const row = (name: string, value: string) => `  ${name.padEnd(18)}${value}`;
-  return [
-    `a step${stages.length > 1 ? ' of the last stage' : ''}`,
-    row('dispatches', count(dispatches)),
-    ...(tensorCoreDispatches > 0 ? [row('  on tensor cores', count(tensorCoreDispatches))] : []),
-    row('pipelines', count(pipelines)),
-    row('multiply-adds', count(multiplyAdds)),
-    ...(recomputed.tensors === 0 ? [] : [row('computed again', recomputedText(report))]),
-    row('params', bytesText(bytes.params)),
-    row('optimizer', bytesText(bytes.optimizer)),
-    row('activations', `${bytesText(bytes.activations)}, gradients among them`),
-    row('data', bytesText(bytes.data)),
-    row('all together', bytesText(bytes.peak)),
-    row('evaluation', `${bytesText(bytes.evaluation)} more`),
-    row('forward, a token', `${count(flopsPerToken.actual)} multiply-adds`),
-    row(
-      '',
-      flopsPerToken.reference === null
-        ? 'unknown to the reference'
-        : `${count(flopsPerToken.reference)} as the reference counts`,
-    ),
-    ...(stages.length > 1 ? ['stages', ...stages.map(stageLine)] : []),
-  ];
+function rowOf({ name, tensors, bytes }: Alike<Resident | Unstored | Remade>): TensorsRow {
+  return { name, tensors: tensors.length, shape: tensors[0].shape, bytes };
 }
 
-/** `48 tensors, 1.2 GiB that need not be kept, by 75,161,927,680 of the multiply-adds (12 %)`. */
-function recomputedText({ recomputed, multiplyAdds }: DryRunReport): string {
-  const percent = Math.round((100 * recomputed.multiplyAdds) / multiplyAdds);
-  return (
-    `${recomputed.tensors} tensors, ${bytesText(recomputed.bytes)} that need not be kept, ` +
-    `by ${count(recomputed.multiplyAdds)} of the multiply-adds (${percent} %)`
+/** What lies in memory, in bytes. */
+export function stepBytes({ parts, evaluation }: StepPrograms, target: Target): DryRunReport['bytes'] {
+  const plans = parts.map(({ program }) => planOf(program, target));
+  // States are shared between the programs, the rest is each one's own.
+  const states = new Map(
+    plans.flatMap(({ buffers }) => buffers.filter(isState)).map(({ id, sizeBytes }) => [id, sizeBytes]),
   );
+  const own = plans.flatMap(({ buffers }) => buffers.filter((buffer) => !isState(buffer)));
+  const bytesOf = (roles: readonly PlanBuffer['role'][]) =>
+    planBytes({ buffers: own.filter(({ role }) => roles.includes(role)) });
+  const statesAmong = (keep: (id: string) => boolean) =>
+    [...states].reduce((sum, [id, bytes]) => (keep(id) ? sum + bytes : sum), 0);
+  const maps = plans.map(memoryMap);
+  const over = (of: (map: MemoryMap) => number) => maps.reduce((sum, map) => sum + of(map), 0);
+  return {
+    params: statesAmong((id) => id === 'params'),
+    optimizer: statesAmong((id) => id !== 'params' && !gradientStates.has(id)),
+    gradients: statesAmong((id) => gradientStates.has(id)) + bytesOf(['arena']),
+    kept: over(({ keptBytes }) => keptBytes),
+    temporary: over(({ temporaryBytes }) => temporaryBytes),
+    gaps: over(({ gapBytes }) => gapBytes),
+    data: bytesOf(['input', 'output']),
+    states: statesAmong(() => true),
+    peak: statesAmong(() => true) + planBytes({ buffers: own }),
+    evaluation: planBytes({ buffers: planOf(evaluation, target).buffers.filter((buffer) => !isState(buffer)) }),
+  };
 }
 
-function stageLine(stage: Readonly<Record<string, number>>): string {
-  const what = Object.entries(stage).map(([name, value]) => `${name} ${value}`);
-  return `  ${what.join(', ')}`;
-}
+const isState = ({ id }: PlanBuffer): boolean => stateBuffers.has(id);

@@ -85,8 +85,8 @@ export function judge(
 ): { readonly need: Need; readonly obstacle: string | undefined } {
   const { parts, evaluation } = programs(batch);
   const bytes = stepBytes({ parts, evaluation }, target);
-  const state = bytes.params + bytes.optimizer + stagingBytes(bytes.params);
-  const step = (changesShape ? 2 : 1) * (bytes.activations + bytes.data);
+  const state = bytes.states + stagingBytes(bytes.params);
+  const step = (changesShape ? 2 : 1) * (bytes.peak - bytes.states);
   const plans = [...parts.map(({ program }) => program), evaluation].map((program) => planOf(program, target));
   const obstacles = plans.flatMap((plan) => planObstacle(plan, target.limits, deviceClass) ?? []);
   return {

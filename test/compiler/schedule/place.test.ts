@@ -83,13 +83,45 @@ function conflicts(p: Program, plan: Plan): string[] {
   return found;
 }
 
+/** Complaints about what a plan says of how long temporary tensors last: beside what kernels bind, and beside where they lie. */
+function wrongLifetimes(plan: Plan): string[] {
+  const temporary = new Set(plan.buffers.filter(({ role }) => role === 'temporary').map(({ id }) => id));
+  const placed = Object.entries(plan.tensors).flatMap(([name, { buffer, offsetBytes: from, dtype, shape, lasts }]) =>
+    lasts === undefined
+      ? []
+      : [{ name, buffer, from, to: from + elementCount(shape) * (dtype === 'f16' ? 2 : 4), ...lasts }],
+  );
+  const unplaced = placed.filter(({ buffer }) => !temporary.has(buffer)).map(({ name }) => `${name} is not temporary`);
+  const outlived = plan.kernels.flatMap(({ bindings }, i) =>
+    bindings
+      .flatMap((binding) => binding.tensors)
+      .filter((name) => temporary.has(plan.tensors[name].buffer))
+      .filter((name) => {
+        const { buffer, offsetBytes } = plan.tensors[name];
+        const isThere = (t: (typeof placed)[number]) =>
+          t.buffer === buffer && t.from <= offsetBytes && offsetBytes < t.to && t.first <= i && i <= t.last;
+        return !placed.some(isThere);
+      })
+      .map((name) => `kernel ${i} binds ${name}, which is not there`),
+  );
+  const meeting = placed.flatMap((a, n) =>
+    placed
+      .slice(n + 1)
+      .filter((b) => a.buffer === b.buffer && a.from < b.to && b.from < a.to && a.first <= b.last && b.first <= a.last)
+      .map((b) => `${a.name} lies where ${b.name} does`),
+  );
+  return [...unplaced, ...outlived, ...meeting];
+}
+
 test('random programs: nothing live is overwritten, bindings are aligned and inside their buffers', () => {
   fc.assert(
     fc.property(randomProgram(), ({ program: p }) => {
       for (const target of targets)
         for (const fuse of [true, false])
-          for (const combine of [true, false])
-            expect(conflicts(p, schedule(p, { target, fuse, combine })), printProgram(p)).toEqual([]);
+          for (const combine of [true, false]) {
+            const plan = schedule(p, { target, fuse, combine });
+            expect([...conflicts(p, plan), ...wrongLifetimes(plan)], printProgram(p)).toEqual([]);
+          }
     }),
     { numRuns: 150, seed: 4, endOnFailure: true },
   );

@@ -41,9 +41,9 @@ test('the need is the buffers of the plans: state, step, evaluation; two steps w
   // A checkpoint is read back through a power of two.
   const staging = 2 ** Math.ceil(Math.log2(bytes.params));
   expect(need.total).toBe(bytes.peak + bytes.evaluation + staging);
-  expect(need.state).toBe(bytes.params + bytes.optimizer + staging);
+  expect(need.state).toBe(bytes.states + staging);
   const both = judge({ ...demand, changesShape: true }, 4, machine).need;
-  expect(both.total - need.total).toBe(bytes.activations + bytes.data);
+  expect(both.total - need.total).toBe(bytes.peak - bytes.states);
   expect(judge(demand, 2, machine).need.step).toBeLessThan(need.step);
 });
 
