@@ -1,9 +1,9 @@
 /** The order of dispatches: what leaves less in memory comes early, nothing else moves, and that is what a training step takes less by. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { type Sequenced, sequence } from '../../../../compiler/schedule/dispatches/sequence.ts';
 import { planBytes } from '../../../../compiler/schedule/plan.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
-import { type Sequenced, sequence } from '../../../../compiler/schedule/dispatches/sequence.ts';
 import { stepCases } from '../../../bench/step-cases.ts';
 import { h100 } from '../../../support/h100-target.ts';
 
