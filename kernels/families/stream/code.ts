@@ -8,7 +8,7 @@ import { affineText, constraintText } from '../../parts/address.ts';
 import { flattenLoads, strides } from '../../parts/linear.ts';
 import type { Scope } from '../../parts/scope.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
-import { wgsl } from '../../wgsl/text.ts';
+import { indent, wgsl } from '../../wgsl/text.ts';
 import type { RowTile, StreamAxes } from './shape.ts';
 import type { StreamTuning } from './tuning.ts';
 
@@ -87,6 +87,23 @@ export function overElements(w: StreamCode, body: string): string {
     }
   `,
   );
+}
+
+/** A loop over all values of an axis, which `body` knows as `name`. */
+export function loopOver(name: string, extent: number, body: string, { emitter }: StreamCode): string {
+  return `for (var ${name} = 0; ${name} < ${emitter.bound(extent)}; ${name}++) {\n${indent(body)}\n}`;
+}
+
+/** Shares `count` pieces of work out to the lanes, in as many turns as that takes; `body` is given WGSL of the piece's number. */
+export function overLanes({ tuning }: StreamCode, count: number, body: (index: string) => readonly string[]): string {
+  const { threads } = sizesOf(tuning);
+  const turns: string[] = [];
+  for (let first = 0; first < count; first += threads) {
+    const index = first === 0 ? 'i32(lane)' : `(i32(lane) + ${first})`;
+    const guard = count - first < threads ? `if (${index} < ${count}) ` : '';
+    turns.push(`${guard}{\n${indent(body(index).join('\n'))}\n}`);
+  }
+  return turns.join('\n');
 }
 
 /** Where an equation is written at an element of a tile, or at a row. */

@@ -19,8 +19,18 @@ import { coordinate } from '../../parts/linear.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import { shuffledLanes, type Target } from '../../target.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
-import { guarded, indent, wgsl } from '../../wgsl/text.ts';
-import { overRows, places, readyOf, rowsOfLane, type StreamCode, scopeOf, sizesOf, storeText } from './code.ts';
+import { guarded, wgsl } from '../../wgsl/text.ts';
+import {
+  loopOver,
+  overRows,
+  places,
+  readyOf,
+  rowsOfLane,
+  type StreamCode,
+  scopeOf,
+  sizesOf,
+  storeText,
+} from './code.ts';
 import { extremeStep, followedStep, isFollowed, overQuads, rowFunction, totalStep } from './rows.ts';
 import { streamAxes, tilesOf, walkRange } from './shape.ts';
 import { finishSum, sumQuads, sumStep } from './sum.ts';
@@ -68,9 +78,7 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
   `;
   const loops = outer.reduceRight((text, { extent }, d) => {
     const name = names.get(batch.length + d)!;
-    return name === '0'
-      ? text
-      : `for (var ${name} = 0; ${name} < ${emitter.bound(extent)}; ${name}++) {\n${indent(text)}\n}`;
+    return name === '0' ? text : loopOver(name, extent, text, w);
   }, walkLoop);
   const body = wgsl`
     let work = i32(group);

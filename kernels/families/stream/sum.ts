@@ -14,8 +14,10 @@ import { guarded, indent, plus, wgsl } from '../../wgsl/text.ts';
 import {
   batchNames,
   clamped,
+  loopOver,
   masks,
   overElements,
+  overLanes,
   overRows,
   places,
   readyOf,
@@ -39,91 +41,111 @@ export function sumStep(s: StreamStatement, w: StreamCode): string {
 }
 
 function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): string {
-  const { tuning, emitter, kernel } = w;
-  const { threadRows, threadColumns, rowQuads } = tuning;
-  const { pitch, threads, tileColumns } = sizesOf(tuning);
   const parts = asSum(equation, w.axes, w.tiles);
   if (parts === undefined) throw new Error(`${s.tensor} does not part into a tile and what is summed with it`);
-  const name = w.variables.get(s.tensor)!;
-  const columns = columnsOf(s, emitter.layout(s.tensor).shape, w.axes);
-  const perLane = sumQuads(s, w);
-  const { from, to } = columnSpan(s, equation, w);
-  const [firstQuad, quads] = [Math.floor(from / 4), Math.ceil(to / 4) - Math.floor(from / 4)];
-  const most = Math.max(1, 2 ** Math.floor(Math.log2(Math.max(1, stagedQuads / quads))));
-  const depth = Math.min(tileColumns, tuning.depth, most);
+  const { tileColumns } = sizesOf(w.tuning);
+  const staged = stagedOf(s, equation, w);
+  const { depth, quads } = staged;
   w.stagedQuads = Math.max(w.stagedQuads, depth * quads);
   const right = columnFunction(s, parts, w);
-  const weight = emitter.fresh('weights');
-  const scope = scopeOf(w, equation);
-  const value = expressionText(parts.left, scope);
-  const conditions = masks(w, equation, parts.onTile);
-  const held = wgsl`
-    var ${weight} = array<vec4<f32>, ${rowsOfLane(w)}>();
-    ${overElements(w, guarded(conditions, `${weight}[own_row][own_column] = ${value};`))}
-    workgroupBarrier();
-  `;
-  const put: string[] = [];
-  for (let q = 0; q < rowQuads; q++) {
-    for (let j = 0; j < 4; j++) {
-      const rows = [0, 1, 2, 3].map((c) => `${weight}[${q * 4 + c}][${j}]`);
-      put.push(
-        `scratch[(${plus('lane_x', j * threadColumns)}) * ${pitch} + ${plus('lane_y', q * threadRows)}] = vec4<f32>(${rows.join(', ')});`,
-      );
-    }
-  }
-  const stage: string[] = [];
-  for (let first = 0; first < depth * quads; first += threads) {
-    const lane = first === 0 ? 'i32(lane)' : `(i32(lane) + ${first})`;
-    const walk = clamped('walk_start + from_point + point', places(w).columnsWhole, kernel.walk.extent);
-    const values = [0, 1, 2, 3].map((c) => {
-      const e = plus('quad * 4', c + firstQuad * 4);
-      const inside = (firstQuad + quads) * 4 <= columns ? e : `min(${e}, ${columns - 1})`;
-      return `${right}(${[...batchNames(w), 'place', inside].join(', ')})`;
-    });
-    const text = [
-      `let quad = ${lane} % ${quads};`,
-      `let point = ${lane} / ${quads};`,
-      `let place = ${walk};`,
-      `scratch[${w.exchangeQuads} + point * ${quads} + quad] = vec4<f32>(${values.join(', ')});`,
-    ];
-    const isPart = depth * quads - first < threads;
-    stage.push(`${isPart ? `if (${lane} < ${depth * quads}) ` : ''}{\n${indent(text.join('\n'))}\n}`);
-  }
-  const multiply: string[] = [];
-  for (let q = 0; q < rowQuads; q++)
-    multiply.push(`let weight_${q} = scratch[(from_point + point) * ${pitch} + ${plus('lane_y', q * threadRows)}];`);
-  for (let e = 0; e < perLane; e++) {
-    const quad = e === 0 ? 'lane_x' : `lane_x + ${e * threadColumns}`;
-    const at = firstQuad === 0 ? quad : `${quad} - ${firstQuad}`;
-    const lines = [`let summed = scratch[${w.exchangeQuads} + point * ${quads} + ${at}];`];
-    for (let i = 0; i < 4 * rowQuads; i++)
-      lines.push(`${name}[${i * perLane + e}] += weight_${i >> 2}[${i % 4}] * summed;`);
-    const guards: string[] = [];
-    if (e * threadColumns < firstQuad) guards.push(`${quad} >= ${firstQuad}`);
-    if ((e + 1) * threadColumns > firstQuad + quads) guards.push(`${quad} < ${firstQuad + quads}`);
-    multiply.push(guards.length === 0 ? `{\n${indent(lines.join('\n'))}\n}` : guarded(guards, lines.join('\n')));
-  }
   const loop = wgsl`
     {
-      ${held}
-      ${put.join('\n')}
+      ${exchangeWeights(parts, w)}
       for (var from_point = 0; from_point < ${tileColumns}; from_point += ${depth}) {
-        ${stage.join('\n')}
+        ${stageColumns(right, staged, w)}
         workgroupBarrier();
-        for (var point = 0; point < ${emitter.bound(depth)}; point++) {
-          ${multiply.join('\n')}
+        for (var point = 0; point < ${w.emitter.bound(depth)}; point++) {
+          ${multiplyColumns(s, staged, w)}
         }
         workgroupBarrier();
       }
     }
   `;
-  const skip = touches(
-    parts.onTile.filter((c) => c.kind === 'data'),
-    kernel,
-    w.rowTile,
-    w.columnTile,
-  );
+  const ofBlocks = parts.onTile.filter((c) => c.kind === 'data');
+  const skip = touches(ofBlocks, w.kernel, w.rowTile, w.columnTile);
   return skip.length === 0 ? loop : `if (${skip.join(' && ')}) ${loop}`;
+}
+
+/** What of a sum's right side is staged at once: `depth` points of the walk, `quads` quads of columns from `firstQuad` on, of `columns`. */
+interface Staged {
+  readonly columns: number;
+  readonly firstQuad: number;
+  readonly quads: number;
+  readonly depth: number;
+}
+
+function stagedOf(s: StreamStatement, equation: Equation, w: StreamCode): Staged {
+  const { from, to } = columnSpan(s, equation, w);
+  const firstQuad = Math.floor(from / 4);
+  const quads = Math.ceil(to / 4) - firstQuad;
+  const most = Math.max(1, 2 ** Math.floor(Math.log2(Math.max(1, stagedQuads / quads))));
+  return {
+    columns: columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes),
+    firstQuad,
+    quads,
+    depth: Math.min(sizesOf(w.tuning).tileColumns, w.tuning.depth, most),
+  };
+}
+
+/** What the sum takes of a lane's elements, to workgroup memory: a quad of rows for each column of the walk. */
+function exchangeWeights({ equation, left, onTile }: TwoSided, w: StreamCode): string {
+  const { threadRows, threadColumns, rowQuads } = w.tuning;
+  const { pitch } = sizesOf(w.tuning);
+  const weights = w.emitter.fresh('weights');
+  const value = expressionText(left, scopeOf(w, equation));
+  const put: string[] = [];
+  for (let q = 0; q < rowQuads; q++) {
+    for (let j = 0; j < 4; j++) {
+      const rows = [0, 1, 2, 3].map((c) => `${weights}[${q * 4 + c}][${j}]`);
+      const place = `(${plus('lane_x', j * threadColumns)}) * ${pitch} + ${plus('lane_y', q * threadRows)}`;
+      put.push(`scratch[${place}] = vec4<f32>(${rows.join(', ')});`);
+    }
+  }
+  return wgsl`
+    var ${weights} = array<vec4<f32>, ${rowsOfLane(w)}>();
+    ${overElements(w, guarded(masks(w, equation, onTile), `${weights}[own_row][own_column] = ${value};`))}
+    workgroupBarrier();
+    ${put.join('\n')}
+  `;
+}
+
+/** The right side to workgroup memory, by the function `right` of its elements. */
+function stageColumns(right: string, { columns, firstQuad, quads, depth }: Staged, w: StreamCode): string {
+  const walk = clamped('walk_start + from_point + point', places(w).columnsWhole, w.kernel.walk.extent);
+  const values = [0, 1, 2, 3].map((c) => {
+    const column = plus('quad * 4', c + firstQuad * 4);
+    const inside = clamped(column, (firstQuad + quads) * 4 <= columns, columns);
+    return `${right}(${[...batchNames(w), 'place', inside].join(', ')})`;
+  });
+  return overLanes(w, depth * quads, (index) => [
+    `let quad = ${index} % ${quads};`,
+    `let point = ${index} / ${quads};`,
+    `let place = ${walk};`,
+    `scratch[${w.exchangeQuads} + point * ${quads} + quad] = vec4<f32>(${values.join(', ')});`,
+  ]);
+}
+
+/** One point of the walk: a lane's rows times its quads of columns. */
+function multiplyColumns(s: StreamStatement, { firstQuad, quads }: Staged, w: StreamCode): string {
+  const { threadRows, threadColumns, rowQuads } = w.tuning;
+  const { pitch } = sizesOf(w.tuning);
+  const name = w.variables.get(s.tensor)!;
+  const perLane = sumQuads(s, w);
+  const texts: string[] = [];
+  for (let q = 0; q < rowQuads; q++)
+    texts.push(`let weight_${q} = scratch[(from_point + point) * ${pitch} + ${plus('lane_y', q * threadRows)}];`);
+  for (let e = 0; e < perLane; e++) {
+    const quad = plus('lane_x', e * threadColumns);
+    const lines = [`let summed = scratch[${w.exchangeQuads} + point * ${quads} + ${plus(quad, -firstQuad)}];`];
+    for (let i = 0; i < 4 * rowQuads; i++)
+      lines.push(`${name}[${i * perLane + e}] += weight_${i >> 2}[${i % 4}] * summed;`);
+    const guards: string[] = [];
+    if (e * threadColumns < firstQuad) guards.push(`${quad} >= ${firstQuad}`);
+    if ((e + 1) * threadColumns > firstQuad + quads) guards.push(`${quad} < ${firstQuad + quads}`);
+    const text = lines.join('\n');
+    texts.push(guards.length === 0 ? `{\n${indent(text)}\n}` : guarded(guards, text));
+  }
+  return texts.join('\n');
 }
 
 /** The columns that an equation adds to: all, or where it has one dimension of them a stretch. */
@@ -207,10 +229,7 @@ export function finishSum(s: StreamStatement, exists: readonly string[], w: Stre
   const isExact = columns === quads * 4 * tuning.threadColumns;
   inner.push(`let element = ${quads === 1 ? 'lane_x' : `(lane_x + quad * ${tuning.threadColumns})`} * 4 + own_column;`);
   inner.push(isExact ? store : `if (element < ${columns}) { ${store} }`);
-  const overColumns = `for (var own_column = 0; own_column < ${emitter.bound(4)}; own_column++) {\n  ${inner.join('\n  ')}\n}`;
-  const overQuads =
-    quads === 1
-      ? overColumns
-      : `for (var quad = 0; quad < ${emitter.bound(quads)}; quad++) {\n${indent(overColumns)}\n}`;
+  const overColumns = loopOver('own_column', 4, inner.join('\n'), w);
+  const overQuads = quads === 1 ? overColumns : loopOver('quad', quads, overColumns, w);
   return overRows(w, guarded(exists, [...lines, overQuads].join('\n')));
 }

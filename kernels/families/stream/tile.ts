@@ -16,8 +16,10 @@ import { f32Literal, guarded, indent, plus, wgsl } from '../../wgsl/text.ts';
 import {
   batchNames,
   clamped,
+  loopOver,
   masks,
   overElements,
+  overLanes,
   places,
   readyOf,
   rowsOfLane,
@@ -57,106 +59,129 @@ function elementStage(equation: Equation, name: string, w: StreamCode): string {
   const guards = [...equation.domain].map((c) => constraintText(c, scope));
   const value = expressionText(equation.value, scope);
   const add = guarded(guards, `${name}[own_row][own_column] += ${value};`);
-  const loops = own.reduceRight((text, axis) => {
-    const index = more.get(axis)!;
-    return `for (var ${index} = 0; ${index} < ${w.emitter.bound(equation.axes[axis].extent)}; ${index}++) {\n${indent(text)}\n}`;
-  }, add);
+  const loops = own.reduceRight((text, axis) => loopOver(more.get(axis)!, equation.axes[axis].extent, text, w), add);
   return overElements(w, loops);
 }
 
 /** A term from two slabs, which go through workgroup memory `depth` steps at a time. */
 function productStage(p: TwoSided, name: string, w: StreamCode): string {
-  const { kernel, tuning, emitter } = w;
+  const { kernel, emitter } = w;
+  const term = slabsOf(p, w);
+  const factor = p.onTile.length === 0 && p.scale.kind === 'constant' ? p.scale.value : undefined;
+  if (factor === 1) return slabLoop(term, name, w);
+  const part = emitter.fresh('part');
+  const lines = [
+    `var ${part} = array<vec4<f32>, ${rowsOfLane(w)}>();`,
+    slabLoop(term, part, w),
+    factor === undefined ? addElements(p, part, name, w) : addRows(factor, part, name, w),
+  ];
+  const skip = touches(p.onTile, kernel, w.rowTile, w.columnTile);
+  return `${skip.length === 0 ? '' : `if (${skip.join(' && ')}) `}{\n${indent(lines.join('\n'))}\n}`;
+}
+
+/** Adds what a part of the term came to, times a constant. */
+function addRows(factor: number, part: string, name: string, w: StreamCode): string {
+  const rows = w.emitter.bound(rowsOfLane(w));
+  return `for (var own_row = 0; own_row < ${rows}; own_row++) { ${name}[own_row] += ${f32Literal(factor)} * ${part}[own_row]; }`;
+}
+
+/** The same times a scale of row and walk, where the domain has the element. */
+function addElements(p: TwoSided, part: string, name: string, w: StreamCode): string {
+  const scope = scopeOf(w, p.equation);
+  const summed = load(name, []);
+  const known = new Map([[summed, `${part}[own_row][own_column]`]]);
+  const scaled = expressionText(product([p.scale, summed]), { ...scope, known });
+  const guards = p.onTile.map((c) => constraintText(c, scope));
+  return overElements(w, guarded(guards, `${name}[own_row][own_column] += ${scaled};`));
+}
+
+/** One of a term's slabs in workgroup memory: quads of rows, or of columns of the walk, for each of `depth` steps. */
+interface Slab {
+  readonly quads: number;
+  /** Whether neighbouring lanes read neighbouring quads; else neighbouring steps. */
+  readonly alongQuads: boolean;
+  /** WGSL of its quad `quad` at step `at_k`. */
+  readonly place: string;
+  /** WGSL of element c of that quad. */
+  readonly element: (c: number) => string;
+}
+
+/** Both slabs, the steps of the contraction, and how many are staged at once. */
+interface Slabs {
+  readonly left: Slab;
+  readonly right: Slab;
+  readonly steps: number;
+  readonly depth: number;
+}
+
+function slabsOf(p: TwoSided, w: StreamCode): Slabs {
+  const { kernel, tuning, axes } = w;
   const { threadRows, threadColumns, rowQuads } = tuning;
-  const { pitch, threads } = sizesOf(tuning);
-  const { equation } = p;
-  const steps = elementCount(p.own.map((axis) => equation.axes[axis].extent));
+  const { pitch } = sizesOf(tuning);
+  const { rowsWhole, columnsWhole } = places(w);
+  const steps = elementCount(p.own.map((axis) => p.equation.axes[axis].extent));
   const depth = Math.min(tuning.depth, steps);
-  const left = operandFunction('left', p.left, p.onLeft, p, w.axes.row, w);
-  const right = operandFunction('right', p.right, p.onRight, p, w.axes.walk, w);
-  const slabRight = depth * pitch;
-  const rowAt = (q: string, c: number): string =>
-    clamped(plus(`row_start + ${q} * 4`, c), places(w).rowsWhole, kernel.row.extent);
-  const columnAt = (q: string, c: number): string =>
-    clamped(plus(`walk_start + ${q}`, c * threadColumns), places(w).columnsWhole, kernel.walk.extent);
-  const isExact = steps % depth === 0;
-  const stage = (
-    quads: number,
-    along: boolean,
-    at: (k: string, q: string) => string,
-    call: (q: string, k: string) => readonly string[],
-  ): string => {
-    const lines: string[] = [];
-    for (let first = 0; first < quads * depth; first += threads) {
-      const index = first === 0 ? 'i32(lane)' : `(i32(lane) + ${first})`;
-      const k = along ? `${index} / ${quads}` : `${index} % ${depth}`;
-      const q = along ? `${index} % ${quads}` : `${index} / ${depth}`;
-      const value = `vec4<f32>(${call('quad', 'from_k + at_k').join(', ')})`;
-      const put = `${at('at_k', 'quad')} = ${isExact ? value : 'staged'};`;
-      const text = [`let at_k = ${k};`, `let quad = ${q};`];
-      if (!isExact) text.push('var staged = vec4<f32>();', `if (from_k + at_k < ${steps}) { staged = ${value}; }`);
-      text.push(put);
-      const all =
-        quads * depth - first < threads
-          ? [`if (${index} < ${quads * depth}) {`, ...text.map((l) => `  ${l}`), '}']
-          : ['{', ...text.map((l) => `  ${l}`), '}'];
-      lines.push(all.join('\n'));
-    }
-    return lines.join('\n');
+  const left = operandFunction('left', p.left, p.onLeft, p, axes.row, w);
+  const right = operandFunction('right', p.right, p.onRight, p, axes.walk, w);
+  const call = (name: string, at: string): string => `${name}(${[...batchNames(w), at, 'from_k + at_k'].join(', ')})`;
+  return {
+    left: {
+      quads: rowQuads * threadRows,
+      alongQuads: isContiguous(p.left, axes.row, p.own),
+      place: `scratch[at_k * ${pitch} + quad]`,
+      element: (c) => call(left, clamped(plus('row_start + quad * 4', c), rowsWhole, kernel.row.extent)),
+    },
+    right: {
+      quads: threadColumns,
+      alongQuads: isContiguous(p.right, axes.walk, p.own),
+      place: `scratch[${depth * pitch} + at_k * ${threadColumns} + quad]`,
+      element: (c) =>
+        call(right, clamped(plus('walk_start + quad', c * threadColumns), columnsWhole, kernel.walk.extent)),
+    },
+    steps,
+    depth,
   };
-  const four = [0, 1, 2, 3];
-  const stageLeft = stage(
-    rowQuads * threadRows,
-    isContiguous(p.left, w.axes.row, p.own),
-    (k, q) => `scratch[${k} * ${pitch} + ${q}]`,
-    (q, k) => four.map((c) => `${left}(${[...batchNames(w), rowAt(q, c), k].join(', ')})`),
-  );
-  const stageRight = stage(
-    threadColumns,
-    isContiguous(p.right, w.axes.walk, p.own),
-    (k, q) => `scratch[${slabRight} + ${k} * ${threadColumns} + ${q}]`,
-    (q, k) => four.map((c) => `${right}(${[...batchNames(w), columnAt(q, c), k].join(', ')})`),
-  );
-  const multiply: string[] = [];
-  for (let q = 0; q < rowQuads; q++) {
-    multiply.push(`let left_${q} = scratch[at_k * ${pitch} + ${plus('lane_y', q * threadRows)}];`);
-  }
-  multiply.push(`let right = scratch[${slabRight} + at_k * ${threadColumns} + lane_x];`);
-  const isPlain = p.onTile.length === 0 && p.scale.kind === 'constant';
-  const target = isPlain && p.scale.kind === 'constant' && p.scale.value === 1 ? name : emitter.fresh('part');
-  for (let i = 0; i < 4 * rowQuads; i++) multiply.push(`${target}[${i}] += left_${i >> 2}[${i % 4}] * right;`);
-  const loop = wgsl`
+}
+
+/** Adds the products of both slabs to the variable `into`. */
+function slabLoop(term: Slabs, into: string, w: StreamCode): string {
+  const { steps, depth } = term;
+  return wgsl`
     for (var from_k = 0; from_k < ${steps}; from_k += ${depth}) {
       workgroupBarrier();
-      ${stageLeft}
-      ${stageRight}
+      ${stageSlab(term.left, term, w)}
+      ${stageSlab(term.right, term, w)}
       workgroupBarrier();
-      for (var at_k = 0; at_k < ${emitter.bound(depth)}; at_k++) {
-        ${multiply.join('\n')}
+      for (var at_k = 0; at_k < ${w.emitter.bound(depth)}; at_k++) {
+        ${multiplySlabs(depth, into, w)}
       }
     }
   `;
-  if (target === name) return loop;
-  const begin = `var ${target} = array<vec4<f32>, ${rowsOfLane(w)}>();`;
-  if (isPlain && p.scale.kind === 'constant') {
-    const add = `for (var own_row = 0; own_row < ${emitter.bound(rowsOfLane(w))}; own_row++) { ${name}[own_row] += ${f32Literal(p.scale.value)} * ${target}[own_row]; }`;
-    return `{\n${indent([begin, loop, add].join('\n'))}\n}`;
-  }
-  const scope = scopeOf(w, equation);
-  const part = load(name, []);
-  const scaled = expressionText(product([p.scale, part]), {
-    ...scope,
-    known: new Map([[part, `${target}[own_row][own_column]`]]),
-  });
-  const add = overElements(
-    w,
-    guarded(
-      p.onTile.map((c) => constraintText(c, scope)),
-      `${name}[own_row][own_column] += ${scaled};`,
-    ),
-  );
-  const skip = touches(p.onTile, kernel, w.rowTile, w.columnTile);
-  return `${skip.length === 0 ? '' : `if (${skip.join(' && ')}) `}{\n${indent([begin, loop, add].join('\n'))}\n}`;
+}
+
+function stageSlab({ quads, alongQuads, place, element }: Slab, { steps, depth }: Slabs, w: StreamCode): string {
+  const value = `vec4<f32>(${[0, 1, 2, 3].map(element).join(', ')})`;
+  const put =
+    steps % depth === 0
+      ? [`${place} = ${value};`]
+      : ['var staged = vec4<f32>();', `if (from_k + at_k < ${steps}) { staged = ${value}; }`, `${place} = staged;`];
+  return overLanes(w, quads * depth, (index) => [
+    `let at_k = ${alongQuads ? `${index} / ${quads}` : `${index} % ${depth}`};`,
+    `let quad = ${alongQuads ? `${index} % ${quads}` : `${index} / ${depth}`};`,
+    ...put,
+  ]);
+}
+
+/** One step: a lane's quads of rows times its quad of columns. */
+function multiplySlabs(depth: number, into: string, { tuning }: StreamCode): string {
+  const { threadRows, threadColumns, rowQuads } = tuning;
+  const { pitch } = sizesOf(tuning);
+  const lines: string[] = [];
+  for (let q = 0; q < rowQuads; q++)
+    lines.push(`let left_${q} = scratch[at_k * ${pitch} + ${plus('lane_y', q * threadRows)}];`);
+  lines.push(`let right = scratch[${depth * pitch} + at_k * ${threadColumns} + lane_x];`);
+  for (let i = 0; i < 4 * rowQuads; i++) lines.push(`${into}[${i}] += left_${i >> 2}[${i % 4}] * right;`);
+  return lines.join('\n');
 }
 
 /** `fn left_S(b, h, t, k)`: one element of a side, 0 outside its domain. */
