@@ -64,19 +64,29 @@ export function nameFunctions(emitter: Emitter): ContractionFunctions {
   };
 }
 
+/** An operand of the products: what it is 0 outside of, the axes of its own class, m or n, and their number's name. */
+interface Operand {
+  readonly value: Expression;
+  readonly constraints: readonly Constraint[];
+  readonly own: readonly number[];
+  readonly ownName: string;
+}
+
 /** The text of those that the form needs. */
 export function operandFunctions(w: ContractionParts): string[] {
   const { s, names, tuning, sizes, functions, quads } = w;
   const { left, leftQuad, right, rightQuad } = functions;
-  const leftElement = () => operandFunction(w, left, s.left, s.onLeft, s.m, names.m);
-  const rightElement = () => operandFunction(w, right, s.right, s.onRight, s.n, names.n);
+  const ofM: Operand = { value: s.left, constraints: s.onLeft, own: s.m, ownName: names.m };
+  const ofN: Operand = { value: s.right, constraints: s.onRight, own: s.n, ownName: names.n };
+  const leftElement = () => operandFunction(w, left, ofM);
+  const rightElement = () => operandFunction(w, right, ofN);
   const ofLeft =
     quads.left.load !== undefined
-      ? [wideFunction(w, leftQuad, quads.left.load, s.m, names.m)]
+      ? [wideFunction(w, leftQuad, quads.left.load, ofM)]
       : [leftElement(), ...(readsQuads(tuning) ? [quadFunction(leftQuad, left, sizes.m, tuning.tileM, 1)] : [])];
   const ofRight =
     quads.right.load !== undefined
-      ? [wideFunction(w, rightQuad, quads.right.load, s.n, names.n)]
+      ? [wideFunction(w, rightQuad, quads.right.load, ofN)]
       : [rightElement(), quadFunction(rightQuad, right, sizes.n, tuning.tileN, quads.right.step)];
   return [...ofLeft, ...ofRight];
 }
@@ -125,16 +135,11 @@ export function operandQuads(
 }
 
 /** `fn left_quad(batch, p, k)`: four elements from (p, k) on, in one piece of memory. */
-function wideFunction(
-  w: ContractionParts,
-  name: string,
-  load: WideLoad,
-  own: readonly number[],
-  ownName: string,
-): string {
-  const { lines, names } = decodeOperand(w, own, ownName);
+function wideFunction(w: ContractionParts, name: string, load: WideLoad, operand: Operand): string {
+  const { lines, names } = decodeOperand(w, operand);
+  const { ownName } = operand;
   const value = wideText(load, scopeOf(w, names));
-  const used = lines.filter((line) => isUsed(line, w.s[own === w.s.m ? 'left' : 'right'], [], names));
+  const used = lines.filter((line) => isUsed(line, operand.value, [], names));
   return wgsl`
     fn ${name}(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> vec4<f32> {
       ${used.join('\n')}
@@ -155,7 +160,7 @@ function quadFunction(name: string, operand: string, size: number, tile: number,
 }
 
 /** Names for the axes of an operand: those of the batch, its own, and k. */
-function decodeOperand(w: ContractionParts, own: readonly number[], ownName: string) {
+function decodeOperand(w: ContractionParts, { own, ownName }: Operand) {
   const lines: string[] = [];
   const names = new Map<number, string>();
   decode(w, w.s.batch, w.names.batch, lines, names);
@@ -195,19 +200,13 @@ export function scopeOf(w: ContractionParts, names: ReadonlyMap<number, string>,
 }
 
 /** `fn left(batch, m, k)`: the operand's value, 0 outside its domain. */
-function operandFunction(
-  w: ContractionParts,
-  name: string,
-  operand: Expression,
-  constraints: readonly Constraint[],
-  own: readonly number[],
-  ownName: string,
-): string {
-  const { lines, names } = decodeOperand(w, own, ownName);
-  const used = lines.filter((line) => isUsed(line, operand, constraints, names));
+function operandFunction(w: ContractionParts, name: string, operand: Operand): string {
+  const { lines, names } = decodeOperand(w, operand);
+  const { constraints, ownName } = operand;
+  const used = lines.filter((line) => isUsed(line, operand.value, constraints, names));
   const { onLeft, onRight, onOutput } = w.s;
   const scope = scopeOf(w, names, onLeft.length + onRight.length + onOutput.length > constraints.length);
-  const value = expressionText(operand, scope);
+  const value = expressionText(operand.value, scope);
   const body =
     constraints.length === 0
       ? `return ${value};`

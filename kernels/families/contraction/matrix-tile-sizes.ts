@@ -7,7 +7,7 @@ import type { Layouts } from '../../kernel.ts';
 import type { Target } from '../../target.ts';
 import { operandQuads } from './functions.ts';
 import { type ContractionShape, type ContractionSizes, contractionSizes } from './shape.ts';
-import { fastestTiled } from './tile-sizes.ts';
+import { chip, faster, fastestTiled, type Timed } from './tile-sizes.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning, matrixLanes } from './tuning.ts';
 
 /** Rows, columns and k of the matrices. */
@@ -86,22 +86,15 @@ function suit(shapes: readonly ContractionShape[], layouts: Layouts, target: Tar
   });
 }
 
-/** Multiprocessors of an H100, for which the tiles are chosen until a tuner has measured the device at hand. */
-const multiprocessors = 132;
 /** Steps of k that a workgroup's beginning and end take as long as. */
 const stepsAround = 32;
 
 function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops, resident }: MatrixForm): number {
   const { tileM, tileN } = tuning;
   const groups = Math.ceil(m / tileM) * Math.ceil(n / tileN) * batch;
-  const rounds = Math.ceil(groups / (multiprocessors * resident));
-  const flopsPerUs = (tflops * 1e6) / multiprocessors;
+  const rounds = Math.ceil(groups / (chip.multiprocessors * resident));
+  const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
   return (rounds * resident * 2 * tileM * tileN * (k + stepsAround)) / flopsPerUs;
-}
-
-interface Timed {
-  readonly tuning: ContractionTuning;
-  readonly timeUs: number;
 }
 
 function matrixTimes(sizes: ContractionSizes, target: Target): readonly Timed[] {
@@ -117,7 +110,7 @@ const leastUs = 40;
 function fastest(sizes: ContractionSizes, mayBeMatrix: boolean, target: Target): Timed {
   const tiled = fastestTiled(sizes, target);
   if (!mayBeMatrix || tiled.timeUs < leastUs) return tiled;
-  return matrixTimes(sizes, target).reduce((a, b) => (b.timeUs < a.timeUs ? b : a), tiled);
+  return matrixTimes(sizes, target).reduce(faster, tiled);
 }
 
 /** The form by default of products into the same sums. */

@@ -7,7 +7,7 @@
  * (contraction/matrix-staging.ts); each subgroup multiplies its `rows × columns` of the tile in matrices of 16×16×16, while the next
  * slabs are on their way from memory. A slab is cut into blocks of 16 rows (or columns), each staged by one subgroup, which knows how
  * large the block's elements are so far: their power of two is the block's scale. Where a larger one comes, the sums are made
- * smaller to match. At the end they go through workgroup memory, strip by strip, to the threads that finish them.
+ * smaller to match. At the end they go to the threads that finish them (contraction/matrix-sums.ts).
  *
  * The traps. Tensor cores cut off what does not fit when they add, so an error grows with the length of a sum: after `longestSum` of k
  * the sums are added up in f32. All of a subgroup must do the same with a matrix, and WGSL does not see that `lane / 32` is the same for
@@ -15,9 +15,7 @@
  */
 
 import { kernelParts } from '../../statements.ts';
-import { lowWeight, scaledExponent } from '../../wgsl/split-library.ts';
-import { guarded, plus, wgsl } from '../../wgsl/text.ts';
-import { inside } from './block.ts';
+import { plus, wgsl } from '../../wgsl/text.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import {
   leastExponent,
@@ -29,9 +27,10 @@ import {
   slabOf,
   stagedVariables,
 } from './matrix-staging.ts';
+import { addToTotals, finishStrips, finishTotals, matricesOf, sumNames, valuesOfThread } from './matrix-sums.ts';
 import { longestSum, matrixSize } from './matrix-tile-sizes.ts';
 import { isWholeLoop, longestLoop, overProducts } from './range.ts';
-import { type ContractionTuning, contractionThreads, matrixLanes } from './tuning.ts';
+import { type ContractionTuning, matrixLanes } from './tuning.ts';
 
 export function matrixBody(products: Products, head: string): string {
   const [w] = products;
@@ -73,8 +72,6 @@ function isBlocked(products: Products): boolean {
   return products.reduce((total, { sizes }) => total + sizes.k, 0) > longestSum;
 }
 
-const matricesOf = ({ rows, columns }: ContractionTuning) => [rows / matrixSize, columns / matrixSize] as const;
-
 function matrixVariables(tuning: ContractionTuning): string {
   const [rows, columns] = matricesOf(tuning);
   const exponents = [...blockNames('left', rows), ...blockNames('right', columns)];
@@ -89,15 +86,6 @@ const operandTypes = {
   left: `subgroup_matrix_left<f16, ${matrixSize}, ${matrixSize}>`,
   right: `subgroup_matrix_right<f16, ${matrixSize}, ${matrixSize}>`,
 } as const;
-
-/** Names of a subgroup's sums, high and low, row by row. */
-function sumNames(tuning: ContractionTuning): (readonly [high: string, low: string, i: number, j: number])[] {
-  const [rows, columns] = matricesOf(tuning);
-  return Array.from({ length: rows * columns }, (_, at) => {
-    const [i, j] = [Math.floor(at / columns), at % columns];
-    return [`high_${i}_${j}`, `low_${i}_${j}`, i, j] as const;
-  });
-}
 
 function blockNames(side: SideName, count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${side}_exponent_${i}`);
@@ -201,111 +189,4 @@ function loadMatrix(
   const isRowMajor = (side === 'left') === alongK;
   const order = isRowMajor ? 'row_major' : 'col_major';
   return `subgroupMatrixLoad<${operandTypes[side]}, ${order}>(&scratch, u32(${place}), ${stride})`;
-}
-
-/** Rows of a strip that a thread has sums of; threads lie side by side in n, several rows of them. */
-function rowsOfThread(tuning: ContractionTuning): number {
-  const { tileM, tileN, rows } = tuning;
-  return ((tileM / rows) * matrixSize * tileN) / contractionThreads(tuning);
-}
-
-const valuesOfThread = (tuning: ContractionTuning): number => matricesOf(tuning)[0] * rowsOfThread(tuning);
-
-/** Takes the sums to workgroup memory, a row of each subgroup's matrices after the other, and does `use` with each strip of them. */
-function strips(
-  { tuning }: ContractionParts,
-  { stripStride, lowStrip }: MatrixMemory,
-  use: (i: number) => string,
-): string {
-  const [rows] = matricesOf(tuning);
-  const place = `subgroup_m * ${matrixSize * stripStride} + subgroup_n * ${tuning.columns / 4}`;
-  const store = (sum: string, quad: number): string =>
-    `subgroupMatrixStore<row_major>(&scratch, u32(${plus(place, quad)}), ${sum}, ${stripStride});`;
-  const texts = Array.from({ length: rows }, (_, i) => {
-    const own = sumNames(tuning).filter(([, , row]) => row === i);
-    return wgsl`
-      ${own.map(([high, , , j]) => store(high, (j * matrixSize) / 4)).join('\n')}
-      ${own.map(([, low, , j]) => store(low, lowStrip + (j * matrixSize) / 4)).join('\n')}
-      workgroupBarrier();
-      ${use(i)}
-      workgroupBarrier();
-    `;
-  });
-  return texts.join('\n');
-}
-
-/**
- * WGSL of a sum of strip i in workgroup memory, by its row there, high and low put together and the scales taken off. Written out, not a
- * function: Dawn guards accesses by what it does not know the range of, a function's parameters for one.
- */
-function stripSum({ tuning }: ContractionParts, memory: MatrixMemory, row: string, i: number): string {
-  const { stripStride, lowStrip, exponents } = memory;
-  const at = `${row} * ${4 * stripStride} + column`;
-  const element = (base: number): string => `scratch[${plus(`(${at}) / 4`, base)}][(${at}) % 4]`;
-  const ofRow = `scratch[${row} / ${matrixSize} * ${tuning.rows / matrixSize} + ${exponents + i}].x`;
-  const ofColumn = `scratch[column / ${matrixSize} + ${exponents + tuning.tileM / matrixSize}].x`;
-  const exponent = `i32(${ofRow} + ${ofColumn}) - ${2 * scaledExponent}`;
-  return `scaled_f32(${element(0)} + ${element(lowStrip)} * ${lowWeight}, ${exponent})`;
-}
-
-/** The row in a strip of a thread's sum r. */
-function rowText(tuning: ContractionTuning, r: string): string {
-  return `i32(lane) / ${tuning.tileN} + ${r} * ${contractionThreads(tuning) / tuning.tileN}`;
-}
-
-function addToTotals(w: ContractionParts, memory: MatrixMemory): string {
-  const count = rowsOfThread(w.tuning);
-  return strips(
-    w,
-    memory,
-    (i) => wgsl`
-      for (var r = 0; r < ${count}; r++) {
-        let row = ${rowText(w.tuning, 'r')};
-        totals[${i * count} + r] += ${stripSum(w, memory, 'row', i)};
-      }
-    `,
-  );
-}
-
-function finishTotals(w: ContractionParts): string {
-  const count = rowsOfThread(w.tuning);
-  return wgsl`
-    for (var i = 0; i < ${matricesOf(w.tuning)[0]}; i++) {
-      ${finishStrip(w, 'i', (c) => `totals[i * ${count} + ${plus('r', c)}]`)}
-    }
-  `;
-}
-
-function finishStrips(w: ContractionParts, memory: MatrixMemory): string {
-  return strips(w, memory, (i) => finishStrip(w, String(i), (c) => stripSum(w, memory, `row_${c}`, i)));
-}
-
-/** Sums that a thread finishes at once: first what they read, then what they write (`finishFunctions`). */
-const atOnce = 4;
-
-/** Finishes a thread's sums of strip i; `value` is that of sum r + c, whose row is `row_c`. */
-function finishStrip(w: ContractionParts, i: string, value: (c: number) => string): string {
-  const { tuning, sizes, functions } = w;
-  const { tileM, tileN, rows } = tuning;
-  const [isRaggedM, isRaggedN] = [sizes.m % tileM !== 0, sizes.n % tileN !== 0];
-  const each = Array.from({ length: atOnce }, (_, c) => {
-    const m = `tile_m + row_${c} / ${matrixSize} * ${rows} + ${i} * ${matrixSize} + row_${c} % ${matrixSize}`;
-    const place = `${inside(`m_${c}`, 0, sizes.m, tileM)}, ${inside('n', 0, sizes.n, tileN)}`;
-    const guards = [...(isRaggedM ? [`m_${c} < ${sizes.m}`] : []), ...(isRaggedN ? [`n < ${sizes.n}`] : [])];
-    return {
-      read: [
-        `let row_${c} = ${rowText(tuning, c === 0 ? 'r' : `(${plus('r', c)})`)};`,
-        `let m_${c} = ${m};`,
-        `let f_${c} = ${functions.finished}(batch, ${place}, ${value(c)});`,
-      ],
-      put: guarded(guards, `${functions.put}(batch, m_${c}, n, f_${c});`),
-    };
-  });
-  return wgsl`
-    for (var part = 0; part < ${rowsOfThread(tuning) / atOnce}; part++) {
-      let r = part * ${atOnce};
-      ${each.flatMap(({ read }) => read).join('\n')}
-      ${each.map(({ put }) => put).join('\n')}
-    }
-  `;
 }

@@ -55,7 +55,7 @@ const otherTunings: readonly ContractionTuning[] = [
 ];
 
 /** Of an H100: what a tile is chosen for, until a tuner has measured the device at hand. */
-const chip = { multiprocessors: 132, workgroupBytes: 48 * 1024, threads: 2048, registers: 65536 } as const;
+export const chip = { multiprocessors: 132, workgroupBytes: 48 * 1024, threads: 2048, registers: 65536 } as const;
 /** Registers of a thread beside its sums. */
 const otherRegisters = 56;
 const each = 0.7;
@@ -103,7 +103,7 @@ function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops }: TiledF
 }
 
 /** A tile, and how long the model takes it to take. */
-interface Timed {
+export interface Timed {
   readonly tuning: ContractionTuning;
   readonly timeUs: number;
 }
@@ -114,7 +114,7 @@ function timed(sizes: ContractionSizes, target: Target, forms = tiledForms): rea
     .map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, form) }));
 }
 
-const faster = (a: Timed, b: Timed): Timed => (b.timeUs < a.timeUs ? b : a);
+export const faster = (a: Timed, b: Timed): Timed => (b.timeUs < a.timeUs ? b : a);
 
 /** The tile that the model takes to be fastest, and its time. */
 export function fastestTiled(sizes: ContractionSizes, target: Target): Timed {

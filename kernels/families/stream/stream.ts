@@ -32,26 +32,48 @@ import {
   storeText,
 } from './code.ts';
 import { extremeStep, followedStep, isFollowed, overQuads, rowFunction, totalStep } from './rows.ts';
-import { streamAxes, tilesOf, walkRange } from './shape.ts';
+import { streamAxes, tilesOf, type WalkRange, walkRange } from './shape.ts';
 import { finishSum, sumQuads, sumStep } from './sum.ts';
 import { mapStep, tileStep } from './tile.ts';
 import type { StreamTuning } from './tuning.ts';
 
 export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuning: StreamTuning): KernelBody {
-  const axes = streamAxes(kernel);
+  const w = openStream(kernel, emitter, target, tuning);
+  const range = walkRange(kernel, w.rowTile, emitter.bound(kernel.walk.extent));
+  const before = kernel.statements.flatMap((s) => beginResult(s, w));
+  const walk = walkLoop(w);
+  const after = finish(w);
+  const { groups, lines } = tileHead(w, range);
+  const body = wgsl`
+    ${lines.join('\n')}
+    ${before.join('\n')}
+    ${walk}
+    ${after}
+  `;
+  const usesShuffles = w.shuffles && kernel.statements.some((s) => s.kind === 'extreme' || s.kind === 'total');
+  return {
+    functions: w.functions,
+    sharedQuads: w.exchangeQuads + w.stagedQuads,
+    workgroupSize: sizesOf(tuning).threads,
+    groups,
+    body: [emitter.head(), body].filter((text) => text !== '').join('\n'),
+    tuning: { ...tuning },
+    enables: usesShuffles ? ['subgroups'] : [],
+    multiplyAdds: kernel.statements.flatMap((s) => s.equations).reduce((n, e) => n + multiplyAddsOf(e), 0),
+  };
+}
+
+function openStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuning: StreamTuning): StreamCode {
   const { threads, tileRows, tileColumns, pitch } = sizesOf(tuning);
   const { batch, outer, row, walk } = kernel;
-  const names = new Map<number, string>();
-  [...batch, ...outer, row, walk].forEach(({ name, extent }, axis) => {
-    names.set(axis, extent === 1 ? '0' : emitter.named(name));
-  });
+  const names = [...batch, ...outer, row, walk].map(({ name, extent }) => (extent === 1 ? '0' : emitter.named(name)));
   const slabs = tuning.depth * (pitch + tuning.threadColumns);
-  const w: StreamCode = {
+  return {
     kernel,
-    axes,
+    axes: streamAxes(kernel),
     emitter,
     tuning,
-    names,
+    names: new Map(names.entries()),
     tiles: tilesOf(kernel),
     variables: new Map(kernel.statements.map((s) => [s.tensor, emitter.named(s.tensor, 'value')])),
     rowTile: { start: 'row_start', rows: tileRows },
@@ -62,58 +84,45 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
     exchangeQuads: Math.max(slabs, tileColumns * pitch, threads),
     stagedQuads: 0,
   };
-  const batches = elementCount(batch.map(({ extent }) => extent));
-  const tiles = Math.ceil(row.extent / tileRows);
-  const bound = emitter.bound(walk.extent);
-  const range = walkRange(kernel, w.rowTile, bound);
-  const before = kernel.statements.flatMap((s) => beginResult(s, w));
-  const steps = kernel.statements.map((s) => step(s, w)).filter((text) => text !== '');
-  const after = finish(w);
+}
+
+/** Which batch and tile of rows a workgroup has, and how far it walks. Rows that go furthest come first, so that none is left to the end. */
+function tileHead({ kernel, names, tuning }: StreamCode, { from, to, grows }: WalkRange) {
+  const { tileRows } = sizesOf(tuning);
+  const extents = kernel.batch.map(({ extent }) => extent);
+  const batches = elementCount(extents);
+  const tiles = Math.ceil(kernel.row.extent / tileRows);
+  const batch = batches === 1 ? '0' : `(work % ${batches})`;
   const number = batches === 1 ? 'work' : `work / ${batches}`;
-  const rowNumber = tiles === 1 ? '0' : range.grows ? `${tiles - 1} - ${number}` : number;
-  const walkLoop = wgsl`
+  const tile = grows ? `${tiles - 1} - ${number}` : number;
+  const lines = [
+    'let work = i32(group);',
+    ...extents.flatMap((extent, d) =>
+      extent === 1 ? [] : [`let ${names.get(d)} = ${coordinate(batch, extents, d)};`],
+    ),
+    `let lane_x = i32(lane) % ${tuning.threadColumns};`,
+    `let lane_y = i32(lane) / ${tuning.threadColumns};`,
+    `let row_start = ${tiles === 1 ? '0' : `(${tile}) * ${tileRows}`};`,
+    `let walk_from = ${from};`,
+    `let walk_to = ${to};`,
+  ];
+  return { groups: batches * tiles, lines };
+}
+
+/** The walk, tile by tile, for each value of the outer axes. */
+function walkLoop(w: StreamCode): string {
+  const { kernel, names } = w;
+  const { tileColumns } = sizesOf(w.tuning);
+  const steps = kernel.statements.map((s) => step(s, w)).filter((text) => text !== '');
+  const loop = wgsl`
     for (var walk_start = walk_from / ${tileColumns} * ${tileColumns}; walk_start < walk_to; walk_start += ${tileColumns}) {
       ${steps.join('\n')}
     }
   `;
-  const loops = outer.reduceRight((text, { extent }, d) => {
-    const name = names.get(batch.length + d)!;
+  return kernel.outer.reduceRight((text, { extent }, d) => {
+    const name = names.get(kernel.batch.length + d)!;
     return name === '0' ? text : loopOver(name, extent, text, w);
-  }, walkLoop);
-  const body = wgsl`
-    let work = i32(group);
-    ${batch
-      .map(({ extent }, d) =>
-        extent === 1
-          ? ''
-          : `let ${names.get(d)} = ${coordinate(
-              batches === 1 ? '0' : `(work % ${batches})`,
-              batch.map((a) => a.extent),
-              d,
-            )};`,
-      )
-      .filter((l) => l !== '')
-      .join('\n')}
-    let lane_x = i32(lane) % ${tuning.threadColumns};
-    let lane_y = i32(lane) / ${tuning.threadColumns};
-    let row_start = ${tiles === 1 ? '0' : `(${rowNumber}) * ${tileRows}`};
-    let walk_from = ${range.from};
-    let walk_to = ${range.to};
-    ${before.join('\n')}
-    ${loops}
-    ${after}
-  `;
-  const usesShuffles = w.shuffles && kernel.statements.some((s) => s.kind === 'extreme' || s.kind === 'total');
-  return {
-    functions: w.functions,
-    sharedQuads: w.exchangeQuads + w.stagedQuads,
-    workgroupSize: threads,
-    groups: batches * tiles,
-    body: [emitter.head(), body].filter((text) => text !== '').join('\n'),
-    tuning: { ...tuning },
-    enables: usesShuffles ? ['subgroups'] : [],
-    multiplyAdds: kernel.statements.flatMap((s) => s.equations).reduce((n, e) => n + multiplyAddsOf(e), 0),
-  };
+  }, loop);
 }
 
 /** What is kept through the walk. */

@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { longestSum, matrixSize } from '../../../../kernels/families/contraction/matrix-tile-sizes.ts';
 import { lowWeight, scaledExponent } from '../../../../kernels/wgsl/split-library.ts';
 import { floatToHalf, halfToFloat } from '../../../../runtime/half-float.ts';
+import { type OperandKind, one, operandKinds, type Weight } from '../../../support/operand-kinds.ts';
 import { normals, uniforms } from '../../../support/random-values.ts';
 
 const tileK = 32;
@@ -91,37 +92,32 @@ function errors(a: Block, b: Block): { readonly split: number; readonly plain: n
   return { split, plain };
 }
 
-function block(k: number, seed: number, weight: (row: number, k: number) => number, positive = false): Block {
-  const { data } = positive ? uniforms([matrixSize, k], seed, 0, 1) : normals([matrixSize, k], seed);
+function block(k: number, seed: number, weight: Weight, isPositive = false): Block {
+  const { data } = isPositive ? uniforms([matrixSize, k], seed, 0, 1) : normals([matrixSize, k], seed);
   return Array.from({ length: matrixSize }, (_, i) =>
     Float32Array.from({ length: k }, (_, at) => data[i * k + at] * weight(i, at)),
   );
 }
 
-const one = () => 1;
-const kinds: Readonly<Record<string, readonly [(row: number, k: number) => number, boolean?]>> = {
-  'of one size': [one],
-  positive: [one, true],
-  tiny: [() => 1e-9],
-  huge: [() => 1e15],
-  'rows of 10^-4 to 10^4': [(row) => 10 ** ((row % 9) - 4)],
-  'one 10^4 times the others': [(row, k) => (row === 3 && k === 17 ? 1e4 : 1)],
-  'one 10^6 times the others': [(row, k) => (row === 3 && k === 77 ? 1e6 : 1)],
-  'growing along k': [(_, k) => Math.exp(k / 16)],
-  'fading along k': [(_, k) => Math.exp(-k / 16)],
-  'zeros before': [(_, k) => (k < 100 ? 0 : 1)],
+const kinds: Readonly<Record<string, OperandKind>> = {
+  ...operandKinds,
+  'one 10^4 times the others': { weight: (row, k) => (row === 3 && k === 17 ? 1e4 : 1) },
+  'one 10^6 times the others': { weight: (row, k) => (row === 3 && k === 77 ? 1e6 : 1) },
+  'growing along k': { weight: (_, k) => Math.exp(k / 16) },
+  'fading along k': { weight: (_, k) => Math.exp(-k / 16) },
+  'zeros before': { weight: (_, k) => (k < 100 ? 0 : 1) },
 };
 
 describe('the error is at most four times that of f32', () => {
   const lengths = [64, 512, longestSum];
   test.each(Object.keys(kinds).flatMap((kind) => lengths.map((k) => [kind, k] as const)))('%s, %i', (kind, k) => {
-    const [weight, positive] = kinds[kind];
-    const { split, plain } = errors(block(k, 1, weight, positive), block(k, 2, one, positive));
+    const { weight, isPositive } = kinds[kind];
+    const { split, plain } = errors(block(k, 1, weight, isPositive), block(k, 2, one, isPositive));
     expect(split).toBeLessThanOrEqual(4 * plain);
   });
   test('both operands uneven', () => {
-    const [rows] = kinds['rows of 10^-4 to 10^4'];
-    const { split, plain } = errors(block(512, 1, rows), block(512, 2, rows));
+    const { weight } = kinds['rows of 10^-4 to 10^4'];
+    const { split, plain } = errors(block(512, 1, weight), block(512, 2, weight));
     expect(split).toBeLessThanOrEqual(4 * plain);
   });
 });

@@ -16,6 +16,7 @@ import { tiledCandidates } from '../../../../kernels/families/contraction/tile-s
 import type { ContractionTuning } from '../../../../kernels/families/contraction/tuning.ts';
 import { testDevice } from '../../../support/device.ts';
 import { feed } from '../../../support/feed.ts';
+import { type OperandKind, one, operandKinds, type Weight } from '../../../support/operand-kinds.ts';
 import { normals, uniforms } from '../../../support/random-values.ts';
 import { compare, runOnDevice } from '../../../support/run-on-device.ts';
 
@@ -86,7 +87,7 @@ async function errorOf(x: NdArray, w: NdArray, contraction: ContractionTuning): 
   return worst;
 }
 
-function weighted({ shape, data }: NdArray, weight: (row: number, k: number) => number): NdArray {
+function weighted({ shape, data }: NdArray, weight: Weight): NdArray {
   return ndarray(
     shape,
     Float32Array.from(data, (x, at) => x * weight(Math.floor(at / shape[1]), at % shape[1])),
@@ -168,21 +169,16 @@ describe.skipIf(!hasTensorCores(opened.target))('on tensor cores', () => {
     }
   });
 
-  const one = () => 1;
-  const kinds: Readonly<Record<string, readonly [(row: number, k: number) => number, boolean?]>> = {
-    'of one size': [one],
-    positive: [one, true],
-    tiny: [() => 1e-9],
-    huge: [() => 1e15],
-    'rows of 10^-4 to 10^4': [(row) => 10 ** ((row % 9) - 4)],
-    'one in 300 10^4 times the others': [(row, k) => ((row * 7 + k) % 301 === 7 ? 1e4 : 1)],
-    'growing along k': [(_, k) => Math.exp((k % 1024) / 32 - 16)],
+  const kinds: Readonly<Record<string, OperandKind>> = {
+    ...operandKinds,
+    'one in 300 10^4 times the others': { weight: (row, k) => ((row * 7 + k) % 301 === 7 ? 1e4 : 1) },
+    'growing along k': { weight: (_, k) => Math.exp((k % 1024) / 32 - 16) },
   };
   const [tiled] = tiledCandidates(opened.target);
   test.each(Object.keys(kinds).flatMap((kind) => [512, 1024, 8192].map((k) => [kind, k] as const)))(
     'at most four times the error of the tiled form: %s, %i',
     async (kind, k) => {
-      const [weight, isPositive] = kinds[kind];
+      const { weight, isPositive = false } = kinds[kind];
       const draw = (seed: number) => (isPositive ? uniforms([128, k], seed, 0, 1) : normals([128, k], seed));
       const [x, w] = [weighted(draw(1), weight), weighted(draw(2), kind.startsWith('rows') ? weight : one)];
       const plain = await errorOf(x, w, tiled);

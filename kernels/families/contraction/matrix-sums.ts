@@ -1,0 +1,130 @@
+/**
+ * The way of the matrix form's sums to the threads that finish them: each subgroup's matrices go through workgroup memory, a strip of
+ * their rows at a time, high and low parts put together and the scales of their blocks taken off.
+ */
+import { lowWeight, scaledExponent } from '../../wgsl/split-library.ts';
+import { guarded, plus, wgsl } from '../../wgsl/text.ts';
+import { inside } from './block.ts';
+import type { ContractionParts } from './functions.ts';
+import type { MatrixMemory } from './matrix-staging.ts';
+import { matrixSize } from './matrix-tile-sizes.ts';
+import { type ContractionTuning, contractionThreads } from './tuning.ts';
+
+/** Matrices of a subgroup: so many rows and columns of them. */
+export const matricesOf = ({ rows, columns }: ContractionTuning) => [rows / matrixSize, columns / matrixSize] as const;
+
+/** Names of a subgroup's sums, high and low, row by row. */
+export function sumNames(tuning: ContractionTuning): (readonly [high: string, low: string, i: number, j: number])[] {
+  const [rows, columns] = matricesOf(tuning);
+  return Array.from({ length: rows * columns }, (_, at) => {
+    const [i, j] = [Math.floor(at / columns), at % columns];
+    return [`high_${i}_${j}`, `low_${i}_${j}`, i, j] as const;
+  });
+}
+
+/** Rows of a strip that a thread has sums of; threads lie side by side in n, several rows of them. */
+function rowsOfThread(tuning: ContractionTuning): number {
+  const { tileM, tileN, rows } = tuning;
+  return ((tileM / rows) * matrixSize * tileN) / contractionThreads(tuning);
+}
+
+export const valuesOfThread = (tuning: ContractionTuning): number => matricesOf(tuning)[0] * rowsOfThread(tuning);
+
+/** Takes the sums to workgroup memory, a row of each subgroup's matrices after the other, and does `use` with each strip of them. */
+function strips(
+  { tuning }: ContractionParts,
+  { stripStride, lowStrip }: MatrixMemory,
+  use: (i: number) => string,
+): string {
+  const [rows] = matricesOf(tuning);
+  const place = `subgroup_m * ${matrixSize * stripStride} + subgroup_n * ${tuning.columns / 4}`;
+  const store = (sum: string, quad: number): string =>
+    `subgroupMatrixStore<row_major>(&scratch, u32(${plus(place, quad)}), ${sum}, ${stripStride});`;
+  const texts = Array.from({ length: rows }, (_, i) => {
+    const own = sumNames(tuning).filter(([, , row]) => row === i);
+    return wgsl`
+      ${own.map(([high, , , j]) => store(high, (j * matrixSize) / 4)).join('\n')}
+      ${own.map(([, low, , j]) => store(low, lowStrip + (j * matrixSize) / 4)).join('\n')}
+      workgroupBarrier();
+      ${use(i)}
+      workgroupBarrier();
+    `;
+  });
+  return texts.join('\n');
+}
+
+/**
+ * WGSL of a sum of strip i in workgroup memory, by its row there, high and low put together and the scales taken off. Written out, not a
+ * function: Dawn guards accesses by what it does not know the range of, a function's parameters for one.
+ */
+function stripSum({ tuning }: ContractionParts, memory: MatrixMemory, row: string, i: number): string {
+  const { stripStride, lowStrip, exponents } = memory;
+  const at = `${row} * ${4 * stripStride} + column`;
+  const element = (base: number): string => `scratch[${plus(`(${at}) / 4`, base)}][(${at}) % 4]`;
+  const ofRow = `scratch[${row} / ${matrixSize} * ${tuning.rows / matrixSize} + ${exponents + i}].x`;
+  const ofColumn = `scratch[column / ${matrixSize} + ${exponents + tuning.tileM / matrixSize}].x`;
+  const exponent = `i32(${ofRow} + ${ofColumn}) - ${2 * scaledExponent}`;
+  return `scaled_f32(${element(0)} + ${element(lowStrip)} * ${lowWeight}, ${exponent})`;
+}
+
+/** The row in a strip of a thread's sum r. */
+function rowText(tuning: ContractionTuning, r: string): string {
+  return `i32(lane) / ${tuning.tileN} + ${r} * ${contractionThreads(tuning) / tuning.tileN}`;
+}
+
+export function addToTotals(w: ContractionParts, memory: MatrixMemory): string {
+  const count = rowsOfThread(w.tuning);
+  return strips(
+    w,
+    memory,
+    (i) => wgsl`
+      for (var r = 0; r < ${count}; r++) {
+        let row = ${rowText(w.tuning, 'r')};
+        totals[${i * count} + r] += ${stripSum(w, memory, 'row', i)};
+      }
+    `,
+  );
+}
+
+export function finishTotals(w: ContractionParts): string {
+  const count = rowsOfThread(w.tuning);
+  return wgsl`
+    for (var i = 0; i < ${matricesOf(w.tuning)[0]}; i++) {
+      ${finishStrip(w, 'i', (c) => `totals[i * ${count} + ${plus('r', c)}]`)}
+    }
+  `;
+}
+
+export function finishStrips(w: ContractionParts, memory: MatrixMemory): string {
+  return strips(w, memory, (i) => finishStrip(w, String(i), (c) => stripSum(w, memory, `row_${c}`, i)));
+}
+
+/** Sums that a thread finishes at once: first what they read, then what they write (`finishFunctions`). */
+const atOnce = 4;
+
+/** Finishes a thread's sums of strip i; `value` is that of sum r + c, whose row is `row_c`. */
+function finishStrip(w: ContractionParts, i: string, value: (c: number) => string): string {
+  const { tuning, sizes, functions } = w;
+  const { tileM, tileN, rows } = tuning;
+  const [isRaggedM, isRaggedN] = [sizes.m % tileM !== 0, sizes.n % tileN !== 0];
+  const each = Array.from({ length: atOnce }, (_, c) => {
+    const m = `tile_m + row_${c} / ${matrixSize} * ${rows} + ${i} * ${matrixSize} + row_${c} % ${matrixSize}`;
+    const place = `${inside(`m_${c}`, 0, sizes.m, tileM)}, ${inside('n', 0, sizes.n, tileN)}`;
+    const guards = [...(isRaggedM ? [`m_${c} < ${sizes.m}`] : []), ...(isRaggedN ? [`n < ${sizes.n}`] : [])];
+    return {
+      read: [
+        `let row_${c} = ${rowText(tuning, c === 0 ? 'r' : `(${plus('r', c)})`)};`,
+        `let m_${c} = ${m};`,
+        `let f_${c} = ${functions.finished}(batch, ${place}, ${value(c)});`,
+      ],
+      put: guarded(guards, `${functions.put}(batch, m_${c}, n, f_${c});`),
+    };
+  });
+  return wgsl`
+    for (var part = 0; part < ${rowsOfThread(tuning) / atOnce}; part++) {
+      let r = part * ${atOnce};
+      ${each.flatMap(({ read }) => read).join('\n')}
+      ${each.map(({ put }) => put).join('\n')}
+    }
+  `;
+}

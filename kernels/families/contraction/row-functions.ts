@@ -1,0 +1,220 @@
+/**
+ * The functions that an epilogue with rows is made of: stages, which make values of an element and the term that it gives to a row's
+ * reduction, values of a row out of others, and what stores them.
+ */
+import { affine, equalAffine } from '../../../compiler/ir/affine.ts';
+import type { Equation, Load } from '../../../compiler/ir/program.ts';
+import type { EpilogueStatement } from '../../kernel.ts';
+import { affineText, constraintText, elementText } from '../../parts/address.ts';
+import { flatIndex, flattenLoads } from '../../parts/linear.ts';
+import type { LaneOperator } from '../../parts/reducers.ts';
+import { expressionText } from '../../parts/scalar.ts';
+import type { Scope } from '../../parts/scope.ts';
+import { guarded, wgsl } from '../../wgsl/text.ts';
+import { contractedValue, digit, type ElementPlace, guardsOf, placeOf, pointwiseValue } from './finish.ts';
+import type { ContractionParts } from './functions.ts';
+
+/** One turn of the code that a thread runs for each of its rows of sums, in order. */
+export type Step =
+  /** Values of each element; `type` holds them. */
+  | { readonly kind: 'stage'; readonly function: string; readonly type: string; readonly variable: string }
+  /** A value of each row out of the terms that a stage made; `found` counts those that are there, if any may be missing. */
+  | {
+      readonly kind: 'reduce';
+      readonly operator: LaneOperator;
+      readonly stage: string;
+      readonly found: boolean;
+      readonly variable: string;
+    }
+  /** A value of each row out of others. */
+  | { readonly kind: 'row'; readonly function: string; readonly variable: string };
+
+/** What the statements so far have made: functions, and the order in which they are called. */
+export interface Written {
+  readonly functions: string[];
+  readonly steps: Step[];
+  /** WGSL of an element's value in a later function, by tensor. */
+  readonly elements: Map<string, string>;
+  /** The variable of a row's value, by tensor. */
+  readonly rows: Map<string, string>;
+}
+
+const place3 = ({ names }: ContractionParts): string => `${names.batch}: i32, ${names.m}: i32, ${names.n}: i32`;
+
+const stagesOf = ({ steps }: Written) => steps.filter((step) => step.kind === 'stage');
+
+/** Parameters beyond the place: what the stages before made, and the values of rows. */
+function parametersOf(written: Written): string[] {
+  const stages = stagesOf(written).map(({ variable, type }) => `${variable}: ${type}`);
+  return [...stages, ...[...written.rows.values()].map((name) => `${name}: f32`)];
+}
+
+/** A function that makes values of an element, or the term that it gives to a reduction. */
+export function writeStage(
+  w: ContractionParts,
+  statements: readonly (EpilogueStatement | 'contracted')[],
+  written: Written,
+): void {
+  const { emitter, kernel } = w;
+  const [name, type, variable] = [emitter.global('stage'), emitter.global('Stage'), emitter.fresh('at_stage')];
+  const { place, scope } = placeOf(w);
+  const parameters = [place3(w), ...parametersOf(written)];
+  const held = new Map([...written.elements, ...written.rows]);
+  const fields: { readonly name: string; readonly value: string }[] = [];
+  const keep = (tensor: string, value: string): void => {
+    const name = `value_${fields.length}`;
+    held.set(tensor, value);
+    written.elements.set(tensor, `${variable}.${name}`);
+    fields.push({ name, value });
+  };
+  let reduce: Step | undefined;
+  for (const statement of statements) {
+    if (statement === 'contracted') {
+      const sum = emitter.fresh('sum');
+      parameters.push(`${sum}: f32`);
+      keep(kernel.tensor, contractedValue(w, sum, place, scope));
+    } else if (statement.inRows === undefined) keep(statement.tensor, pointwiseValue(w, statement, place, held));
+    else if (statement.inRows.kind === 'element') keep(statement.tensor, inRowsValue(w, statement, { place, held }));
+    else {
+      const { reducer } = statement.equations[0];
+      const operator = reducer as Exclude<typeof reducer, 'logsumexp'>;
+      const mayLack = operator !== 'sum' && guardsOf(statement.equations[0]).length > 0;
+      const found = mayLack ? emitter.fresh('found') : undefined;
+      const value = inRowsValue(w, statement, { place, held, none: noneOf(operator, w), found });
+      const row = emitter.named(statement.tensor, 'value');
+      reduce = { kind: 'reduce', operator, stage: variable, found: mayLack, variable: row };
+      fields.push({ name: 'term', value }, ...(found === undefined ? [] : [{ name: 'found', value: found }]));
+      written.rows.set(statement.tensor, row);
+    }
+  }
+  written.functions.push(
+    wgsl`
+      struct ${type} {
+        ${fields.map((field) => `${field.name}: f32,`).join('\n')}
+      }
+    `,
+    wgsl`
+      fn ${name}(${parameters.join(', ')}) -> ${type} {
+        ${place.lines.join('\n')}
+        return ${type}(${fields.map((field) => field.value).join(', ')});
+      }
+    `,
+  );
+  written.steps.push({ kind: 'stage', function: name, type, variable });
+  if (reduce !== undefined) written.steps.push(reduce);
+}
+
+/** What changes nothing in a reduction. */
+export function noneOf(operator: LaneOperator, { emitter }: ContractionParts): string {
+  if (operator === 'sum') return '0.0';
+  if (operator === 'product') return '1.0';
+  emitter.use('infinity_f32');
+  return operator === 'max' ? '-infinity_f32()' : 'infinity_f32()';
+}
+
+/** A function that makes a row's value out of others of the same row. */
+export function writeRow(w: ContractionParts, statement: EpilogueStatement, written: Written): void {
+  const name = w.emitter.global('of_row');
+  const { place } = placeOf(w);
+  const rows = [...written.rows.values()].map((row) => `${row}: f32`);
+  const value = inRowsValue(w, statement, { place, held: written.rows });
+  written.functions.push(wgsl`
+    fn ${name}(${[place3(w), ...rows].join(', ')}) -> f32 {
+      ${place.lines.join('\n')}
+      return ${value};
+    }
+  `);
+  const variable = w.emitter.named(statement.tensor, 'value');
+  written.rows.set(statement.tensor, variable);
+  written.steps.push({ kind: 'row', function: name, variable });
+}
+
+/** A function that stores values of an element, or of its row; undefined where there are none. */
+export function writePut(
+  w: ContractionParts,
+  parts: readonly { readonly tensor: string; readonly inRows?: EpilogueStatement['inRows'] }[],
+  written: Written,
+  word: string,
+): string | undefined {
+  if (parts.length === 0) return undefined;
+  const name = w.emitter.global(word);
+  const { place } = placeOf(w);
+  const lines = parts.map(({ tensor, inRows }) => {
+    const statement = w.kernel.epilogue.find((s) => s.tensor === tensor);
+    const at = inRows === undefined ? place.element : ownElement(w, statement!, place);
+    return `${w.emitter.writes(tensor, at)} = ${written.elements.get(tensor) ?? written.rows.get(tensor)};`;
+  });
+  written.functions.push(wgsl`
+    fn ${name}(${[place3(w), ...parametersOf(written)].join(', ')}) {
+      ${[...place.lines, ...lines].join('\n')}
+    }
+  `);
+  return name;
+}
+
+/** The scope of a statement whose axes are digits of the element's number. */
+function scopeInRows(
+  w: ContractionParts,
+  { equations: [equation], inRows }: EpilogueStatement,
+  place: ElementPlace,
+  held: ReadonlyMap<string, string>,
+): Scope {
+  const { emitter } = w;
+  const { steps } = inRows!;
+  const number = affine(
+    0,
+    steps.flatMap((coefficient, axis) => (coefficient === 0 ? [] : [{ axis, coefficient }])),
+  );
+  const isSame = (l: Load): boolean => {
+    const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
+    return flat !== undefined && equalAffine(flat, number);
+  };
+  return {
+    emitter,
+    axis: (axis) => {
+      const { extent, name } = equation.axes[axis];
+      return extent === 1 ? '0' : digit(w, place, { step: steps[axis], extent, name });
+    },
+    axes: equation.axes,
+    held: (l) => held.get(l.tensor) ?? (isSame(l) ? elementText(l.tensor, place.element, emitter) : undefined),
+  };
+}
+
+/** Where a statement of rows is computed, and what the variables `held` hold of the same element and row. */
+interface InRows {
+  readonly place: ElementPlace;
+  readonly held: ReadonlyMap<string, string>;
+  /** WGSL of the value outside the domain. */
+  readonly none?: string;
+  /** A variable that is to say whether the domain has the element. */
+  readonly found?: string | undefined;
+}
+
+/** The value of a statement of rows; the name of its variable. */
+function inRowsValue(
+  w: ContractionParts,
+  statement: EpilogueStatement,
+  { place, held, none = '0.0', found }: InRows,
+): string {
+  const [equation] = statement.equations;
+  const scope = scopeInRows(w, statement, place, held);
+  const name = w.emitter.value(statement.tensor, true);
+  const guards = guardsOf(equation).map((c) => constraintText(c, scope));
+  const value = expressionText(flattenLoads(equation, (t) => w.emitter.layout(t)).value, scope);
+  if (guards.length === 0) place.lines.push(`let ${name} = ${value};`);
+  else {
+    place.lines.push(`var ${name} = ${none};`);
+    if (found !== undefined) place.lines.push(`var ${found} = 0.0;`);
+    place.lines.push(
+      guarded(guards, [`${name} = ${value};`, ...(found === undefined ? [] : [`${found} = 1.0;`])].join('\n')),
+    );
+  }
+  return name;
+}
+
+/** WGSL of the element of its own tensor that a statement of rows stores to. */
+function ownElement(w: ContractionParts, statement: EpilogueStatement, place: ElementPlace): string {
+  const [equation] = statement.equations as readonly [Equation];
+  const flat = flatIndex(w.emitter.layout(statement.tensor).shape, equation.store)!;
+  return affineText(flat, scopeInRows(w, statement, place, new Map()));
+}
