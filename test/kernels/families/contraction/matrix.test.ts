@@ -126,6 +126,18 @@ describe('the choice', () => {
     const p = program([input('x', [m, k]), input('w', [n, k]), computed('y', [m, n], [equation])], ['y']);
     expect(formsOn(p, tensorCoreTarget)).toEqual(['tiled']);
   });
+  test.each(['x', 'w'])('so does a product whose %s has rows that begin between quads', (odd) => {
+    const [m, n, k] = [4096, 1024, 512];
+    const rowsOf = (name: string): number => (name === odd ? k + 1 : k);
+    const equation = over({ m, n, k }, ({ m, n, k }) => ({
+      store: [m, n],
+      value: product([at('x', m, k), at('w', n, k)]),
+    }));
+    const operands = [input('x', [m, rowsOf('x')]), input('w', [n, rowsOf('w')])];
+    expect(formsOn(program([...operands, computed('y', [m, n], [equation])], ['y']), tensorCoreTarget)).toEqual([
+      'tiled',
+    ]);
+  });
   test('a target that lacks anything of it never gets one', () => {
     const { subgroupMatrices: _, ...noMatrices } = tensorCoreTarget;
     const lacking: readonly Target[] = [
@@ -137,7 +149,10 @@ describe('the choice', () => {
       { ...tensorCoreTarget, subgroupMatrices: [{ component: 'f16', result: 'f16', m: 16, n: 16, k: 16 }] },
       { ...tensorCoreTarget, limits: portableTarget.limits },
     ];
-    for (const target of lacking) expect(formsOn(large, target)).not.toContain('matrix');
+    for (const target of lacking) {
+      expect(formsOn(large, target)).not.toContain('matrix');
+      expect(matrixCandidates(target)).toEqual([]);
+    }
     expect(hasTensorCores(tensorCoreTarget)).toBe(true);
   });
   test('tiles: whole subgroups of whole matrices, threads side by side in n', () => {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ContractionSizes } from '../../../../kernels/families/contraction/shape.ts';
 import { fastestPieces, fastestTiled, tiledCandidates } from '../../../../kernels/families/contraction/tile-sizes.ts';
-import { contractionThreads } from '../../../../kernels/families/contraction/tuning.ts';
+import { type ContractionTuning, contractionThreads } from '../../../../kernels/families/contraction/tuning.ts';
 import { portableTarget } from '../../../../kernels/target.ts';
 
 const large = {
@@ -14,6 +14,10 @@ const large = {
     maxComputeWorkgroupStorageSize: 48 * 1024,
   },
 };
+
+/** Quads of both slabs, each with one more a step of k, so that neighbours lie in other banks. */
+const slabBytes = ({ tileM, tileN, tileK, buffers = 1 }: ContractionTuning): number =>
+  16 * buffers * tileK * (tileM / 4 + tileN / 4 + 2);
 
 const one = (m: number, n: number, k: number) => ({ batch: 1, m, n, k });
 
@@ -39,15 +43,27 @@ describe('tiles', () => {
       fc.assert(
         fc.property(size, size, size, fc.integer({ min: 1, max: 600 }), (m, n, k, batch) => {
           const { tuning, timeUs } = fastestTiled({ batch, m, n, k }, target);
-          const { tileM, tileN, tileK, buffers = 1 } = tuning;
           expect(timeUs).toBeGreaterThan(0);
           expect(contractionThreads(tuning)).toBeLessThanOrEqual(threads);
-          expect(16 * buffers * tileK * (tileM / 4 + tileN / 4 + 2)).toBeLessThanOrEqual(bytes);
+          expect(slabBytes(tuning)).toBeLessThanOrEqual(bytes);
         }),
         { seed: 13 },
       );
     },
   );
+  test('and for what a tuner tries on it, which is not all there is', () => {
+    const count = tiledCandidates(large).length;
+    const small = tiledCandidates({ ...large, limits: portableTarget.limits });
+    const manyThreads = tiledCandidates({
+      ...large,
+      limits: { ...large.limits, maxComputeWorkgroupStorageSize: 8192 },
+    });
+    expect(small.length).toBeLessThan(count);
+    expect(manyThreads.length).toBeLessThan(count);
+    for (const tuning of manyThreads) expect(slabBytes(tuning)).toBeLessThanOrEqual(8192);
+    for (const tuning of small)
+      expect(contractionThreads(tuning)).toBeLessThanOrEqual(portableTarget.limits.maxComputeInvocationsPerWorkgroup);
+  });
   test('every candidate is a whole number of quads and of threads', () => {
     for (const { tileM, tileN, tileK, rows, columns } of tiledCandidates(large)) {
       expect([rows % 4, columns % 4, tileM % rows, tileN % columns, tileK % 4]).toEqual([0, 0, 0, 0, 0]);
