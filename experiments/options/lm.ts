@@ -7,7 +7,7 @@ import { lengthenedRates, optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
-import { type Settled, settle } from './settle.ts';
+import { modelAliases, type Settled, settled } from './settle.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, path, text } from './table.ts';
 import { checkTrained, debugRows, dryRunRows, placeRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
@@ -88,7 +88,7 @@ export const lmOptions: OptionSet<typeof lmTable> = {
   groups: lmGroups,
   table: lmTable,
   alternatives: [scoreAlternatives, ['data', 'data_dir', 'dataset']],
-  aliases: { steps: 'max_iters', lr: 'init_lr', learning_rate: 'init_lr', n_embd: 'd_model' },
+  aliases: modelAliases,
   intro: [
     'Trains a transformer as a language model: it reads a text token by token and predicts each from those before it. Without',
     '--data it is the English text that comes with the package, character by character; `mlbtc data prepare` makes a data set of',
@@ -124,8 +124,7 @@ export type ResolvedLm = Resolved<LmOptions>;
 
 /** Reads the words after `mlbtc train lm`. Throws UsageError for the command line's mistakes, UserError for a file's. */
 export function resolveLm(words: readonly string[]): ResolvedLm {
-  const resolved = resolveOptions(lmOptions, words);
-  return { ...resolved, options: settle(resolved.options) };
+  return settled(resolveOptions(lmOptions, words));
 }
 
 /** Refuses options of a training run that cannot be honoured. Throws UsageError. */

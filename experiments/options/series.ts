@@ -8,7 +8,7 @@ import { lengthenedRates, optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
-import { type Settled, settle } from './settle.ts';
+import { modelAliases, type Settled, settled } from './settle.ts';
 import { flag, integer, names, type OptionValues, optionalInteger, path, shares } from './table.ts';
 import { checkTrained, debugRows, dryRunRows, placeRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
@@ -74,7 +74,7 @@ export const seriesOptions: OptionSet<typeof seriesTable> = {
   groups: seriesGroups,
   table: seriesTable,
   alternatives: [scoreAlternatives],
-  aliases: { steps: 'max_iters', lr: 'init_lr', learning_rate: 'init_lr', n_embd: 'd_model' },
+  aliases: modelAliases,
   intro: [
     'Trains a transformer that forecasts time series: at every time it reads the values of the columns and foresees the next ones, as many',
     'times ahead as --horizon says. Columns are standardised by the training part; errors on the test part are of standardised values,',
@@ -101,8 +101,7 @@ export type ResolvedSeries = Resolved<SeriesOptions>;
 
 /** Reads the words after `mlbtc train series`. Throws UsageError for the command line's mistakes, UserError for a file's. */
 export function resolveSeries(words: readonly string[]): ResolvedSeries {
-  const resolved = resolveOptions(seriesOptions, words);
-  return { ...resolved, options: settle(resolved.options) };
+  return settled(resolveOptions(seriesOptions, words));
 }
 
 /** Refuses options of a training run that cannot be honoured. Throws UsageError. */

@@ -1,5 +1,6 @@
 /** What follows from other options, alike in language models, time series and images: the heads from their size, the ends of the decay. */
 import { type optimizerRows, type SettledRates, settledRates } from './optimizer.ts';
+import type { Resolved } from './parse.ts';
 import type { OptionValues } from './table.ts';
 import { headsOf, type ModelOptions } from './transformer.ts';
 
@@ -9,7 +10,11 @@ type Unsettled = OptionValues<typeof optimizerRows> &
 
 export type Settled<Words> = Omit<Words, 'n_head' | keyof SettledRates> & Pick<ModelOptions, 'n_head'> & SettledRates;
 
+/** Other names of options that these three kinds have. */
+export const modelAliases = { steps: 'max_iters', lr: 'init_lr', learning_rate: 'init_lr', n_embd: 'd_model' } as const;
+
 /** Throws UsageError where options contradict each other. */
-export function settle<Words extends Unsettled>(options: Words): Settled<Words> {
-  return { ...options, n_head: headsOf(options), ...settledRates(options) };
+export function settled<Words extends Unsettled>(resolved: Resolved<Words>): Resolved<Settled<Words>> {
+  const { options } = resolved;
+  return { ...resolved, options: { ...options, n_head: headsOf(options), ...settledRates(options) } };
 }

@@ -9,7 +9,7 @@ import { lengthenedRates, optimizerRows } from './optimizer.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
-import { type Settled, settle } from './settle.ts';
+import { modelAliases, type Settled, settled } from './settle.ts';
 import { choice, flag, integer, type OptionValues, optionalInteger, path, real } from './table.ts';
 import { checkTrained, debugRows, dryRunRows, placeRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
@@ -73,7 +73,7 @@ export const vitOptions: OptionSet<typeof vitTable> = {
   groups: vitGroups,
   table: vitTable,
   alternatives: [scoreAlternatives],
-  aliases: { steps: 'max_iters', lr: 'init_lr', learning_rate: 'init_lr', n_embd: 'd_model' },
+  aliases: modelAliases,
   intro: [
     'Trains a vision transformer to tell what is on an image: it is cut into patches, each a token, and every token sees every other. The',
     'weights of the attention come from a built-in score or from a structure of yours, its linear maps and those of the MLP are dense or',
@@ -100,8 +100,7 @@ export type ResolvedVit = Resolved<VitOptions>;
 
 /** Reads the words after `mlbtc train vit`. Throws UsageError for the command line's mistakes, UserError for a file's. */
 export function resolveVit(words: readonly string[]): ResolvedVit {
-  const resolved = resolveOptions(vitOptions, words);
-  return { ...resolved, options: settle(resolved.options) };
+  return settled(resolveOptions(vitOptions, words));
 }
 
 /** Refuses options of a training run that cannot be honoured. Throws UsageError. */

@@ -121,6 +121,20 @@ export function halvedBatches(batch: number, words: (batch: number) => string): 
   return smaller;
 }
 
+/** What a training asks whose step is of one shape, and whose `--batch_size` may be halved. `ofBatch` makes other steps than `programs`. */
+export function oneShapeDemand(
+  batch: number,
+  programs: () => StepPrograms,
+  ofBatch: (batch: number) => StepPrograms,
+): Demand {
+  return {
+    batch,
+    programs: (wanted) => (wanted === batch ? programs() : ofBatch(wanted)),
+    smaller: halvedBatches(batch, (half) => `--batch_size=${half}`),
+    changesShape: false,
+  };
+}
+
 /** Batches that make up the same step together. */
 export function dividedBatches(
   batch: number,

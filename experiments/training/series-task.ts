@@ -46,7 +46,7 @@ import {
 } from './optimizer-step.ts';
 import { planOf } from './plans.ts';
 import { short } from './progress.ts';
-import { halvedBatches } from './room.ts';
+import { oneShapeDemand } from './room.ts';
 import type { SharedState } from './state.ts';
 import type { StepProgram } from './step.ts';
 import { type CompiledTask, onePhase, type Phase, type Task } from './task.ts';
@@ -84,12 +84,7 @@ export function seriesTask(
   let last: SeriesEvaluationRecord | undefined;
   return {
     opened,
-    demand: {
-      batch: shape.batch,
-      programs: (batch) => (batch === shape.batch ? programs() : seriesPrograms(options, score, { ...shape, batch })),
-      smaller: halvedBatches(shape.batch, (batch) => `--batch_size=${batch}`),
-      changesShape: false,
-    },
+    demand: oneShapeDemand(shape.batch, programs, (batch) => seriesPrograms(options, score, { ...shape, batch })),
     steps: options.max_iters,
     ...onePhase(options),
     compile: (_, state) => compileSeries(settings, programs(), state),

@@ -32,7 +32,7 @@ import {
 } from './optimizer-step.ts';
 import { planOf } from './plans.ts';
 import { short } from './progress.ts';
-import { halvedBatches } from './room.ts';
+import { oneShapeDemand } from './room.ts';
 import type { SharedState } from './state.ts';
 import type { StepProgram } from './step.ts';
 import { type CompiledTask, onePhase, type Phase, type Task } from './task.ts';
@@ -64,12 +64,7 @@ export function vitTask(settings: VitSettings): Task<Phase, CompiledVit, VitTrai
   let last: VitEvaluationRecord | undefined;
   return {
     opened,
-    demand: {
-      batch: shape.batch,
-      programs: (batch) => (batch === shape.batch ? programs() : vitPrograms(options, score, { ...shape, batch })),
-      smaller: halvedBatches(shape.batch, (batch) => `--batch_size=${batch}`),
-      changesShape: false,
-    },
+    demand: oneShapeDemand(shape.batch, programs, (batch) => vitPrograms(options, score, { ...shape, batch })),
     steps: options.max_iters,
     ...onePhase(options),
     compile: (_, state) => compileVit(settings, programs(), state),
