@@ -243,7 +243,10 @@ function checkOutputs(instance: StructureInstance, context: Context): void {
   const { structure } = instance;
   if (instance.outputs.length === 0 && !instance.postponed) {
     const message = `the structure \`${structure.name.text}\` has no output`;
-    context.report.error('E0205', structure.name.span, message, 'add `output y`');
+    const last = usageOf(structure)
+      .unread.filter(({ kind }) => kind === 'tensor')
+      .at(-1);
+    context.report.error('E0205', structure.name.span, message, `add \`output ${last?.name.text ?? 'y'}\``);
   }
   outputsOf(instance, context);
 }
@@ -324,9 +327,25 @@ function tidy(diagnostics: readonly Diagnostic[], sources: readonly Source[]): r
     if (d.code === 'E0401') return once(d);
     return !followsFromSyntax.has(d.code);
   });
-  return kept
-    .sort((p, q) => (order.get(p.span.file) ?? 0) - (order.get(q.span.file) ?? 0) || p.span.start - q.span.start)
-    .slice(0, diagnosticLimit);
+  kept.sort((p, q) => (order.get(p.span.file) ?? 0) - (order.get(q.span.file) ?? 0) || p.span.start - q.span.start);
+  return unknownOnce(kept).slice(0, diagnosticLimit);
+}
+
+/** A name that is not known is told where it stands first, with how often it stands elsewhere. */
+function unknownOnce(diagnostics: readonly Diagnostic[]): readonly Diagnostic[] {
+  const key = (d: Diagnostic): string => `${d.span.file} ${d.message}`;
+  const unknown = diagnostics.filter(({ code, message }) => code === 'E0401' && message.endsWith(' is not known here'));
+  const times = new Map<string, number>();
+  for (const d of unknown) times.set(key(d), (times.get(key(d)) ?? 0) + 1);
+  const told = new Set<string>();
+  return diagnostics.flatMap((d): Diagnostic[] => {
+    const count = unknown.includes(d) ? times.get(key(d))! : 1;
+    if (count === 1) return [d];
+    if (told.has(key(d))) return [];
+    told.add(key(d));
+    const more = count === 2 ? 'at one more place' : `at ${count - 1} more places`;
+    return [{ ...d, message: d.message.replace(/here$/, `here, nor ${more}`) }];
+  });
 }
 
 function wordCounts(text: string): ReadonlyMap<string, number> {

@@ -10,10 +10,11 @@ import { add, affine, isConstant, scale } from '../ir/affine.ts';
 import type { Affine } from '../ir/program.ts';
 import type { Expression } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
-import { type AxisEntity, kindName, type Scope } from './model.ts';
+import { type AxisEntity, kindName, lookUp, type Scope } from './model.ts';
 import { type Frame, meaningOf, reportUnknown, type Wanted } from './names.ts';
 import { evaluateCall } from './size-functions.ts';
 import { axisExtent, type SizeContext, sizeValue } from './sizes.ts';
+import { referencesIn } from './walk.ts';
 
 /** What an axis's extent is called. */
 export const axisSize = "an axis's size";
@@ -37,7 +38,11 @@ export function evaluateIndex(e: Expression, context: IndexContext): Affine | Li
   switch (e.kind) {
     case 'number':
       if (!Number.isSafeInteger(e.value)) {
-        report.error('E0305', e.span, `${e.text} is not a whole number, and ${context.what} takes only those`);
+        const help =
+          context.what === 'a condition'
+            ? 'multiply both sides until all numbers are whole: for `u <= 1.5 * t` write `2 * u <= 3 * t`'
+            : undefined;
+        report.error('E0305', e.span, `${e.text} is not a whole number, and ${context.what} takes only those`, help);
         return undefined;
       }
       return affine(e.value);
@@ -244,11 +249,8 @@ function evaluateProduct(e: Expression & { kind: 'product' }, context: IndexCont
             ? `${names} divides ${left} by 0`
             : `${names} is not affine in its axes`;
       const code = next === 'inexact' ? 'E0304' : next === 'zero' ? 'E0305' : 'E0502';
-      const help =
-        next === 'curved'
-          ? 'an index is a sum of axes, each times a number; a group `(k p)` counts through two axes'
-          : undefined;
-      report.error(code, { ...e.span, end: written.span.end }, message, help);
+      const whole = { ...e.span, end: written.span.end };
+      report.error(code, whole, message, next === 'curved' ? curvedHelp(e, whole, context) : undefined);
       return undefined;
     }
     const safe = inRange(next, e.span, context);
@@ -256,6 +258,19 @@ function evaluateProduct(e: Expression & { kind: 'product' }, context: IndexCont
     product = safe;
   }
   return product;
+}
+
+/** What is no sum of axes is an integer tensor, where `/` rounds down and axes are multiplied. */
+function curvedHelp(e: Expression, span: Span, { report, scope, frame, what }: IndexContext): string {
+  const plain = 'an index is a sum of axes, each times a number; a group `(k p)` counts through two axes';
+  if (frame !== undefined) return plain;
+  const names = [...new Set(referencesIn(e).map(({ name }) => name.text))];
+  const axes = names.filter((name) => lookUp(scope, name)?.kind === 'axis');
+  let name = 'n';
+  while (lookUp(scope, name) !== undefined) name += 'n';
+  const target = `${name}[${axes.join(', ')}]`;
+  const apart = `\`${target}: i32 = ${report.lineOfSource(span)}\`, and here \`${target}\``;
+  return what === 'a condition' ? `write an equation ${apart}` : `${plain}; anything else is an equation: ${apart}`;
 }
 
 function multiply(a: Affine, operator: '*' | '/' | '%', b: Affine): Affine | 'inexact' | 'zero' | 'curved' {

@@ -19,7 +19,7 @@ import {
   type StructureInstance,
   type TensorEntity,
 } from './model.ts';
-import { reportUnknown } from './names.ts';
+import { reportNoAxis, reportUnknown } from './names.ts';
 import type { ElaborationContext } from './references.ts';
 import { aloneIn } from './usage.ts';
 
@@ -258,7 +258,7 @@ export function resolveDeclarations(scope: Scope, context: ElaborationContext, l
       } else if (last) {
         if (found === undefined) reportUnknown(name, { scope, frame: undefined, report }, 'axis');
         else if (found.kind === 'postponed') report.postponed = true;
-        else report.error('E0402', name.span, `\`${name.text}\` is ${kindName(found)}, not an axis`);
+        else reportNoAxis(name, found, { scope, report });
       }
     }
     if (axes.length === written.length) entity.axes = axes;

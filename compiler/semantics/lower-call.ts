@@ -27,6 +27,7 @@ import {
   unaryFunctions as unaryNames,
 } from './calls.ts';
 import { functionIn } from './files.ts';
+import { foreignCall } from './foreign-names.ts';
 import { isWholeValue, meantWhole, refuseReal } from './integers.ts';
 import { comparisonsOf, constraintIfAffine } from './lower-condition.ts';
 import { lowerFunction } from './lower-function.ts';
@@ -70,7 +71,7 @@ export function lowerCall(b: Builder, e: Call, env: Env): Lowered {
       return takes(b, e, 3) ? lowerSelect(b, e, env) : placeholder;
     case 'reduction':
       if (e.axes === undefined && !e.every) {
-        const help = `write \`${withAxesMeant(b, e, env, callee.reduction === 'softmax')}\``;
+        const help = `write \`${axisAsArgument(b, e, env) ?? withAxesMeant(b, e, env, callee.reduction === 'softmax')}\``;
         report.error('E0408', e.span, `\`${report.textOf(e.span)}\` does not say over which axes`, help);
         return placeholder;
       }
@@ -90,13 +91,32 @@ export function lowerCall(b: Builder, e: Call, env: Env): Lowered {
         ...reductions,
         ...library,
       ];
-      const near = report.suggest(name, known);
+      const axes = (e.axes ?? []).map(({ text }) => text);
+      const given = e.arguments.map(({ span }) => report.lineOfSource(span));
+      const meant = foreignCall(name, given, axes);
+      const near = meant === undefined ? report.suggest(name, known) : `write \`${meant}\``;
       report.error('E0407', e.callee.span, `there is no function \`${name}\``, near);
       return placeholder;
     }
     default:
       return callee satisfies never;
   }
+}
+
+/** `softmax(u, x)` with its axis where it belongs. */
+function axisAsArgument(b: Builder, e: Call, env: Env): string | undefined {
+  const [first, second, ...more] = e.arguments;
+  if (second === undefined || more.length > 0) return undefined;
+  const { report } = b.context;
+  for (const [axis, value] of [
+    [first, second],
+    [second, first],
+  ]) {
+    const meaning = axis.kind === 'name' ? meaningOf(axis.reference.name.text, env.scope, env.frame) : undefined;
+    const isAxis = meaning?.kind === 'axes' || (meaning?.kind === 'entity' && meaning.entity.kind === 'axis');
+    if (isAxis) return `${e.callee.text}[${report.textOf(axis.span)}](${report.lineOfSource(value.span)})`;
+  }
+  return undefined;
 }
 
 export function takes(b: Builder, e: Call, least: number, most = least): boolean {

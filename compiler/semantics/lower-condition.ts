@@ -7,6 +7,7 @@
 import { comparedAffine, comparedWhole } from '../ir/piecewise.ts';
 import type { Constraint } from '../ir/program.ts';
 import type { Expression } from '../syntax/ast.ts';
+import { opposite } from '../syntax/slips.ts';
 import { evaluateAffine } from './arithmetic.ts';
 import { type Builder, conjunction, type Env, materialised, type Restriction } from './builder.ts';
 import { type AxisSet, axesOfBody } from './einstein.ts';
@@ -16,7 +17,7 @@ import { lowerValue } from './lower-value.ts';
 import { actual } from './model.ts';
 import { meaningOf } from './names.ts';
 import { resolve } from './references.ts';
-import { silently } from './report.ts';
+import { type Report, silently } from './report.ts';
 import { childrenOf } from './walk.ts';
 
 type Comparison = Expression & { readonly kind: 'compare' };
@@ -33,10 +34,20 @@ export function comparisonsOf(b: Builder, e: Expression): readonly Comparison[] 
     default: {
       const { report } = b.context;
       const text = report.textOf(e.span);
-      report.error('E0602', e.span, `\`${text}\` is not a comparison`, `write \`${text} != 0\``);
+      report.error('E0602', e.span, `\`${text}\` is not a comparison`, comparisonMeant(e, text, report));
       return [];
     }
   }
+}
+
+function comparisonMeant(e: Expression, text: string, report: Report): string {
+  if (e.kind === 'call' && e.callee.text === 'not' && e.arguments.length === 1) {
+    const meant = opposite(report.lineOfSource(e.arguments[0].span));
+    const how = meant === undefined ? 'write the opposite of each comparison' : `write \`${meant}\``;
+    return `there is no \`not\`, as every comparison has its opposite: ${how}`;
+  }
+  if (/^(true|True|always)$/.test(text)) return 'leave it out, with its `where`';
+  return `write \`${text} != 0\``;
 }
 
 export function axesOf(b: Builder, e: Expression, env: Env): AxisSet {

@@ -56,7 +56,12 @@ export function lowerIndices(
       .textOf({ ...span, end: Math.min(span.end, written[0]?.span.start ?? span.end) })
       .replace(/\s*\[$/, '');
     const has = rank === 0 ? 'is a scalar, written without brackets' : `has ${count(rank, 'axis')}${axesShown(tensor)}`;
-    report.error('E0501', span, `\`${name}\` ${has}, and is read with ${count(written.length, 'index')}`);
+    report.error(
+      'E0501',
+      span,
+      `\`${name}\` ${has}, and is read with ${count(written.length, 'index')}`,
+      declaredAs(tensor),
+    );
     return undefined;
   }
   if (indices.includes(undefined)) return undefined;
@@ -81,6 +86,16 @@ function checkWhole(b: Builder, value: Value, extent: number, written: Expressio
     checkInside(b, piece, extent, written, where, { ...env, guards: [...env.guards, ...when] });
     if (b.context.report.diagnostics.length > errors) return;
   }
+}
+
+/** How a tensor is read with the axes of its declaration. */
+export function declaredAs(tensor: TensorEntity): string | undefined {
+  const { declaration } = actual(tensor);
+  if (declaration === undefined) return undefined;
+  const name = tensor.localName;
+  if (declaration.axes === undefined)
+    return `write \`${name}\` here, or declare its axes: \`${declaration.kind} ${name}[…]\``;
+  return `it is declared \`${name}[${declaration.axes.map((axis) => axis.text).join(', ')}]\`: write an index for each`;
 }
 
 function axesShown(tensor: TensorEntity): string {

@@ -33,7 +33,7 @@ import { isWholeValue, meantWhole, needsIntegers, refuseReal } from './integers.
 import { lowerCall } from './lower-call.ts';
 import { constraintsOf, splitWhere } from './lower-condition.ts';
 import { lowerParameter } from './lower-function.ts';
-import { indexContext, lowerIndices } from './lower-index.ts';
+import { declaredAs, indexContext, lowerIndices } from './lower-index.ts';
 import { type AxisEntity, actual, kindName, type TensorEntity } from './model.ts';
 import { meaningOf, reportUnknown } from './names.ts';
 import { resolve } from './references.ts';
@@ -250,7 +250,7 @@ function lowerLoad(b: Builder, tensor: TensorEntity, written: readonly Syntax[],
   const { report } = b.context;
   if (written.length === 0 && rankOf(tensor) > 0) {
     const message = `\`${report.textOf(span)}\` has ${count(rankOf(tensor), 'axis')}, and is written without indices`;
-    report.error('E0501', span, message);
+    report.error('E0501', span, message, declaredAs(tensor));
     return placeholder;
   }
   const { dtype, name } = actual(tensor);

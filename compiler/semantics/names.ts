@@ -1,4 +1,6 @@
 import type { Expression, Identifier } from '../syntax/ast.ts';
+import { builtinNames } from './calls.ts';
+import { foreignConstant } from './foreign-names.ts';
 import { type AxisEntity, type Entity, kindName, lookUp, type Scope, visibleNames } from './model.ts';
 import type { Report } from './report.ts';
 import { usageOf } from './usage.ts';
@@ -61,7 +63,12 @@ export function reportUnknown(
       `\`${name.text}\` is not known here: what declares it stands in a level that this is not in or that ` +
       'has no iterations, or in a branch that is not taken';
     report.error('E0401', name.span, message);
-  } else report.error('E0401', name.span, `\`${name.text}\` is not known here`, near ?? help);
+  } else {
+    const asFunction = builtinNames.has(name.text) ? `it is a function: \`${name.text}(…)\`` : undefined;
+    const known =
+      near ?? asFunction ?? foreignConstant(name.text) ?? report.behindComment(name.text, name.span) ?? help;
+    report.error('E0401', name.span, `\`${name.text}\` is not known here`, known);
+  }
 }
 
 function candidates(scope: Scope, frame: Frame | undefined, wanted: Wanted): Iterable<string> {
@@ -84,6 +91,26 @@ function declarationOf(name: string, wanted: Exclude<Wanted, 'any'>): string {
   return wanted === 'size' || wanted === 'bound' ? `size ${name}` : `axis ${name}: N`;
 }
 
+/** Something else stands where an axis must: of a size, its axes are what was meant. */
+export function reportNoAxis(
+  name: Identifier,
+  found: Entity,
+  { scope, report }: { scope: Scope; report: Report },
+): void {
+  const message = `\`${name.text}\` is ${kindName(found)}, not an axis`;
+  report.error('E0402', name.span, message, found.kind === 'size' ? axesOfSize(name.text, scope) : undefined);
+}
+
+function axesOfSize(size: string, scope: Scope): string {
+  const axes = [...visibleNames(scope)].filter((name) => {
+    const entity = lookUp(scope, name);
+    return entity?.kind === 'axis' && entity.sizeName === size;
+  });
+  if (axes.length > 0) return `write an axis of that size: ${axes.map((axis) => `\`${axis}\``).join(' or ')}`;
+  const fresh = lookUp(scope, size.toLowerCase()) === undefined ? size.toLowerCase() : `${size.toLowerCase()}1`;
+  return `declare an axis of that size, \`axis ${fresh}: ${size}\`, and write its name`;
+}
+
 /** The axes that a name in brackets or in a group stands for; reported where it is no axis. */
 export function axesNamed(
   name: Identifier,
@@ -101,7 +128,7 @@ export function axesNamed(
       context.report.postponed = true;
       return undefined;
     }
-    context.report.error('E0402', name.span, `\`${name.text}\` is ${kindName(meaning.entity)}, not an axis`);
+    reportNoAxis(name, meaning.entity, context);
     return undefined;
   }
   context.report.error('E0402', name.span, `\`${name.text}\` is a parameter of the function, not an axis`);

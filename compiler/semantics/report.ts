@@ -7,7 +7,7 @@
 import { type Code, error, warning } from '../syntax/codes.ts';
 import type { Diagnostic, Source, Span } from '../syntax/diagnostic.ts';
 import { positionOf } from '../syntax/position.ts';
-import { closest } from '../syntax/suggest.ts';
+import { closest, looksLike } from '../syntax/suggest.ts';
 import { prelude } from './prelude.ts';
 
 export interface Report {
@@ -18,6 +18,8 @@ export interface Report {
   readonly warning: (code: Code, span: Span, message: string, help?: string) => void;
   /** "did you mean `b`?", or nothing. */
   readonly suggest: (word: string, candidates: Iterable<string>) => string | undefined;
+  /** That a name stands behind a `//` on a line that begins otherwise, where whole division may have been meant. */
+  readonly behindComment: (word: string, from: Span) => string | undefined;
   /** Counts work that a small file can ask for in any amount; throws `LimitError` when it is too much. */
   readonly spend: (amount: number, span: Span, what: string) => void;
   /** The text of a place on one line, shortened where it is long. */
@@ -74,7 +76,20 @@ export function createReport(sources: () => readonly Source[]): Report {
     suggest: (word, candidates) => {
       if (word.length > 64 || ++suggestions > suggestionLimit) return undefined;
       const near = closest(word, bounded(candidates));
-      return near === undefined ? undefined : `did you mean \`${near}\`?`;
+      if (near === undefined) return undefined;
+      const isLookAlike = near !== word && looksLike(near) === looksLike(word);
+      return `did you mean \`${near}\`?${isLookAlike ? ` ${lookAlikeOf(word, near)}` : ''}`;
+    },
+    behindComment: (word, { file }) => {
+      const text = sources().find((s) => s.file === file)?.text ?? '';
+      if (word.length > 64 || ++suggestions > suggestionLimit) return undefined;
+      const found = new RegExp(
+        `^[^\\n\\r]*[\\w)][^\\n\\r]*?//[^\\n\\r]*(?<![\\p{L}\\d_])${word}(?![\\p{L}\\d_])`,
+        'mu',
+      ).exec(text);
+      if (found === null) return undefined;
+      const line = positionOf({ file, text }, found.index).line;
+      return `in line ${line} it stands behind \`//\`, which begins a comment; to divide write \`/\``;
     },
     spend: (amount, span, what) => {
       work += amount;
@@ -96,6 +111,14 @@ export function createReport(sources: () => readonly Source[]): Report {
     },
   };
   return report;
+}
+
+/** Which letter only looks like the one that is meant. */
+function lookAlikeOf(word: string, meant: string): string {
+  const [letters, others] = [[...word], [...meant]];
+  const at = letters.findIndex((letter, i) => letter !== others[i]);
+  const code = (letter: string): string => `U+${letter.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`;
+  return `\`${letters[at]}\` is ${code(letters[at])} and only looks like \`${others[at]}\`, ${code(others[at])}`;
 }
 
 /** A piece of source on one line. */

@@ -37,7 +37,9 @@ export function rankOf(tensor: TensorEntity): number {
 function checkCount(tensor: TensorEntity, shape: Shape, { report }: SizeContext): void {
   const count = shape.reduce<number>((product, extent) => product * (extent ?? 1), 1);
   if (count <= largestIndex) return;
-  const message = `\`${tensor.name}\` of shape [${shape.join(', ')}] has ${count} elements, over ${largestIndex}`;
+  const shown = shape.map((extent) => extent ?? '?').join(', ');
+  const least = shape.includes(undefined) ? 'at least ' : '';
+  const message = `\`${tensor.name}\` of shape [${shown}] has ${least}${count} elements, over ${largestIndex}`;
   report.error('E0508', tensor.span, message);
 }
 

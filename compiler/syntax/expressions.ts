@@ -314,9 +314,12 @@ export abstract class ExpressionGrammar extends RecoveringParser {
 
   private call(reference: Reference, written: Index[] | undefined, given: Expression[], span: Span): Expression {
     const help = `if a product is meant, write \`*\` before the \`(\``;
-    if (reference.members.length > 0) {
+    const last = reference.members.at(-1);
+    const callee = last?.kind === 'name' ? last.name : reference.name;
+    if (last !== undefined) {
       const message = `\`${this.quote(reference.span)}\` is followed by \`(\`, but no function has a dot in its name`;
-      this.report('E0115', reference.span, message, help);
+      const meant = last.kind === 'name' ? `for a function write \`${callee.text}(…)\`; ` : '';
+      this.report('E0115', reference.span, message, `${meant}${help}`);
     }
     const every = written?.length === 1 && written[0].kind === 'every';
     const axes: Identifier[] = [];
@@ -324,12 +327,14 @@ export abstract class ExpressionGrammar extends RecoveringParser {
       if (index.kind === 'name' && index.reference.members.length === 0) axes.push(index.reference.name);
       else {
         const message = `\`${reference.name.text}[…](…)\` is a call, and \`${this.quote(index.span)}\` is not an axis`;
-        this.report('E0115', index.span, message, help);
+        const isNumber = index.kind === 'number' || index.kind === 'negate';
+        const named = 'an axis has a name and no number, as in `softmax[u](…)`';
+        this.report('E0115', index.span, message, isNumber ? `${named}; ${help}` : help);
       }
     }
     return {
       kind: 'call',
-      callee: reference.name,
+      callee,
       axes: written === undefined || every ? undefined : axes,
       every,
       arguments: given,

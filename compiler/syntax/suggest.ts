@@ -3,6 +3,18 @@
  * mistake). The trap: a suggestion that is too far away is worse than none, so the limit grows with the word's length.
  */
 
+/** Letters of other alphabets that look like these: typed on another keyboard, or pasted. */
+const lookAlikes: ReadonlyMap<string, string> = new Map(
+  [...'аеорсхуіјѕкАВЕКМНОРСТХІЈЅ']
+    .map((letter, i) => [letter, 'aeopcxyijskABEKMHOPCTXIJS'[i]] as const)
+    .concat([...'ΑΒΕΖΗΙΚΜΝΟΡΤΥΧον'].map((letter, i) => [letter, 'ABEZHIKMNOPTYXov'[i]] as const)),
+);
+
+/** The word in the letters that it looks like. */
+export function looksLike(word: string): string {
+  return [...word].map((letter) => lookAlikes.get(letter) ?? letter).join('');
+}
+
 /** The nearest candidate within a third of the word's length (at least one mistake), or undefined. Ties: the first. */
 export function closest(word: string, candidates: Iterable<string>): string | undefined {
   const limit = Math.max(1, Math.floor([...word].length / 3));
@@ -10,7 +22,7 @@ export function closest(word: string, candidates: Iterable<string>): string | un
   let bestDistance = limit + 1;
   for (const candidate of candidates) {
     if (candidate === word || Math.abs(candidate.length - word.length) > 2 * limit) continue;
-    const distance = editDistance([...word.toLowerCase()], [...candidate.toLowerCase()]);
+    const distance = editDistance([...looksLike(word).toLowerCase()], [...looksLike(candidate).toLowerCase()]);
     // One letter for another says nothing: `x` is not a misspelt `y`.
     if (distance < bestDistance && distance < [...candidate].length && (distance === 0 || [...word].length > 1)) {
       best = candidate;

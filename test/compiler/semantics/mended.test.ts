@@ -98,3 +98,47 @@ test('`max` of differences is what `or` would be', () => {
   // u == t, or u >= t + 2
   expect(nested(y)).toEqual([4, 3, 2, 1, 1]);
 });
+
+describe('what a name, an index or a condition should have been is told', () => {
+  const items = `size T = 8, D = 8, H = 2
+  axis b: 4, t, u: T, i: D, h: H
+  input x[b, t, i]
+  input w[h]
+  S[b, t, u] = x[b, t, i] * x[b, u, i]
+  A[b, h, t, u] = softmax[u](w[h] * S[b, t, u] where u <= t)
+  output A`;
+  test.each([
+    ['w[h] * S', 'w * S', '`w[h]`'],
+    ['x[b, t, i] *', 'x[b, t] *', '`x[b, t, i]`'],
+    ['input x[b, t, i]', 'input x', '`input x[…]`'],
+    ['input w[h]', 'input w[H]', '`h`'],
+    ['output A', '', '`output A`'],
+    ['where u <= t', 'where not (u > t)', '`u <= t`'],
+    ['where u <= t', 'where true', 'leave it out'],
+    ['where u <= t', 'where u <= 1.5 * t', '`2 * u <= 3 * t`'],
+    ['where u <= t', 'where u <= t / 2', '`n[t]: i32 = t / 2`'],
+    ['w[h] * S', 'w[h * u] * S', '`n[h, u]: i32 = h * u`'],
+    ['softmax[u](w[h]', 'softmax(u, w[h]', '`softmax[u](w[h] * S[b, t, u] where u <= t)`'],
+    ['softmax[u](', 'softmax[-1](', 'an axis has a name'],
+    ['w[h] * S', 'clamp(w[h], 0, 1) * S', '`min(max(w[h], 0), 1)`'],
+    ['w[h] * S', 'softplus(2 * w[h]) * S', '`(max((2 * w[h]), 0) + log(1 + exp(-abs((2 * w[h])))))`'],
+    ['w[h] * S', 'math.exp(w[h]) * S', '`exp(…)`'],
+    ['w[h] * S', 'exp[h] * S', '`exp(…)`'],
+    ['w[h] * S', 'pi * w[h] * S', '`const pi = 3.141592653589793`'],
+    ['x[b, t, i] *', 'х[b, t, i] *', '`х` is U+0445 and only looks like `x`, U+0078'],
+  ])('%s written %s', (right, wrong, help) => {
+    expect(items).toContain(right);
+    const { diagnostics } = analysed(items.replace(right, wrong), { unbound: 'postpone' });
+    expect(diagnostics.map((d) => d.help ?? '').join('\n')).toContain(help);
+  });
+
+  test('a name that is not known is told once, with how often it stands there', () => {
+    const found = diagnose(items.replace(', h: H', ''), { unbound: 'postpone' }).filter((d) => d.startsWith('E'));
+    expect(found).toEqual(['E0401 5:11 `h` is not known here, nor at 2 more places | declare it: `axis h: N`']);
+  });
+
+  test('a declaration behind a division that is none', () => {
+    const found = diagnose('size D = 8 // 2, H = 2\naxis i: D, h: H + 1\ninput x[i, h]\noutput x');
+    expect(found.join('\n')).toContain('in line 2 it stands behind `//`, which begins a comment; to divide write `/`');
+  });
+});
