@@ -1,6 +1,6 @@
 /** `mlbtc data prepare INPUT... --out DIR`: texts to tokens that `mlbtc train lm --data DIR` reads. */
 import { type Command, Option } from 'commander';
-import { bytesText } from '../../compiler/command-line/amounts.ts';
+import { bytesText, counted } from '../../compiler/command-line/amounts.ts';
 import { hasCode, UsageError } from '../../compiler/command-line/errors.ts';
 import { documentFraction, fewestHeldOut, lastFraction, type SplitBy } from '../data/held-out.ts';
 import { workFolder } from '../data/open.ts';
@@ -92,11 +92,12 @@ function fraction(text: string): number {
 function summary(out: string, { meta, firstDropped, firstBad }: Prepared): string {
   const { documents, train, val, split, tokenizer, vocabulary } = meta;
   const { read, kept, dropped, empty, bad, percentKept } = documents;
-  const part = (name: string, { tokens, bytes }: typeof train) => `  ${name}: ${tokens} tokens, ${bytesText(bytes)}`;
+  const part = (name: string, { tokens, bytes }: typeof train) =>
+    `  ${name}: ${counted(tokens, 'token')}, ${bytesText(bytes)}`;
   const heldOut =
     split.by === 'last' ? `the last ${split.fraction} of the text` : `${split.fraction} of the documents, by chance`;
   const lines = [
-    `${out}: ${kept} of ${read} documents (${percentKept} %) as ${tokenizer}, ${vocabulary} different tokens`,
+    `${out}: ${kept} of ${counted(read, 'document')} (${percentKept} %) as ${tokenizer}, ${vocabulary} different tokens`,
     part('train.bin', train),
     `${part('val.bin', val)}: ${heldOut}`,
     ...(dropped === 0 ? [] : [`  dropped for a character without a token: ${dropped}${first(firstDropped)}`]),

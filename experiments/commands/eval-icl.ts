@@ -1,4 +1,5 @@
 /** `mlbtc eval RUN` of in-context learning: the error under each setting, beside the baselines'. */
+import { counted } from '../../compiler/command-line/amounts.ts';
 import { UsageError } from '../../compiler/command-line/errors.ts';
 import { makeFolder } from '../../compiler/command-line/folders.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
@@ -73,5 +74,5 @@ function linesOf({ name, about }: Setting, { points, model, baselines }: Setting
   const at = ({ mean, low, high }: SettingRecord['model']) =>
     `${short(mean[last])} [${short(low[last])}, ${short(high[last])}]`;
   const others = Object.entries(baselines).map(([baseline, curve]) => `${baseline} ${short(curve.mean[last])}`);
-  return [`${name.padEnd(24)}${at(model).padEnd(26)}${about}, ${last} points`, `  ${others.join(', ')}`];
+  return [`${name.padEnd(24)}${at(model).padEnd(26)}${about}, ${counted(last, 'point')}`, `  ${others.join(', ')}`];
 }

@@ -1,5 +1,7 @@
 /** `mlbtc plot RUN...`: one run's own plots again, or several runs over one another, from their folders alone. */
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../../compiler/command-line/errors.ts';
 import { usualSmoothing } from '../plots/chart.ts';
 import { type Abscissa, abscissae } from '../plots/curves.ts';
 import { plotRuns } from '../plots/overlay.ts';
@@ -54,6 +56,8 @@ export function registerPlot(program: Command): void {
 }
 
 async function draw(paths: readonly string[], words: PlotWords): Promise<void> {
+  const twice = paths.find((path, at) => paths.findIndex((other) => resolve(other) === resolve(path)) < at);
+  if (twice !== undefined) throw new UsageError(`${twice} is given twice; its curves would lie over one another`);
   const isAlone = paths.length === 1;
   const print = (lines: readonly string[]) => process.stdout.write(lines.map((line) => `${line}\n`).join(''));
   if (isAlone && Object.keys(words).every((name) => name === 'debug')) {

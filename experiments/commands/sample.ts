@@ -86,11 +86,16 @@ function readFlag(word: string): boolean {
   throw new UsageError(`--cache ${word}: True or False`);
 }
 
+/** As of a training's. */
+const largestSeed = 2 ** 31 - 1;
+
 function readNumbers({ tokens, temperature, top_k, seed }: SampleOptions) {
   const whole = (name: string, word: string): number => {
     if (!/^\d+$/.test(word)) throw new UsageError(`--${name} ${word}: a whole number from 0 on`);
     return Number(word);
   };
+  const drawn = whole('seed', seed);
+  if (drawn > largestSeed) throw new UsageError(`--seed ${seed}: must be at most ${largestSeed}`);
   const heat = Number(temperature);
   if (temperature.trim() === '' || !Number.isFinite(heat) || heat < 0) {
     throw new UsageError(`--temperature ${temperature}: a number from 0 on`);
@@ -100,7 +105,7 @@ function readNumbers({ tokens, temperature, top_k, seed }: SampleOptions) {
     tokens: whole('tokens', tokens),
     temperature: heat,
     topK: topK === 0 ? null : topK,
-    seed: whole('seed', seed),
+    seed: drawn,
   };
 }
 

@@ -1,4 +1,5 @@
 /** `mlbtc train icl`: in-context regression. */
+import { counted } from '../../compiler/command-line/amounts.ts';
 import { checkCausal } from '../models/causal.ts';
 import { type Score, scoreOf } from '../models/score.ts';
 import {
@@ -70,7 +71,7 @@ function titleOf(resolved: ResolvedIcl): string {
   const task = title[0].toLowerCase() + title.slice(1);
   return (
     `training: ${task}, ${scoreName(resolved)} scores, ${n_dims} dimensions, d_model ${d_model}, ` +
-    `${n_layer} layers, ${n_head} heads, ${length}`
+    `${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, ${length}`
   );
 }
 
@@ -78,5 +79,5 @@ function titleOf(resolved: ResolvedIcl): string {
 function summaryOf({ pointwise, baselines, prompts, points }: IclEvaluationRecord): string {
   const last = points - 1;
   const others = Object.entries(baselines).map(([name, errors]) => `${name} ${short(errors[last])}`);
-  return `error with ${last} points in context, ${prompts} held-out prompts: ${short(pointwise[last])} (${others.join(', ')})`;
+  return `error with ${counted(last, 'point')} in context, ${prompts} held-out prompts: ${short(pointwise[last])} (${others.join(', ')})`;
 }

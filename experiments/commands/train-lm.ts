@@ -1,5 +1,6 @@
 /** `mlbtc train lm`: language models. */
 
+import { counted } from '../../compiler/command-line/amounts.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { peakFlopsPerSecond } from '../../runtime/device-peaks.ts';
 import { chosenData, isUnprepared } from '../data/choose.ts';
@@ -71,7 +72,7 @@ function titleOf(resolved: ResolvedLm, data: TokenData): string {
   const { d_model, n_layer, n_head, block_size, max_iters, eval_only } = resolved.options;
   return (
     `training on ${data.name} (${data.train.length} tokens of ${data.tokenizer}): ${scoreName(resolved)} scores, d_model ${d_model}, ` +
-    `${n_layer} layers, ${n_head} heads, ${block_size} tokens, ${eval_only ? 'evaluated as it starts' : `${max_iters} steps`}`
+    `${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, ${block_size} tokens, ${eval_only ? 'evaluated as it starts' : `${max_iters} steps`}`
   );
 }
 

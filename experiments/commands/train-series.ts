@@ -1,4 +1,5 @@
 /** `mlbtc train series`: forecasts of time series. */
+import { counted } from '../../compiler/command-line/amounts.ts';
 import { channelsOf, chosenSeries } from '../data/choose-series.ts';
 import type { SeriesData } from '../data/series-data.ts';
 import { checkSeriesCausal } from '../models/causal.ts';
@@ -83,7 +84,7 @@ function titleOf(resolved: ResolvedSeries, data: SeriesData): string {
   const isApart = channelsOf(resolved.options, data) < columns.length;
   return (
     `training on ${name} (${rows} rows of ${columns.join(', ')}${isApart ? ', each a series of its own' : ''}): ` +
-    `${scoreName(resolved)} scores, d_model ${d_model}, ${n_layer} layers, ${n_head} heads, ` +
+    `${scoreName(resolved)} scores, d_model ${d_model}, ${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, ` +
     `${horizon} times ahead from ${block_size}, ${max_iters} steps`
   );
 }

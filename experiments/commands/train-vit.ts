@@ -1,4 +1,5 @@
 /** `mlbtc train vit`: vision transformers. */
+import { counted } from '../../compiler/command-line/amounts.ts';
 import { chosenImages } from '../data/choose-images.ts';
 import type { ImageData } from '../data/image-data.ts';
 import { imageTokens, visionProgram } from '../models/model.ts';
@@ -81,7 +82,7 @@ function titleOf(resolved: ResolvedVit, data: ImageData): string {
   const { name, channels, height, width, classes, parts } = data;
   return (
     `training on ${name} (${parts.train.numbers.length} images of ${channels} × ${height} × ${width} in ${classes.length} classes): ` +
-    `${scoreName(resolved)} scores, d_model ${d_model}, ${n_layer} layers, ${n_head} heads, ` +
+    `${scoreName(resolved)} scores, d_model ${d_model}, ${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, ` +
     `patches of ${patch_size} × ${patch_size}, ${max_iters} steps`
   );
 }

@@ -96,7 +96,13 @@ function openSplit(
   }
   const read = (start: number, count: number) => readTokens(path, bytesPerToken, length, start, count);
   checkTokens(path, { length, read }, vocabulary, meta.tokenizer);
-  return { length, bytesPerToken, characters: expected?.characters, read };
+  return {
+    length,
+    bytesPerToken,
+    characters: expected?.characters,
+    ...(expected && { sha256: expected.sha256 }),
+    read,
+  };
 }
 
 function readTokens(path: string, bytesPerToken: 1 | 2, length: number, start: number, count: number) {

@@ -1,5 +1,5 @@
 /** What a person sees while data are prepared. */
-import { bytesText } from '../../compiler/command-line/amounts.ts';
+import { bytesText, counted } from '../../compiler/command-line/amounts.ts';
 import { bar, type Drawing, drawProgress, durationText, fitting, joined, type ProgressOutput } from '../progress.ts';
 import type { PrepareProgress } from './prepare.ts';
 
@@ -56,7 +56,7 @@ export function prepareLine(state: PrepareState, width: number): string {
 
 function plainLine(state: PrepareState): string {
   const speed = state.bytesPerSecond > 0 ? `${bytesText(state.bytesPerSecond)}/s` : '';
-  return joined(state.doing, amount(state), `${state.documents} documents`, speed, left(state));
+  return joined(state.doing, amount(state), counted(state.documents, 'document'), speed, left(state));
 }
 
 function amount({ doneBytes, totalBytes }: PrepareState): string {

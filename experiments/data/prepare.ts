@@ -22,8 +22,9 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { counted } from '../../compiler/command-line/amounts.ts';
 import { writeFileAtomically } from '../../compiler/command-line/atomic-file.ts';
-import { InterruptedError, UserError } from '../../compiler/command-line/errors.ts';
+import { InterruptedError, UsageError, UserError } from '../../compiler/command-line/errors.ts';
 import { makeFolder } from '../../compiler/command-line/folders.ts';
 import { readText } from '../../compiler/command-line/input-file.ts';
 import { packageVersion } from '../../compiler/command-line/version.ts';
@@ -83,10 +84,12 @@ const pieceBytes = 2 ** 20;
 
 /**
  * Undefined where the output is there already, made by the same request. Throws UserError for inputs that cannot be read or hold no
- * usable document, InterruptedError when a signal ends it, system errors.
+ * usable document, UsageError for a name that is empty, InterruptedError when a signal ends it, system errors.
  */
 export async function prepareData(options: PrepareOptions, watcher: PrepareWatcher): Promise<Prepared | undefined> {
   const { inputs, tokenizer } = options;
+  if (options.out === '') throw new UsageError("--out '': is empty; name a folder");
+  if (inputs.includes('')) throw new UsageError("'' is no input; name files or folders");
   const out = existsSync(options.out) ? realpathSync(options.out) : resolve(options.out);
   const { files, hidden } = findInputFiles(inputs, [out, workFolder(out)]);
   const request = requestFor(options, files);
@@ -96,7 +99,7 @@ export async function prepareData(options: PrepareOptions, watcher: PrepareWatch
   makeFolder(dirname(out));
   const { work, state, begun } = enterWorkFolder(out, request);
   if (begun === 'anew') watcher.say(`${work.path} was begun with other inputs or options: beginning anew`);
-  if (begun === 'on') watcher.say(`going on after ${state.read} documents`);
+  if (begun === 'on') watcher.say(`going on after ${counted(state.read, 'document')}`);
   try {
     if (begun !== 'complete') {
       await readAll(options, files, work, state, watcher);
@@ -106,7 +109,9 @@ export async function prepareData(options: PrepareOptions, watcher: PrepareWatch
     }
     completeOutput(work, out);
   } catch (error) {
-    if (state.kept === 0) work.remove();
+    // What is refused would be refused again; what was interrupted or had no room goes on.
+    const isRefused = error instanceof UserError && !(error instanceof InterruptedError);
+    if (isRefused || state.kept === 0) work.remove();
     else work.leave();
     throw error;
   }
@@ -173,7 +178,9 @@ async function readAll(
     yieldMs = nowMs;
     update({ doing: 'reading', doneBytes: bytesBefore + bytesHere, totalBytes, documents: state.read });
     if (signals.endAsked()) {
-      throw new InterruptedError(`interrupted after ${state.read} documents; the same command goes on from there`);
+      throw new InterruptedError(
+        `interrupted after ${counted(state.read, 'document')}; the same command goes on from there`,
+      );
     }
     if (isBetween && (signals.takeCheckpointAsked() || nowMs - stateMs > stateEveryMs)) {
       save();
@@ -280,7 +287,7 @@ function settleSplit(
     if (state.heldOut === 0 || state.heldOut === state.kept) {
       const which = state.heldOut === 0 ? 'held-out' : 'training';
       throw new UserError(
-        `--split documents leaves no ${which} part of ${state.kept} documents; give another --val_fraction, or --split last`,
+        `--split documents leaves no ${which} part of ${counted(state.kept, 'document')}; give another --val_fraction, or --split last`,
       );
     }
     return { by: 'documents', fraction: valFraction ?? documentFraction, seed: splitSeed };
@@ -391,10 +398,15 @@ function symbolsOf({ vocabulary, decoder }: Tokenizer): string {
 
 function nothingUsable(inputs: readonly string[], { name }: Tokenizer, state: PrepareState): string {
   const { read, dropped, empty, bad, firstDropped, firstBad } = state;
-  const help = dropped > 0 ? '\n  --tokenizer bytes takes any text' : '';
+  if (read === 0) return `no document in ${inputs.join(', ')}`;
+  const reasons = [
+    ...(dropped === 0 ? [] : [`${dropped} with a character that ${name} has no token for`]),
+    ...(empty === 0 ? [] : [`${empty} empty`]),
+    ...(bad === 0 ? [] : [`${bad} that could not be read`]),
+  ];
   return [
-    `no usable document in ${inputs.join(', ')}: of ${read}, ${dropped} hold a character that ${name} has no token for, ` +
-      `${empty} are empty, ${bad} could not be read${help}`,
+    `no usable document in ${inputs.join(', ')}: of ${read}, ${reasons.join(', ')}`,
+    ...(dropped === 0 ? [] : ['  --tokenizer bytes takes any text']),
     ...(firstDropped === undefined ? [] : [`  the first character without a token: ${firstDropped}`]),
     ...(firstBad === undefined ? [] : [`  the first that could not be read: ${firstBad}`]),
   ].join('\n');

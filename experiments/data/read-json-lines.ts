@@ -8,6 +8,9 @@ const longestLineBytes = 2 ** 28;
 
 const newline = 10;
 
+/** For a file that is JSON as a whole. */
+const wanted = '; each row has to be an object on a line of its own';
+
 export async function* readJsonLines(file: InputFile, { skip, field, onBytes }: RowOptions): AsyncGenerator<RowEvent> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let number = 0;
@@ -38,9 +41,10 @@ export async function* readJsonLines(file: InputFile, { skip, field, onBytes }: 
     try {
       row = JSON.parse(json);
     } catch {
-      return { reason: 'not JSON' };
+      return { reason: /^\s*[[{]\s*$/.test(json) ? `not JSON${wanted}` : 'not JSON' };
     }
-    if (typeof row !== 'object' || row === null || Array.isArray(row)) return { reason: 'no object' };
+    if (Array.isArray(row)) return { reason: `a list${wanted}` };
+    if (typeof row !== 'object' || row === null) return { reason: 'no object' };
     return checkedText((row as Readonly<Record<string, unknown>>)[field], field);
   }
 }

@@ -9,6 +9,9 @@ import type { InputFile } from './input-files.ts';
 import { checkedText } from './read-json-lines.ts';
 import type { RowEvent, RowOptions } from './rows.ts';
 
+/** Its four letters at both ends and the length of what stands before the last. */
+const smallestBytes = 12;
+
 export async function* readParquet(
   { path, sizeBytes, compression }: InputFile,
   { skip, field, onBytes }: RowOptions,
@@ -27,6 +30,7 @@ export async function* readParquet(
       byteLength: sizeBytes,
       slice: (start: number, end = sizeBytes) => readRange(descriptor, start, end),
     };
+    if (sizeBytes < smallestBytes) throw new Error(sizeBytes === 0 ? 'it is empty' : 'it ends too early');
     const metadata = await parquetMetadataAsync(file, { geoparquet: false });
     const columns = parquetSchema(metadata).children.map(({ element }) => element.name);
     if (!columns.includes(field)) {

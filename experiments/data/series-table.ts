@@ -11,7 +11,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { UserError } from '../../compiler/command-line/errors.ts';
+import { counted } from '../../compiler/command-line/amounts.ts';
+import { atPath, UserError } from '../../compiler/command-line/errors.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
 import { CsvMistake, type CsvRecord, readCsv } from './csv.ts';
 
@@ -40,7 +41,15 @@ export interface TableSettings {
 
 /** Throws UserError naming file and line; system errors where it cannot be read. */
 export function readSeriesTable(path: string, settings: TableSettings = {}): SeriesTable {
-  return parseSeriesTable(path, readFileSync(path, 'utf8').replace(/^\uFEFF/, ''), settings);
+  return parseSeriesTable(path, textOf(path).replace(/^\uFEFF/, ''), settings);
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw atPath(error, path);
+  }
 }
 
 export function parseSeriesTable(path: string, text: string, settings: TableSettings = {}): SeriesTable {
@@ -199,8 +208,4 @@ const units: readonly (readonly [number, string])[] = [
 function durationName(ms: number): string {
   const [size, unit] = units.find(([length]) => ms % length === 0) ?? [1, 'ms'];
   return unit === 'ms' ? `${ms} ms` : counted(ms / size, unit);
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }

@@ -12,6 +12,8 @@ export interface TokenSplit {
   readonly bytesPerToken: 1 | 2;
   /** What its tokens stand for, in characters; undefined where nobody counted. */
   readonly characters: number | undefined;
+  /** Of its bytes, as who prepared it wrote it down; undefined where nobody did. */
+  readonly sha256?: string;
   /** `count` tokens from `start` on. Throws RangeError outside, system errors where a file cannot be read. */
   readonly read: (start: number, count: number) => Uint8Array | Uint16Array;
 }

@@ -20,9 +20,7 @@ import { renderDiagnostic } from '../../compiler/syntax/render.ts';
 import { modelFolder, structurePath } from '../library.ts';
 import type { IclOptions } from '../options/icl.ts';
 import type { LmOptions } from '../options/lm.ts';
-import { isFile } from '../options/maps.ts';
 import type { SeriesOptions } from '../options/series.ts';
-import type { ModelOptions } from '../options/transformer.ts';
 import { inContextProgram } from './model.ts';
 import { fileSource } from './resolve.ts';
 import type { Score } from './score.ts';
@@ -38,7 +36,7 @@ const inContextClocks: Clocks = {
 
 /** For the fewest and the most points that the training will have; see `refuseLookahead`. */
 export function checkCausal(options: IclOptions, score: Score, points: readonly number[]): string | undefined {
-  if (!isAsked(options)) return undefined;
+  if (isKnownCausal(score)) return undefined;
   for (const some of new Set([Math.min(...points), Math.max(...points)])) {
     const program = inContextProgram(options, score, { batch: 1, points: some });
     const note = refuseLookahead(program, inContextClocks, score, options.allow_noncausal);
@@ -55,11 +53,11 @@ const textClocks: Clocks = {
 
 /** See `refuseLookahead`; `model` has the number of tokens that the training will have. */
 export function checkLmCausal(
-  options: Pick<LmOptions, 'allow_noncausal' | 'structure' | 'slot'>,
+  options: Pick<LmOptions, 'allow_noncausal'>,
   score: Score,
   model: Program,
 ): string | undefined {
-  return isAsked(options) ? refuseLookahead(model, textClocks, score, options.allow_noncausal) : undefined;
+  return isKnownCausal(score) ? undefined : refuseLookahead(model, textClocks, score, options.allow_noncausal);
 }
 
 /** A series model's values at a time, which are to say those of the next one. */
@@ -70,16 +68,16 @@ const seriesClocks: Clocks = {
 
 /** See `refuseLookahead`; `model` has the number of times that the training will have. */
 export function checkSeriesCausal(
-  options: Pick<SeriesOptions, 'allow_noncausal' | 'structure' | 'slot'>,
+  options: Pick<SeriesOptions, 'allow_noncausal'>,
   score: Score,
   model: Program,
 ): string | undefined {
-  return isAsked(options) ? refuseLookahead(model, seriesClocks, score, options.allow_noncausal) : undefined;
+  return isKnownCausal(score) ? undefined : refuseLookahead(model, seriesClocks, score, options.allow_noncausal);
 }
 
-/** The library is causal, which tests hold it to; a score is not if `--causal=False` asks for it by name. */
-function isAsked({ structure, slot }: Pick<ModelOptions, 'structure' | 'slot'>): boolean {
-  return structure !== null || (slot ?? []).some((word) => isFile(word.slice(word.indexOf('=') + 1)));
+/** The library's scores are causal, which tests hold them to, unless their size `causal` says otherwise. */
+function isKnownCausal({ isLibrarys, sizes }: Score): boolean {
+  return isLibrarys && sizes.causal !== 0;
 }
 
 /**
@@ -121,6 +119,10 @@ function explain(program: Program, score: Score, { equation, output, at, sees }:
   const made = program.tensors.filter(({ name }) => needed.has(name)).flatMap(equationsOf);
   const own = made.findLast(({ span }) => span?.file === source.file)?.span;
   const blamed = equation?.span !== undefined && isScores(equation.span.file, score) ? equation.span : undefined;
+  const help =
+    score.sizes.causal === 0
+      ? 'its size `causal` is 0: leave it at 1'
+      : 'keep what comes later out with `where u <= t` (t the token, u those it sees)';
   const span = blamed ?? own ?? { file: source.file, start: 0, end: 0 };
   return renderDiagnostic(
     {
@@ -128,7 +130,7 @@ function explain(program: Program, score: Score, { equation, output, at, sees }:
       severity: 'error',
       span,
       message: `the score looks ahead: token ${at} sees token ${sees}, which a model that predicts each next token must not`,
-      help: 'keep what comes later out with `where u <= t` (t the token, u those it sees), or insist with --allow_noncausal',
+      help: `${help}, or insist with --allow_noncausal`,
     },
     [span.file === source.file ? source : (fileSource(span.file) ?? source)],
   );

@@ -6,7 +6,7 @@
  * A second output of the input's shape is what the attention makes its values from; without it, the input itself.
  */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { UserError } from '../../compiler/command-line/errors.ts';
 import { libraryNames } from '../../compiler/command-line/files.ts';
 import type { Source } from '../../compiler/syntax/diagnostic.ts';
@@ -23,6 +23,8 @@ import { readStructure, readStructures, type StructureCopy } from './structure-c
 export const scoreSlot = 'Score';
 
 export interface Score extends StructureCopy {
+  /** Whether its files are the library's, as the library has them, and its sizes those that the options give. */
+  readonly isLibrarys: boolean;
   /** Sizes and consts beside those that the model gives. */
   readonly sizes: Readonly<Record<string, SizeValue>>;
   /** What takes the place of the models' dense maps, by slot, and its sizes by slot and name. */
@@ -48,11 +50,17 @@ export function scoreOf(options: ModelOptions, sizes: Readonly<Record<string, Si
   const read = readStructures(main, [...new Set(fillers.values())]);
   const sourceAt = (path: string) => read.sources.find(({ file }) => file === path) as Source;
   const own = options.structure === null ? mixer.sizes(settings) : {};
+  const isGiven = Object.keys(filled.others).length > 0;
   return {
     ...read,
+    isLibrarys: !isGiven && [main, ...fillers.values()].every(isLibraryPath),
     sizes: { ...own, ...filled.others },
     maps: { slots: new Map([...fillers].map(([slot, path]) => [slot, sourceAt(path)])), sizes: filled.sizes },
   };
+}
+
+function isLibraryPath(path: string): boolean {
+  return path === structurePath(basename(path, '.mlbtc'));
 }
 
 /** A library file, or a run's copy of it. Throws UserError where there is none. */

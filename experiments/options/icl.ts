@@ -11,7 +11,7 @@ import { taskNames } from '../tasks/tasks.ts';
 import { type Resolved, resolveOptions } from './parse.ts';
 import { freeWords, namedRun, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
-import { choice, flag, integer, type OptionValues, optionalInteger, real, text } from './table.ts';
+import { choice, flag, ignoredText, integer, type OptionValues, optionalInteger, real, text } from './table.ts';
 import { checkTrained, debugRows, dryRunRows, placeRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
@@ -92,10 +92,10 @@ export const iclGroups = {
   'Dry run': dryRunRows,
   Debugging: debugRows,
   Ignored: {
-    wandb_project: text('accepted and ignored'),
-    wandb_entity: text('accepted and ignored'),
-    wandb_notes: text('accepted and ignored'),
-    wandb_name: text('accepted and ignored'),
+    wandb_project: ignoredText('accepted and ignored'),
+    wandb_entity: ignoredText('accepted and ignored'),
+    wandb_notes: ignoredText('accepted and ignored'),
+    wandb_name: ignoredText('accepted and ignored'),
   },
 } as const;
 

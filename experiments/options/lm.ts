@@ -8,7 +8,7 @@ import { type Resolved, resolveOptions } from './parse.ts';
 import { freeWords, type Resuming } from './resuming.ts';
 import type { OptionSet } from './set.ts';
 import { modelAliases, type Settled, settled } from './settle.ts';
-import { choice, flag, integer, type OptionValues, optionalInteger, path, text } from './table.ts';
+import { choice, flag, ignoredText, integer, type OptionValues, optionalInteger, path, text } from './table.ts';
 import { checkTrained, debugRows, dryRunRows, placeRows, scoreAlternatives, scoreRows } from './transformer.ts';
 
 const positive = { min: 1 };
@@ -58,12 +58,12 @@ export const lmGroups = {
   Debugging: debugRows,
   Ignored: {
     wandb_log: flag(false, 'accepted and ignored'),
-    wandb_entity: text('accepted and ignored'),
-    wandb_project: text('accepted and ignored'),
-    wandb_run_name: text('accepted and ignored'),
-    data_dtype: text('accepted and ignored: the data say it'),
-    backend: text('accepted and ignored'),
-    dtype: text('accepted and ignored: everything is f32 for now'),
+    wandb_entity: ignoredText('accepted and ignored'),
+    wandb_project: ignoredText('accepted and ignored'),
+    wandb_run_name: ignoredText('accepted and ignored'),
+    data_dtype: ignoredText('accepted and ignored: the data say it'),
+    backend: ignoredText('accepted and ignored'),
+    dtype: ignoredText('accepted and ignored: everything is f32 for now'),
     compile: flag(false, 'accepted and ignored: it is always compiled'),
   },
 } as const;

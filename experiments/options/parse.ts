@@ -8,9 +8,11 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { UsageError, UserError } from '../../compiler/command-line/errors.ts';
+import { readText } from '../../compiler/command-line/input-file.ts';
 import { addBindings } from '../../compiler/command-line/size-options.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
 import { experimentsFolder, presetNames } from '../library.ts';
+import { taskOfConfig } from './config-head.ts';
 import { type Layer, readLayerFile } from './layer-file.ts';
 import { layered, overridingNotes, toldOrigins } from './layers.ts';
 import { isFile } from './maps.ts';
@@ -217,7 +219,7 @@ function takeValue(
   }
   const { value, took } = takeWord(written, attached, next);
   const judged = validated(row, readWord(row.kind, String(value)));
-  if ('problem' in judged) throw new UsageError(`--${written} ${value}: ${judged.problem}`);
+  if ('problem' in judged) throw new UsageError(`--${written} ${value === '' ? "''" : value}: ${judged.problem}`);
   return { value: judged.value, took };
 }
 
@@ -232,6 +234,12 @@ function readPreset(names: Names, name: string): Layer {
 }
 
 function readConfig(names: Names, path: string): Layer {
+  const task = taskOfConfig(readText(path));
+  if (task !== undefined && task !== names.set.name) {
+    throw new UserError(
+      `${path} has the options of a run of \`mlbtc train ${task}\`, not of \`mlbtc train ${names.set.name}\``,
+    );
+  }
   const layer = readLayerFile(names, path);
   // The folder of the run that is repeated is not the folder of the new one.
   const { out_dir: _, ...values } = layer.values;

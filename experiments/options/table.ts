@@ -76,7 +76,15 @@ export function flag(fallback: boolean, help: string): OptionRow<boolean> {
   return { kind: 'boolean', schema: z.boolean('must be True or False'), fallback, help };
 }
 
+/** A name, a file or a folder: never empty, which is what a script's unset variable comes to. */
 export function text(help: string): OptionRow<string | null> {
+  const isThere = (word: string) => word !== '';
+  const schema = z.string('must be a text').refine(isThere, 'is empty; leave it out, or write none').nullable();
+  return { kind: 'text', schema, fallback: null, help };
+}
+
+/** A text that nothing reads, and that may so be anything. */
+export function ignoredText(help: string): OptionRow<string | null> {
   return { kind: 'text', schema: z.string('must be a text').nullable(), fallback: null, help };
 }
 

@@ -62,7 +62,10 @@ export const scoreRows = {
   btt_tt_dim: integer(2, 'cores of the Block Tensor-Train; 2 is the only value', positive),
   btt_tt_rank: integer(1, 'rank of bilinear_BTT', positive),
   bilinear_btt_muP_attn_logits_scaling: flag(false, 'bilinear_BTT: logits over d_model in place of its root'),
-  causal: flag(true, 'bilinear_BTT: a token sees only those before it (not an option of the reference)'),
+  causal: flag(
+    true,
+    'bilinear_BTT: a token sees only those before it (not an option of the reference); False trains with --allow_noncausal alone',
+  ),
   bilinearBTT_use_extra_LN_on_X: flag(
     false,
     'bilinear_BTT: layer-normalise its input (not an option of the reference)',

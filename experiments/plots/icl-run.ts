@@ -1,4 +1,5 @@
 /** The plots of a run of in-context regression from its folder alone: `plots/loss.*` and `plots/error-by-point.*`. */
+import { counted } from '../../compiler/command-line/amounts.ts';
 import type { ResolvedIcl } from '../options/icl.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
 import { readSettings, type SettingRecord } from '../runs/icl-run.ts';
@@ -35,7 +36,7 @@ export async function plotSettings(folder: RunFolder, { options }: Pick<Resolved
 export async function plotIclRun(folder: RunFolder, resolved: Pick<ResolvedIcl, 'options'>): Promise<void> {
   const { options } = resolved;
   const records = readMetrics(folder.metricsPath);
-  const shape = `${options.n_dims} dimensions, d_model ${options.d_model}, ${options.n_layer} layers, ${options.n_head} heads`;
+  const shape = `${options.n_dims} dimensions, d_model ${options.d_model}, ${counted(options.n_layer, 'layer')}, ${counted(options.n_head, 'head')}`;
   const { title: task, answers } = iclTasks[options.training_task];
   const title = `${task} in context: ${scoreName(resolved)} scores`;
   await renderChart(lossChart(records, { title, subtitle: shape }, answers), folder.plotsPath, 'loss');

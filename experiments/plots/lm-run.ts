@@ -1,4 +1,5 @@
 /** The plot of a language model's run from its folder alone: `plots/loss.*`. */
+import { counted } from '../../compiler/command-line/amounts.ts';
 import type { LmOptions } from '../options/lm.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
 import type { RunData } from '../runs/lm-run.ts';
@@ -30,7 +31,7 @@ export async function plotLmRun(folder: RunFolder, { options, text, levels }: Lm
   const { d_model, n_layer, n_head, block_size } = options;
   const title = {
     title: `Language model of ${text}: ${scoreName({ options })} scores`,
-    subtitle: `d_model ${d_model}, ${n_layer} layers, ${n_head} heads, ${block_size} tokens`,
+    subtitle: `d_model ${d_model}, ${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, ${block_size} tokens`,
   };
   await renderChart(lmLossChart(readMetrics(folder.metricsPath), levels, title), folder.plotsPath, 'loss');
 }

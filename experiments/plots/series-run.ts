@@ -1,4 +1,5 @@
 /** The plots of a run of a time series model from its folder alone: `plots/loss.*`, and once it is tested `error-by-time.*` and `forecast.*`. */
+import { counted } from '../../compiler/command-line/amounts.ts';
 import type { SeriesOptions } from '../options/series.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
 import { isSeriesTest, readMetrics } from '../runs/metrics.ts';
@@ -21,7 +22,7 @@ export async function plotSeriesRun(folder: RunFolder, { options, data }: Series
   const { d_model, n_layer, n_head, block_size, horizon } = options;
   const records = readMetrics(folder.metricsPath);
   const title = `Forecasts of ${data.name}: ${scoreName({ options })} scores`;
-  const shape = `d_model ${d_model}, ${n_layer} layers, ${n_head} heads, ${horizon} times ahead from ${block_size}`;
+  const shape = `d_model ${d_model}, ${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, ${horizon} times ahead from ${block_size}`;
   const levels = Object.fromEntries(seriesBaselineNames.map((name) => [name, data.validation[name]?.mse]));
   await renderChart(seriesLossChart(records, levels, { title, subtitle: shape }), folder.plotsPath, 'loss');
   const test = records.findLast(isSeriesTest);

@@ -1,4 +1,5 @@
 /** The plots of a run of a vision transformer from its folder alone: `plots/loss.*`, `accuracy.*`, and once it is tested `confusion.*`. */
+import { counted } from '../../compiler/command-line/amounts.ts';
 import type { VitOptions } from '../options/vit.ts';
 import { type RunFolder, scoreName } from '../runs/folder.ts';
 import { isVitEvaluation, isVitTest, readMetrics } from '../runs/metrics.ts';
@@ -21,7 +22,7 @@ export async function plotVitRun(folder: RunFolder, { options, data }: VitPlotte
   const records = readMetrics(folder.metricsPath);
   const maps = slot === null ? '' : `, ${slot.join(', ')}`;
   const title = `Vision transformer of ${data.name}: ${scoreName({ options })} scores${maps}`;
-  const subtitle = `d_model ${d_model}, ${n_layer} layers, ${n_head} heads, patches of ${patch_size} × ${patch_size}`;
+  const subtitle = `d_model ${d_model}, ${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, patches of ${patch_size} × ${patch_size}`;
   const { plotsPath } = folder;
   await renderChart(vitLossChart(records, data.classes.length, { title, subtitle }), plotsPath, 'loss');
   if (records.some(isVitEvaluation)) {

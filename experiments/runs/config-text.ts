@@ -1,5 +1,6 @@
 /** `config.yaml` of a run: every option, and behind a value that is not the default who gave it and who said otherwise. */
 import { Document, isScalar, isSeq, parseDocument } from 'yaml';
+import { configHead } from '../options/config-head.ts';
 import type { TaskName } from '../options/set.ts';
 import { showValue } from '../options/table.ts';
 
@@ -14,7 +15,7 @@ export interface ConfigContent {
 export function configText({ task, options, origins }: ConfigContent): string {
   const document = new Document(options);
   document.commentBefore = [
-    ` Every option of this run; \`mlbtc train ${task} --config THIS_FILE\` repeats it. A structure lies relative to this file.`,
+    configHead(task),
     ' Behind a value that is not the default stands who gave it, and over whom.',
   ].join('\n');
   for (const [name, origin] of Object.entries(origins)) {

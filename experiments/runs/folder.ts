@@ -51,7 +51,7 @@ export function existingRun(path: string, maker: string): RunFolder {
   const folder = runFolder(path);
   if (existsSync(folder.configPath)) return folder;
   throw new UserError(
-    `${path} holds no run: there is no ${folder.configPath}; give the folder that \`${maker}\` has made`,
+    `${path === '' ? "''" : path} holds no run: there is no ${folder.configPath}; give the folder that \`${maker}\` has made`,
   );
 }
 

@@ -3,12 +3,14 @@ import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../../compiler/command-line/errors.ts';
 import { bigramEntropy } from '../data/bigrams.ts';
-import type { TokenData } from '../data/token-data.ts';
+import type { TokenData, TokenSplit } from '../data/token-data.ts';
 import { type Score, scoreOf } from '../models/score.ts';
 import { type LmOptions, resolveLm } from '../options/lm.ts';
 import type { SizeValue } from '../options/mixers.ts';
 import { bestCheckpointPath, checkpointPath, checkpointSteps } from './checkpoint.ts';
 import { existingRun, type RunFolder } from './folder.ts';
+
+const partSchema = z.object({ tokens: z.number(), sha256: z.string().optional() });
 
 const dataSchema = z.object({
   name: z.string(),
@@ -16,12 +18,17 @@ const dataSchema = z.object({
   vocabulary: z.number(),
   /** Of the held-out part, nats a token: what its plots hold the loss against. */
   bigramEntropy: z.number(),
+  /** By which a run that goes on knows its text again. */
+  train: partSchema.optional(),
+  val: partSchema.optional(),
 });
 export type RunData = z.infer<typeof dataSchema>;
 const recordSchema = z.object({ data: dataSchema });
 
-export function dataRecord({ name, tokenizer, vocabulary, val }: TokenData): RunData {
-  return dataSchema.parse({ name, tokenizer, vocabulary, bigramEntropy: bigramEntropy(val) });
+export function dataRecord({ name, tokenizer, vocabulary, train, val }: TokenData): RunData {
+  const part = ({ length: tokens, sha256 }: TokenSplit) => ({ tokens, ...(sha256 !== undefined && { sha256 }) });
+  const facts = { name, tokenizer, vocabulary, bigramEntropy: bigramEntropy(val), train: part(train), val: part(val) };
+  return dataSchema.parse(facts);
 }
 
 /** What a run's folder says of a language model beside its score. */

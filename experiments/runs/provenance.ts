@@ -113,7 +113,10 @@ export function noteResumption(
 /** Relative; another machine's logarithm may have another last bit. */
 const sameNumber = 1e-9;
 
-/** The first fact that a run was begun with and that is another one now, in words; where its data lie is none. */
+/**
+ * The first fact that a run was begun with and that is another one now, in words; where its data lie is none, nor is what an earlier
+ * version did not write down.
+ */
 export function changedFact(recordPath: string, now: Readonly<Record<string, unknown>>): string | undefined {
   const before: unknown = JSON.parse(readFileSync(recordPath, 'utf8'));
   return changedIn([], before, now);
@@ -124,7 +127,7 @@ function changedIn(path: readonly string[], before: unknown, now: unknown): stri
     for (const [name, value] of Object.entries(now)) {
       if (name === 'name') continue;
       const old = typeof before === 'object' && before !== null ? (before as Record<string, unknown>)[name] : undefined;
-      const changed = changedIn([...path, name], old, value);
+      const changed = old === undefined ? undefined : changedIn([...path, name], old, value);
       if (changed !== undefined) return changed;
     }
     return undefined;

@@ -21,7 +21,7 @@ interface Kind<Table extends OptionTable, R extends ResolvedTraining> {
 
 export interface ResumedOptions<R> {
   readonly resolved: R;
-  /** Options that the run's config has to hold from now on, where the run becomes longer. */
+  /** Options that the run's config has to hold from now on, where the run becomes longer or its data have moved. */
   readonly changes: Readonly<Record<string, unknown>>;
   readonly note: string | undefined;
 }
@@ -37,7 +37,11 @@ export function resumedOptions<Table extends OptionTable, R extends ResolvedTrai
   const given = givenOptions(set, words);
   const begun = kind.resolve([config]);
   const asked = kind.resolve([config, ...asWords({ ...given.values, out_dir: path }, given.sizes)]);
-  const differences = optionDifferences(kind, begun, asked);
+  const found = optionDifferences(kind, begun, asked);
+  // Data may lie elsewhere now; whether they are the same is for whoever reads them to say (`changedFact` in provenance.ts).
+  const isMoved = ({ name }: OptionDifference) => set.table[name]?.isPath === true;
+  const moved = Object.fromEntries(found.filter(isMoved).map(({ name }) => [name, placeOf(asked.options, name)]));
+  const differences = found.filter((difference) => !isMoved(difference));
   if (differences.length > 0) {
     throw new UserError(
       `${path} was begun with other options: ${differencesText(differences)}\n` +
@@ -45,13 +49,13 @@ export function resumedOptions<Table extends OptionTable, R extends ResolvedTrai
     );
   }
   const [before, now] = [begun, asked].map(({ options }) => optionOf(options, resuming.steps) as number);
-  if (before === now) return { resolved: asked, changes: {}, note: undefined };
+  if (before === now) return { resolved: asked, changes: moved, note: undefined };
   if (now < before) {
     throw new UsageError(
       `${path} was begun for ${before} steps, --${resuming.steps} ${now} is fewer; Ctrl-C ends a run before its last step`,
     );
   }
-  const changes = resuming.lengthened(begun.options as never, now);
+  const changes = { ...resuming.lengthened(begun.options as never, now), ...moved };
   const resolved = kind.resolve([config, ...asWords({ ...given.values, ...changes, out_dir: path }, given.sizes)]);
   const note = `note: ${now} steps in place of ${before}: the schedule goes on as it began, a decay that has ended stays where it ended`;
   return { resolved, changes, note };
@@ -97,6 +101,12 @@ function isSameFile(a: unknown, b: unknown): boolean {
 /** A run's config has a path whole, so that it is the same from anywhere. */
 function isSamePath(a: unknown, b: unknown): boolean {
   return typeof a === 'string' && typeof b === 'string' && resolve(a) === resolve(b);
+}
+
+/** A folder or a file whole, as a config has it; null where there is none any more. */
+function placeOf(options: object, name: string): string | null {
+  const value = optionOf(options, name);
+  return typeof value === 'string' ? resolve(value) : null;
 }
 
 function optionOf(options: object, name: string): unknown {

@@ -39,13 +39,23 @@ describe.skipIf(!existsSync(command))('mlbtc data prepare, as a process', () => 
           '  val.bin: 4 tokens, 4 bytes: the last 0.5 of the text',
           "  dropped for a character without a token: 1, the first: 'ë' (U+00EB) in in/b.txt",
           '  empty: 1',
-          '  could not be read: 1, the first: in/c.jsonl:2: not JSON',
+          '  could not be read: 1, the first: in/c.jsonl:2: not JSON; each row has to be an object on a line of its own',
           'train on it: mlbtc train lm --data made/here',
           '',
         ].join('\n'),
       );
       expect([status, stderr]).toEqual([0, ['left out: 1 files or folders whose names begin with a dot']]);
       expect(readdirSync(join(folder, 'made'))).toEqual(['here']);
+    }));
+
+  test('counts one document as one', () =>
+    inFolder((folder) => {
+      writeFiles(folder, { 'a.txt': 'x' });
+      const { stdout } = prepare(folder, 'a.txt', '--out', 'd');
+      expect(stdout.split('\n').slice(0, 2)).toEqual([
+        'd: 1 of 1 document (100 %) as chars96, 96 different tokens',
+        '  train.bin: 1 token, 1 byte',
+      ]);
     }));
 
   test('refuses what it cannot do, before anything is written', () =>
@@ -66,11 +76,17 @@ describe.skipIf(!existsSync(command))('mlbtc data prepare, as a process', () => 
       expect(prepare(folder, 'b.txt', '--out', 'd')).toMatchObject({
         status: 1,
         stderr: [
-          expect.stringMatching(/^error: no usable document in b\.txt: of 1, 1 hold/),
+          expect.stringMatching(/^error: no usable document in b\.txt: of 1, 1 with a character that chars96 has no/),
           expect.any(String),
           expect.stringMatching(/U\+0009 in b\.txt/),
         ],
       });
+      for (const words of [
+        ['a.txt', '--out', ''],
+        ['', '--out', 'd'],
+      ]) {
+        expect(prepare(folder, ...words)).toMatchObject({ status: 2, stderr: [expect.stringMatching(/^error: .*''/)] });
+      }
       expect(readdirSync(folder)).toEqual(['a.txt', 'b.txt']);
     }));
 });

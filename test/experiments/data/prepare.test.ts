@@ -115,6 +115,20 @@ describe('what is read', () => {
     expect(place(firstBad)).toBe('a.jsonl:3: not JSON');
   });
 
+  test('JSON that is one whole and no rows is told so', async () => {
+    const whole = { 'a.json': JSON.stringify([{ text: 'one' }, { text: 'two' }]) };
+    expect(await refusal(whole)).toMatch(/a\.json:1: a list; each row has to be an object on a line of its own$/);
+    const pretty = { 'a.json': JSON.stringify([{ text: 'one' }], null, 2) };
+    expect(await refusal(pretty)).toMatch(/a\.json:1: not JSON; each row has to be an object on a line of its own$/);
+  });
+
+  test('a table of no bytes, or too few', async () => {
+    expect(await refusal({ 'a.parquet': '' })).toBe(
+      'a.parquet: is broken as Parquet (it is empty); fetch it again or leave it out',
+    );
+    expect(await refusal({ 'a.parquet': 'PAR1PAR1' })).toMatch(/broken as Parquet \(it ends too early\)/);
+  });
+
   test('rows of a table that are no text, or no UTF-8', async () => {
     const table = (data: readonly unknown[], type: 'STRING' | 'BYTE_ARRAY') =>
       new Uint8Array(parquetWriteBuffer({ columnData: [{ name: 'text', data: [...data], type, nullable: true }] }));
@@ -156,7 +170,7 @@ describe('what is read', () => {
       writeFiles(folder, { 'in/a.txt': 'dash \u2014', 'in/b.txt': '', 'in/c.jsonl': 'x\n' });
       const preparing = prepareData({ ...defaults, inputs: [join(folder, 'in')], out: join(folder, 'out') }, quiet);
       await expect(preparing).rejects.toThrow(
-        /of 3, 1 hold a character that chars96 has no token for, 1 are empty, 1 could not be read\n {2}--tokenizer bytes takes any text\n.*'—' \(U\+2014\) in .*a\.txt\n.*c\.jsonl:1: not JSON/,
+        /of 3, 1 with a character that chars96 has no token for, 1 empty, 1 that could not be read\n {2}--tokenizer bytes takes any text\n.*'—' \(U\+2014\) in .*a\.txt\n.*c\.jsonl:1: not JSON/,
       );
       expect(readdirSync(folder)).toEqual(['in']);
     }));
@@ -266,9 +280,14 @@ describe('what is held out', () => {
   });
 
   test('a part without a document is refused where documents were asked for', async () => {
-    expect(await refusal({ 'a.txt': 'one' }, { split: 'documents' })).toContain(
-      'leaves no held-out part of 1 documents',
-    );
+    await inFolder(async (folder) => {
+      writeFiles(folder, { 'a.txt': 'one' });
+      const options = { ...defaults, inputs: [join(folder, 'a.txt')], out: join(folder, 'out') };
+      await expect(prepareData({ ...options, split: 'documents' }, quiet)).rejects.toThrow(
+        'leaves no held-out part of 1 document; give',
+      );
+      expect(readdirSync(folder)).toEqual(['a.txt']);
+    });
   });
 });
 

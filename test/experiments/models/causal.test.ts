@@ -91,11 +91,21 @@ test('near.mlbtc and the built-in scores are let through, as structures of one�
   expect(library('mlr_attention', 'ranks=[4,2,2]', 'block_size=8', 'block_divide=1')).toBeUndefined();
 });
 
-test('the reference’s causal=False is let through, since it is asked for by name', () => {
-  expect(checked('--token_mixing_struct=bilinear_BTT', '--causal=False')).toBeUndefined();
-  expect(checked('--structure=experiments/structures/bilinear_btt.mlbtc', '-s', 'causal=0')).toMatch(
-    /bilinear_btt\.mlbtc:\d+:\d+: error E0801/,
+test.each([
+  ['the reference’s causal=False', '--token_mixing_struct=bilinear_BTT', '--causal=False'],
+  ['a size of a built-in score', '--token_mixing_struct=low_rank', '-s', 'causal=0'],
+  ['a size of a library file', '--structure=experiments/structures/bilinear_btt.mlbtc', '-s', 'causal=0'],
+])('%s is refused with what would mend it, unless it is insisted on', (_, ...words) => {
+  expect(checked(...words)).toMatch(
+    /mlbtc:\d+:\d+: error E0801: the score looks ahead[\s\S]*help: its size `causal` is 0: leave it at 1, or insist with --allow_noncausal/,
   );
+  expect(checked(...words, '--allow_noncausal')).toMatch(/sees later tokens \(--allow_noncausal\)/);
+});
+
+test('another size that opens a built-in score is refused too, and one that does not is let through', () => {
+  const mixer = '--token_mixing_struct=multi_level_low_rank';
+  expect(checked(mixer, '--mlr_rank_list=4|4', '-s', 'ahead=1')).toMatch(/error E0801/);
+  expect(checked(mixer, '--mlr_rank_list=4|4', '-s', 'divide_by_levels=1')).toBeUndefined();
 });
 
 test('a language model is asked in the same way', () => {
@@ -110,6 +120,9 @@ test('a language model is asked in the same way', () => {
     }
   };
   expect(asked('--structure=docs/near.mlbtc')).toBeUndefined();
+  expect(asked('--token_mixing_struct=low_rank')).toBeUndefined();
+  expect(asked('--token_mixing_struct=low_rank', '-s', 'causal=0')).toMatch(/attention\.mlbtc:\d+:\d+: error E0801/);
+  expect(asked('--token_mixing_struct=bilinear_BTT', '--causal=False')).toMatch(/error E0801/);
   const open = ['--structure=experiments/structures/bilinear_btt.mlbtc', '-s', 'causal=0'];
   expect(asked(...open)).toMatch(/bilinear_btt\.mlbtc:\d+:\d+: error E0801: the score looks ahead: token \d+ sees/);
   expect(asked(...open, '--allow_noncausal')).toMatch(/sees later tokens/);

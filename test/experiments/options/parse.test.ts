@@ -6,6 +6,7 @@ import { stringify } from 'yaml';
 import { UsageError, UserError } from '../../../compiler/command-line/errors.ts';
 import { optionsHelp } from '../../../experiments/options/help.ts';
 import { checkTraining, iclOptions, iclTable, resolveIcl } from '../../../experiments/options/icl.ts';
+import { configText } from '../../../experiments/runs/config-text.ts';
 
 const size = ['--n_dims=4', '--d_model=16', '--n_head=2'];
 const optionsOf = (...words: string[]) => resolveIcl(words).options;
@@ -160,6 +161,23 @@ describe('mistakes', () => {
     expect(() => resolveIcl([`--config=${path}`])).toThrow(
       /config\.yaml:1: unknown option 'n_dimz'; did you mean n_dims\?/,
     );
+  });
+
+  test('a config of another kind of training says which', () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'mlbtc-options-')), 'config.yaml');
+    const origins = {};
+    writeFileSync(path, configText({ task: 'lm', options: { block_size: 8 }, origins }));
+    expect(() => resolveIcl([`--config=${path}`])).toThrow(
+      `${path} has the options of a run of \`mlbtc train lm\`, not of \`mlbtc train icl\``,
+    );
+    writeFileSync(path, configText({ task: 'icl', options: { n_dims: 8 }, origins }));
+    expect(optionsOf(...size.slice(1), `--config=${path}`).n_dims).toBe(8);
+  });
+
+  test('a name that is empty, which a script’s unset variable comes to; what is ignored may be', () => {
+    expect(() => optionsOf(...size, '--out_dir=')).toThrow("--out_dir '': is empty");
+    expect(() => optionsOf(...size, '--structure', '')).toThrow("--structure '': is empty");
+    expect(optionsOf(...size, '--wandb_notes=').wandb_notes).toBe('');
   });
 });
 

@@ -62,7 +62,7 @@ describe('a run', () => {
       'series: held-out text',
     ];
     const title = 'Language model of a text that is gone: low_rank scores';
-    expect(await drawn(lmFolder, title, 'd_model 64, 2 layers, 1 heads, 256 tokens', ...labels)).toEqual([
+    expect(await drawn(lmFolder, title, 'd_model 64, 2 layers, 1 head, 256 tokens', ...labels)).toEqual([
       'plots/loss.svg',
       'plots/loss.png',
     ]);
