@@ -103,10 +103,27 @@ export function holds(constraint: AffineConstraint, point: ArrayLike<number>): b
   }
 }
 
-/** 'always' or 'never' where the box of the axes decides a constraint, 'sometimes' where it does not (or cannot tell). */
-export function decide(constraint: Constraint, axes: readonly Axis[]): 'always' | 'never' | 'sometimes' {
+/**
+ * 'always' or 'never' where the box of the axes decides a constraint, or one that is known to hold does whose terms are the same or
+ * their negatives; 'sometimes' where they do not (or cannot tell).
+ */
+export function decide(
+  constraint: Constraint,
+  axes: readonly Axis[],
+  known: readonly Constraint[] = [],
+): 'always' | 'never' | 'sometimes' {
   if (constraint.kind === 'data') return 'sometimes';
-  const { min, max } = range(constraint.affine, axes);
+  let { min, max } = range(constraint.affine, axes);
+  for (const k of known) {
+    if (k.kind !== 'nonnegative' && k.kind !== 'zero') continue;
+    // constraint.affine = ± k.affine + rest, and k.affine is at least 0, or 0.
+    for (const sign of [1, -1]) {
+      const rest = restOf(constraint.affine, k.affine, sign);
+      if (rest === undefined) continue;
+      if (sign === 1 || k.kind === 'zero') min = Math.max(min, rest);
+      if (sign === -1 || k.kind === 'zero') max = Math.min(max, rest);
+    }
+  }
   switch (constraint.kind) {
     case 'nonnegative':
       return min >= 0 ? 'always' : max < 0 ? 'never' : 'sometimes';
@@ -117,6 +134,21 @@ export function decide(constraint: Constraint, axes: readonly Axis[]): 'always' 
     default:
       return constraint satisfies never;
   }
+}
+
+/** `a - sign·b` where it is a number. */
+function restOf(a: Affine, b: Affine, sign: number): number | undefined {
+  const isSame =
+    a.terms.length === b.terms.length &&
+    a.terms.every(
+      ({ axis, coefficient }, i) => b.terms[i].axis === axis && b.terms[i].coefficient * sign === coefficient,
+    );
+  return isSame ? a.constant - sign * b.constant : undefined;
+}
+
+/** Whether two constraints cannot both hold. */
+export function isContradiction(domain: readonly Constraint[], axes: readonly Axis[]): boolean {
+  return domain.some((c, i) => decide(c, axes, domain.slice(0, i)) === 'never');
 }
 
 /** The constraint that holds exactly where this one does not. */
@@ -153,4 +185,9 @@ export const contrary: Readonly<Record<ComparisonOperator, ComparisonOperator>> 
  */
 export function complement(constraints: readonly Constraint[]): readonly (readonly Constraint[])[] {
   return constraints.map((c, i) => [...constraints.slice(0, i), negation(c)]);
+}
+
+/** The greatest common divisor of two whole numbers, neither negative. */
+export function gcd(a: number, b: number): number {
+  return b === 0 ? a : gcd(b, a % b);
 }

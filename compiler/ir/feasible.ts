@@ -6,7 +6,7 @@
  * settles nothing, halved. What data say is left out: a point may be excluded by them all the same. Two contrary constraints over many axes would be narrowed one step at a time, so pairs whose sum is
  * negative everywhere are found first. The trap: the search is exact but may be long; past its budget it says 'unknown'.
  */
-import { add, affine, evaluate, isAffine, scale } from './affine.ts';
+import { add, affine, evaluate, gcd, isAffine, scale } from './affine.ts';
 import type { Affine, Axis, Constraint } from './program.ts';
 
 export type Feasibility =
@@ -54,10 +54,6 @@ export function findPoint(
 function hasNoWholeRoot(a: Affine): boolean {
   const divisor = a.terms.reduce((g, term) => gcd(g, Math.abs(term.coefficient)), 0);
   return divisor === 0 ? a.constant !== 0 : a.constant % divisor !== 0;
-}
-
-function gcd(a: number, b: number): number {
-  return b === 0 ? a : gcd(b, a % b);
 }
 
 /** Sums of two constraints in which an axis cancels. */

@@ -75,8 +75,12 @@ type Select = Extract<Expression, { kind: 'select' }>;
 function simplifySelect(expression: Select, where: Surroundings): Expression {
   const { condition } = expression;
   if (condition.kind === 'domain') {
-    const open = condition.constraints.filter((c) => !holdsIn(c, where));
-    if (open.some((c) => decide(c, where.axes) === 'never')) return simplifyExpression(expression.otherwise, where);
+    const open: Constraint[] = [];
+    for (const c of condition.constraints) {
+      const domain = [...where.domain, ...open];
+      if (decide(c, where.axes, domain) === 'never') return simplifyExpression(expression.otherwise, where);
+      if (!holdsIn(c, { ...where, domain })) open.push(c);
+    }
     if (open.length === 0) return simplifyExpression(expression.then, where);
     const then = simplifyExpression(expression.then, { ...where, domain: [...where.domain, ...open] });
     const otherwise = simplifyExpression(expression.otherwise, where);
@@ -110,7 +114,7 @@ function rebuild(original: Select, condition: Condition, then: Expression, other
 
 /** Whether the box or the domain says that a constraint holds. */
 export function holdsIn(constraint: Constraint, { axes, domain }: Surroundings): boolean {
-  if (decide(constraint, axes) === 'always') return true;
+  if (decide(constraint, axes, domain) === 'always') return true;
   const key = constraintKey(constraint);
   return domain.some((known) => constraintKey(known) === key);
 }

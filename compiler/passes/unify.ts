@@ -11,7 +11,7 @@
  * The trap: digits may be compared one by one only where each stays below the radix of the next; everything else is substitution
  * of an axis with coefficient ±1, and where there is none the answer is 'unsolved'.
  */
-import { add, affine, axisIndex, decide, isConstant, range, scale, substitute } from '../ir/affine.ts';
+import { add, affine, axisIndex, decide, gcd, isConstant, range, scale, substitute } from '../ir/affine.ts';
 import type { Affine, AffineConstraint, AffineTerm, Axis } from '../ir/program.ts';
 
 export type Unified =
@@ -233,10 +233,6 @@ class Side {
     const others = terms.filter((term) => Math.abs(term.coefficient) !== 1);
     this.radix = others.reduce((g, term) => gcd(g, Math.abs(term.coefficient)), 0) || Number.POSITIVE_INFINITY;
   }
-}
-
-function gcd(a: number, b: number): number {
-  return b === 0 ? a : gcd(b, a % b);
 }
 
 function divide(a: Affine, divisor: number): Affine {

@@ -77,8 +77,10 @@ function offset(shape: readonly number[], indices: readonly Index[], scope: Scop
 function safeOffset(tensor: string, indices: readonly Index[], scope: Scope): string {
   const { shape } = scope.emitter.layout(tensor);
   const text = offset(shape, indices, scope);
-  if (!scope.unguarded) return text;
   const count = elementCount(shape);
+  // A number outside does not compile, not even where it is never met.
+  if (/^-?\d+$/.test(text)) return String(Math.min(Math.max(Number(text), 0), count - 1));
+  if (!scope.unguarded) return text;
   const extents = indices.length === 1 ? [count] : shape;
   const leaves = indices.some((index, d) => {
     if (index.kind === 'gather') return false;

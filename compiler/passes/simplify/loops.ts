@@ -11,7 +11,17 @@
  *
  * The trap: `select(c, a, 0)` may move into the domain only under a sum; a `max` over it counts the zeros.
  */
-import { add, affine, asAxis, axisIndex, coefficientOf, complement, decide, substitute } from '../../ir/affine.ts';
+import {
+  add,
+  affine,
+  asAxis,
+  axisIndex,
+  coefficientOf,
+  complement,
+  decide,
+  isContradiction,
+  substitute,
+} from '../../ir/affine.ts';
 import { axesIn, axesOfConstraint, axesOfStore, factorsOf, productOf } from '../../ir/contraction.ts';
 import { reducedAxes, usedAxes } from '../../ir/equation.ts';
 import {
@@ -49,7 +59,7 @@ export function simplifyEquation(equation: Equation): Equation | undefined {
 /** One round; `simplifyEquation` goes on until nothing changes. */
 function step(equation: Equation): Equation | undefined {
   const { axes } = equation;
-  if (equation.domain.some((c) => decide(c, axes) === 'never')) return undefined;
+  if (isContradiction(equation.domain, axes)) return undefined;
   const value = simplifyExpression(equation.value, equation);
   if (equation.reducer === 'sum' && value.kind === 'constant' && value.value === 0) return undefined;
   // Where nothing is reduced the reducer does not matter.

@@ -88,6 +88,47 @@ describe('loops', () => {
     expect(where(-4)).toEqual([]);
   });
 
+  test('constraints that cannot hold together take the equation away', () => {
+    const where = (make: (i: Affine, j: Affine) => Equation['domain']): string[] =>
+      single(
+        over({ i: 4, j: 4 }, ({ i, j }) => ({ store: [i], reducer: 'max', domain: make(i, j), value: at('A', i, j) })),
+      );
+    const atLeast = (a: Affine, number: number) => atLeastZero(add(a, affine(-number)));
+    const zero = (a: Affine, number: number) => ({ kind: 'zero' as const, affine: add(a, affine(-number)) });
+    expect(where((i, j) => [atLeast(subtract(i, j), 1), atLeast(subtract(j, i), 0)])).toEqual([]);
+    expect(where((i, j) => [zero(subtract(i, j), 1), atLeast(subtract(j, i), 0)])).toEqual([]);
+    expect(where((i, j) => [zero(subtract(i, j), 1), zero(subtract(j, i), 1)])).toEqual([]);
+    expect(where((i, j) => [atLeast(subtract(i, j), 1), atLeast(subtract(j, i), -1)])).toEqual([
+      'y[i] max= A[i, j] | over i: 4, j: 4 | where i - j - 1 >= 0 and j - i + 1 >= 0',
+    ]);
+  });
+
+  test('a choice is none where the domain or its own conditions decide it', () => {
+    const chosen = (...conditions: readonly number[]): string[] =>
+      single(
+        over({ i: 4, j: 4 }, ({ i, j }) => ({
+          store: [i],
+          reducer: 'max',
+          domain: [atLeastZero(add(subtract(i, j), affine(-1)))],
+          value: select(
+            {
+              kind: 'domain',
+              constraints: conditions.map((c) => atLeastZero(add(c < 0 ? subtract(j, i) : subtract(i, j), affine(-c)))),
+            },
+            at('A', i, j),
+            constant(5),
+          ),
+        })),
+      );
+    // i - j >= 1 is known: i - j >= 1 follows, j - i >= -3 is open, j - i >= -0.5 is never.
+    expect(chosen(1)).toEqual(['y[i] max= A[i, j] | over i: 4, j: 4 | where i - j - 1 >= 0']);
+    expect(chosen(2)).toEqual([
+      'y[i] max= select(i - j - 2 >= 0, A[i, j], 5) | over i: 4, j: 4 | where i - j - 1 >= 0',
+    ]);
+    expect(chosen(2, 2)).toEqual(chosen(2));
+    expect(chosen(3, -2)).toEqual(['y[i] max= 5 | over i: 4, j: 4 | where i - j - 1 >= 0']);
+  });
+
   test('a bound on one axis is its extent', () => {
     const bounded = single(
       over({ i: 4, j: 4 }, ({ i, j }) => ({
