@@ -154,13 +154,16 @@ export interface Rewrite {
   readonly affine?: (a: Affine) => Affine;
   /** Called with the load after its indices were rewritten. */
   readonly load?: (l: Load) => Expression;
+  /** Called with the gather after its indices were rewritten. */
+  readonly gather?: (g: Gather) => Index;
   readonly tensor?: (name: string) => string;
 }
 
 export function rewriteIndex(index: Index, rewrite: Rewrite): Index {
   if (index.kind === 'affine') return rewrite.affine?.(index) ?? index;
   const indices = index.indices.map((i) => rewriteIndex(i, rewrite));
-  return { kind: 'gather', tensor: rewrite.tensor?.(index.tensor) ?? index.tensor, indices } satisfies Gather;
+  const gather: Gather = { kind: 'gather', tensor: rewrite.tensor?.(index.tensor) ?? index.tensor, indices };
+  return rewrite.gather?.(gather) ?? gather;
 }
 
 export function rewriteConstraint(constraint: Constraint, rewrite: Rewrite): Constraint {

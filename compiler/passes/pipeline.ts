@@ -1,7 +1,7 @@
 /**
  * The passes and their order: the one list.
  *
- *   integers → simplify → distribute → inline → simplify → unfold → chunk → order → simplify
+ *   integers → lines → simplify → distribute → inline → simplify → unfold → chunk → order → simplify
  *
  * Run once on what the semantics give, and in a shorter form on the program with its derivatives: what is ordered already has two
  * operands and stays, what is new is ordered, and equal intermediates of both are found.
@@ -13,16 +13,18 @@ import { chunkSums } from './chunk-sums.ts';
 import { orderContractions } from './contraction-order/contraction-order.ts';
 import { distributeSums } from './distribute.ts';
 import { inlineDefinitions } from './inline.ts';
+import { integerLines } from './integer-lines.ts';
 import { inlineIntegers } from './integers.ts';
 import { simplify } from './simplify/simplify.ts';
 import { unfoldAxes } from './unfold.ts';
 
-export type PassName = 'integers' | 'simplify' | 'distribute' | 'inline' | 'unfold' | 'chunk' | 'order';
+export type PassName = 'integers' | 'lines' | 'simplify' | 'distribute' | 'inline' | 'unfold' | 'chunk' | 'order';
 
 export type Pass = (program: Program) => Program;
 
 export const passes: Readonly<Record<PassName, Pass>> = {
   integers: inlineIntegers,
+  lines: integerLines,
   simplify,
   distribute: distributeSums,
   inline: inlineDefinitions,
@@ -33,6 +35,7 @@ export const passes: Readonly<Record<PassName, Pass>> = {
 
 export const pipeline: readonly PassName[] = [
   'integers',
+  'lines',
   'simplify',
   'distribute',
   'inline',
