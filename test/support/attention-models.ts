@@ -58,6 +58,14 @@ export const scores: Readonly<Record<string, readonly [text: string, lengths: re
      A[b, h, t, u] = softmax[u](q[b, h, t, r] * k[b, h, u, r] - slope[h] * (t - u) where u <= t)`,
     [11, 11],
   ],
+  'buckets of distance': [
+    `${projections}
+     axis n: 3
+     param bias[h, n] ~ normal(std = 1)
+     near[t, u]: i32 = min((t - u) / 2, 2) where u <= t
+     A[b, h, t, u] = softmax[u](q[b, h, t, r] * k[b, h, u, r] + bias[h, near[t, u]] where u <= t)`,
+    [11, 11],
+  ],
   'the token before and no other': [`A[b, h, t, u] = x[b, t, 0] * x[b, u, 1] where u == t - 1`, [1, 1]],
   'blocks alone': [
     `${projections}

@@ -14,6 +14,18 @@ const terms: Readonly<Record<string, { readonly declared: string; readonly value
   'a part of the features': { declared: '', value: 'q[b, h, t, 0] * k[b, h, u, 0]' },
   slope: { declared: 'param slope[h] ~ normal(std = 0.3)', value: 'slope[h] * (t - u)' },
   'a bias by distance': { declared: 'param G[h, d] ~ normal(std = 1)', value: 'G[h, t - u + T - 1]' },
+  'a bias by bucket': {
+    declared: 'near[t, u]: i32 = max(t - u, 0) / 2  param N[h, p] ~ normal(std = 1)',
+    value: 'N[h, near[t, u]]',
+  },
+  'a bias by what the data say': {
+    declared: 'input place[b, t, u]: i32  param M[c5, h] ~ normal(std = 1)',
+    value: 'M[place[b, t, u], h]',
+  },
+  'a bias near by': {
+    declared: 'param Z[h, z] ~ normal(std = 1)  near_by[b, h, t, u] = Z[h, t - u] where u <= t and u + 1 >= t',
+    value: 'near_by[b, h, t, u]',
+  },
   'a bias of its own': { declared: 'param P[t, u] ~ normal(std = 1)', value: 'P[t, u]' },
   additive: {
     declared: 'param w[h, r] ~ normal(std = 1)',
@@ -61,7 +73,7 @@ export const randomScore: fc.Arbitrary<RandomScore> = fc
     const declared = chosen.map((name) => terms[name].declared).filter((line) => line !== '');
     const text = `structure Score {
   size T = ${blocks * block}, C = ${blocks}
-  axis b: B, h: H, t, u: T, r: R, e: E, c: C, m, n: T / C, d: 2 * T - 1, f: H * E
+  axis b: B, h: H, t, u: T, r: R, e: E, c: C, m, n: T / C, d: 2 * T - 1, f: H * E, p: T, c5: 5, z: 2
   input q[b, h, t, r]
   input k[b, h, u, r]
   input v[${merged ? 'b, u, f' : 'b, h, u, e'}]

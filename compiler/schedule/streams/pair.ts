@@ -210,8 +210,9 @@ function resultOf(
   const axes = streamAxes({ batch: result.batch.map(() => noAxis), outer: result.outer.map(() => noAxis) });
   const parts = equations.map((e, i) => asSum(inKernel(e, classes[i], order, extentOf), axes, hidden));
   if (parts.includes(undefined)) return undefined;
-  const isWide = parts.some(
-    (p, i) => p!.own.length > 0 || places[i].some((digits, d) => digits === undefined && tensor.shape[d] > 1),
-  );
+  const ofOthers = places.map((place) => place.some((digits, d) => digits === undefined && tensor.shape[d] > 1));
+  const isWide = parts.some((p, i) => p!.own.length > 0 || ofOthers[i]);
+  // Where a number says which column it is, columns are of one dimension.
+  if (parts.some((p, i) => p!.place !== undefined && ofOthers[i])) return undefined;
   return isWide && (isMap || equations.some((e) => e.reducer !== 'sum')) ? undefined : result;
 }

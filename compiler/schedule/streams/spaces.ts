@@ -12,6 +12,7 @@ import type { Equation, Program, Tensor } from '../../ir/program.ts';
 import { elementCount } from '../../ir/program.ts';
 import { type Read, readsOf } from '../../ir/reads.ts';
 import { wholeAxes } from '../../passes/for-streams/block-axes.ts';
+import { placesAsColumns } from '../../passes/for-streams/places-as-columns.ts';
 import { rowsFirst } from '../../passes/for-streams/rows-first.ts';
 import { sumsAtOnce } from '../../passes/for-streams/sums-at-once.ts';
 import { heldTensors } from '../../passes/rename.ts';
@@ -19,16 +20,38 @@ import { type Arrangement, arrange, connected } from './arrange.ts';
 import type { Space } from './space.ts';
 import { notWorth, unbindable } from './worth.ts';
 
+/** What is summed by place is worth a sum for each place of each row where there are so many times fewer of them than points of a row. */
+const leastShare = 4;
+
 /** `always` and `never` are for tests, and for people who compare. */
 export type Streaming = 'auto' | 'always' | 'never';
 
-export function findSpaces(
-  program: Program,
-  streaming: Exclude<Streaming, 'never'>,
-  target: Target,
-): { readonly program: Program; readonly spaces: readonly Space[] } {
+interface Found {
+  readonly program: Program;
+  readonly spaces: readonly Space[];
+}
+
+export function findSpaces(program: Program, streaming: Exclude<Streaming, 'never'>, target: Target): Found {
+  const at = sumsAtOnce(program);
+  const stored = new Set<Equation>();
+  for (;;) {
+    const placed = new Set<Equation>();
+    const ready = placesAsColumns(at, (equation, places, axes) => {
+      const isShort = streaming === 'always' || axes.every(({ extent }) => places * leastShare <= extent);
+      if (isShort && !stored.has(equation)) placed.add(equation);
+      return placed.has(equation);
+    });
+    const found = spacesOf(ready, streaming, target);
+    const hidden = new Set(found.spaces.flatMap((space) => [...space.hidden]));
+    const left = [...placed].filter((equation) => !readTensors(equation).some((name) => hidden.has(name)));
+    if (left.length === 0) return found;
+    for (const equation of left) stored.add(equation);
+  }
+}
+
+function spacesOf(program: Program, streaming: Exclude<Streaming, 'never'>, target: Target): Found {
   const kept = heldTensors(program);
-  let current = sumsAtOnce(program);
+  let current = program;
   let reads = readsOf(current);
   let hidden = withoutSmaller(
     current.tensors.filter((t) => isTile(t, kept, reads)),

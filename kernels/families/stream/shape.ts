@@ -5,7 +5,7 @@
  * Axes are numbered as `StreamKernel` says: batch, outer, row, walk, then the equation's own. The trap: a term that is no product of a
  * side of rows and a side of the walk is still right, computed element by element from memory; only slower.
  */
-import { coefficientOf, decide, isAffine } from '../../../compiler/ir/affine.ts';
+import { asAxis, coefficientOf, decide, isAffine } from '../../../compiler/ir/affine.ts';
 import { axesOf, constraintAxes, loads, product } from '../../../compiler/ir/expression.ts';
 import type { Affine, Constraint, Equation, Expression } from '../../../compiler/ir/program.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
@@ -85,9 +85,37 @@ export function ownAxes(equation: Equation, axes: StreamAxes): readonly number[]
   return [...equation.axes.keys()].filter((axis) => axis >= axes.own && equation.axes[axis].extent > 1);
 }
 
+/** A whole number that says for which place along an axis an element of a tile is. */
+export interface Place {
+  readonly axis: number;
+  readonly at: Expression;
+}
+
+/** What a constraint says so of a column that stands in it alone: `t - u - n == 0`, `bucket[t, u] == n`. */
+function placeOf(constraint: Constraint, isColumn: (axis: number) => boolean): Place | undefined {
+  if (constraint.kind === 'zero') {
+    const { terms } = constraint.affine;
+    const [only, ...others] = terms.filter((t) => isColumn(t.axis));
+    if (only?.coefficient !== -1 || others.length > 0) return undefined;
+    const rest = { ...constraint.affine, terms: terms.filter((t) => t !== only) };
+    return { axis: only.axis, at: { kind: 'index', affine: rest } };
+  }
+  if (constraint.kind !== 'data' || constraint.operator !== '==') return undefined;
+  const { left, right } = constraint;
+  const axis = right.kind === 'index' ? asAxis(right.affine) : undefined;
+  if (axis === undefined || !isColumn(axis)) return undefined;
+  return { axis, at: left };
+}
+
+/** A sum's term. Where a whole number says for which column an element of the tile is, nothing is on the right. */
+export interface SummedTile extends TwoSided {
+  readonly place: Place | undefined;
+}
+
 /** A sum's term: `left` is what it takes of a tile, `right` is of the walk and the columns; undefined where they do not part. */
-export function asSum(equation: Equation, axes: StreamAxes, held: ReadonlySet<string>): TwoSided | undefined {
+export function asSum(equation: Equation, axes: StreamAxes, held: ReadonlySet<string>): SummedTile | undefined {
   const isOwn = (axis: number): boolean => axis >= axes.own;
+  const own = ownAxes(equation, axes);
   const [left, right]: Expression[][] = [[], []];
   for (const factor of factorsOf(equation)) {
     const over = axesOf(factor);
@@ -96,13 +124,19 @@ export function asSum(equation: Equation, axes: StreamAxes, held: ReadonlySet<st
     else right!.push(factor);
   }
   const [onRight, onTile]: Constraint[][] = [[], []];
+  let place: Place | undefined;
   for (const c of pending(equation)) {
     const over = constraintAxes(c);
     if (!over.some(isOwn)) onTile!.push(c);
-    else if (over.includes(axes.row)) return undefined;
-    else onRight!.push(c);
+    else {
+      const found = place === undefined && right!.length === 0 && own.length === 1 ? placeOf(c, isOwn) : undefined;
+      place ??= found;
+      if (found !== undefined) continue;
+      if (over.includes(axes.row)) return undefined;
+      onRight!.push(c);
+    }
   }
-  const own = ownAxes(equation, axes);
+  if (place !== undefined && onRight!.length > 0) return undefined;
   return {
     equation,
     left: product(left!),
@@ -112,6 +146,7 @@ export function asSum(equation: Equation, axes: StreamAxes, held: ReadonlySet<st
     onLeft: [],
     onRight: onRight!,
     onTile: onTile!,
+    place,
   };
 }
 

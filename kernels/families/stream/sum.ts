@@ -8,7 +8,7 @@ import type { Affine, Equation } from '../../../compiler/ir/program.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { affineText, constraintText } from '../../parts/address.ts';
 import { coordinate } from '../../parts/linear.ts';
-import { expressionText } from '../../parts/scalar.ts';
+import { expressionText, integerText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
 import { guarded, indent, plus, wgsl } from '../../wgsl/text.ts';
 import {
@@ -28,7 +28,7 @@ import {
   sizesOf,
   storeText,
 } from './code.ts';
-import { asSum, columnDimensions, columnsOf, type TwoSided, touches } from './shape.ts';
+import { asSum, columnDimensions, columnsOf, type Place, type TwoSided, touches } from './shape.ts';
 import { stagedQuads } from './tuning.ts';
 
 export function sumQuads(s: StreamStatement, w: StreamCode): number {
@@ -43,12 +43,20 @@ export function sumStep(s: StreamStatement, w: StreamCode): string {
 function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): string {
   const parts = asSum(equation, w.axes, w.tiles);
   if (parts === undefined) throw new Error(`${s.tensor} does not part into a tile and what is summed with it`);
+  const loop = parts.place === undefined ? sumOfProducts(s, parts, w) : sumByPlace(s, parts, parts.place, w);
+  const ofBlocks = parts.onTile.filter((c) => c.kind === 'data');
+  const skip = touches(ofBlocks, w.kernel, w.rowTile, w.columnTile);
+  return skip.length === 0 ? loop : `if (${skip.join(' && ')}) ${loop}`;
+}
+
+/** What is taken of a tile times the side of the walk, which is staged beside it. */
+function sumOfProducts(s: StreamStatement, parts: TwoSided, w: StreamCode): string {
   const { tileColumns } = sizesOf(w.tuning);
-  const staged = stagedOf(s, equation, w);
+  const staged = stagedOf(s, parts.equation, w);
   const { depth, quads } = staged;
   w.stagedQuads = Math.max(w.stagedQuads, depth * quads);
   const right = columnFunction(s, parts, w);
-  const loop = wgsl`
+  return wgsl`
     {
       ${exchangeWeights(parts, w)}
       for (var from_point = 0; from_point < ${tileColumns}; from_point += ${depth}) {
@@ -61,9 +69,60 @@ function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): string
       }
     }
   `;
-  const ofBlocks = parts.onTile.filter((c) => c.kind === 'data');
-  const skip = touches(ofBlocks, w.kernel, w.rowTile, w.columnTile);
-  return skip.length === 0 ? loop : `if (${skip.join(' && ')}) ${loop}`;
+}
+
+/** What is taken of a tile, each element added to the column that it is for. */
+function sumByPlace(s: StreamStatement, parts: TwoSided, place: Place, w: StreamCode): string {
+  const { threadRows, threadColumns, rowQuads } = w.tuning;
+  const name = w.variables.get(s.tensor)!;
+  const perLane = sumQuads(s, w);
+  const weights = exchangeWeights(parts, w);
+  const placeOf = placeFunction(parts.equation, place, w);
+  const { rowsWhole, columnsWhole } = places(w);
+  const columns: string[] = [];
+  for (let e = 0; e < perLane; e++)
+    columns.push(`let columns_${e} = vec4<i32>((${plus('lane_x', e * threadColumns)}) * 4) + vec4<i32>(0, 1, 2, 3);`);
+  const add: string[] = [];
+  for (let i = 0; i < 4 * rowQuads; i++) {
+    const quad = i < 4 ? 'lane_y' : `(${plus('lane_y', (i >> 2) * threadRows)})`;
+    const row = clamped(plus(`row_start + ${quad} * 4`, i % 4), rowsWhole, w.kernel.row.extent);
+    add.push(`let place_${i} = vec4<i32>(${placeOf}(${[...batchNames(w), row, 'walk'].join(', ')}));`);
+    const value = `vec4<f32>(weight_${i >> 2}[${i % 4}])`;
+    for (let e = 0; e < perLane; e++)
+      add.push(`${name}[${i * perLane + e}] += select(vec4<f32>(), ${value}, columns_${e} == place_${i});`);
+  }
+  return wgsl`
+    {
+      ${weights}
+      workgroupBarrier();
+      ${columns.join('\n')}
+      for (var point = 0; point < ${w.emitter.bound(sizesOf(w.tuning).tileColumns)}; point++) {
+        let walk = ${clamped('walk_start + point', columnsWhole, w.kernel.walk.extent)};
+        ${weightsAt('point', w)}
+        ${add.join('\n')}
+      }
+      workgroupBarrier();
+    }
+  `;
+}
+
+/** `fn place_of(b, h, t, u)`: the column that an element of a tile is for. */
+function placeFunction(equation: Equation, { at }: Place, w: StreamCode): string {
+  const { emitter, axes } = w;
+  const name = emitter.global('place_of');
+  const [row, walk] = [emitter.fresh('row'), emitter.fresh('column')];
+  const more = new Map([
+    [axes.row, row],
+    [axes.walk, walk],
+  ]);
+  const scope: Scope = { ...scopeOf(w, equation, more), unguarded: true };
+  const parameters = [...batchNames(w), row, walk].map((p) => `${p}: i32`);
+  w.functions.push(wgsl`
+    fn ${name}(${parameters.join(', ')}) -> i32 {
+      return ${integerText(at, scope)};
+    }
+  `);
+  return name;
 }
 
 /** What of a sum's right side is staged at once: `depth` points of the walk, `quads` quads of columns from `firstQuad` on, of `columns`. */
@@ -109,6 +168,16 @@ function exchangeWeights({ equation, left, onTile }: TwoSided, w: StreamCode): s
   `;
 }
 
+/** What a lane's rows have at a point of the walk: `weight_0`, of its first four rows, and on. */
+function weightsAt(point: string, w: StreamCode): string {
+  const { threadRows, rowQuads } = w.tuning;
+  const { pitch } = sizesOf(w.tuning);
+  return Array.from(
+    { length: rowQuads },
+    (_, q) => `let weight_${q} = scratch[${point} * ${pitch} + ${plus('lane_y', q * threadRows)}];`,
+  ).join('\n');
+}
+
 /** The right side to workgroup memory, by the function `right` of its elements. */
 function stageColumns(right: string, { columns, firstQuad, quads, depth }: Staged, w: StreamCode): string {
   const walk = clamped('walk_start + from_point + point', places(w).columnsWhole, w.kernel.walk.extent);
@@ -127,13 +196,10 @@ function stageColumns(right: string, { columns, firstQuad, quads, depth }: Stage
 
 /** One point of the walk: a lane's rows times its quads of columns. */
 function multiplyColumns(s: StreamStatement, { firstQuad, quads }: Staged, w: StreamCode): string {
-  const { threadRows, threadColumns, rowQuads } = w.tuning;
-  const { pitch } = sizesOf(w.tuning);
+  const { threadColumns, rowQuads } = w.tuning;
   const name = w.variables.get(s.tensor)!;
   const perLane = sumQuads(s, w);
-  const texts: string[] = [];
-  for (let q = 0; q < rowQuads; q++)
-    texts.push(`let weight_${q} = scratch[(from_point + point) * ${pitch} + ${plus('lane_y', q * threadRows)}];`);
+  const texts = [weightsAt('(from_point + point)', w)];
   for (let e = 0; e < perLane; e++) {
     const quad = plus('lane_x', e * threadColumns);
     const lines = [`let summed = scratch[${w.exchangeQuads} + point * ${quads} + ${plus(quad, -firstQuad)}];`];

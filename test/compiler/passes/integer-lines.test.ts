@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { printProgram } from '../../../compiler/ir/print.ts';
 import { verify } from '../../../compiler/ir/verify.ts';
-import { removeDead } from '../../../compiler/passes/dead.ts';
 import { integerLines } from '../../../compiler/passes/integer-lines.ts';
+import { removeDead } from '../../../compiler/passes/simplify/dead.ts';
 import { feed } from '../../support/feed.ts';
 import { lowered } from '../../support/lowered.ts';
 import { expectSameOutputs } from './agree.ts';

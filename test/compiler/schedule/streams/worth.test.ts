@@ -74,3 +74,23 @@ describe('probabilities that are an output wait for their whole row, so that sco
     expect(storedScores(plan, 448)).toContain('S');
   });
 });
+
+describe('a bias for each of a few distances', () => {
+  const bias = (places: number): string => `
+    param bias[h, n] ~ zeros
+    axis n: ${places}
+    bucket[t, u]: i32 = min((t - u) / 2, ${places - 1}) where u <= t
+    ${product} + bias[h, bucket[t, u]]`;
+  test('its gradient is summed by place where the gradient of the scores is made', () => {
+    const plan = planOf(bias(16), binding(12));
+    expect(storedScores(plan)).toEqual([]);
+    const walks = plan.kernels.flatMap(({ streams }) => streams.map(({ results }) => results));
+    expect(walks.filter((results) => results.includes('grad.bias~rows'))).toEqual([
+      expect.arrayContaining(['cot~q', 'grad.bias~rows']),
+    ]);
+    expect(plan.tensors['grad.bias~rows'].shape).toEqual([4, 16, 16, 256]);
+  });
+  test('where places are no fewer than a quarter of the tokens, scores are stored', () => {
+    expect(storedScores(planOf(bias(65), binding(12)))).toContain('cot~S');
+  });
+});
