@@ -9,13 +9,14 @@
  */
 import type { Target } from '../kernels/target.ts';
 import type { Stages } from './analysis/report.ts';
-import type { Program, Tensor } from './ir/program.ts';
+import { elementCount, type Program, type Tensor } from './ir/program.ts';
 import { differentiate } from './passes/differentiate/differentiate.ts';
 import { optimise, optimiseDerivatives, type PassName } from './passes/pipeline.ts';
 import { unfoldAxes } from './passes/unfold.ts';
 import type { Plan } from './schedule/plan.ts';
 import { schedule } from './schedule/schedule.ts';
 import { type AnalyseOptions, type Analysis, analyse } from './semantics/analyse.ts';
+import { error } from './syntax/codes.ts';
 
 export interface CompileOptions extends AnalyseOptions {
   readonly target: Target;
@@ -51,20 +52,47 @@ export interface CompileResult extends Analysis {
 }
 
 export function compile(options: CompileOptions): CompileResult {
-  const analysis = analyse(options);
-  const { program } = analysis;
-  return program === undefined ? analysis : { ...analysis, compiled: compileProgram(program, options) };
+  return compileAnalysis(analyse(options), options);
 }
 
-/** The same from a program on. */
+type ProgramOptions = Pick<CompileOptions, 'target' | 'gradients' | 'memoryBytes' | 'inspect'>;
+
+/** The same of what has been analysed. An intermediate that no grid of workgroups can make is a diagnostic of the file. */
+export function compileAnalysis(analysis: Analysis, options: ProgramOptions): CompileResult {
+  if (analysis.program === undefined) return analysis;
+  try {
+    return { ...analysis, compiled: compileProgram(analysis.program, options) };
+  } catch (problem) {
+    if (!(problem instanceof TooLarge)) throw problem;
+    const [source] = analysis.sources;
+    const span = problem.owner?.span ?? { file: source.file, start: 0, end: 0 };
+    const help = 'smaller sizes need less; a part of the product as a tensor of its own may be joined first';
+    const { program: _, ...rest } = analysis;
+    return { ...rest, diagnostics: [...analysis.diagnostics, error('E0901', span, problem.message, help)] };
+  }
+}
+
+/** 65,535³, rounded down: the workgroups of a dispatch, on the least of devices. */
+const mostElements = 2 ** 47;
+
+/** A tensor has more elements than a dispatch can have workgroups. */
+export class TooLarge extends Error {
+  override readonly name = 'TooLarge';
+
+  /** `owner` is the tensor that it is an intermediate of, or it itself. */
+  constructor(
+    { name, shape }: Tensor,
+    readonly owner: Tensor | undefined,
+  ) {
+    const what = owner === undefined || owner.name === name ? `\`${name}\`` : `an intermediate of \`${owner.name}\``;
+    super(`${what} of shape [${shape.join(', ')}] asks for more than the compiler handles`);
+  }
+}
+
+/** The same from a program on. Throws TooLarge. */
 export function compileProgram(
   written: Program,
-  {
-    target,
-    gradients = false,
-    memoryBytes,
-    inspect,
-  }: Pick<CompileOptions, 'target' | 'gradients' | 'memoryBytes' | 'inspect'>,
+  { target, gradients = false, memoryBytes, inspect }: ProgramOptions,
 ): CompiledProgram {
   inspect?.('written', written);
   const { inlined, optimised: forward } = stagesOf(written, inspect);
@@ -72,6 +100,14 @@ export function compileProgram(
     ? withGradients(forward, inspect)
     : { program: forward, cotangentOf: new Map(), gradientOf: new Map() };
   const program = computedAsF32(derived.program);
+  const tooLarge = program.tensors.find(({ shape }) => elementCount(shape) > mostElements);
+  if (tooLarge !== undefined) {
+    const own = tooLarge.name.replace(/^cot~/, '').replace(/~.*$/, '');
+    throw new TooLarge(
+      tooLarge,
+      program.tensors.find(({ name }) => name === own),
+    );
+  }
   const plan = schedule(program, { target, ...(memoryBytes === undefined ? {} : { memoryBytes }) });
   return { ...derived, written, inlined, forward, program, plan };
 }

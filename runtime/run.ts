@@ -12,7 +12,7 @@ import { refuseOverwriting } from '../compiler/command-line/output-place.ts';
 import { type SizeBindings, sizeOption } from '../compiler/command-line/size-options.ts';
 import { type SlotBindings, slotOption } from '../compiler/command-line/slot-options.ts';
 import { diagnosticsError, openSource } from '../compiler/command-line/source.ts';
-import { type CompiledProgram, compileProgram } from '../compiler/compile.ts';
+import { type CompiledProgram, compileAnalysis } from '../compiler/compile.ts';
 import type { Program } from '../compiler/ir/program.ts';
 import type { Plan } from '../compiler/schedule/plan.ts';
 import { analyse } from '../compiler/semantics/analyse.ts';
@@ -112,7 +112,9 @@ export async function runStructure(
   if (wrongGiven !== undefined) warn(`warning: not finite in ${options.in}: ${wrongGiven}`);
 
   const device = await open();
-  const compiled = compileProgram(program, { target: device.target, gradients: vjp });
+  const result = compileAnalysis(analysis, { target: device.target, gradients: vjp });
+  if (result.compiled === undefined) throw diagnosticsError(result.diagnostics, sources);
+  const { compiled } = result;
   refuseTakenNames(compiled);
   const executor = await createExecutor(device, compiled.plan);
   try {

@@ -40,6 +40,10 @@ export function writeFolder(path: string, files: readonly OutputFile[]): void {
     if (isNew) writeNew(folder, files);
     else replaceIn(folder, files);
   } catch (error) {
+    // A folder that the system shows and keeps nothing in, as /proc.
+    if (!isNew && hasCode(error, 'ENOENT') && existsSync(folder)) {
+      throw new UserError(`${path}: nothing can be written in this folder\n  help: name another folder for the output`);
+    }
     throw atPath(error, path);
   }
 }
@@ -49,7 +53,8 @@ function folderPlace(path: string): { readonly folder: string; readonly isNew: b
   if (existsSync(path) && statSync(path).isDirectory()) return { folder: path, isNew: false };
   const place = outputPlace(path);
   if (place.kind !== 'file' || place.before !== undefined) {
-    throw new UserError(`${path}: is a file, and the output needs a folder`);
+    const why = existsSync(path) ? 'is a file, and the output needs a folder' : 'no folder can be made there';
+    throw new UserError(`${path}: ${why}\n  help: name another folder for the output`);
   }
   return { folder: place.path, isNew: true };
 }

@@ -83,13 +83,9 @@ export function createReport(sources: () => readonly Source[]): Report {
     behindComment: (word, { file }) => {
       const text = sources().find((s) => s.file === file)?.text ?? '';
       if (word.length > 64 || ++suggestions > suggestionLimit) return undefined;
-      const found = new RegExp(
-        `^[^\\n\\r]*[\\w)][^\\n\\r]*?//[^\\n\\r]*(?<![\\p{L}\\d_])${word}(?![\\p{L}\\d_])`,
-        'mu',
-      ).exec(text);
-      if (found === null) return undefined;
-      const line = positionOf({ file, text }, found.index).line;
-      return `in line ${line} it stands behind \`//\`, which begins a comment; to divide write \`/\``;
+      const line = text.split(/\r\n|\r|\n/).findIndex((written) => isBehindComment(written, word));
+      if (line < 0) return undefined;
+      return `in line ${line + 1} it stands behind \`//\`, which begins a comment; to divide write \`/\``;
     },
     spend: (amount, span, what) => {
       work += amount;
@@ -111,6 +107,16 @@ export function createReport(sources: () => readonly Source[]): Report {
     },
   };
   return report;
+}
+
+/** Whether the word stands in a comment that has something before it. */
+function isBehindComment(line: string, word: string): boolean {
+  const from = line.indexOf('//');
+  if (from < 0 || line.slice(0, from).trim() === '') return false;
+  return line
+    .slice(from)
+    .split(/[^\p{L}\p{Nd}_]+/u)
+    .includes(word);
 }
 
 /** Which letter only looks like the one that is meant. */

@@ -40,6 +40,9 @@ const characterHelp: Readonly<Record<string, string | ((after: string) => string
   '∼': 'write `~`',
 };
 
+/** Characters before a mistake that its help looks at. */
+const lookBack = 200;
+
 export function tokenize(source: Source): Lexed {
   const { file, text } = source;
   const notText = text.search(/[\0\uFFFD]/);
@@ -60,7 +63,7 @@ export function tokenize(source: Source): Lexed {
     const mistake = mistakes.get(token.tokenType);
     if (mistake === undefined) continue;
     const span = { file, start: token.startOffset, end: token.endOffset + 1 };
-    const before = text.slice(text.lastIndexOf('\n', span.start - 1) + 1, span.start);
+    const before = /[^\n\r]*$/.exec(text.slice(Math.max(0, span.start - lookBack), span.start))![0];
     diagnostics.push(error(mistake.code, span, mistake.message(written), mistake.help?.(written, before)));
     if (mistake.image !== undefined) token.image = mistake.image;
   }
@@ -68,7 +71,7 @@ export function tokenize(source: Source): Lexed {
   for (const span of unreadable) {
     const character = String.fromCodePoint(text.codePointAt(span.start)!);
     const known = characterHelp[character];
-    const after = (): string => /^[^\n\r]*/.exec(text.slice(span.start))![0];
+    const after = (): string => /^[^\n\r]*/.exec(text.slice(span.start, span.start + lookBack))![0];
     const help = typeof known === 'function' ? known(after()) : known;
     diagnostics.push(error('E0103', span, `${describeCharacter(character)} has no meaning here`, help));
   }

@@ -210,3 +210,21 @@ test('what streams: the tensors that are never stored, along what, for whom; on 
     expect(printed.out).toMatch(/^ {2}holds {2}\S+ \(8, 2, 1024, 1024\) in tiles$/m);
   });
 });
+
+test('a network whose every order has an intermediate beyond all grids is a diagnostic, not a mistake of ours', async () => {
+  const axes = ['a', 'b', 'c', 'd', 'e'];
+  const edges = axes.flatMap((p, i) => axes.slice(i + 1).map((q) => [p, q] as const));
+  const inputs = edges.map(([p, q]) => `input W${p}${q}[${p}, ${q}]`).join(' ');
+  const product = edges.map(([p, q]) => `W${p}${q}[${p}, ${q}]`).join(' * ');
+  const text = `structure Clique { axis ${axes.join(', ')}: 30000 ${inputs}\n  y = ${product}\n  output y }`;
+  await inFolder(async (folder) => {
+    writeFiles(folder, { 'clique.mlbtc': text });
+    for (const args of [['explain'], ['explain', '--grad'], ['build', '-o', join(folder, 'out')]]) {
+      const { code, err } = await mlbtcc([args[0], join(folder, 'clique.mlbtc'), ...args.slice(1)]);
+      expect([code, err.includes('internal')], err).toEqual([1, false]);
+      expect(err).toContain(
+        'clique.mlbtc:2:3: error E0901: an intermediate of `y` of shape [30000, 30000, 30000, 30000]',
+      );
+    }
+  });
+});

@@ -141,11 +141,16 @@ describe('a folder that is written', () => {
       expect(readdirSync(out)).toEqual(['a.wgsl', 'b.wgsl']);
     }));
 
-  onLinux('is not a device', () =>
+  onLinux('is neither a device nor in /proc', () => {
+    const help = '\n  help: name another folder for the output';
     expect(messageOf(() => writeFolder('/dev/null', files))).toBe(
-      'error: /dev/null: is a file, and the output needs a folder',
-    ),
-  );
+      `error: /dev/null: is a file, and the output needs a folder${help}`,
+    );
+    expect(messageOf(() => writeFolder('/proc/x', files))).toBe(`error: /proc/x: no folder can be made there${help}`);
+    expect(messageOf(() => writeFolder('/proc', files))).toBe(
+      `error: /proc: nothing can be written in this folder${help}`,
+    );
+  });
 });
 
 test('an output that is an input, by its own name, through a link or as a hard link', () =>
