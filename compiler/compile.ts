@@ -13,6 +13,7 @@ import { elementCount, type Program, type Tensor } from './ir/program.ts';
 import { differentiate } from './passes/differentiate/differentiate.ts';
 import { optimise, optimiseDerivatives, type PassName } from './passes/pipeline.ts';
 import { unfoldAxes } from './passes/unfold.ts';
+import type { MemoryBudget } from './schedule/memory/within-memory.ts';
 import type { Plan } from './schedule/plan.ts';
 import { schedule } from './schedule/schedule.ts';
 import { type AnalyseOptions, type Analysis, analyse } from './semantics/analyse.ts';
@@ -23,7 +24,7 @@ export interface CompileOptions extends AnalyseOptions {
   /** Adds `grad.NAME` of every floating input and param, and the cotangents `cot.NAME` of the outputs as inputs. */
   readonly gradients?: boolean;
   /** See `ScheduleOptions`. */
-  readonly memoryBytes?: number;
+  readonly memoryBytes?: MemoryBudget;
   /** Called with the program as it was written, and after every pass. */
   readonly inspect?: (stage: CompileStage, program: Program) => void;
 }

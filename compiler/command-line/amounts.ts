@@ -21,6 +21,13 @@ const unitBytes: Readonly<Record<string, number>> = Object.fromEntries(
   ]),
 );
 
+/** `50%` is 0.5; undefined for what is no share of a whole, or none of it. */
+export function shareOf(words: string): number | undefined {
+  const [, number] = /^\s*(\d+(?:\.\d+)?)\s*%\s*$/.exec(words) ?? [];
+  const share = Number(number) / 100;
+  return share > 0 && share <= 1 ? share : undefined;
+}
+
 /** `4GiB`, `500 MB`, `1.5GiB`, `65536`; undefined for what is none. */
 export function bytesOf(words: string): number | undefined {
   const [, number, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(words) ?? [];

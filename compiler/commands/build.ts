@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import type { Target } from '../../kernels/target.ts';
 import { checkPlan } from '../../runtime/plan-checks.ts';
-import { bytesOf, bytesText } from '../command-line/amounts.ts';
+import { bytesOf, bytesText, shareOf } from '../command-line/amounts.ts';
 import { MachineError, UsageError, UserError } from '../command-line/errors.ts';
 import type { CommandIo } from '../command-line/io.ts';
 import { manifestName, type OutputFile, writeFolder } from '../command-line/output-folder.ts';
@@ -17,7 +17,7 @@ import { makeManifest } from '../emit/manifest.ts';
 import { moduleText } from '../emit/module.ts';
 import { originFinder } from '../emit/origin.ts';
 import { printProgram } from '../ir/print.ts';
-import { MemoryShortage } from '../schedule/memory/within-memory.ts';
+import { type MemoryBudget, MemoryShortage } from '../schedule/memory/within-memory.ts';
 import { type PrintAfter, passPrinter, printAfterOption, printPlan } from './print-after.ts';
 import { readTarget } from './target-file.ts';
 
@@ -52,7 +52,7 @@ interface Options {
   /** Null: nothing is written. */
   readonly out: string | null;
   readonly target?: string;
-  readonly memory?: number;
+  readonly memory?: MemoryBudget;
   readonly printAfter?: PrintAfter;
 }
 
@@ -76,7 +76,7 @@ export function registerBuild(program: Command, io: CommandIo): void {
     .addOption(
       new Option(
         '--memory <amount>',
-        'most that all buffers together may take, 500MB or 2GiB: what would take more is computed again where it is read',
+        'most that all buffers together may take, 500MB, 2GiB or, of what they take without a limit, 50%: what would take more is computed again where it is read',
       ).argParser(parseMemory),
     )
     .addOption(printAfterOption())
@@ -84,7 +84,7 @@ export function registerBuild(program: Command, io: CommandIo): void {
     .action((file: string, { structure, size, slot, grad, emit, out, target, memory, printAfter }: Options) => {
       if (out === '') throw new UsageError('--out "" names no folder; `.` is the one you are in');
       const chosen = readTarget(target);
-      const compiled = withinMemory(memory, () =>
+      const compiled = withinMemory(() =>
         compileFile(
           file,
           {
@@ -152,12 +152,12 @@ function warnOfLimits({ plan }: CompiledFile, { limits, name }: Target, io: Comm
 }
 
 /** What `make` makes; what is larger than it may be is told with what is enough. */
-function withinMemory<T>(memoryBytes: number | undefined, make: () => T): T {
+function withinMemory<T>(make: () => T): T {
   try {
     return make();
   } catch (error) {
-    if (!(error instanceof MemoryShortage) || memoryBytes === undefined) throw error;
-    const [allowed, least, plain] = [memoryBytes, error.leastBytes, error.plainBytes].map(bytesText);
+    if (!(error instanceof MemoryShortage)) throw error;
+    const [allowed, least, plain] = [error.memoryBytes, error.leastBytes, error.plainBytes].map(bytesText);
     throw new UserError(
       `--memory: the buffers take ${plain}, and ${least} where all is computed again that can be, more than ${allowed}\n` +
         `  help: --memory ${error.leastBytes} is enough; smaller sizes take less`,
@@ -165,10 +165,12 @@ function withinMemory<T>(memoryBytes: number | undefined, make: () => T): T {
   }
 }
 
-function parseMemory(text: string): number {
+function parseMemory(text: string): MemoryBudget {
   const bytes = bytesOf(text);
   if (bytes !== undefined) return bytes;
-  throw new UsageError(`--memory ${JSON.stringify(text)} is no amount such as 2GiB, 500MB or a number of bytes`);
+  const share = shareOf(text);
+  if (share !== undefined) return (plainBytes) => Math.floor(share * plainBytes);
+  throw new UsageError(`--memory ${JSON.stringify(text)} is no amount such as 2GiB, 500MB, 50% or a number of bytes`);
 }
 
 function parseEmits(text: string): ReadonlySet<Emit> {

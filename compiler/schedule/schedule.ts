@@ -6,7 +6,7 @@ import { explicitCopies } from '../passes/for-kernels/explicit-copies.ts';
 import { arrange } from './arrange.ts';
 import { type ChooseOptions, createChooser } from './choose.ts';
 import { emitDispatches } from './dispatches/emit-dispatches.ts';
-import { recomputedIn, withinMemory } from './memory/within-memory.ts';
+import { type MemoryBudget, recomputedIn, withinMemory } from './memory/within-memory.ts';
 import { normalise, splitLongSums } from './normalise/normalise.ts';
 import type { Placements } from './place.ts';
 import type { Plan, PlanKernel, PlanTensor } from './plan.ts';
@@ -23,7 +23,7 @@ export interface ScheduleOptions extends ChooseOptions {
   /** Whether tensors that are larger than their readers are computed where they are read. */
   readonly streaming?: Streaming;
   /** All buffers of the plan together take no more: what would is computed again where it is read late (`recompute.ts`). */
-  readonly memoryBytes?: number;
+  readonly memoryBytes?: MemoryBudget;
 }
 
 /** Throws MemoryShortage where no plan is found that keeps to `memoryBytes`. */

@@ -6,7 +6,7 @@
  * config. Both go through the row's one zod schema, so that neither admits what the other refuses.
  */
 import { z } from 'zod';
-import { bytesOf } from '../../compiler/command-line/amounts.ts';
+import { bytesOf, shareOf } from '../../compiler/command-line/amounts.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
 
 export type OptionKind = 'integer' | 'number' | 'boolean' | 'text' | 'list' | 'choice';
@@ -88,10 +88,10 @@ export function ignoredText(help: string): OptionRow<string | null> {
   return { kind: 'text', schema: z.string('must be a text').nullable(), fallback: null, help };
 }
 
-/** An amount of memory, `4GiB`; a number is bytes. */
+/** An amount of memory, `4GiB`, or a share of it, `50%`; a number is bytes. */
 export function memory(help: string): OptionRow<string | null> {
-  const amount = 'must be an amount such as 4GiB, 500MB or a number of bytes';
-  const words = z.string(amount).refine((text) => bytesOf(text) !== undefined, amount);
+  const amount = 'must be an amount such as 4GiB, 500MB, 50% or a number of bytes';
+  const words = z.string(amount).refine((text) => (bytesOf(text) ?? shareOf(text)) !== undefined, amount);
   const schema = z.preprocess((value) => (typeof value === 'number' ? String(value) : value), words.nullable());
   return { kind: 'text', schema: schema as z.ZodType<string | null>, fallback: null, help };
 }

@@ -84,7 +84,7 @@ export const placeRows = {
   out_dir: text('folder of the run (default: a new one below runs/)'),
   device: text('adapter to use, as `mlbtc doctor` names it (default: the best one found)'),
   memory: memory(
-    'most memory that training may take, 4GiB or 500MB: what would take more is computed again in the backward pass (default: as much as is fastest)',
+    'most memory that training may take, 4GiB, 500MB or, of what it takes without a limit, 50%: what would take more is computed again in the backward pass (default: as much as is fastest)',
   ),
   tensor_cores: optionalChoice(
     tensorCoreUses,

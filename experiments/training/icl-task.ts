@@ -74,6 +74,7 @@ export function iclTask(
         if (batch === options.training_batch_size) return programs(lastPoints);
         return stepPrograms({ ...options, training_batch_size: batch }, score, lastPoints);
       },
+      within: (memory) => stepPrograms({ ...options, memory }, score, lastPoints),
       smaller: halvedBatches(options.training_batch_size, (batch) => `--training_batch_size=${batch}`),
       changesShape: changesShape(phases),
     },

@@ -220,19 +220,16 @@ export function lmDryStep(
 /** The same step of fewer sequences at a time takes more of them. */
 function lmDemand({ resolved: { options }, score, data, opened }: LmSettings, programs: () => LmPrograms): Demand {
   const { batch_size: batch, gradient_accumulation_steps: times } = options;
+  const programsOf = (other: LmOptions) =>
+    lmPrograms(other, score, data.vocabulary, (shape) => trainingWindows(shape, other, data.train, opened).tensors);
   return {
     batch,
     changesShape: false,
-    programs: (size) => {
-      if (size === batch) return programs();
-      const smaller = { ...options, batch_size: size, gradient_accumulation_steps: (batch * times) / size };
-      return lmPrograms(
-        smaller,
-        score,
-        data.vocabulary,
-        (shape) => trainingWindows(shape, smaller, data.train, opened).tensors,
-      );
-    },
+    programs: (size) =>
+      size === batch
+        ? programs()
+        : programsOf({ ...options, batch_size: size, gradient_accumulation_steps: (batch * times) / size }),
+    within: (memory) => programsOf({ ...options, memory }),
     smaller: dividedBatches(batch, times, (size, more) => `--batch_size=${size} --gradient_accumulation_steps=${more}`),
   };
 }

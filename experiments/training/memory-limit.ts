@@ -1,8 +1,9 @@
 /**
- * `--memory`: what training takes at once stays within so many bytes, as `room.ts` counts them. The first program of a step, the one
+ * `--memory`: what training takes at once stays within so many bytes, as `room.ts` counts them, or within a share of what it takes
+ * without a limit. The first program of a step, the one
  * with a forward and a backward half, makes room for all else by computing again what it would keep.
  */
-import { bytesOf, bytesText } from '../../compiler/command-line/amounts.ts';
+import { bytesOf, bytesText, shareOf } from '../../compiler/command-line/amounts.ts';
 import { UserError } from '../../compiler/command-line/errors.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import type { MemoryShortage } from '../../compiler/schedule/memory/within-memory.ts';
@@ -16,20 +17,26 @@ import { limitPlan, planOf } from './plans.ts';
 /** The same programs, held to the option's amount; as they are without one. `steps` of them are there at once. */
 export function withinMemory<P extends StepPrograms>(memory: string | null, steps: number, programs: P): P {
   if (memory === null) return programs;
-  const allowed = bytesOf(memory) as number;
   const [first, ...others] = programs.parts.map(({ program }) => program);
-  const bytes = (target: Target): number => {
+  const firstStates = total(stateBytes([first]).values());
+  /** All but what each plan of the first program takes beside its states. */
+  const fixedBytes = (target: Target): number => {
     const states = stateBytes([first, ...others]);
-    const fixed =
+    return (
       total(states.values()) +
       stagingBytes(states.get('params') ?? 0) +
       steps * total(others.map((program) => ownBytes(program, target))) +
-      ownBytes(programs.evaluation, target);
-    return Math.floor((allowed - fixed) / steps) + total(stateBytes([first]).values());
+      ownBytes(programs.evaluation, target)
+    );
   };
+  /** What training takes, by what a plan of the first program does. */
+  const trainingBytes = (target: Target, planBytes: number) => fixedBytes(target) + steps * (planBytes - firstStates);
   limitPlan(first, {
-    bytes,
-    refusal: (shortage) => refusal(memory, (bytes) => allowed + steps * (bytes - shortage.memoryBytes), shortage),
+    bytes: (target, plainBytes) => {
+      const allowed = bytesOf(memory) ?? (shareOf(memory) as number) * trainingBytes(target, plainBytes);
+      return Math.floor((allowed - fixedBytes(target)) / steps) + firstStates;
+    },
+    refusal: (shortage, target) => refusal(memory, (bytes) => trainingBytes(target, bytes), shortage),
   });
   return programs;
 }

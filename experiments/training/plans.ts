@@ -14,10 +14,10 @@ import { staged } from '../../runtime/stages.ts';
 
 /** What a program's plan may take. */
 export interface MemoryLimit {
-  /** All its buffers together, for a target. */
-  readonly bytes: (target: Target) => number;
+  /** All its buffers together, for a target, on which they take `plainBytes` without a limit. */
+  readonly bytes: (target: Target, plainBytes: number) => number;
   /** What a person should hear where no plan takes so little. */
-  readonly refusal: (shortage: MemoryShortage) => Error;
+  readonly refusal: (shortage: MemoryShortage, target: Target) => Error;
 }
 
 const limits = new WeakMap<Program, MemoryLimit>();
@@ -44,14 +44,14 @@ export function planOf(program: Program, target: Target): Plan {
     schedule(program, {
       target,
       ...(choices === undefined ? {} : { choices }),
-      ...(limit === undefined ? {} : { memoryBytes: limit.bytes(target) }),
+      ...(limit === undefined ? {} : { memoryBytes: (plainBytes: number) => limit.bytes(target, plainBytes) }),
     });
   try {
     const plan = plans.get(target) ?? staged('schedule', make, describe);
     plans.set(target, plan);
     return plan;
   } catch (error) {
-    throw error instanceof MemoryShortage && limit !== undefined ? limit.refusal(error) : error;
+    throw error instanceof MemoryShortage && limit !== undefined ? limit.refusal(error, target) : error;
   }
 }
 

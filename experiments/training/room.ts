@@ -6,7 +6,7 @@
  * smaller than the old, so twice the largest is enough.
  */
 import { bytesText } from '../../compiler/command-line/amounts.ts';
-import { MachineError } from '../../compiler/command-line/errors.ts';
+import { MachineError, UserError } from '../../compiler/command-line/errors.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { planObstacle } from '../../runtime/plan-checks.ts';
 import { stagingBytes } from '../../runtime/readback.ts';
@@ -19,6 +19,8 @@ export interface Demand {
   readonly batch: number;
   /** The largest step of the training, and its evaluation, with so many sequences at a time. */
   readonly programs: (batch: number) => StepPrograms;
+  /** The same with all its sequences, held to `--memory`. */
+  readonly within: (memory: string) => StepPrograms;
   /** Other numbers of sequences, largest first, with the options that ask for them. */
   readonly smaller: readonly SmallerBatch[];
   /** Steps of different shapes follow one another. */
@@ -58,10 +60,24 @@ export async function refuseWithoutMemory(
   const problem = isShort
     ? `training takes ${bytesText(need.total)} of memory (${needText(need, demand)}), ${has} ${bytesText(availableAtMost)} free`
     : obstacle;
-  const again = isShort
-    ? `; --memory=${Math.floor(availableAtMost / 2 ** 20)}MiB computes some of it again, where that is enough`
-    : '';
+  const again = isShort ? recomputing(demand, opened, availableAtMost) : '';
   throw new MachineError(`${problem}\n  help: ${remedy(demand, opened, availableAtMost)}${again}`);
+}
+
+/** That the same batch fits where some of it is computed again, if it does. */
+function recomputing({ within, changesShape }: Demand, opened: Machine, availableAtMost: number): string {
+  const kibibytes = Math.floor(availableAtMost / 2 ** 10);
+  if (kibibytes === 0) return '';
+  const amount = kibibytes < 10 * 2 ** 10 ? `${kibibytes}KiB` : `${Math.floor(kibibytes / 2 ** 10)}MiB`;
+  try {
+    const { need, obstacle } = judgePrograms(within(amount), changesShape, opened);
+    const fits = need.total <= availableAtMost && obstacle === undefined;
+    return fits ? `; as it is, --memory=${amount} is enough: some of it is then computed again` : '';
+  } catch (error) {
+    // No plan takes so little.
+    if (error instanceof UserError) return '';
+    throw error;
+  }
 }
 
 function remedy(demand: Demand, opened: Machine, availableAtMost: number): string {
@@ -79,11 +95,23 @@ function remedy(demand: Demand, opened: Machine, availableAtMost: number): strin
 
 /** What training with so many sequences at a time takes, and what of it by itself is too large for the device. */
 export function judge(
-  { programs, changesShape }: Demand,
+  { programs, changesShape }: Pick<Demand, 'programs' | 'changesShape'>,
   batch: number,
+  machine: Pick<Machine, 'target' | 'class'>,
+): Judgement {
+  return judgePrograms(programs(batch), changesShape, machine);
+}
+
+interface Judgement {
+  readonly need: Need;
+  readonly obstacle: string | undefined;
+}
+
+function judgePrograms(
+  { parts, evaluation }: StepPrograms,
+  changesShape: boolean,
   { target, class: deviceClass }: Pick<Machine, 'target' | 'class'>,
-): { readonly need: Need; readonly obstacle: string | undefined } {
-  const { parts, evaluation } = programs(batch);
+): Judgement {
   const bytes = stepBytes({ parts, evaluation }, target);
   const state = bytes.states + stagingBytes(bytes.params);
   const step = (changesShape ? 2 : 1) * (bytes.peak - bytes.states);
@@ -125,11 +153,12 @@ export function halvedBatches(batch: number, words: (batch: number) => string): 
 export function oneShapeDemand(
   batch: number,
   programs: () => StepPrograms,
-  ofBatch: (batch: number) => StepPrograms,
+  changed: (other: { readonly batch?: number; readonly memory?: string }) => StepPrograms,
 ): Demand {
   return {
     batch,
-    programs: (wanted) => (wanted === batch ? programs() : ofBatch(wanted)),
+    programs: (wanted) => (wanted === batch ? programs() : changed({ batch: wanted })),
+    within: (memory) => changed({ memory }),
     smaller: halvedBatches(batch, (half) => `--batch_size=${half}`),
     changesShape: false,
   };

@@ -84,7 +84,9 @@ export function seriesTask(
   let last: SeriesEvaluationRecord | undefined;
   return {
     opened,
-    demand: oneShapeDemand(shape.batch, programs, (batch) => seriesPrograms(options, score, { ...shape, batch })),
+    demand: oneShapeDemand(shape.batch, programs, ({ batch = shape.batch, memory = options.memory }) =>
+      seriesPrograms({ ...options, memory }, score, { ...shape, batch }),
+    ),
     steps: options.max_iters,
     ...onePhase(options),
     compile: (_, state) => compileSeries(settings, programs(), state),

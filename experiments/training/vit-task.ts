@@ -64,7 +64,9 @@ export function vitTask(settings: VitSettings): Task<Phase, CompiledVit, VitTrai
   let last: VitEvaluationRecord | undefined;
   return {
     opened,
-    demand: oneShapeDemand(shape.batch, programs, (batch) => vitPrograms(options, score, { ...shape, batch })),
+    demand: oneShapeDemand(shape.batch, programs, ({ batch = shape.batch, memory = options.memory }) =>
+      vitPrograms({ ...options, memory }, score, { ...shape, batch }),
+    ),
     steps: options.max_iters,
     ...onePhase(options),
     compile: (_, state) => compileVit(settings, programs(), state),

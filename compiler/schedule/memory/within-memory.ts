@@ -11,6 +11,9 @@ import { peakOf, recomputeSteps, taken } from './recompute.ts';
 import { notRemade, type Remade, remake } from './remake.ts';
 import { memoryWith, timelineOf } from './timeline.ts';
 
+/** Bytes that a plan may take; or how many they are, by how many it takes with nothing made again. */
+export type MemoryBudget = number | ((plainBytes: number) => number);
+
 /** No plan was found that takes so little. */
 export class MemoryShortage extends Error {
   override readonly name = 'MemoryShortage';
@@ -31,13 +34,14 @@ const mostTries = 8;
 /** `attempt` arranges a program that is partly made again. Throws MemoryShortage. */
 export function withinMemory(
   streams: Streams,
-  memoryBytes: number | undefined,
+  budget: MemoryBudget | undefined,
   attempt: (remade: Remade) => Arrangement,
 ): Remade {
   const plain = notRemade(streams);
-  if (memoryBytes === undefined) return plain;
+  if (budget === undefined) return plain;
   const arranged = attempt(plain);
   const plainBytes = planBytes(arranged.placements);
+  const memoryBytes = typeof budget === 'number' ? budget : budget(plainBytes);
   if (plainBytes <= memoryBytes) return plain;
   const timeline = timelineOf(streams.program, arranged.dispatches, arranged.placements);
   const steps = recomputeSteps(timeline);

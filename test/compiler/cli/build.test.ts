@@ -216,6 +216,7 @@ describe('targets', () => {
       const plain = taken(await built(args));
       const allowed = Math.round(0.9 * plain);
       expect(taken(await built([...args, '--memory', `${allowed}`]))).toBeLessThanOrEqual(allowed);
+      expect(taken(await built([...args, '--memory', '90%']))).toBeLessThanOrEqual(allowed);
       const short = await mlbtcc(['build', ...args, '--memory', '1kB', '-o', join(folder, 'o')]);
       expect(short.code).toBe(1);
       expect(short.err).toMatch(/^error: --memory: the buffers take \S+ MiB, and \S+ KiB where all is computed again/);

@@ -1,6 +1,6 @@
 /** `--memory`: all that training holds at once keeps to it, by the counts of room.ts, and what is said where it cannot. */
 import { describe, expect, test } from 'vitest';
-import { bytesOf } from '../../../compiler/command-line/amounts.ts';
+import { bytesOf, bytesText, shareOf } from '../../../compiler/command-line/amounts.ts';
 import { splitOf } from '../../../experiments/data/token-data.ts';
 import { scoreOf } from '../../../experiments/models/score.ts';
 import { resolveIcl } from '../../../experiments/options/icl.ts';
@@ -45,7 +45,7 @@ const kinds = {
 };
 
 function need(step: DryStep, changesShape: boolean): number {
-  return judge({ batch: 1, programs: () => step, changesShape, smaller: [] }, 1, machine).need.total;
+  return judge({ programs: () => step, changesShape }, 1, machine).need.total;
 }
 
 describe.each(Object.entries(kinds))('%s', (_, { step, words, changesShape }) => {
@@ -62,8 +62,17 @@ describe.each(Object.entries(kinds))('%s', (_, { step, words, changesShape }) =>
     );
   });
 
+  test('keeps to a share of what it takes without a limit', () => {
+    const within = need(step(...words, '--memory=80%'), changesShape);
+    expect(within).toBeLessThanOrEqual(0.8 * all);
+    expect(need(step(...words, '--memory=100%'), changesShape)).toBe(all);
+  });
+
   test('what cannot be kept to is refused with what is enough', () => {
     const refusal = () => dryRun(step(...words, '--memory=10kB'), portableTarget);
+    expect(() => dryRun(step(...words, '--memory=1%'), portableTarget)).toThrow(
+      `--memory 1%: training takes ${bytesText(all)}, and `,
+    );
     expect(refusal).toThrow(
       /^--memory 10kB: training takes .* where all is computed again that can be\n {2}help: --memory \d+[KM]iB is enough; a smaller/,
     );
@@ -89,7 +98,18 @@ test('an amount is a number with a unit, or of bytes', () => {
     undefined,
     undefined,
   ]);
-  expect(() => resolveLm(['--memory=lots'])).toThrow(
-    '--memory lots: must be an amount such as 4GiB, 500MB or a number of bytes',
-  );
+  expect(['50%', ' 12.5 %', '100%', '0%', '101%', '%', '50', '4GiB'].map(shareOf)).toEqual([
+    0.5,
+    0.125,
+    1,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  for (const words of ['lots', '0%', '200%'])
+    expect(() => resolveLm([`--memory=${words}`])).toThrow(
+      `--memory ${words}: must be an amount such as 4GiB, 500MB, 50% or a number of bytes`,
+    );
 });

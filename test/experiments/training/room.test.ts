@@ -19,14 +19,15 @@ const words = ['--d_model=16', '--n_head=2', '--n_layer=1', '--block_size=16'];
 const data = { vocabulary: 8, train: splitOf(new Uint8Array(100), undefined) };
 
 function lmDemand(batch: number, times = 1): Demand {
-  const programs = (size: number) => {
-    const more = [`--batch_size=${size}`, `--gradient_accumulation_steps=${(batch * times) / size}`];
+  const programs = (size: number, ...others: string[]) => {
+    const more = [`--batch_size=${size}`, `--gradient_accumulation_steps=${(batch * times) / size}`, ...others];
     const { options, sizes } = resolveLm([...words, ...more]);
     return lmDryStep(options, scoreOf(options, sizes), data);
   };
   return {
     batch,
     programs,
+    within: (memory) => programs(batch, `--memory=${memory}`),
     changesShape: false,
     smaller: dividedBatches(batch, times, (size, more) => `--batch_size=${size} --gradient_accumulation_steps=${more}`),
   };
@@ -72,6 +73,17 @@ describe('a device with too little', () => {
     );
     const smaller = { ...lmDemand(8, 4), smaller: [] };
     expect(await refusal(smaller, total * 0.6)).toBeUndefined();
+  });
+
+  test('is told the --memory that is enough, and none where there is none', async () => {
+    const demand = lmDemand(16, 2);
+    const { total } = judge(demand, 16, machine).need;
+    const error = await refusal(demand, 0.9 * total);
+    const [, amount] =
+      /; as it is, --memory=(\S+) is enough: some of it is then computed again$/.exec(error?.message ?? '') ?? [];
+    const within = { ...demand, programs: () => demand.within(amount), smaller: [] };
+    expect(await refusal(within, 0.9 * total)).toBeUndefined();
+    expect((await refusal(demand, 0.2 * total))?.message).not.toContain('--memory');
   });
 
   test('where no batch fits, says so', async () => {
