@@ -149,7 +149,7 @@ export function halvedBatches(batch: number, words: (batch: number) => string): 
   return smaller;
 }
 
-/** What a training asks whose step is of one shape, and whose `--batch_size` may be halved. `ofBatch` makes other steps than `programs`. */
+/** What a training asks whose step is of one shape, and whose `--batch_size` may be halved. `changed` makes other steps than `programs`. */
 export function oneShapeDemand(
   batch: number,
   programs: () => StepPrograms,
