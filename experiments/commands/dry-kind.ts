@@ -33,13 +33,18 @@ export function answer<Table extends OptionTable, R extends DryResolved>(
     return undefined;
   }
   const resolved = kind.resolve(words);
-  const { dry_run: isDry, target, json, tensor_cores: tensorCores } = resolved.options;
-  if (!isDry) return resolved;
+  if (!resolved.options.dry_run) return resolved;
+  tellStep(kind, resolved);
+  return undefined;
+}
+
+/** Prints what a step is with these options. Throws where the score could not be trained. */
+export function tellStep<R extends DryResolved>(kind: Pick<DryKind<OptionTable, R>, 'dryStep'>, resolved: R): void {
+  const { target, json, tensor_cores: tensorCores } = resolved.options;
   const { step, note } = kind.dryStep(resolved);
   const use = tensorCores ?? tensorCoresOfEnvironment();
   const report = dryRun(step, targetUsing(readTarget(target ?? undefined), use));
   const notes = note === undefined ? resolved.notes : [...resolved.notes, note];
   const lines = json ? [JSON.stringify(report)] : [...notes, ...dryRunLines(report)];
   process.stdout.write(`${lines.join('\n')}\n`);
-  return undefined;
 }

@@ -17,6 +17,7 @@ import { lockRun } from '../runs/run-lock.ts';
 import type { ResolvedTraining } from '../runs/training-run.ts';
 import { short } from '../training/progress.ts';
 import type { CompiledTask, Phase } from '../training/task.ts';
+import { tellStep } from './dry-kind.ts';
 import type { BegunTraining, TrainingKind } from './training-kind.ts';
 import { trainInSession } from './training-session.ts';
 
@@ -31,6 +32,7 @@ export async function resumeRun<
 >(kind: TrainingKind<Table, R, P, C, T, E>, path: string, words: readonly string[]): Promise<void> {
   const folder = existingRun(path, `mlbtc train ${kind.set.name}`);
   const { resolved, changes, note } = resumedOptions(kind, folder, words);
+  if (resolved.options.dry_run) return tellStep(kind, resolved);
   const lock = lockRun(path);
   try {
     const begun = kind.begin(resolved);

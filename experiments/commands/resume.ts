@@ -8,7 +8,7 @@ import { trainings } from './trainings.ts';
 const help = `
 The run goes on from its last whole checkpoint, bit for bit as if it had never stopped: what it wrote after that is cut and written
 again. Everything is as it began; what may be given are --device, how often checkpoints are written, --data where the same data lie elsewhere
-now, and --steps for a run that is to become longer, whose schedule goes on as it began.
+now, and --steps for a run that is to become longer, whose schedule goes on as it began. With --dry_run it says what a step of the run is.
 
 Examples:
   mlbtc resume runs/icl-tiny

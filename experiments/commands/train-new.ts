@@ -44,14 +44,13 @@ export async function trainNew<
   });
 }
 
-/** Undefined where a run is to begin, or where only help or a dry run is asked for. */
+/** Undefined where a run is to begin, or where only help is asked for. */
 function runToResume<Table extends OptionTable>(
   { set, resuming }: Pick<TrainingKind<Table, ResolvedTraining, Phase, never, never, never>, 'set' | 'resuming'>,
   words: readonly string[],
 ): string | undefined {
   if (words.includes('--help') || words.includes('-h')) return undefined;
-  const { values } = givenOptions(set, words);
-  return (values as { readonly dry_run?: boolean }).dry_run === true ? undefined : resuming.runOf(values);
+  return resuming.runOf(givenOptions(set, words).values);
 }
 
 /** Throws UserError where `--out_dir` holds a run already, with what to do and in what it differs. */

@@ -9,6 +9,7 @@ import { lastGoodCheckpoint } from '../../../experiments/runs/checkpoint.ts';
 import { readMetrics } from '../../../experiments/runs/metrics.ts';
 import { summarise } from '../../../experiments/runs/run-summary.ts';
 import { readRun } from '../../../experiments/runs/stored-run.ts';
+import { writeFiles } from '../../support/command-line.ts';
 import { inFolder } from '../../support/folder.ts';
 import { linesReach, mlbtcPath, start, timeless, trainThroughKills, wait } from '../../support/killed-run.ts';
 import { shownScalars } from '../runs/events/read-events.ts';
@@ -153,6 +154,23 @@ describe.skipIf(!existsSync(mlbtcPath) || process.platform === 'win32')('a run a
       expect(anew.said).toContain(
         'error: run already holds a run of these options\n  help: `mlbtc resume run` goes on with it',
       );
+    }));
+
+  test('a dry run says what a step of the run is, and trains nothing', () =>
+    inFolder(async (folder) => {
+      writeFiles(join(folder, 'run'), {
+        'config.yaml': 'n_dims: 3\nd_model: 8\nn_head: 2\nn_layer: 1\ntoken_mixing_struct: low_rank\n',
+        'run.json': '{"command": ["mlbtc", "train", "icl"]}',
+      });
+      const told = await start(folder, ['train', 'icl', '--config=run/config.yaml', '--dry_run', '--json']).ended;
+      expect(JSON.parse(told.said).dispatches).toBeGreaterThan(1);
+      for (const words of [
+        ['resume', 'run'],
+        ['train', 'icl', '--training_resume_id=run'],
+      ]) {
+        expect(await start(folder, [...words, '--dry_run', '--json']).ended).toEqual(told);
+      }
+      expect(readdirSync(join(folder, 'run')).sort()).toEqual(['config.yaml', 'run.json']);
     }));
 
   test('a finished run says so, and trains on: as if it had been longer from the beginning', () =>
