@@ -76,7 +76,7 @@ describe('the ladder', () => {
 /** Opens a device in a process of its own, as a command would, and says how that process ended. */
 async function openInProcess(env: NodeJS.ProcessEnv) {
   const args = ['--input-type=module', '--eval', openAndPrint];
-  const child = spawn(process.execPath, args, { timeout: 60_000, env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, args, { timeout: 10 * 60_000, env: { ...process.env, ...env } });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (text) => {
     stdout += text;

@@ -6,6 +6,7 @@ import { formatSource } from '../../../compiler/syntax/format.ts';
 import { tokenize } from '../../../compiler/syntax/lexer.ts';
 import { renderDiagnostics } from '../../../compiler/syntax/render.ts';
 import { vocabulary } from '../../../compiler/syntax/tokens.ts';
+import { cpuTimeMs } from '../../support/cpu-time.ts';
 import { parseText, structures } from './support.ts';
 
 /** A diagnostic, well placed and printable, or a structure: never an exception, never nothing. */
@@ -148,12 +149,12 @@ describe('large files', () => {
       { length: 20_000 },
       (_, i) => `  y${i}[b, i] = W[i, (j k)] * x[b, j] + exp(z.${i}[k] / 2)`,
     );
-    const start = performance.now();
-    const { file, diagnostics } = parseText(`structure A {\n${lines.join('\n')}\n}\n`);
-    const elapsedMs = performance.now() - start;
-    expect(diagnostics).toEqual([]);
-    expect(file.structures[0].items).toHaveLength(20_000);
-    expect(elapsedMs).toBeLessThan(20_000);
+    const takenMs = cpuTimeMs(() => {
+      const { file, diagnostics } = parseText(`structure A {\n${lines.join('\n')}\n}\n`);
+      expect(diagnostics).toEqual([]);
+      expect(file.structures[0].items).toHaveLength(20_000);
+    });
+    expect(takenMs).toBeLessThan(20_000);
   });
 
   test('20,000 lines, each with a mistake', () => {

@@ -11,9 +11,12 @@ const small = [
   '--training_curriculum_dims_start=2 --training_curriculum_points_start=4',
 ].join(' ');
 
+/** `await COMMAND` waits until it succeeds, or until the process `$run` has ended. */
+const wait = 'await() { until "$@" || ! kill -0 $run 2> gone; do sleep 0.05; done; }';
+
 /** Runs shell lines in the folder, with `$TRAIN OPTIONS` to train a very small model. */
 const shell = (folder: string, ...lines: readonly string[]) =>
-  execFileSync('sh', ['-c', lines.join('\n')], {
+  execFileSync('sh', ['-c', [wait, ...lines].join('\n')], {
     cwd: folder,
     env: { ...process.env, TRAIN: `${process.execPath} ${command} train icl ${small}` },
     encoding: 'utf8',
@@ -39,10 +42,11 @@ describe.skipIf(!existsSync(command) || process.platform === 'win32')('a run as 
     inFolder((folder) => {
       const text = shell(
         folder,
-        '$TRAIN --steps=1000000 --out_dir=run > log & run=$!',
-        'until grep -qs \'"step":3,\' run/metrics.jsonl; do sleep 0.05; done',
-        'kill -USR1 $run; until grep -q "checkpoint as asked" log; do sleep 0.05; done',
-        'kill -USR2 $run; until [ $(grep -c "checkpoint as asked" log) = 2 ]; do sleep 0.05; done',
+        '$TRAIN --steps=1000000 --out_dir=run > log 2> err & run=$!',
+        'await grep -qs \'"step":3,\' run/metrics.jsonl',
+        'kill -USR1 $run; await grep -q "checkpoint as asked" log',
+        'twice() { [ $(grep -c "checkpoint as asked" log) = 2 ]; }',
+        'kill -USR2 $run; await twice',
         'kill -HUP $run; kill -TERM $run; wait $run; echo $?',
       );
       expect(text).toBe('130\n');
@@ -55,7 +59,7 @@ describe.skipIf(!existsSync(command) || process.platform === 'win32')('a run as 
       const text = shell(
         folder,
         '$TRAIN --steps=1000000 --out_dir=run > log 2> err & run=$!',
-        'until grep -qs \'"step":3,\' run/metrics.jsonl; do sleep 0.05; done',
+        'await grep -qs \'"step":3,\' run/metrics.jsonl',
         'kill -INT $run; sleep 0.03; kill -INT $run 2> gone; wait $run; echo $?; cat err',
       );
       expect(text).toMatch(/^130\n(error: interrupted after step \d+; .*\n)?$/);

@@ -109,7 +109,7 @@ describe.skipIf(!existsSync(command) || !canMount)('a small disk (needs the righ
         ].join('\n'),
       );
       const words = ['run.sh', process.execPath, command, 'train', 'icl', ...small];
-      const { status, stdout } = spawnSync('sh', words, { cwd: disk, encoding: 'utf8', timeout: 60_000 });
+      const { status, stdout } = spawnSync('sh', words, { cwd: disk, encoding: 'utf8', timeout: 10 * 60_000 });
       expect(stdout).toMatch(
         /^error: run\/.*no space left on the disk \(ENOSPC\); the run has ended, its checkpoint of step \d+ is whole; with room again, `mlbtc resume run`/,
       );
