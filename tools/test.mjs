@@ -1,5 +1,6 @@
 // `npm test`: build, types, layout, then every test; the last line is `N passed, N failed` and the exit status agrees with it.
-// Arguments go to vitest, so that `npm test -- test/runtime` checks everything but runs only those.
+// Arguments go to vitest, so that `npm test -- test/runtime` checks everything but runs only those. What tests print, as the tables of
+// what random programs met, is shown where they fail; `npx vitest run FILE` shows it always.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -32,6 +33,7 @@ const status = runTool(
   [
     'run',
     '--passWithNoTests',
+    '--silent=passed-only',
     '--reporter=default',
     `--reporter=${tool('summary-reporter.mjs')}`,
     ...process.argv.slice(2),
