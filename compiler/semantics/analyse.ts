@@ -303,7 +303,7 @@ const followsFromSyntax: ReadonlySet<string> = new Set([
 ]);
 
 /** Warnings that are of no use beside a mistake: it may be what would have read a tensor, or carried an axis. */
-const followsFromErrors: ReadonlySet<string> = new Set(['W0202', 'W0601', 'W0602']);
+const followsFromErrors: ReadonlySet<string> = new Set(['W0202', 'W0601', 'W0602', 'W0603']);
 
 function tidy(diagnostics: readonly Diagnostic[], sources: readonly Source[]): readonly Diagnostic[] {
   const wrong = diagnostics.some((d) => d.severity === 'error');

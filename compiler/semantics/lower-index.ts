@@ -65,6 +65,7 @@ export function lowerIndices(
     return undefined;
   }
   if (indices.includes(undefined)) return undefined;
+  warnOfOrder(b, tensor, written, span, env);
   const shape = tensorShape(tensor, b.context);
   return indices.map((index, d) => {
     const extent = shape[d];
@@ -207,6 +208,35 @@ function reportOrder(b: Builder, tensor: TensorEntity, written: readonly Express
   const message = `\`${name}\` is \`${name}[${fitting.declared}]\` ${extents}`;
   report.error('E0503', span, message, `in the order that fits: \`${name}[${fitting.indices}]\``);
   return true;
+}
+
+/** Axes in another order than declared, by their sizes: it fits only where those are the same, and is a slip more often than not. */
+function warnOfOrder(b: Builder, tensor: TensorEntity, written: readonly Expression[], span: Span, env: Env): void {
+  const { report } = b.context;
+  const { declaration, axes } = actual(tensor);
+  if (declaration === undefined || axes.length !== written.length) return;
+  const sizeOf = ({ expression }: AxisEntity): string => report.lineOfSource(expression.span);
+  const declared = axes.map(sizeOf);
+  const given: (string | undefined)[] = written.map((e) => {
+    const plain = e.kind === 'name' && e.reference.members.length === 0 ? e.reference.name.text : undefined;
+    const meaning = plain === undefined ? undefined : meaningOf(plain, env.scope, env.frame);
+    return meaning?.kind === 'entity' && meaning.entity.kind === 'axis' ? sizeOf(meaning.entity) : undefined;
+  });
+  if (given.includes(undefined)) return;
+  const apart = declared.findIndex((size, d) => size !== given[d]);
+  if (apart < 0 || [...declared].sort().join() !== [...given].sort().join()) return;
+  const same = `${declared[apart]} = ${given[apart]}`;
+  const name = report.lineOfSource(span).replace(/\s*\[.*/, '');
+  const left = written.map((e) => report.textOf(e.span));
+  const fitting = declared.map((size) => {
+    const at = given.indexOf(size);
+    given[at] = undefined;
+    return left[at];
+  });
+  const shown = `\`${name}[${declaration.axes?.map(({ text }) => text).join(', ')}]\``;
+  const message = `${shown} is read as \`${report.textOf(span)}\`, which fits only where ${same}`;
+  const help = `in the order of the declaration: \`${name}[${fitting.join(', ')}]\`; if the sizes are one, give them one name`;
+  report.warning('W0603', span, message, help);
 }
 
 /** Reports a point at which an index leaves 0 .. extent - 1, if there is one. */

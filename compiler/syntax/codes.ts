@@ -97,6 +97,7 @@ export const codes = {
   W0202: 'unused tensor',
   W0601: 'axis that one factor carries',
   W0602: 'one axis for two contractions',
+  W0603: 'axes in another order than declared',
 } as const satisfies Record<string, string>;
 
 export type Code = keyof typeof codes;

@@ -60,5 +60,6 @@ export const examples: Readonly<Record<string, readonly [text: string, place: st
   W0201: ['size D = 3 y = 1 output y', '2:6'],
   W0202: [`${x} y = 1 output y`, '2:17'],
   W0601: [`${x} y = x[i] * 2 output y`, '2:26'],
+  W0603: ['size I = 3, J = 3 axis i: I, j: J input x[i, j] y[j, i] = x[j, i] output y', '2:59'],
   W0602: [`${x} y = x[i] * x[i] * x[i] output y`, '2:26'],
 };
