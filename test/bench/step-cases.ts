@@ -21,8 +21,8 @@ import type { HostArray } from '../../runtime/executor.ts';
 
 export interface StepCase {
   readonly name: string;
-  /** The whole step, optimised and differentiated. */
-  readonly program: () => Program;
+  /** The whole step, optimised and differentiated; with 6 layers unless said. */
+  readonly program: (layers?: number) => Program;
   /** A value for an input of its plan. */
   readonly input: (name: string, tensor: Plan['tensors'][string]) => HostArray;
   /** The same step's options for PyTorch. */
@@ -44,10 +44,11 @@ function inContext(struct: string, nDims: number, dModel: number, ranks?: string
   const batch = 64;
   return {
     name: `icl ${struct} ${nDims} ${dModel}`,
-    program: () => {
+    program: (layers = 6) => {
       const { options } = resolveIcl(
         words({
           ...model,
+          n_layer: `${layers}`,
           token_mixing_struct: struct,
           ...(ranks === undefined ? {} : { mlr_rank_list: ranks }),
           training_batch_size: `${batch}`,
@@ -69,10 +70,11 @@ function language(struct: string, dModel: number, ranks?: string): StepCase {
   const model = { ...shared, d_model: `${dModel}` };
   return {
     name: `lm ${struct} ${length} ${dModel}`,
-    program: () => {
+    program: (layers = 6) => {
       const { options } = resolveLm(
         words({
           ...model,
+          n_layer: `${layers}`,
           token_mixing_struct: struct,
           ...(ranks === undefined ? {} : { mlr_rank_list: ranks }),
           block_size: `${length}`,
