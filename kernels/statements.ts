@@ -2,6 +2,7 @@
 import { equationLoads, readTensors } from '../compiler/ir/equation.ts';
 import { gatheredTensors } from '../compiler/ir/expression.ts';
 import type { Equation } from '../compiler/ir/program.ts';
+import { remembered } from '../compiler/ir/remembered.ts';
 import type { Kernel } from './kernel.ts';
 
 export interface KernelPart {
@@ -10,8 +11,15 @@ export interface KernelPart {
   readonly stored: boolean;
 }
 
+const partsOfKernel = new WeakMap<Kernel, readonly KernelPart[]>();
+const readsOfKernel = new WeakMap<Kernel, ReadonlySet<string>>();
+
 /** What the kernel computes, in order. */
 export function kernelParts(kernel: Kernel): readonly KernelPart[] {
+  return remembered(partsOfKernel, kernel, partsOf);
+}
+
+function partsOf(kernel: Kernel): readonly KernelPart[] {
   switch (kernel.family) {
     case 'loop':
       return kernel.statements;
@@ -30,9 +38,11 @@ export function kernelParts(kernel: Kernel): readonly KernelPart[] {
 
 /** Tensors that the kernel's equations name, its own included. */
 export function kernelReads(kernel: Kernel): ReadonlySet<string> {
-  const names = kernelParts(kernel).flatMap((part) => part.equations.flatMap(readTensors));
-  if (kernel.family === 'contraction' && kernel.accumulate) names.push(kernel.tensor);
-  return new Set(names);
+  return remembered(readsOfKernel, kernel, () => {
+    const names = kernelParts(kernel).flatMap((part) => part.equations.flatMap(readTensors));
+    if (kernel.family === 'contraction' && kernel.accumulate) names.push(kernel.tensor);
+    return new Set(names);
+  });
 }
 
 /** Tensors that the equation reads for an index, whether or not it reads them as values too. */

@@ -5,11 +5,22 @@
 import type { Affine, AffineConstraint, AffineTerm, Axis, ComparisonOperator, Constraint } from './program.ts';
 
 export function affine(constant: number, terms: readonly AffineTerm[] = []): Affine {
-  const sum = new Map<number, number>();
-  for (const { axis, coefficient } of terms) sum.set(axis, (sum.get(axis) ?? 0) + coefficient);
-  const kept = [...sum].filter(([, coefficient]) => coefficient !== 0).sort(([a], [b]) => a - b);
   // `+ 0` turns the -0 that scaling by -1 leaves into 0: they are equal numbers but not equal data.
-  return { kind: 'affine', constant: constant + 0, terms: kept.map(([axis, coefficient]) => ({ axis, coefficient })) };
+  return { kind: 'affine', constant: constant + 0, terms: isNormal(terms) ? terms : normalised(terms) };
+}
+
+function isNormal(terms: readonly AffineTerm[]): boolean {
+  return terms.every(({ axis, coefficient }, i) => coefficient !== 0 && (i === 0 || axis > terms[i - 1].axis));
+}
+
+function normalised(terms: readonly AffineTerm[]): readonly AffineTerm[] {
+  const sums: { axis: number; coefficient: number }[] = [];
+  for (const { axis, coefficient } of terms.toSorted((a, b) => a.axis - b.axis)) {
+    const last = sums.at(-1);
+    if (last?.axis === axis) last.coefficient += coefficient;
+    else sums.push({ axis, coefficient });
+  }
+  return sums.filter(({ coefficient }) => coefficient !== 0);
 }
 
 /** The affine expression that is one axis. */
@@ -61,9 +72,14 @@ export function equalAffine(a: Affine, b: Affine): boolean {
 
 /** Puts an affine expression in the place of each axis. `replace(axis)` speaks of the new axes. */
 export function substitute(a: Affine, replace: (axis: number) => Affine): Affine {
-  let result = affine(a.constant);
-  for (const { axis, coefficient } of a.terms) result = add(result, scale(replace(axis), coefficient));
-  return result;
+  let { constant } = a;
+  const terms: AffineTerm[] = [];
+  for (const { axis, coefficient } of a.terms) {
+    const value = replace(axis);
+    constant += coefficient * value.constant;
+    for (const term of value.terms) terms.push({ axis: term.axis, coefficient: coefficient * term.coefficient });
+  }
+  return affine(constant, terms);
 }
 
 export function evaluate(a: Affine, point: ArrayLike<number>): number {

@@ -12,11 +12,15 @@ import type {
   Program,
   Reducer,
   Tensor,
+  TensorSource,
 } from './program.ts';
 import { remembered } from './remembered.ts';
 
 const storeAxesOf = new WeakMap<Equation, readonly number[]>();
+const reducedAxesOf = new WeakMap<Equation, readonly number[]>();
 const tensorsReadBy = new WeakMap<Equation, readonly string[]>();
+const byName = new WeakMap<Program['tensors'], ReadonlyMap<string, Tensor>>();
+const madeFrom = new WeakMap<TensorSource, readonly string[]>();
 
 /** Axes that stand in the store map, ascending; the others are reduced. */
 export function storeAxes(equation: Equation): readonly number[] {
@@ -28,8 +32,10 @@ export function storeAxes(equation: Equation): readonly number[] {
 
 /** Those that are looped over and stand in no store map; a symbol is a single value. */
 export function reducedAxes(equation: Equation): readonly number[] {
-  const stored = new Set(storeAxes(equation));
-  return equation.axes.flatMap(({ symbol }, axis) => (symbol !== undefined || stored.has(axis) ? [] : [axis]));
+  return remembered(reducedAxesOf, equation, ({ axes }) => {
+    const stored = new Set(storeAxes(equation));
+    return axes.flatMap(({ symbol }, axis) => (symbol !== undefined || stored.has(axis) ? [] : [axis]));
+  });
 }
 
 /** Whether the axes alone, without the domain, keep the store inside a tensor of the shape. */
@@ -89,8 +95,11 @@ export function readTensors(equation: Equation): readonly string[] {
 }
 
 /** Names of all tensors that a tensor is made from. */
-export function dependencies(tensor: Tensor): readonly string[] {
-  const { source } = tensor;
+export function dependencies({ source }: Tensor): readonly string[] {
+  return remembered(madeFrom, source, dependenciesOf);
+}
+
+function dependenciesOf(source: TensorSource): readonly string[] {
   switch (source.kind) {
     case 'input':
     case 'param':
@@ -133,8 +142,8 @@ export function usedAxes(equation: Equation): readonly number[] {
   return [...axes].sort((a, b) => a - b);
 }
 
-export function tensorMap(program: Program): ReadonlyMap<string, Tensor> {
-  return new Map(program.tensors.map((tensor) => [tensor.name, tensor]));
+export function tensorMap({ tensors }: Program): ReadonlyMap<string, Tensor> {
+  return remembered(byName, tensors, () => new Map(tensors.map((tensor) => [tensor.name, tensor])));
 }
 
 /** The tensor in which a view lies, over whatever views; any other tensor is its own. */

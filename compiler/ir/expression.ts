@@ -3,6 +3,7 @@
  * so that a new kind of expression needs its case in one place.
  */
 import { affine, axisIndex, isAffine, substitute } from './affine.ts';
+import { mapSame } from './lists.ts';
 import type {
   Affine,
   BinaryOperator,
@@ -14,6 +15,7 @@ import type {
   Load,
   UnaryOperator,
 } from './program.ts';
+import { remembered } from './remembered.ts';
 
 export function constant(value: number): Expression {
   return { kind: 'constant', value };
@@ -51,6 +53,27 @@ export function product(factors: readonly Expression[]): Expression {
   if (folded === 0) return constant(0);
   if (folded !== 1 || flat.length === 0) flat.unshift(constant(folded));
   return flat.length === 1 ? flat[0] : { kind: 'product', factors: flat };
+}
+
+/** Whether `sum` of the terms would have them as they are. */
+export function isNormalSum(terms: readonly Expression[]): boolean {
+  const last = terms.length - 1;
+  return (
+    terms.length > 1 &&
+    terms.every((term, i) => term.kind !== 'sum' && (term.kind !== 'constant' || (i === last && term.value !== 0)))
+  );
+}
+
+/** The same of `product`. */
+export function isNormalProduct(factors: readonly Expression[]): boolean {
+  return (
+    factors.length > 1 &&
+    factors.every(
+      (factor, i) =>
+        factor.kind !== 'product' &&
+        (factor.kind !== 'constant' || (i === 0 && factor.value !== 1 && factor.value !== 0)),
+    )
+  );
 }
 
 export function unary(operator: UnaryOperator, operand: Expression): Expression {
@@ -159,32 +182,32 @@ export interface Rewrite {
   readonly tensor?: (name: string) => string;
 }
 
+/** These give back the very object that they were given where nothing of it changes. */
 export function rewriteIndex(index: Index, rewrite: Rewrite): Index {
   if (index.kind === 'affine') return rewrite.affine?.(index) ?? index;
-  const indices = index.indices.map((i) => rewriteIndex(i, rewrite));
-  const gather: Gather = { kind: 'gather', tensor: rewrite.tensor?.(index.tensor) ?? index.tensor, indices };
-  return rewrite.gather?.(gather) ?? gather;
+  const indices = mapSame(index.indices, (i) => rewriteIndex(i, rewrite));
+  const tensor = rewrite.tensor?.(index.tensor) ?? index.tensor;
+  const isSame = indices === index.indices && tensor === index.tensor;
+  const renamed: Gather = isSame ? index : { kind: 'gather', tensor, indices };
+  return rewrite.gather?.(renamed) ?? renamed;
 }
 
 export function rewriteConstraint(constraint: Constraint, rewrite: Rewrite): Constraint {
   if (constraint.kind === 'data') {
     const [left, right] = [rewriteExpression(constraint.left, rewrite), rewriteExpression(constraint.right, rewrite)];
-    return { ...constraint, left, right };
+    return left === constraint.left && right === constraint.right ? constraint : { ...constraint, left, right };
   }
   return rewrite.affine ? { kind: constraint.kind, affine: rewrite.affine(constraint.affine) } : constraint;
 }
 
 function rewriteCondition(condition: Condition, rewrite: Rewrite): Condition {
   if (condition.kind === 'domain') {
-    return { kind: 'domain', constraints: condition.constraints.map((c) => rewriteConstraint(c, rewrite)) };
+    const constraints = mapSame(condition.constraints, (c) => rewriteConstraint(c, rewrite));
+    return constraints === condition.constraints ? condition : { kind: 'domain', constraints };
   }
-  const { operator, left, right } = condition;
-  return {
-    kind: 'compare',
-    operator,
-    left: rewriteExpression(left, rewrite),
-    right: rewriteExpression(right, rewrite),
-  };
+  const { operator, left: before, right: after } = condition;
+  const [left, right] = [rewriteExpression(before, rewrite), rewriteExpression(after, rewrite)];
+  return left === before && right === after ? condition : { kind: 'compare', operator, left, right };
 }
 
 export function rewriteExpression(expression: Expression, rewrite: Rewrite): Expression {
@@ -195,20 +218,35 @@ export function rewriteExpression(expression: Expression, rewrite: Rewrite): Exp
     case 'index':
       return rewrite.affine ? { kind: 'index', affine: rewrite.affine(expression.affine) } : expression;
     case 'load': {
-      const indices = expression.indices.map((i) => rewriteIndex(i, rewrite));
-      const renamed = load(rewrite.tensor?.(expression.tensor) ?? expression.tensor, indices);
+      const indices = mapSame(expression.indices, (i) => rewriteIndex(i, rewrite));
+      const tensor = rewrite.tensor?.(expression.tensor) ?? expression.tensor;
+      const isSame = indices === expression.indices && tensor === expression.tensor;
+      const renamed = isSame ? expression : load(tensor, indices);
       return rewrite.load?.(renamed) ?? renamed;
     }
-    case 'sum':
-      return sum(expression.terms.map(go));
-    case 'product':
-      return product(expression.factors.map(go));
-    case 'unary':
-      return unary(expression.operator, go(expression.operand));
-    case 'binary':
-      return binary(expression.operator, go(expression.left), go(expression.right));
-    case 'select':
-      return select(rewriteCondition(expression.condition, rewrite), go(expression.then), go(expression.otherwise));
+    case 'sum': {
+      const terms = mapSame(expression.terms, go);
+      return terms === expression.terms && isNormalSum(terms) ? expression : sum(terms);
+    }
+    case 'product': {
+      const factors = mapSame(expression.factors, go);
+      return factors === expression.factors && isNormalProduct(factors) ? expression : product(factors);
+    }
+    case 'unary': {
+      const operand = go(expression.operand);
+      return operand === expression.operand ? expression : unary(expression.operator, operand);
+    }
+    case 'binary': {
+      const [left, right] = [go(expression.left), go(expression.right)];
+      const isSame = left === expression.left && right === expression.right;
+      return isSame ? expression : binary(expression.operator, left, right);
+    }
+    case 'select': {
+      const condition = rewriteCondition(expression.condition, rewrite);
+      const [then, otherwise] = [go(expression.then), go(expression.otherwise)];
+      const isSame = condition === expression.condition && then === expression.then;
+      return isSame && otherwise === expression.otherwise ? expression : select(condition, then, otherwise);
+    }
     case 'random':
       return {
         ...expression,
@@ -235,15 +273,22 @@ export function axisRenaming(axes: readonly (number | Affine)[]): (a: Affine) =>
     });
 }
 
+const loadsIn = new WeakMap<Expression, readonly Load[]>();
+const affinesIn = new WeakMap<Expression, readonly Affine[]>();
+const axesUsed = new WeakMap<Expression, readonly number[]>();
+
 /** Every load in the expression, in order, those that gather indices excepted (see `gatheredTensors`). */
 export function loads(expression: Expression): readonly Load[] {
-  const found: Load[] = [];
-  const visit = (e: Expression): void => {
-    if (e.kind === 'load') found.push(e);
-    for (const child of children(e)) visit(child);
-  };
-  visit(expression);
-  return found;
+  if (expression.kind === 'load') return [expression];
+  return remembered(loadsIn, expression, (whole) => {
+    const found: Load[] = [];
+    const visit = (e: Expression): void => {
+      if (e.kind === 'load') found.push(e);
+      else for (const child of children(e)) visit(child);
+    };
+    visit(whole);
+    return found;
+  });
 }
 
 /** Names of the i32 tensors that an index reads. */
@@ -258,23 +303,20 @@ export function affinesOfIndex(index: Index): readonly Affine[] {
 
 /** Every affine expression that stands in the expression: indices, index values, conditions, draws. */
 export function affinesOf(expression: Expression): readonly Affine[] {
-  const own = ((): readonly Affine[] => {
-    switch (expression.kind) {
-      case 'index':
-        return [expression.affine];
-      case 'load':
-        return expression.indices.flatMap(affinesOfIndex);
-      case 'random':
-        return [expression.element];
-      case 'select':
-        return expression.condition.kind === 'domain'
-          ? expression.condition.constraints.filter(isAffine).map((c) => c.affine)
-          : [];
-      default:
-        return [];
-    }
-  })();
-  return [...own, ...children(expression).flatMap(affinesOf)];
+  if (expression.kind === 'load') return expression.indices.flatMap(affinesOfIndex);
+  return remembered(affinesIn, expression, (whole) => {
+    const found: Affine[] = [];
+    const visit = (e: Expression): void => {
+      if (e.kind === 'index') found.push(e.affine);
+      else if (e.kind === 'load') for (const index of e.indices) found.push(...affinesOfIndex(index));
+      else if (e.kind === 'random') found.push(e.element);
+      else if (e.kind === 'select' && e.condition.kind === 'domain')
+        for (const c of e.condition.constraints) if (isAffine(c)) found.push(c.affine);
+      for (const child of children(e)) visit(child);
+    };
+    visit(whole);
+    return found;
+  });
 }
 
 /** Every affine expression that stands in a constraint. */
@@ -294,8 +336,10 @@ export function constraintLoads(constraint: Constraint): readonly Load[] {
 
 /** The axes that the expression's value depends on, ascending. */
 export function axesOf(expression: Expression): readonly number[] {
-  const axes = new Set(affinesOf(expression).flatMap((a) => a.terms.map((term) => term.axis)));
-  return [...axes].sort((a, b) => a - b);
+  return remembered(axesUsed, expression, (whole) => {
+    const axes = new Set(affinesOf(whole).flatMap((a) => a.terms.map((term) => term.axis)));
+    return [...axes].sort((a, b) => a - b);
+  });
 }
 
 /** The affine expression 0. */

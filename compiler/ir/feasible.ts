@@ -6,7 +6,8 @@
  * settles nothing, halved. What data say is left out: a point may be excluded by them all the same. Two contrary constraints over many axes would be narrowed one step at a time, so pairs whose sum is
  * negative everywhere are found first. The trap: the search is exact but may be long; past its budget it says 'unknown'.
  */
-import { add, affine, evaluate, gcd, isAffine, scale } from './affine.ts';
+import { add, evaluate, gcd, isAffine, scale } from './affine.ts';
+import { affineKey } from './hash.ts';
 import type { Affine, Axis, Constraint } from './program.ts';
 
 export type Feasibility =
@@ -68,7 +69,7 @@ function pairSums(nonnegative: readonly Affine[]): readonly Affine[] {
       }
     }
   }
-  const distinct = new Map(sums.map((a) => [JSON.stringify(a), affine(a.constant, a.terms)]));
+  const distinct = new Map(sums.map((a) => [affineKey(a), a]));
   return [...distinct.values()];
 }
 

@@ -4,6 +4,7 @@
  * 32-bit FNV-1a with different bases and a final mix, 64 bits in all. Plain TypeScript, since the compiler also runs in a web page.
  */
 import type { Affine, Condition, Constraint, Equation, Expression, Index, Program, Tensor } from './program.ts';
+import { remembered } from './remembered.ts';
 
 export function hashExpression(expression: Expression): string {
   return hashText(expressionKey(expression));
@@ -19,10 +20,6 @@ export function hashProgram(program: Program): string {
   const updates = program.updates.map(({ state, next }) => `${quote(state)}=${quote(next)}`);
   const outputs = program.outputs.map(quote);
   return hashText([...program.tensors.map(tensorKey), `out ${outputs.join()}`, `up ${updates.join()}`].join('\n'));
-}
-
-export function hashTensor(tensor: Tensor): string {
-  return hashText(tensorKey(tensor));
 }
 
 /** 16 hexadecimal digits. */
@@ -86,7 +83,8 @@ export function equationKey(equation: Equation): string {
   return `${reducer} ${extents} ${constraintsKey(domain)} ${indicesKey(store)} ${expressionKey(value)}`;
 }
 
-function tensorKey({ name, dtype, shape, source }: Tensor): string {
+/** Canonical text of a tensor: equal texts are tensors of one name that are made in the same way. */
+export function tensorKey({ name, dtype, shape, source }: Tensor): string {
   const head = `${quote(name)} ${dtype} ${shape.join('x')} ${source.kind}`;
   switch (source.kind) {
     case 'input':
@@ -118,11 +116,15 @@ function constraintsKey(constraints: readonly Constraint[]): string {
   return `{${constraints.map(constraintKey).join()}}`;
 }
 
+const constraintKeys = new WeakMap<Constraint, string>();
+
 /** Equal texts are equal constraints. */
 export function constraintKey(constraint: Constraint): string {
-  return constraint.kind === 'data'
-    ? `(${constraint.operator} ${expressionKey(constraint.left)} ${expressionKey(constraint.right)})`
-    : `${constraint.kind} ${affineKey(constraint.affine)}`;
+  return remembered(constraintKeys, constraint, (c) =>
+    c.kind === 'data'
+      ? `(${c.operator} ${expressionKey(c.left)} ${expressionKey(c.right)})`
+      : `${c.kind} ${affineKey(c.affine)}`,
+  );
 }
 
 function indicesKey(indices: readonly Index[]): string {

@@ -35,12 +35,11 @@ export function sameShape(a: readonly number[], b: readonly number[]): boolean {
 export function pointOf(l: Load, { axes }: Equation): readonly (number | undefined)[] | undefined {
   const point: (number | undefined)[] = [];
   for (const index of l.indices) {
-    if (index.kind !== 'affine') return undefined;
-    const long = { ...index, terms: index.terms.filter((t) => axes[t.axis].extent > 1) };
-    const axis = asAxis(long);
-    if (axis === undefined && (long.terms.length > 0 || index.constant !== 0)) return undefined;
-    if (axis !== undefined && point.includes(axis)) return undefined;
-    point.push(axis);
+    if (index.kind !== 'affine' || index.constant !== 0) return undefined;
+    const [only, ...others] = index.terms.filter((t) => axes[t.axis].extent > 1);
+    if (only !== undefined && (others.length > 0 || only.coefficient !== 1 || point.includes(only.axis)))
+      return undefined;
+    point.push(only?.axis);
   }
   return point;
 }

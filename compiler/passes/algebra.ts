@@ -7,8 +7,19 @@
  * The trap: a condition is decided by the box of the axes and by the equation's domain, never by the values.
  */
 import { decide, isConstant } from '../ir/affine.ts';
-import { constant, divide, negate, product, select, sum, unary } from '../ir/expression.ts';
+import {
+  constant,
+  divide,
+  isNormalProduct,
+  isNormalSum,
+  negate,
+  product,
+  select,
+  sum,
+  unary,
+} from '../ir/expression.ts';
 import { constraintKey, expressionKey } from '../ir/hash.ts';
+import { mapSame } from '../ir/lists.ts';
 import type { Axis, Condition, Constraint, Expression } from '../ir/program.ts';
 import { binaryFunctions, comparisons, unaryFunctions } from '../ir/scalar.ts';
 
@@ -117,34 +128,4 @@ export function holdsIn(constraint: Constraint, { axes, domain }: Surroundings):
   if (decide(constraint, axes, domain) === 'always') return true;
   const key = constraintKey(constraint);
   return domain.some((known) => constraintKey(known) === key);
-}
-
-function isNormalSum(terms: readonly Expression[]): boolean {
-  const last = terms.length - 1;
-  return (
-    terms.length > 1 &&
-    terms.every((term, i) => term.kind !== 'sum' && (term.kind !== 'constant' || (i === last && term.value !== 0)))
-  );
-}
-
-function isNormalProduct(factors: readonly Expression[]): boolean {
-  return (
-    factors.length > 1 &&
-    factors.every(
-      (factor, i) =>
-        factor.kind !== 'product' &&
-        (factor.kind !== 'constant' || (i === 0 && factor.value !== 1 && factor.value !== 0)),
-    )
-  );
-}
-
-/** The same array where every element stays the same object. */
-export function mapSame<T>(items: readonly T[], change: (item: T) => T): readonly T[] {
-  let changed = false;
-  const result = items.map((item) => {
-    const next = change(item);
-    if (next !== item) changed = true;
-    return next;
-  });
-  return changed ? result : items;
 }

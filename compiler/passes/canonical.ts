@@ -18,6 +18,7 @@ import {
 } from '../ir/expression.ts';
 import { affineKey, constraintKey, expressionKey } from '../ir/hash.ts';
 import type { Affine, Axis, Constraint, Equation, Expression, Index } from '../ir/program.ts';
+import { remembered } from '../ir/remembered.ts';
 
 /** `Σ value` over the axes that are not kept; the result has one dimension for each kept axis. */
 export interface Summed {
@@ -52,11 +53,7 @@ const equationKeys = new WeakMap<Equation, string>();
 
 /** The key of an equation, store map and all. */
 export function canonicalEquation(equation: Equation): string {
-  const known = equationKeys.get(equation);
-  if (known !== undefined) return known;
-  const key = keyOfEquation(equation);
-  equationKeys.set(equation, key);
-  return key;
+  return remembered(equationKeys, equation, keyOfEquation);
 }
 
 function keyOfEquation(equation: Equation): string {

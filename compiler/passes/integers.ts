@@ -24,6 +24,7 @@ import {
 } from '../ir/expression.ts';
 import { findPoint } from '../ir/feasible.ts';
 import { constraintKey } from '../ir/hash.ts';
+import { mapSame } from '../ir/lists.ts';
 import { affinePieces, comparedWhole, type Piece } from '../ir/piecewise.ts';
 import type {
   Affine,
@@ -37,7 +38,6 @@ import type {
   Program,
   Tensor,
 } from '../ir/program.ts';
-import { mapSame } from './algebra.ts';
 import { plainStore } from './store.ts';
 
 /** Boxes looked at to find that no point is in a piece. */

@@ -1,8 +1,8 @@
 /** Changes in every equation of a program and in every place where a tensor is named. */
 import { isAffine } from '../ir/affine.ts';
 import { type Rewrite, rewriteConstraint, rewriteExpression, rewriteIndex } from '../ir/expression.ts';
+import { mapSame } from '../ir/lists.ts';
 import type { Equation, Program, Tensor } from '../ir/program.ts';
-import { mapSame } from './algebra.ts';
 
 /** Outputs and the `next` of updates: tensors that keep their names and must stay. */
 export function pinnedTensors(program: Program): ReadonlySet<string> {

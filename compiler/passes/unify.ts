@@ -36,19 +36,15 @@ export function unify(
   const pending = [...equalities];
   while (pending.length > 0) {
     // The easiest first: an axis that another equality settles splits no digit here.
-    const easiest = pending.map((e) => state.current(e)).reduce((a, b) => (a.terms.length <= b.terms.length ? a : b));
-    const position = pending.findIndex((e) => sameAffine(state.current(e), easiest));
-    pending.splice(position, 1);
+    const standing = pending.map((e) => state.current(e));
+    const easiest = standing.reduce((a, b) => (a.terms.length <= b.terms.length ? a : b));
+    pending.splice(standing.indexOf(easiest), 1);
     const rest = state.solve(easiest);
     if (rest === 'empty') return { kind: 'empty' };
     if (rest === 'unsolved') return { kind: 'unsolved' };
     if (rest !== undefined) pending.unshift(rest);
   }
   return state.result();
-}
-
-function sameAffine(a: Affine, b: Affine): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** The axes as they are split and replaced; old axes keep their positions, new digits are appended. */

@@ -16,7 +16,7 @@ import {
   rewriteExpression,
   rewriteIndex,
 } from '../../compiler/ir/expression.ts';
-import type { Affine, Axis, Equation, Index, Load } from '../../compiler/ir/program.ts';
+import type { Affine, AffineTerm, Axis, Equation, Index, Load } from '../../compiler/ir/program.ts';
 import type { Shapes } from '../kernel.ts';
 
 /** Row-major strides of a shape, in elements. */
@@ -38,15 +38,14 @@ export function coordinate(flat: string, shape: readonly number[], d: number): s
 export function flatIndex(shape: readonly number[], indices: readonly Index[]): Affine | undefined {
   if (indices.length === 1 && indices[0].kind === 'affine') return indices[0];
   const stride = strides(shape);
-  let result = affine(0);
+  let constant = 0;
+  const terms: AffineTerm[] = [];
   for (const [d, index] of indices.entries()) {
     if (index.kind !== 'affine') return undefined;
-    result = affine(result.constant + index.constant * stride[d], [
-      ...result.terms,
-      ...index.terms.map((t) => ({ axis: t.axis, coefficient: t.coefficient * stride[d] })),
-    ]);
+    constant += index.constant * stride[d];
+    for (const { axis, coefficient } of index.terms) terms.push({ axis, coefficient: coefficient * stride[d] });
   }
-  return result;
+  return affine(constant, terms);
 }
 
 /** Flattens every affine load; the store map stays as it is. */

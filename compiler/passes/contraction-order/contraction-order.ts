@@ -41,6 +41,7 @@ import {
   rewriteConstraint,
 } from '../../ir/expression.ts';
 import { findPoint } from '../../ir/feasible.ts';
+import { addTo } from '../../ir/lists.ts';
 import type { Affine, Axis, Dtype, Equation, Expression, Index, Program, Tensor } from '../../ir/program.ts';
 import type { Shadow } from '../../ir/shadow.ts';
 import { shadowOf } from '../../ir/shadow.ts';
@@ -66,13 +67,24 @@ interface Held {
   readonly dimension: ReadonlyMap<number, number>;
 }
 
+/** A tensor with one dimension for each of `kept`, which holds the sum of `value`. */
+interface Holding {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly within: Equation;
+  readonly value: Expression;
+  readonly kept: readonly number[];
+}
+
 /** The program as it grows, and what its tensors hold. */
 class Workshop {
   readonly tensors: Tensor[] = [];
   private readonly names: Set<string>;
   private readonly shapes = new Map<string, readonly number[]>();
-  /** Canonical key with type → where it is held. */
+  /** Canonical key with type → where it is held, of the signatures that were asked for. */
   private readonly held = new Map<string, Held>();
+  /** Sums by signature, until one of that signature is asked for: few are, and a key takes time. */
+  private readonly waiting = new Map<string, Holding[]>();
   /** Names of the tensors that a held product reads: a quick no for most subsets. */
   private readonly signatures = new Set<string>();
 
@@ -108,15 +120,26 @@ class Workshop {
 
   /** Notes that a tensor with one dimension for each of `kept` holds the sum of `value`. */
   hold(name: string, dtype: Dtype, within: Equation, value: Expression, kept: readonly number[]): void {
-    const { key, numbering } = canonicalSum({ axes: within.axes, domain: within.domain, value, kept });
-    const dimension = new Map(kept.map((axis, d) => [numbering.get(axis) as number, d]));
-    if (!this.held.has(`${dtype} ${key}`)) this.held.set(`${dtype} ${key}`, { tensor: name, dimension });
-    this.signatures.add(signature([value]));
+    const own = signature([value]);
+    this.signatures.add(own);
+    addTo(this.waiting, own, { name, dtype, within, value, kept });
+  }
+
+  /** Files what waits under a signature, in the order in which it was made. */
+  private file(asked: string): void {
+    for (const { name, dtype, within, value, kept } of this.waiting.get(asked) ?? []) {
+      const { key, numbering } = canonicalSum({ axes: within.axes, domain: within.domain, value, kept });
+      const dimension = new Map(kept.map((axis, d) => [numbering.get(axis) as number, d]));
+      if (!this.held.has(`${dtype} ${key}`)) this.held.set(`${dtype} ${key}`, { tensor: name, dimension });
+    }
+    this.waiting.delete(asked);
   }
 
   /** A load of the tensor that holds the sum, over the equation's axes. */
   find(dtype: Dtype, within: Equation, value: Expression, kept: readonly number[]): Expression | undefined {
-    if (!this.signatures.has(signature([value]))) return undefined;
+    const asked = signature([value]);
+    if (!this.signatures.has(asked)) return undefined;
+    this.file(asked);
     const { key, numbering } = canonicalSum({ axes: within.axes, domain: within.domain, value, kept });
     const found = this.held.get(`${dtype} ${key}`);
     if (found === undefined) return undefined;

@@ -18,6 +18,7 @@ import {
 } from '../../ir/contraction.ts';
 import { product } from '../../ir/expression.ts';
 import type { Constraint, Equation, Expression } from '../../ir/program.ts';
+import { remembered } from '../../ir/remembered.ts';
 import { canonicalSum } from '../canonical.ts';
 import type { Network } from './network.ts';
 import { liveAxes } from './network.ts';
@@ -29,8 +30,14 @@ export interface Plan {
   readonly network: Network;
 }
 
+const plans = new WeakMap<Equation, { readonly plan: Plan | undefined }>();
+
 /** The equation as a network of operands; undefined where there is nothing to order. */
 export function planEquation(equation: Equation): Plan | undefined {
+  return remembered(plans, equation, (e) => ({ plan: networkOf(e) })).plan;
+}
+
+function networkOf(equation: Equation): Plan | undefined {
   if (equation.reducer !== 'sum') return undefined;
   const { constant: c, factors } = factorsOf(equation.value);
   const operands = factors.filter((factor) => axesOfExpression(factor) !== 0n);

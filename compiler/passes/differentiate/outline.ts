@@ -25,8 +25,8 @@ import {
   sum,
 } from '../../ir/expression.ts';
 import { expressionKey } from '../../ir/hash.ts';
+import { mapSame } from '../../ir/lists.ts';
 import type { Equation, Expression, Program, Tensor } from '../../ir/program.ts';
-import { mapSame } from '../algebra.ts';
 import { freshName } from '../names.ts';
 
 /** Loads times nodes of an equation from which on its derivatives would be too large to write out. */

@@ -10,6 +10,7 @@ import { axisIndex, isAffine, substitute } from '../../ir/affine.ts';
 import { dependencies, equationLoads, equationsOf, reducedAxes } from '../../ir/equation.ts';
 import { constraintAxes, gatheredTensors, rewriteConstraint } from '../../ir/expression.ts';
 import { constraintKey } from '../../ir/hash.ts';
+import { mapSame } from '../../ir/lists.ts';
 import { plainAxes } from '../../ir/plain.ts';
 import type { Affine, AffineConstraint, Constraint, Equation, Program, Tensor } from '../../ir/program.ts';
 import { heldTensors } from '../rename.ts';
@@ -116,14 +117,15 @@ function demandsOf(tensor: Tensor): ReadonlyMap<string, readonly Constraint[]> {
 
 function withDomain(tensor: Tensor, demand: readonly Constraint[], throughMaps: boolean): Tensor {
   if (tensor.source.kind !== 'computed') return tensor;
-  const equations = tensor.source.equations.map((equation): Equation => {
+  const equations = mapSame(tensor.source.equations, (equation): Equation => {
     const plain = plainAxes(equation, tensor.shape);
     const isPlain = plain?.every((axis) => axis !== undefined) === true;
     if (!isPlain && !throughMaps) return equation;
     const mapped = demand
       .filter((c) => constraintAxes(c).every((d) => equation.store[d].kind === 'affine'))
       .map((c) => rewriteConstraint(c, { affine: (a) => substitute(a, (d) => equation.store[d] as Affine) }));
-    return { ...equation, domain: [...equation.domain, ...mapped.filter((c) => !has(equation.domain, c))] };
+    const added = mapped.filter((c) => !has(equation.domain, c));
+    return added.length === 0 ? equation : { ...equation, domain: [...equation.domain, ...added] };
   });
-  return { ...tensor, source: { kind: 'computed', equations } };
+  return equations === tensor.source.equations ? tensor : { ...tensor, source: { kind: 'computed', equations } };
 }

@@ -17,8 +17,8 @@
  */
 import { equationsOf, pointwise } from '../../ir/equation.ts';
 import { constant, load, loadAxes, mapChildren, negate, product, select, sum, unary } from '../../ir/expression.ts';
+import { mapSame } from '../../ir/lists.ts';
 import type { Condition, Equation, Expression, Program, Tensor } from '../../ir/program.ts';
-import { mapSame } from '../algebra.ts';
 import { freshName } from '../names.ts';
 import { heldTensors } from '../rename.ts';
 

@@ -13,6 +13,7 @@ import { asAxis, axisIndex, substitute } from '../../ir/affine.ts';
 import { equationsOf, hasSymbol, reducedAxes, storesDigits, tensorMap } from '../../ir/equation.ts';
 import { axesOf, constraintAxes, load, product, rewriteConstraint, rewriteExpression } from '../../ir/expression.ts';
 import { constraintKey } from '../../ir/hash.ts';
+import { addTo } from '../../ir/lists.ts';
 import { emptyMatch, matchConstraint, matchExpression } from '../../ir/match.ts';
 import type { Affine, Axis, Constraint, Equation, Expression, Index, Load, Program, Tensor } from '../../ir/program.ts';
 import { mapEquations } from '../rename.ts';
@@ -23,12 +24,21 @@ export function reuseSums(program: Program): Program {
     const [only, ...others] = equationsOf(tensor);
     return only !== undefined && others.length === 0 && isSumOfTwo(only);
   });
+  const byOperands = new Map<string, Tensor[]>();
+  for (const known of sums) addTo(byOperands, operandsKey(factorsOf(equationsOf(known)[0]) as readonly Load[]), known);
   const position = new Map(program.tensors.map(({ name }, i) => [name, i]));
-  return mapEquations(program, (equation, tensor) => {
-    const shorter = shortened(equation, tensor, tensors, sums, position);
-    return [shorter ?? equation];
-  });
+  const before = (a: Tensor, b: Tensor): number => position.get(a.name)! - position.get(b.name)!;
+  /** Sums of two factors of a product that are made before a tensor, in the program's order. */
+  const madeBefore = (tensor: Tensor, { value }: Equation): readonly Tensor[] => {
+    const factors = value.kind === 'product' ? value.factors.filter((f) => f.kind === 'load') : [];
+    const pairs = factors.flatMap((a) => factors.map((b) => operandsKey([a, b])));
+    const found = [...new Set(pairs)].flatMap((key) => byOperands.get(key) ?? []);
+    return found.filter((known) => before(known, tensor) < 0).sort(before);
+  };
+  return mapEquations(program, (equation, tensor) => [shortened(equation, tensor, tensors, madeBefore) ?? equation]);
 }
+
+const operandsKey = (operands: readonly Load[]): string => operands.map((l) => l.tensor).join(' ');
 
 function factorsOf({ value }: Equation): readonly Expression[] {
   return value.kind === 'product' ? value.factors : [value];
@@ -56,8 +66,7 @@ function shortened(
   equation: Equation,
   tensor: Tensor,
   tensors: ReadonlyMap<string, Tensor>,
-  sums: readonly Tensor[],
-  position: ReadonlyMap<string, number>,
+  madeBefore: (tensor: Tensor, whole: Equation) => readonly Tensor[],
 ): Equation | undefined {
   if (equation.reducer !== 'sum' || equation.value.kind !== 'product' || hasSymbol(equation)) return undefined;
   if (reducedAxes(equation).length === 0) return undefined;
@@ -67,8 +76,7 @@ function shortened(
     if (factor.kind !== 'load' || only === undefined || others.length > 0 || !isSumOfTwo(only)) continue;
     const whole = opened(equation, factor, only);
     if (whole === undefined) continue;
-    for (const known of sums) {
-      if (position.get(known.name)! >= position.get(tensor.name)!) break;
+    for (const known of madeBefore(tensor, whole)) {
       if (known.name === inner!.name) continue;
       const found = withSum(whole, known);
       if (found !== undefined && pointsOf(found) <= pointsOf(equation)) return found;

@@ -13,6 +13,7 @@ import { axisIndex } from '../../ir/affine.ts';
 import { dependencies, pointwise } from '../../ir/equation.ts';
 import { loadAxes } from '../../ir/expression.ts';
 import type { Program, Tensor } from '../../ir/program.ts';
+import { remembered } from '../../ir/remembered.ts';
 import { canonicalEquation } from '../canonical.ts';
 import { pinnedTensors, rewriteTensor } from '../rename.ts';
 
@@ -56,13 +57,20 @@ function copyOf(tensor: Tensor, source: string): Tensor {
   return { ...tensor, source: { kind: 'computed', equations: [equation] } };
 }
 
+const keys = new WeakMap<Tensor, string>();
+
 /** Undefined for what is given from outside. */
-function keyOf({ dtype, shape, source }: Tensor): string | undefined {
+function keyOf(tensor: Tensor): string | undefined {
+  const { kind } = tensor.source;
+  return kind === 'input' || kind === 'param' ? undefined : remembered(keys, tensor, makingOf);
+}
+
+function makingOf({ dtype, shape, source }: Tensor): string {
   const head = `${dtype} ${shape.join('x')} ${source.kind}`;
   switch (source.kind) {
     case 'input':
     case 'param':
-      return undefined;
+      return head;
     case 'computed':
       return `${head} ${source.equations.map(canonicalEquation).sort().join(' ; ')}`;
     case 'view':

@@ -11,9 +11,9 @@
 import { asAxis, equalAffine, isConstant, substitute } from '../../ir/affine.ts';
 import { dependencies, equationsOf } from '../../ir/equation.ts';
 import { constant } from '../../ir/expression.ts';
-import { hashTensor } from '../../ir/hash.ts';
+import { tensorKey } from '../../ir/hash.ts';
+import { mapSame } from '../../ir/lists.ts';
 import type { Affine, Equation, Expression, Index, Load, Program, Tensor } from '../../ir/program.ts';
-import { mapSame } from '../algebra.ts';
 import { pinnedTensors, rewriteTensor } from '../rename.ts';
 import { fillsOnce } from '../store.ts';
 
@@ -50,18 +50,19 @@ export function forwardCopies(program: Program): Program {
 
 /** The tensor itself if the rewritten one says the same: a read may be one that nothing can see through. */
 function unlessEqual(tensor: Tensor, rewritten: Tensor): Tensor {
-  return hashTensor(tensor) === hashTensor(rewritten) ? tensor : rewritten;
+  return tensorKey(tensor) === tensorKey(rewritten) ? tensor : rewritten;
 }
 
 function readerOf(tensor: Tensor, tensors: ReadonlyMap<string, Tensor>): Reader | undefined {
   if (tensor.source.kind !== 'computed') return undefined;
   const [only, ...others] = tensor.source.equations;
   if (only === undefined) return () => constant(0);
-  if (others.length > 0 || !fillsOnce(only, tensor.shape)) return undefined;
   const { value } = only;
+  if ((value.kind !== 'constant' && value.kind !== 'load') || others.length > 0 || !fillsOnce(only, tensor.shape))
+    return undefined;
   if (value.kind === 'constant') return () => value;
   // A copy of another type rounds, and an index must be an integer tensor.
-  if (value.kind !== 'load' || tensors.get(value.tensor)?.dtype !== tensor.dtype) return undefined;
+  if (tensors.get(value.tensor)?.dtype !== tensor.dtype) return undefined;
   const stored = plainIndices(only);
   return stored === undefined ? undefined : (read) => readThrough(value, stored, read.indices);
 }
