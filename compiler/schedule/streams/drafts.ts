@@ -8,10 +8,11 @@ import type { Target } from '../../../kernels/target.ts';
 import { asAxis } from '../../ir/affine.ts';
 import { dependencies, equationsOf, tensorMap } from '../../ir/equation.ts';
 import { loads } from '../../ir/expression.ts';
+import { addTo } from '../../ir/lists.ts';
 import { isPointwise } from '../../ir/plain.ts';
 import type { Affine, Equation, Load, Program, Tensor } from '../../ir/program.ts';
 import { type Followed, followRows } from './softmax.ts';
-import { type Class, hiddenBelow, inKernel, kernelClasses, kernelKey, type Result, type Space } from './space.ts';
+import { type Class, hiddenBelow, kernelClasses, kernelKey, type Result, type Space } from './space.ts';
 
 /** A kernel while it is put together. */
 export interface Draft {
@@ -21,64 +22,94 @@ export interface Draft {
   readonly like: Result;
   /** Results in the order of computation, tensors made from rows among them. */
   readonly members: Set<string>;
-  readonly statements: { readonly statement: StreamStatement; readonly tiles: ReadonlyMap<string, Equation> }[];
+  readonly statements: DraftStatement[];
   readonly moving: Set<string>;
   readonly final: Set<string>;
+  /** Where the first and the last of its members stand in the program. */
+  readonly span: { readonly first: number; last: number };
+}
+
+/** What a statement of the kernel will be, in its equations' own axes. */
+export interface DraftStatement {
+  readonly kind: Exclude<StreamStatement['kind'], 'tile'>;
+  readonly tensor: string;
+  readonly equations: readonly Equation[];
+  /** Class of each axis of each equation, where it has one. */
+  readonly classes: readonly ReadonlyMap<number, Class>[];
+  readonly followed?: Followed;
 }
 
 export function draftKernels(program: Program, spaces: readonly Space[], target: Target): readonly Draft[] {
   const tensors = tensorMap(program);
+  const position = new Map(program.tensors.map(({ name }, at) => [name, at]));
   const resultOf = new Map(
     spaces.flatMap((space) => space.results.map((result) => [result.tensor.name, { space, result }] as const)),
   );
   const hidden = new Set(spaces.flatMap((space) => [...space.hidden]));
   const drafts: Draft[] = [];
+  const draftsOf = new Map<Space, Draft[]>();
   const draftOf = new Map<string, Draft>();
   const directly = directSources(tensors, hidden);
   const fits = (draft: Draft, names: readonly string[]): boolean => {
     const all = new Set([...draft.members].flatMap((name) => [name, ...directly(name)]).concat(names));
     return all.size <= target.limits.maxStorageBuffersPerShaderStage;
   };
-  for (const tensor of program.tensors) {
+  const add = (statement: DraftStatement, draft: Draft): void => {
+    draft.statements.push(statement);
+    draft.members.add(statement.tensor);
+    draft.span.last = position.get(statement.tensor)!;
+    draftOf.set(statement.tensor, draft);
+  };
+  for (const [at, tensor] of program.tensors.entries()) {
     if (hidden.has(tensor.name)) continue;
     const found = resultOf.get(tensor.name);
     if (found === undefined) {
       const draft = rowOf(tensor, draftOf);
-      if (draft !== undefined && fits(draft, [tensor.name])) joinRow(tensor, draft, draftOf);
+      if (draft !== undefined && fits(draft, [tensor.name])) add(rowStatement(tensor, draft), draft);
       continue;
     }
     const { space, result } = found;
     const key = kernelKey(result);
     const sources = directly(tensor.name);
     let joined = false;
-    for (const draft of [...drafts].reverse()) {
-      if (draft.space !== space || draft.key !== key || !fits(draft, [tensor.name, ...sources])) continue;
+    for (const draft of [...(draftsOf.get(space) ?? [])].reverse()) {
+      if (draft.key !== key || !fits(draft, [tensor.name, ...sources])) continue;
       const inside = sources.filter((name) => draft.members.has(name));
       const canFollow = inside.length > 0 && !result.isMap;
       const followed = !canFollow ? undefined : followRows(result.equations, draft, hidden, tensors);
       if (inside.length > 0 && (followed === undefined || clashes(followed, draft, hidden, tensors))) continue;
+      const from = beginningOf(draft, drafts);
       const outside = sources.filter((name) => !draft.members.has(name));
-      if (reaches(outside, draft, draftOf, directly)) continue;
-      addResult(result, followed, draft, draftOf);
+      if (reaches(outside, draft, draftOf, (name) => (position.get(name)! < from ? [] : directly(name)))) continue;
+      add(resultStatement(result, followed, draft), draft);
       joined = true;
       break;
     }
     if (joined) continue;
-    const order = kernelClasses(result);
     const draft: Draft = {
       space,
       key,
-      order,
+      order: kernelClasses(result),
       like: result,
       members: new Set(),
       statements: [],
       moving: new Set(),
       final: new Set(),
+      span: { first: at, last: at },
     };
     drafts.push(draft);
-    addResult(result, undefined, draft, draftOf);
+    addTo(draftsOf, space, draft);
+    add(resultStatement(result, undefined, draft), draft);
   }
   return drafts;
+}
+
+/** No tensor before this place in the program waits for the draft, be it by way of other drafts. `drafts` are in order. */
+function beginningOf(draft: Draft, drafts: readonly Draft[]): number {
+  return drafts.reduceRight(
+    (from, { span }) => (span.first < from && span.last >= from ? span.first : from),
+    draft.span.first,
+  );
 }
 
 /** What a tensor is made from without the hidden ones between. */
@@ -127,38 +158,22 @@ function clashes(
   tensors: ReadonlyMap<string, Tensor>,
 ): boolean {
   if (followed.tiles.size === 0) return false;
-  return draft.statements.some(({ statement, tiles }) => {
+  return draft.statements.some((statement) => {
     const needed = hiddenBelow(statement.equations, { hidden }, tensors);
-    return [...followed.tiles.keys()].some((name) => needed.has(name) && !tiles.has(name));
+    return [...followed.tiles.keys()].some((name) => needed.has(name) && !statement.followed?.tiles.has(name));
   });
 }
 
-function addResult(result: Result, followed: Followed | undefined, draft: Draft, draftOf: Map<string, Draft>): void {
-  const { tensor } = result;
-  const { extentOf } = draft.space;
-  const given = followed?.equations ?? result.equations;
-  const equations = given.map((e, i) => inKernel(e, result.classes[i], draft.order, extentOf));
+function resultStatement(result: Result, followed: Followed | undefined, draft: Draft): DraftStatement {
+  const { tensor, classes } = result;
   const kind = kindOf(result, draft);
-  const finish =
-    followed?.finish === undefined
-      ? undefined
-      : inKernel({ ...given[0], value: followed.finish }, result.classes[0], draft.order, extentOf).value;
-  const statement: StreamStatement = {
-    kind,
-    tensor: tensor.name,
-    equations,
-    stored: true,
-    follows: followed?.follows ?? [],
-    ...(finish === undefined ? {} : { finish }),
-  };
-  draft.statements.push({ statement, tiles: followed?.tiles ?? new Map() });
-  draft.members.add(tensor.name);
-  draftOf.set(tensor.name, draft);
   if (kind === 'extreme') draft.moving.add(tensor.name);
   else if (kind === 'total') draft.final.add(tensor.name);
+  const equations = followed?.equations ?? result.equations;
+  return { kind, tensor: tensor.name, equations, classes, ...(followed === undefined ? {} : { followed }) };
 }
 
-function kindOf({ tensor, equations: [equation], isMap }: Result, draft: Draft): StreamStatement['kind'] {
+function kindOf({ tensor, equations: [equation], isMap }: Result, draft: Draft): DraftStatement['kind'] {
   if (isMap) return 'map';
   if (equation.reducer !== 'sum') return 'extreme';
   return isRowShaped(tensor, draft) ? 'total' : 'sum';
@@ -196,7 +211,7 @@ function rowOf(tensor: Tensor, draftOf: ReadonlyMap<string, Draft>): Draft | und
   return read.every((l) => isRow(l) && l.indices.length === tensor.shape.length && aligned(l)) ? draft : undefined;
 }
 
-function joinRow(tensor: Tensor, draft: Draft, draftOf: Map<string, Draft>): void {
+function rowStatement(tensor: Tensor, draft: Draft): DraftStatement {
   const [equation] = equationsOf(tensor);
   const [read] = loads(equation.value);
   const classes = new Map<number, Class>();
@@ -207,19 +222,15 @@ function joinRow(tensor: Tensor, draft: Draft, draftOf: Map<string, Draft>): voi
     if (axis !== undefined && id !== undefined) classes.set(axis, id);
   });
   const isMoving = loads(equation.value).every((l) => draft.moving.has(l.tensor));
-  const own = inKernel(equation, classes, draft.order, draft.space.extentOf);
-  const statement: StreamStatement = { kind: 'row', tensor: tensor.name, equations: [own], stored: true, follows: [] };
-  draft.statements.push({ statement, tiles: new Map() });
-  draft.members.add(tensor.name);
-  draftOf.set(tensor.name, draft);
   (isMoving ? draft.moving : draft.final).add(tensor.name);
+  return { kind: 'row', tensor: tensor.name, equations: [equation], classes: [classes] };
 }
 
 /** The classes of the dimensions of a row tensor that the draft makes. */
 function rowDimensions(name: string, draft: Draft): readonly (Class | undefined)[] {
-  const { statement } = draft.statements.find((s) => s.statement.tensor === name)!;
-  return statement.equations[0].store.map((index) => {
+  const { equations, classes } = draft.statements.find(({ tensor }) => tensor === name)!;
+  return equations[0].store.map((index) => {
     const axis = asAxis(index as Affine);
-    return axis === undefined ? undefined : draft.order[axis];
+    return axis === undefined ? undefined : classes[0].get(axis);
   });
 }

@@ -5,13 +5,14 @@ import { load } from '../../ir/expression.ts';
 import { constraintKey, expressionKey } from '../../ir/hash.ts';
 import type { Axis, Constraint, Equation, Tensor } from '../../ir/program.ts';
 import { wholeAxes } from '../../passes/for-streams/block-axes.ts';
-import type { Draft } from './drafts.ts';
+import type { Draft, DraftStatement } from './drafts.ts';
 import { type Class, inKernel, tileClasses } from './space.ts';
 
 export function kernelOf(draft: Draft, tensors: ReadonlyMap<string, Tensor>): StreamKernel {
   const { space, order, like } = draft;
-  const without = new Map(draft.statements.flatMap(({ tiles }) => [...tiles]));
-  const common = commonConstraints(draft);
+  const without = new Map(draft.statements.flatMap(({ followed }) => [...(followed?.tiles ?? [])]));
+  const results = draft.statements.map((statement) => overKernel(statement, draft));
+  const common = commonConstraints(results);
   const made = new Map<string, StreamStatement>();
   const statements: StreamStatement[] = [];
   const tileOf = (name: string): StreamStatement => {
@@ -32,7 +33,7 @@ export function kernelOf(draft: Draft, tensors: ReadonlyMap<string, Tensor>): St
       statements.push(tile);
     }
   };
-  for (const { statement } of draft.statements) {
+  for (const statement of results) {
     const shared = sharesTile(statement, [...without.keys()].map(tileOf), common);
     for (const e of shared.equations) need(e);
     statements.push(shared);
@@ -52,11 +53,26 @@ export function kernelOf(draft: Draft, tensors: ReadonlyMap<string, Tensor>): St
   };
 }
 
+/** A statement over the kernel's own axes. */
+function overKernel({ kind, tensor, equations, classes, followed }: DraftStatement, draft: Draft): StreamStatement {
+  const { order, space } = draft;
+  const over = (e: Equation, i: number): Equation => inKernel(e, classes[i], order, space.extentOf);
+  const finish = followed?.finish && over({ ...equations[0], value: followed.finish }, 0).value;
+  return {
+    kind,
+    tensor,
+    equations: equations.map(over),
+    stored: true,
+    follows: followed?.follows ?? [],
+    ...(finish === undefined ? {} : { finish }),
+  };
+}
+
 /** Constraints that every result has: what a tile is outside of them nobody asks. */
-function commonConstraints({ statements }: Draft): ReadonlySet<string> {
-  const lists = statements
-    .filter(({ statement }) => statement.kind !== 'row')
-    .flatMap(({ statement }) => statement.equations.map((e) => new Set(e.domain.map(constraintKey))));
+function commonConstraints(results: readonly StreamStatement[]): ReadonlySet<string> {
+  const lists = results
+    .filter(({ kind }) => kind !== 'row')
+    .flatMap(({ equations }) => equations.map((e) => new Set(e.domain.map(constraintKey))));
   const [first, ...others] = lists;
   return new Set([...first].filter((key) => others.every((keys) => keys.has(key))));
 }

@@ -37,9 +37,8 @@ export function findStreams(program: Program, streaming: Streaming, target: Targ
   const parted = partResults(found.program, found.spaces);
   const drafts = draftKernels(parted.program, parted.spaces, target);
   const hidden = new Set(parted.spaces.flatMap((space) => [...space.hidden]));
-  const kernels = drafts
-    .map((draft) => [...draft.members].at(-1)!)
-    .map((last, i) => [last, kernelOf(drafts[i], tensorMap(parted.program))] as const);
+  const tensors = tensorMap(parted.program);
+  const kernels = drafts.map((draft) => [[...draft.members].at(-1)!, kernelOf(draft, tensors)] as const);
   return {
     program: together(parted.program, drafts, hidden),
     hidden,

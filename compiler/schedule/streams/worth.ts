@@ -30,12 +30,43 @@ const leastGrowth = 1.5;
 /** The tensors of a space that is better stored. */
 export function notWorth(space: Space, program: Program, target: Target): readonly string[] {
   const tensors = tensorMap(program);
+  const mayBeStored = [...space.hidden]
+    .map((name) => tensors.get(name)!)
+    .filter(({ shape }) => 4 * elementCount(shape) <= target.limits.maxStorageBufferBindingSize);
+  const starved = starvedBy(space, tensors);
+  const isDear = (tensor: Tensor): boolean =>
+    target.class === 'cpu' || starved.has(tensor.name) || !gainsFromTiles(tensor, space, tensors);
+  // Where scores must be stored, nothing is won by making again what is made from them.
+  if (!hasContraction(space, tensors) || mayBeStored.some(isDear)) return [...space.hidden];
+  return mayBeStored.some(takesLonger(space, program, target)) ? [...space.hidden] : [];
+}
+
+/** Hidden tensors of results that would leave a device idle. */
+function starvedBy(space: Space, tensors: ReadonlyMap<string, Tensor>): ReadonlySet<string> {
   const starved = new Set<string>();
   for (const result of space.results) {
     const batches = elementCount(result.batch.map((id) => space.extentOf.get(id)!));
     if (batches * Math.ceil(space.extentOf.get(result.row)! / tileRows) >= leastTiles) continue;
     for (const name of hiddenBelow(result.equations, space, tensors)) starved.add(name);
   }
+  return starved;
+}
+
+const contractedIn = (tensor: Tensor): readonly Equation[] => equationsOf(tensor).map(wholeAxes).filter(isContracted);
+
+/** Whether a tensor's products fill the tiles of a stream, and are larger than what they are made of; one without products does. */
+function gainsFromTiles(tensor: Tensor, space: Space, tensors: ReadonlyMap<string, Tensor>): boolean {
+  const contracted = contractedIn(tensor);
+  if (contracted.length === 0) return true;
+  const isTooSmall = space.pair.some((id) => space.extentOf.get(id)! < leastSide);
+  if (isTooSmall || !contracted.every((e) => isProductOfSides(e, tensor, space))) return false;
+  const sources = contracted.flatMap((e) => loads(e.value)).filter((l) => !space.hidden.has(l.tensor));
+  const largest = Math.max(0, ...sources.map((l) => elementCount(tensors.get(l.tensor)!.shape)));
+  return elementCount(tensor.shape) >= leastGrowth * largest;
+}
+
+/** Whether making a tensor again wherever a kernel reads it takes longer than storing it. */
+function takesLonger(space: Space, program: Program, target: Target): (tensor: Tensor) => boolean {
   const makers = makersOf(space, program, target);
   // Asked of few spaces, and a drafting of all kernels.
   let atLeast: ReadonlyMap<string, number> | undefined;
@@ -46,27 +77,16 @@ export function notWorth(space: Space, program: Program, target: Target): readon
   };
   const [domain] = space.results.map((r) => r.equations[0]);
   const share = pointsInDomain(domain.axes, domain.domain) / elementCount(domain.axes.map((a) => a.extent));
-  const isTooSmall = space.pair.some((id) => space.extentOf.get(id)! < leastSide);
-  const dear = [...space.hidden].filter((name) => {
-    const tensor = tensors.get(name)!;
-    const bytes = 4 * elementCount(tensor.shape);
-    if (bytes > target.limits.maxStorageBufferBindingSize) return false;
-    if (target.class === 'cpu' || starved.has(name)) return true;
-    const contracted = equationsOf(tensor).map(wholeAxes).filter(isContracted);
+  return (tensor) => {
+    const contracted = contractedIn(tensor);
     if (contracted.length === 0) return false;
-    if (isTooSmall || !contracted.every((e) => isProductOfSides(e, tensor, space))) return true;
-    const sources = contracted.flatMap((e) => loads(e.value)).filter((l) => !space.hidden.has(l.tensor));
-    const largest = Math.max(0, ...sources.map((l) => elementCount(tensors.get(l.tensor)!.shape)));
-    if (elementCount(tensor.shape) < leastGrowth * largest) return true;
-    const again = (makers.get(name) ?? 1) - 1;
+    const again = (makers.get(tensor.name) ?? 1) - 1;
     const points = contracted.reduce((n, e) => n + pointsInDomain(e.axes, e.domain), 0);
     const cost = (again * points * (contracted.some((e) => e.domain.length > 0) ? 1 : share)) / multiplyAddsPerS;
-    const saved = (bytes * (2 + again)) / bytesPerS;
+    const saved = (4 * elementCount(tensor.shape) * (2 + again)) / bytesPerS;
     // What is split must save time.
-    return cost > preference * saved || (cost > saved && isSplit(name));
-  });
-  // Where scores must be stored, nothing is won by making again what is made from them.
-  return dear.length > 0 || !hasContraction(space, tensors) ? [...space.hidden] : [];
+    return cost > preference * saved || (cost > saved && isSplit(tensor.name));
+  };
 }
 
 /** Hidden tensors behind a result that alone would bind more buffers than a kernel may. */
@@ -100,7 +120,7 @@ function makersOf(space: Space, program: Program, target: Target): ReadonlyMap<s
   const tensors = tensorMap(parted.program);
   const counts = new Map<string, number>();
   for (const { statements } of draftKernels(parted.program, parted.spaces, target)) {
-    const equations = statements.flatMap(({ statement }) => statement.equations);
+    const equations = statements.flatMap((statement) => statement.equations);
     for (const name of hiddenBelow(equations, space, tensors)) counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   return counts;
