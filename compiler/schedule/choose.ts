@@ -75,8 +75,10 @@ export function createChooser({ target, choices = {}, override = {} }: ChooseOpt
 function decisions<T>(target: Target, given: Readonly<Record<string, T>> = {}, forced?: T) {
   const made: Record<string, T> = {};
   const of = targetKey(target);
+  const keys = new Map<string, string>();
   const decide: Decide<T> = (problem, byRule) => {
-    const key = hashText(`${problem}\n${of}`);
+    const key = keys.get(problem) ?? hashText(`${problem}\n${of}`);
+    keys.set(problem, key);
     made[key] ??= forced ?? given[key] ?? byRule();
     return { key, tuning: made[key] };
   };

@@ -6,7 +6,7 @@
  */
 import { equations } from '../../../kernels/emit.ts';
 import { tilesOf } from '../../../kernels/families/stream/shape.ts';
-import type { Kernel, Layouts, StreamKernel, StreamStatement } from '../../../kernels/kernel.ts';
+import type { Kernel, Layouts, StreamKernel, StreamStatement, TensorLayout } from '../../../kernels/kernel.ts';
 import { createEmitter } from '../../../kernels/same-code.ts';
 import { kernelParts, kernelReads } from '../../../kernels/statements.ts';
 import type { Target } from '../../../kernels/target.ts';
@@ -31,7 +31,7 @@ export function emitDispatches(
     const parts = kernels.flatMap(kernelParts);
     const writtenBuffers = new Set(parts.filter((p) => p.stored).map((p) => placements.of.get(p.tensor)!.buffer));
     const rangeOf = new Map(ranges.map((range) => [slotOf(range), range]));
-    const layouts: Layouts = (name) => {
+    const layoutOf = (name: string): TensorLayout => {
       const tensor = tensors.get(name);
       if (!tensor) throw new Error(`no tensor ${name}`);
       const { shape, dtype } = tensor;
@@ -40,6 +40,12 @@ export function emitDispatches(
       const range = rangeOf.get(slotOf(place)) ?? ranges.find((r) => isWithin(place, r))!;
       const start = (place.offsetBytes - range.offsetBytes) / (dtype === 'f16' ? 2 : 4);
       return { shape, dtype, slot: slotOf(range), start };
+    };
+    const known = new Map<string, TensorLayout>();
+    const layouts: Layouts = (name) => {
+      const layout = known.get(name) ?? layoutOf(name);
+      known.set(name, layout);
+      return layout;
     };
     const readWrite = (slot: string): boolean => writtenBuffers.has(rangeOf.get(slot)?.buffer ?? '');
     const code = emit(kernels, { target, layouts, readWrite });

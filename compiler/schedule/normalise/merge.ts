@@ -9,7 +9,7 @@
 
 import { contractionShape } from '../../../kernels/families/contraction/shape.ts';
 import { worthTiling } from '../../../kernels/families/contraction/tuning.ts';
-import { affine, axisIndex, substitute } from '../../ir/affine.ts';
+import { affine, asAxis, axisIndex, substitute } from '../../ir/affine.ts';
 import { hasSymbol, reducedAxes } from '../../ir/equation.ts';
 import { constant, renameAxes, rewriteConstraint, select, sum } from '../../ir/expression.ts';
 import { constraintKey } from '../../ir/hash.ts';
@@ -84,6 +84,7 @@ function canonical(equation: Equation, shape: readonly number[]): Part | undefin
 
 function merged(parts: readonly Part[], shape: readonly number[]): Equation {
   const [first] = parts as [Part];
+  if (parts.length === 1 && isAsMerged(first, shape)) return first.equation;
   const common = first.domain.filter((c) => parts.every((part) => part.domain.some((o) => sameConstraint(o, c))));
   const terms = parts.map((part) => {
     const own = part.domain.filter((c) => !common.some((o) => sameConstraint(o, c)));
@@ -97,6 +98,17 @@ function merged(parts: readonly Part[], shape: readonly number[]): Equation {
     reducer: 'sum',
     value: terms.length === 1 ? terms[0] : sum(terms),
   };
+}
+
+/** Whether what would be written of it alone is what it is. */
+function isAsMerged({ equation, reduced }: Part, shape: readonly number[]): boolean {
+  const { axes, store, reducer } = equation;
+  return (
+    reducer === 'sum' &&
+    axes.length === shape.length + reduced.length &&
+    store.every((index, d) => index.kind === 'affine' && asAxis(index) === d) &&
+    reduced.every((axis, r) => axis === axes[shape.length + r])
+  );
 }
 
 function sameConstraint(a: Constraint, b: Constraint): boolean {

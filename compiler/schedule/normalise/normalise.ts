@@ -79,14 +79,11 @@ function inPieces(
   target: Target,
   chooser: Chooser,
 ): { equations: readonly Equation[]; before: readonly Tensor[] } {
-  // Copied only where something is added to it: there are as many tensors as there are calls of this.
-  let all = known;
   const before: Tensor[] = [];
   const result = equations.map((equation, i) => {
-    const split = splitLongSum(equation, tensor, i, all, target, chooser.pieces);
+    const split = splitLongSum(equation, tensor, i, known, target, chooser.pieces);
     if (!split) return equation;
     before.push(split.partial);
-    all = new Map([...all, [split.partial.name, split.partial]]);
     return split.rest;
   });
   return { equations: result, before };
