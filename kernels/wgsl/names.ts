@@ -33,6 +33,11 @@ export function identifier(name: string, suffix: NameSuffix | '' = ''): string {
   return isLetter && suffix === '' ? plain : `${plain}_${suffix}`;
 }
 
+/** Words that are not members; where all are of ASCII, as most are, the second finds them in a fifth of the time. */
+const words = /(?<![\p{XID_Continue}.])[\p{XID_Start}_]\p{XID_Continue}*/gu;
+const asciiWords = /(?<![\w.])[A-Za-z_]\w*/g;
+const otherLetter = /(?![\0-\x7f])\p{XID_Continue}/u;
+
 /** Where a name is known: in one body, or in the whole module (buffers, functions). */
 export type NameScope = 'body' | 'module';
 
@@ -64,7 +69,7 @@ export class Names {
    */
   takenOut(text: string): string {
     const numbers = new Map<string, string>();
-    return text.replaceAll(/(?<![\p{XID_Continue}.])[\p{XID_Start}_]\p{XID_Continue}*/gu, (word) => {
+    return text.replaceAll(otherLetter.test(text) ? words : asciiWords, (word) => {
       if (!this.all.has(word)) return word;
       const number = numbers.get(word) ?? `$${numbers.size}`;
       numbers.set(word, number);

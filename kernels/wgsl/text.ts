@@ -5,22 +5,41 @@
  * A placeholder alone on its line that is empty takes the line with it.
  */
 export function wgsl(strings: TemplateStringsArray, ...values: readonly (string | number)[]): string {
-  let text = strings[0];
+  let text = '';
+  /** What there is of the line that is being written. */
+  let line = '';
+  const write = (piece: string): void => {
+    text += piece;
+    const end = piece.lastIndexOf('\n');
+    line = end < 0 ? line + piece : piece.slice(end + 1);
+  };
+  write(strings[0]);
   values.forEach((value, i) => {
-    const indent = /(?:^|\n)([ \t]*)$/.exec(text)?.[1];
     const shown = String(value);
-    const alone = indent !== undefined && strings[i + 1].startsWith('\n');
-    if (alone && shown === '') text = `${text.slice(0, text.length - indent.length)}\u0000`;
-    else text += indent === undefined ? shown : shown.replaceAll('\n', `\n${indent}`);
-    text += strings[i + 1];
+    const isFirst = indentOf(line) === line.length;
+    if (isFirst && shown === '' && strings[i + 1].startsWith('\n')) write(dropped);
+    else write(isFirst && line !== '' ? shown.replaceAll('\n', `\n${line}`) : shown);
+    write(strings[i + 1]);
   });
-  const lines = text.replaceAll('\u0000\n', '').replaceAll('\u0000', '').split('\n');
-  while (lines.length > 0 && lines[0].trim() === '') lines.shift();
-  while (lines.length > 0 && lines.at(-1)!.trim() === '') lines.pop();
-  const indents = lines.filter((line) => line.trim() !== '').map((line) => /^[ \t]*/.exec(line)![0].length);
-  const common = Math.min(...indents, Number.POSITIVE_INFINITY);
-  return lines.map((line) => line.slice(Math.min(common, line.length)).trimEnd()).join('\n');
+  const lines = text.split('\n').filter((each) => !each.endsWith(dropped));
+  while (lines.length > 0 && isBlank(lines[0])) lines.shift();
+  while (lines.length > 0 && isBlank(lines.at(-1)!)) lines.pop();
+  let common = Number.POSITIVE_INFINITY;
+  for (const each of lines) if (!isBlank(each)) common = Math.min(common, indentOf(each));
+  return lines.map((each) => each.slice(Math.min(common, each.length)).trimEnd()).join('\n');
 }
+
+/** Ends a line that its placeholder takes with it. */
+const dropped = '\u0000';
+
+/** Blanks that a line begins with. */
+function indentOf(line: string): number {
+  let count = 0;
+  while (line[count] === ' ' || line[count] === '\t') count++;
+  return count;
+}
+
+const isBlank = (line: string): boolean => line.trim() === '';
 
 export function indent(text: string, spaces = 2): string {
   return text === '' ? '' : text.replaceAll(/^(?=.)/gm, ' '.repeat(spaces));

@@ -6,6 +6,7 @@ import { binary, constant, negate, product, sum, unary } from '../../compiler/ir
 import type { Program } from '../../compiler/ir/program.ts';
 import { type ScheduleOptions, schedule } from '../../compiler/schedule/schedule.ts';
 import { portableTarget } from '../../kernels/target.ts';
+import { Names } from '../../kernels/wgsl/names.ts';
 import { f32Literal, indent, wgsl } from '../../kernels/wgsl/text.ts';
 
 const cpu = { ...portableTarget, class: 'cpu' as const };
@@ -610,6 +611,13 @@ describe('kernels in full', () => {
       "
     `);
   });
+});
+
+test('names are taken out by the order in which they appear, words of the language and members stay, in letters of any script', () => {
+  const names = new Names();
+  expect([names.theirs('x'), names.theirs('γ'), names.ours('total')]).toEqual(['x', 'γ', 'total']);
+  expect(names.takenOut('let total = x + x.x * m; // x × total')).toBe('let $0 = $1 + $1.x * m; // $1 × $0');
+  expect(names.takenOut('let total = γ + γx.γ * γ;')).toBe('let $0 = $1 + γx.γ * $1;');
 });
 
 test('literals', () => {
