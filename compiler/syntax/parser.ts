@@ -15,10 +15,18 @@ import { mistakeLimit } from './recovery.ts';
 
 export interface ParseResult {
   readonly file: SourceFile;
-  readonly diagnostics: Diagnostic[];
+  readonly diagnostics: readonly Diagnostic[];
 }
 
+const results = new WeakMap<Source, ParseResult>();
+
 export function parse(source: Source): ParseResult {
+  const known = results.get(source) ?? parseText(source);
+  results.set(source, known);
+  return known;
+}
+
+function parseText(source: Source): ParseResult {
   const lexed = tokenize(source);
   const diagnostics: Diagnostic[] = [...lexed.diagnostics];
   let items: readonly TopItem[] = [];

@@ -8,7 +8,7 @@
  *   emit       ordered program → plan with all WGSL
  *   gradients  tensor program → plan of forward and backward: all passes, differentiation, emit
  *
- * The trap: nothing may be remembered from one round to the next, so each round gets a resolver of its own where files are read.
+ * The trap: nothing may be remembered from one round to the next, so each round gets sources and a resolver of its own.
  */
 import Benchmark from 'benchmark';
 import { libraryFolder, libraryNames, sourceFiles } from '../../compiler/command-line/files.ts';
@@ -69,7 +69,7 @@ function stagesOf(structure: string): Readonly<Record<Stage, () => unknown>> {
   const ordered = optimise(program);
 
   return {
-    parse: () => parse(source),
+    parse: () => parse({ ...source }),
     check: () => analysed({ sizes: {}, unbound: 'postpone' }),
     lower: () => analysed({ sizes, unbound: 'refuse' }),
     optimise: () => optimise(program),

@@ -22,7 +22,7 @@ export function withoutPositions(value: unknown): unknown {
   );
 }
 
-export function parseText(text: string): { file: SourceFile; diagnostics: Diagnostic[] } {
+export function parseText(text: string): { file: SourceFile; diagnostics: readonly Diagnostic[] } {
   return parse({ file: 'test.mlbtc', text });
 }
 
