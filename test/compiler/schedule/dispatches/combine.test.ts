@@ -9,6 +9,7 @@ import { portableTarget, type Target } from '../../../../kernels/target.ts';
 import { testDevice } from '../../../support/device.ts';
 import { feed } from '../../../support/feed.ts';
 import { compare } from '../../../support/run-on-device.ts';
+import { tensorCoreTarget } from '../../../support/tensor-core-target.ts';
 
 const opened = await testDevice();
 const gpu: Target = { ...opened.target, class: 'gpu' };
@@ -127,6 +128,38 @@ describe('one dispatch', () => {
       );
     expect(makes(schedule(beside(32), { target: gpu }))).toEqual(['y z', 'w']);
     expect(makes(schedule(beside(n), { target: gpu }))).toEqual(['y', 'w', 'z']);
+  });
+});
+
+describe('a code that would be too long, or too greedy', () => {
+  test('a dispatch holds sixteen kernels at most', () => {
+    const many = Array.from({ length: 20 }, (_, i) => i);
+    const p = program(
+      [...many.map((i) => param(`W${i}`, [32, 32])), ...many.map((i) => mean(`m${i}`, `W${i}`))],
+      many.map((i) => `m${i}`),
+    );
+    const target = { ...gpu, limits: { ...gpu.limits, maxStorageBuffersPerShaderStage: 64 } };
+    expect(schedule(p, { target }).kernels.map(({ makes }) => makes.length)).toEqual([16, 4]);
+  });
+
+  test.each([
+    ['large', 'small'],
+    ['small', 'large'],
+  ])('%s and %s: what fills a workgroup on tensor cores shares no dispatch with another product', (first, second) => {
+    const sizes: Readonly<Record<string, number>> = { large: 1024, small: 64 };
+    const of = (size: number): Program =>
+      program(
+        [first, second].flatMap((name) => {
+          const n = name === 'large' ? size : sizes.small;
+          return [input(`x ${name}`, [n, n]), projection(name, `x ${name}`, `x ${name}`, n)];
+        }),
+        [first, second],
+      );
+    const shared = (size: number): boolean => schedule(of(size), { target: tensorCoreTarget }).kernels.length === 1;
+    expect(shared(sizes.large)).toBe(false);
+    expect(shared(sizes.small)).toBe(true);
+    const kernels = schedule(of(sizes.large), { target: tensorCoreTarget }).kernels;
+    expect(kernels.find(({ makes }) => makes.includes('large'))!.tuning.form).toBe('matrix');
   });
 });
 
