@@ -12,7 +12,6 @@ import {
   affinesOf,
   affinesOfConstraint,
   affinesOfIndex,
-  renameAxes,
   rewriteConstraint,
   rewriteExpression,
 } from '../ir/expression.ts';
@@ -110,13 +109,4 @@ function withoutAxes(expression: Expression): string {
     return expression.tensor;
   }
   return expressionKey(rewriteExpression(expression, { affine: (a) => ({ ...a, terms: [] }) }));
-}
-
-/** An expression over the axes of an equation, spoken in the positions of a part of them. */
-export function restrictAxes(expression: Expression, axes: readonly number[]): Expression {
-  const positions: number[] = [];
-  axes.forEach((axis, position) => {
-    positions[axis] = position;
-  });
-  return renameAxes(expression, positions);
 }

@@ -10,7 +10,6 @@ import { affine, coefficientOf, substitute } from '../../compiler/ir/affine.ts';
 import {
   affinesOf,
   affinesOfConstraint,
-  affinesOfIndex,
   load,
   rewriteConstraint,
   rewriteExpression,
@@ -65,10 +64,6 @@ export function affinesOutsideStore(equation: Equation): readonly Affine[] {
   return [...affinesOf(equation.value), ...equation.domain.flatMap(affinesOfConstraint)];
 }
 
-export function affinesOfStore(equation: Equation): readonly Affine[] {
-  return equation.store.flatMap(affinesOfIndex);
-}
-
 /** Whether `outer` and `inner` walk together in all the expressions given. */
 export function walkTogether(affines: readonly Affine[], outer: number, inner: number, innerExtent: number): boolean {
   return affines.every((a) => coefficientOf(a, outer) === coefficientOf(a, inner) * innerExtent);
@@ -84,7 +79,7 @@ export function mergeAxes(equation: Equation, outer: number, inner: number): Equ
 }
 
 /** Takes an axis of extent 1 out of every expression; its position stays, so that others keep theirs. */
-export function dropAxis(equation: Equation, axis: number): Equation {
+function dropAxis(equation: Equation, axis: number): Equation {
   const rewrite = {
     affine: (a: Affine) => substitute(a, (x) => (x === axis ? affine(0) : affine(0, [{ axis: x, coefficient: 1 }]))),
   };

@@ -62,7 +62,7 @@ function subgroupForm({ batch, m, n, k }: ContractionSizes): ContractionTuning {
 const leastTiled = 16;
 /** So many batches side by side fill a subgroup. */
 const leastLanes = 32;
-export const lanesWorkgroupSize = 64;
+const lanesWorkgroupSize = 64;
 
 /** Threads of a subgroup that multiplies matrices. */
 export const matrixLanes = 32;
