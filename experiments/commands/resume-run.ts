@@ -44,7 +44,9 @@ export async function resumeRun<
     const end = checkpoint?.step === begun.steps ? finalEvaluation(folder, begun) : undefined;
     if (end !== undefined) {
       noteOutcome(folder);
-      process.stdout.write(finishedText(path, begun.steps, end));
+      process.stdout.write(
+        finishedText(path, begun.steps, end, trainingOn(kind, folder, resolved.options, begun.steps)),
+      );
       return;
     }
     await trainInSession({
@@ -94,11 +96,25 @@ function finalEvaluation(
   return records.find((record): record is EvaluationRecord => record.kind === 'evaluation' && record.step === steps);
 }
 
-function finishedText(path: string, steps: number, { loss }: EvaluationRecord): string {
+function finishedText(path: string, steps: number, { loss }: EvaluationRecord, trainingOn: string): string {
   return (
     `${path} is finished: ${steps} of ${steps} steps, held-out loss ${short(loss)}\n` +
-    `  \`mlbtc resume ${path} --steps ${2 * Math.max(1, steps)}\` trains on, \`mlbtc plot ${path}\` draws its plots\n`
+    `  ${trainingOn}, \`mlbtc plot ${path}\` draws its plots\n`
   );
+}
+
+/** The command that trains a finished run for longer, or one that was to be short in its whole length. */
+function trainingOn<Table extends OptionTable>(
+  { set, resuming }: Pick<TrainingKind<Table, ResolvedTraining, Phase, never, never, never>, 'set' | 'resuming'>,
+  { path, configPath }: RunFolder,
+  options: object,
+  steps: number,
+): string {
+  const { shortRun } = resuming;
+  const isShort = shortRun !== undefined && (options as Readonly<Record<string, unknown>>)[shortRun] === true;
+  return isShort
+    ? `\`mlbtc train ${set.name} --config ${configPath} --${shortRun}=False\` trains it from the beginning`
+    : `\`mlbtc resume ${path} --steps ${2 * steps}\` trains on`;
 }
 
 /** Nothing has changed since, so that what led there comes again. */

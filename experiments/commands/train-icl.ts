@@ -66,11 +66,11 @@ function checkedCausal(options: IclOptions, score: Score): string | undefined {
 
 function titleOf(resolved: ResolvedIcl): string {
   const { training_task, n_dims, d_model, n_layer, n_head, training_train_steps: steps, test_run } = resolved.options;
-  const length = test_run ? 'a test run' : `${steps} steps`;
+  const length = test_run ? 'a test run' : counted(steps, 'step');
   const { title } = iclTasks[training_task];
   const task = title[0].toLowerCase() + title.slice(1);
   return (
-    `training: ${task}, ${scoreName(resolved)} scores, ${n_dims} dimensions, d_model ${d_model}, ` +
+    `training: ${task}, ${scoreName(resolved)} scores, ${counted(n_dims, 'dimension')}, d_model ${d_model}, ` +
     `${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, ${length}`
   );
 }

@@ -72,7 +72,7 @@ function titleOf(resolved: ResolvedLm, data: TokenData): string {
   const { d_model, n_layer, n_head, block_size, max_iters, eval_only } = resolved.options;
   return (
     `training on ${data.name} (${data.train.length} tokens of ${data.tokenizer}): ${scoreName(resolved)} scores, d_model ${d_model}, ` +
-    `${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, ${block_size} tokens, ${eval_only ? 'evaluated as it starts' : `${max_iters} steps`}`
+    `${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, ${block_size} tokens, ${eval_only ? 'evaluated as it starts' : counted(max_iters, 'step')}`
   );
 }
 

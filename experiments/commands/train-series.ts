@@ -85,7 +85,7 @@ function titleOf(resolved: ResolvedSeries, data: SeriesData): string {
   return (
     `training on ${name} (${rows} rows of ${columns.join(', ')}${isApart ? ', each a series of its own' : ''}): ` +
     `${scoreName(resolved)} scores, d_model ${d_model}, ${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, ` +
-    `${horizon} times ahead from ${block_size}, ${max_iters} steps`
+    `${horizon} times ahead from ${block_size}, ${counted(max_iters, 'step')}`
   );
 }
 

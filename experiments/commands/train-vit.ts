@@ -83,7 +83,7 @@ function titleOf(resolved: ResolvedVit, data: ImageData): string {
   return (
     `training on ${name} (${parts.train.numbers.length} images of ${channels} × ${height} × ${width} in ${classes.length} classes): ` +
     `${scoreName(resolved)} scores, d_model ${d_model}, ${counted(n_layer, 'layer')}, ${counted(n_head, 'head')}, ` +
-    `patches of ${patch_size} × ${patch_size}, ${max_iters} steps`
+    `patches of ${patch_size} × ${patch_size}, ${counted(max_iters, 'step')}`
   );
 }
 

@@ -7,7 +7,7 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { UserError } from '../../compiler/command-line/errors.ts';
+import { UsageError, UserError } from '../../compiler/command-line/errors.ts';
 import { libraryNames } from '../../compiler/command-line/files.ts';
 import type { Source } from '../../compiler/syntax/diagnostic.ts';
 import { parse } from '../../compiler/syntax/parser.ts';
@@ -33,7 +33,8 @@ export interface Score extends StructureCopy {
 
 /**
  * The score that the options name, with the sizes that they and `-s` give it, and the structures that go with it. A built-in one of
- * which a run has kept a copy is that copy: `copies` is its folder. Throws where a file cannot be read.
+ * which a run has kept a copy is that copy: `copies` is its folder. Throws where a file cannot be read, and UsageError for a size that
+ * is the model's and said otherwise.
  */
 export function scoreOf(options: ModelOptions, sizes: Readonly<Record<string, SizeValue>>, copies?: string): Score {
   const mixer = mixers[options.token_mixing_struct ?? ''];
@@ -44,6 +45,7 @@ export function scoreOf(options: ModelOptions, sizes: Readonly<Record<string, Si
   const main = options.structure ?? libraryPath(mixer.file(settings), copies);
   const slots = slotNames(readStructure(main).source);
   const filled = filledSlots(options.slot ?? [], sizes, (slot) => slots.has(slot));
+  refuseModelSizes(filled.others, options);
   const fillers = new Map(
     [...filled.files].map(([slot, file]) => [slot, isFile(file) ? file : libraryPath(file, copies)]),
   );
@@ -57,6 +59,18 @@ export function scoreOf(options: ModelOptions, sizes: Readonly<Record<string, Si
     sizes: { ...own, ...filled.others },
     maps: { slots: new Map([...fillers].map(([slot, path]) => [slot, sourceAt(path)])), sizes: filled.sizes },
   };
+}
+
+/** Sizes that say what the model is: `-s` cannot say otherwise for the score alone. */
+const modelSizes = { D: 'd_model', H: 'n_head', layers: 'n_layer' } as const;
+
+function refuseModelSizes(given: Readonly<Record<string, SizeValue>>, options: ModelOptions): void {
+  for (const [size, option] of Object.entries(modelSizes)) {
+    if (given[size] === undefined || given[size] === options[option]) continue;
+    throw new UsageError(
+      `-s ${size}=${given[size]}: ${size} is the model's, which --${option} ${options[option]} says`,
+    );
+  }
 }
 
 function isLibraryPath(path: string): boolean {

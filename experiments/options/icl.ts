@@ -137,6 +137,7 @@ export const iclResuming: Resuming<typeof iclTable> = {
   runOf: ({ training_resume_id: id, out_dir }) =>
     id === undefined || id === null ? undefined : namedRun(id, [out_dir ?? 'runs', '.']),
   steps: 'training_train_steps',
+  shortRun: 'test_run',
   free: [
     ...(['training_save_every_steps', 'training_keep_every_steps', 'training_resume_id'] as const),
     ...freeWords,

@@ -112,6 +112,7 @@ export const lmResuming: Resuming<typeof lmTable> = {
     throw new UsageError('--init_from resume: say which run, --out_dir RUN');
   },
   steps: 'max_iters',
+  shortRun: 'eval_only',
   free: [
     ...(['always_save_checkpoint', 'sample_tokens', 'init_from'] as const),
     ...freeWords,

@@ -11,6 +11,8 @@ export interface Resuming<Table extends OptionTable> {
   runOf(given: Partial<OptionValues<Table>>): string | undefined;
   /** The option with the number of steps, which may become more. */
   readonly steps: keyof Table & string;
+  /** A flag under which a run has a length of its own, whatever that option says. */
+  readonly shortRun?: keyof Table & string;
   /** Options that may be others than when the run began; any other makes another run. */
   readonly free: readonly (keyof Table & string)[];
   /** What becomes of a run's options with more steps: its schedule goes on as it began. */

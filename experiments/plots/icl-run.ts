@@ -36,7 +36,7 @@ export async function plotSettings(folder: RunFolder, { options }: Pick<Resolved
 export async function plotIclRun(folder: RunFolder, resolved: Pick<ResolvedIcl, 'options'>): Promise<void> {
   const { options } = resolved;
   const records = readMetrics(folder.metricsPath);
-  const shape = `${options.n_dims} dimensions, d_model ${options.d_model}, ${counted(options.n_layer, 'layer')}, ${counted(options.n_head, 'head')}`;
+  const shape = `${counted(options.n_dims, 'dimension')}, d_model ${options.d_model}, ${counted(options.n_layer, 'layer')}, ${counted(options.n_head, 'head')}`;
   const { title: task, answers } = iclTasks[options.training_task];
   const title = `${task} in context: ${scoreName(resolved)} scores`;
   await renderChart(lossChart(records, { title, subtitle: shape }, answers), folder.plotsPath, 'loss');

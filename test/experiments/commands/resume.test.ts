@@ -173,6 +173,16 @@ describe.skipIf(!existsSync(mlbtcPath) || process.platform === 'win32')('a run a
       expect(readdirSync(join(folder, 'run')).sort()).toEqual(['config.yaml', 'run.json']);
     }));
 
+  test('a run that was only evaluated says how it is trained', () =>
+    inFolder(async (folder) => {
+      expect(await start(folder, [...lm, '--eval_only', '--out_dir=run']).ended).toMatchObject({ code: 0 });
+      const { code, said } = await start(folder, ['resume', 'run', '--steps=80']).ended;
+      expect(code).toBe(0);
+      expect(said).toContain(
+        '`mlbtc train lm --config run/config.yaml --eval_only=False` trains it from the beginning',
+      );
+    }));
+
   test('a finished run says so, and trains on: as if it had been longer from the beginning', () =>
     inFolder(async (folder) => {
       const metrics = join(folder, 'run/metrics.jsonl');
