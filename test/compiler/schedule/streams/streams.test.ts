@@ -66,6 +66,35 @@ describe('what is summed lies where the equation says, whichever digits of a dim
   }
 });
 
+describe('a tile of which one element counts is made', () => {
+  // Tiles of 16 × 16, and one token more.
+  const stream = { threadRows: 4, threadColumns: 4, rowQuads: 1, depth: 4 };
+  test.each([
+    ['the past', 'q[t, r] * k[u, r] where u <= t'],
+    ['the future', 'q[t, r] * k[u, r] where t <= u'],
+    ['a window', 'q[t, r] * k[u, r] where u <= t and t <= u + 15'],
+    ['a term of the score', 'q[t, r] * k[u, r] + far[t, u] where u <= t'],
+  ])('%s', async (_, score) => {
+    const text = `structure S {
+      size T
+      axis t, u: T, r: 3, e: 5
+      input q[t, r]
+      input k[u, r]
+      input v[u, e]
+      input a[t, r]
+      input b[u, r]
+      far[t, u] = a[t, r] * b[u, r] where u + 16 <= t
+      A[t, u] = softmax[u](${score})
+      y[t, e] = A[t, u] * v[u, e]
+      output y
+    }`;
+    const program = withGradients(lowered(text, { T: 17 }));
+    const streamed = await compare(opened, program, feed(program), { streaming: 'always', override: { stream } });
+    expect(streamed.plan.kernels.map(({ family }) => family).join()).toContain('stream');
+    expect(streamed.worst, streamed.worstOutput).toBeLessThan(2e-5);
+  });
+});
+
 const usual = { runs: 16, seed: 20_261_126 };
 const runs = Number(process.env.MLBTC_RANDOM_SCORES ?? usual.runs);
 const seed = Number(process.env.MLBTC_RANDOM_SEED ?? usual.seed);
