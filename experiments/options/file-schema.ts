@@ -33,10 +33,14 @@ export function fileSchema({ name, table, aliases }: OptionSet<OptionTable>): Js
 function optionSchema(row: OptionRow<unknown>): JsonSchema {
   const { schema, help, fallback } = row;
   const value = jsonSchemaOf(schema);
-  const spelled = [...(row.kind === 'list' ? listSpellings(value) : []), ...noneSpellings(row)];
+  const ofKind = row.kind === 'list' ? listSpellings(value) : row.kind === 'amount' ? [aboveZero] : [];
+  const spelled = [...ofKind, ...noneSpellings(row)];
   const told = { description: help, ...(fallback === undefined ? {} : { default: fallback }) };
   return spelled.length === 0 ? { ...value, ...told } : { anyOf: [...alternatives(value), ...spelled], ...told };
 }
+
+/** An amount without a unit. */
+const aboveZero: JsonSchema = { type: 'number', exclusiveMinimum: 0 };
 
 function alternatives(value: JsonSchema): readonly JsonSchema[] {
   return (value.anyOf as readonly JsonSchema[] | undefined) ?? [value];

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { bytesOf, shareOf } from '../../compiler/command-line/amounts.ts';
 import { closest } from '../../compiler/syntax/suggest.ts';
 
-export type OptionKind = 'integer' | 'number' | 'boolean' | 'text' | 'list' | 'choice';
+export type OptionKind = 'integer' | 'number' | 'boolean' | 'text' | 'amount' | 'list' | 'choice';
 
 export interface OptionRow<T> {
   readonly kind: OptionKind;
@@ -91,9 +91,11 @@ export function ignoredText(help: string): OptionRow<string | null> {
 /** An amount of memory, `4GiB`, or a share of it, `50%`; a number is bytes. */
 export function memory(help: string): OptionRow<string | null> {
   const amount = 'must be an amount such as 4GiB, 500MB, 50% or a number of bytes';
-  const words = z.string(amount).refine((text) => (bytesOf(text) ?? shareOf(text)) !== undefined, amount);
+  const spelling = /^\s*\d+(\.\d+)?\s*([kKmMgGtT][iI]?[bB]|[bB]|%)?\s*$/;
+  const isAmount = (text: string) => (bytesOf(text) ?? shareOf(text)) !== undefined;
+  const words = z.string(amount).regex(spelling, amount).refine(isAmount, amount);
   const schema = z.preprocess((value) => (typeof value === 'number' ? String(value) : value), words.nullable());
-  return { kind: 'text', schema: schema as z.ZodType<string | null>, fallback: null, help };
+  return { kind: 'amount', schema: schema as z.ZodType<string | null>, fallback: null, help };
 }
 
 /** A file or a folder. */
@@ -197,6 +199,7 @@ export function readWord(kind: OptionKind, word: string): unknown {
         .split(/[|,]/)
         .map((part) => (/^\s*(\d+\.?\d*|\.\d+)\s*$/.test(part) ? Number(part) : part));
     case 'text':
+    case 'amount':
     case 'choice':
       return word;
     default:

@@ -63,6 +63,10 @@ describe.each(taskNames)('options of %s', (task) => {
       'softmax',
       'low_rank',
       '0.7|0.1|0.2',
+      '4GiB',
+      '1.5 mb',
+      '50%',
+      '4 apples',
     ],
     ...['{a: 1}', '[[1]]', '"64"', '3000000000'],
   ];
