@@ -49,6 +49,7 @@ test('all: every pass in its order, what it leaves alone said in a line, the der
   expect(out.split('\n').filter((line) => line.startsWith('//'))).toEqual([
     '// as written',
     '// after integers: the same',
+    '// after lines: the same',
     '// after simplify: the same',
     '// after distribute: the same',
     '// after inline',

@@ -29,11 +29,11 @@ describe.skipIf(!existsSync(command) || process.platform === 'win32')('a run as 
       expect(readdirSync(join(folder, 'run/checkpoints'))).toEqual(['step-00000003.safetensors']);
     }));
 
-  test('that needs more memory than there is is refused before its first step, with options that fit; nothing is left behind', () =>
+  test('that needs more memory than there is is refused before its first step, with the option that fits; nothing is left behind', () =>
     inFolder((folder) => {
       const text = shell(folder, '$TRAIN --training_batch_size=100000000 --out_dir=run > log 2> err; echo $?; cat err');
       expect(text).toMatch(
-        /^3\nerror: training takes [\d.]+ [GT]iB of memory \(params and optimizer .*\), (this machine|the device '.*') has .* free\n {2}help: --training_batch_size=\d+ takes [\d.]+ [MG]iB; --memory=\d+MiB computes some of it again, where that is enough\n$/,
+        /^3\nerror: training takes [\d.]+ [GT]iB of memory \(params and optimizer .*\), (this machine|the device '.*') has .* free\n {2}help: --training_batch_size=\d+ takes [\d.]+ [MG]iB\n$/,
       );
       expect(existsSync(join(folder, 'run'))).toBe(false);
     }));
