@@ -56,7 +56,7 @@ export function product(factors: readonly Expression[]): Expression {
 }
 
 /** Whether `sum` of the terms would have them as they are. */
-export function isNormalSum(terms: readonly Expression[]): boolean {
+function isNormalSum(terms: readonly Expression[]): boolean {
   const last = terms.length - 1;
   return (
     terms.length > 1 &&
@@ -65,7 +65,7 @@ export function isNormalSum(terms: readonly Expression[]): boolean {
 }
 
 /** The same of `product`. */
-export function isNormalProduct(factors: readonly Expression[]): boolean {
+function isNormalProduct(factors: readonly Expression[]): boolean {
   return (
     factors.length > 1 &&
     factors.every(
@@ -74,6 +74,24 @@ export function isNormalProduct(factors: readonly Expression[]): boolean {
         (factor.kind !== 'constant' || (i === 0 && factor.value !== 1 && factor.value !== 0)),
     )
   );
+}
+
+/** `sum` of the terms as changed; the same object where that is what it holds. */
+export function mapTerms(
+  e: Extract<Expression, { kind: 'sum' }>,
+  change: (term: Expression) => Expression,
+): Expression {
+  const terms = mapSame(e.terms, change);
+  return terms === e.terms && isNormalSum(terms) ? e : sum(terms);
+}
+
+/** The same of `product`. */
+export function mapFactors(
+  e: Extract<Expression, { kind: 'product' }>,
+  change: (factor: Expression) => Expression,
+): Expression {
+  const factors = mapSame(e.factors, change);
+  return factors === e.factors && isNormalProduct(factors) ? e : product(factors);
 }
 
 export function unary(operator: UnaryOperator, operand: Expression): Expression {
@@ -224,14 +242,10 @@ export function rewriteExpression(expression: Expression, rewrite: Rewrite): Exp
       const renamed = isSame ? expression : load(tensor, indices);
       return rewrite.load?.(renamed) ?? renamed;
     }
-    case 'sum': {
-      const terms = mapSame(expression.terms, go);
-      return terms === expression.terms && isNormalSum(terms) ? expression : sum(terms);
-    }
-    case 'product': {
-      const factors = mapSame(expression.factors, go);
-      return factors === expression.factors && isNormalProduct(factors) ? expression : product(factors);
-    }
+    case 'sum':
+      return mapTerms(expression, go);
+    case 'product':
+      return mapFactors(expression, go);
     case 'unary': {
       const operand = go(expression.operand);
       return operand === expression.operand ? expression : unary(expression.operator, operand);

@@ -7,19 +7,8 @@
  * The trap: a condition is decided by the box of the axes and by the equation's domain, never by the values.
  */
 import { decide, isConstant } from '../ir/affine.ts';
-import {
-  constant,
-  divide,
-  isNormalProduct,
-  isNormalSum,
-  negate,
-  product,
-  select,
-  sum,
-  unary,
-} from '../ir/expression.ts';
+import { constant, divide, mapFactors, mapTerms, negate, select, unary } from '../ir/expression.ts';
 import { constraintKey, expressionKey } from '../ir/hash.ts';
-import { mapSame } from '../ir/lists.ts';
 import type { Axis, Condition, Constraint, Expression } from '../ir/program.ts';
 import { binaryFunctions, comparisons, unaryFunctions } from '../ir/scalar.ts';
 
@@ -38,14 +27,10 @@ export function simplifyExpression(expression: Expression, where: Surroundings):
       return expression;
     case 'index':
       return isConstant(expression.affine) ? constant(expression.affine.constant) : expression;
-    case 'sum': {
-      const terms = mapSame(expression.terms, go);
-      return terms === expression.terms && isNormalSum(terms) ? expression : sum(terms);
-    }
-    case 'product': {
-      const factors = mapSame(expression.factors, go);
-      return factors === expression.factors && isNormalProduct(factors) ? expression : product(factors);
-    }
+    case 'sum':
+      return mapTerms(expression, go);
+    case 'product':
+      return mapFactors(expression, go);
     case 'unary': {
       const operand = go(expression.operand);
       if (expression.operator === 'negate') return negate(operand);

@@ -17,7 +17,6 @@ import {
   type Rewrite,
   rewriteConstraint,
   rewriteExpression,
-  rewriteIndex,
 } from '../ir/expression.ts';
 import { wholeAffine } from '../ir/piecewise.ts';
 import { plainAxes } from '../ir/plain.ts';
@@ -32,7 +31,7 @@ import {
   type Tensor,
 } from '../ir/program.ts';
 import { freshName } from './names.ts';
-import { heldTensors, mapEquations } from './rename.ts';
+import { heldTensors, mapEquations, rewriteEquation } from './rename.ts';
 
 /** The line that a tensor is, and where on it an element lies: an affine map of the tensor's dimensions. */
 interface Line {
@@ -45,15 +44,10 @@ export function integerLines(program: Program): Program {
   const taken = new Set(program.tensors.map(({ name }) => name));
   const lines = new Map<string, Line>();
   const rewrite = readingLines(lines);
-  const read = (equation: Equation): readonly Equation[] => {
-    if (!readTensors(equation).some((name) => lines.has(name))) return [equation];
-    const domain = equation.domain.map((c) => rewriteConstraint(c, rewrite));
-    const store = equation.store.map((index) => rewriteIndex(index, rewrite));
-    return [{ ...equation, domain, store, value: rewriteExpression(equation.value, rewrite) }];
-  };
   // Tensors stand behind those that they read, so that what reads lines may be one too.
   const rewritten = mapEquations(program, (equation, tensor) => {
-    const [now] = read(equation);
+    const readsLines = readTensors(equation).some((name) => lines.has(name));
+    const now = readsLines ? rewriteEquation(equation, rewrite) : equation;
     const line = kept.has(tensor.name) ? undefined : lineOf(tensor, now, taken);
     if (line !== undefined) lines.set(tensor.name, line);
     return [now];

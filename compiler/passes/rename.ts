@@ -35,10 +35,7 @@ export function mapEquations(
 }
 
 /** The equation with other names for the tensors that it reads, and with loads rewritten. */
-export function rewriteEquation(
-  equation: Equation,
-  rewrite: Pick<Rewrite, 'load'> & { tensor: (name: string) => string },
-): Equation {
+export function rewriteEquation(equation: Equation, rewrite: Pick<Rewrite, 'load' | 'gather' | 'tensor'>): Equation {
   return {
     ...equation,
     domain: mapSame(equation.domain, (c) => (isAffine(c) ? c : rewriteConstraint(c, rewrite))),

@@ -7,43 +7,33 @@
  * each element of S once, where it is made, and know by then which place it is for.
  */
 import { axisIndex, subtract } from '../../ir/affine.ts';
-import { equationsOf } from '../../ir/equation.ts';
 import { affinesOfIndex, load } from '../../ir/expression.ts';
-import type { Affine, Axis, Constraint, Equation, Index, Program, Tensor } from '../../ir/program.ts';
+import type { Affine, Axis, Constraint, Equation, Index, Program } from '../../ir/program.ts';
+import { mapEquations } from '../rename.ts';
 
 /** `isWanted` is asked of each equation that could be written so: the number of its places, and the axes that say which. */
 export function placesAsColumns(
   program: Program,
   isWanted: (equation: Equation, places: number, axes: readonly Axis[]) => boolean,
 ): Program {
-  let changed = false;
-  const tensors = program.tensors.map((tensor): Tensor => {
-    if (tensor.source.kind !== 'computed' || tensor.dtype !== 'f32') return tensor;
-    const equations = equationsOf(tensor).map((equation) => {
-      const d = placedDimension(equation);
-      if (d === undefined) return equation;
-      const axes = [...new Set(affinesOfIndex(equation.store[d]).flatMap((a) => a.terms.map((t) => t.axis)))];
-      const places = tensor.shape[d];
-      const own = axes.map((axis) => equation.axes[axis]);
-      return isWanted(equation, places, own) ? withColumn(equation, d, places) : equation;
-    });
-    if (equations.every((e, i) => e === equationsOf(tensor)[i])) return tensor;
-    changed = true;
-    return { ...tensor, source: { kind: 'computed', equations } };
+  return mapEquations(program, (equation, { dtype, shape }) => {
+    const d = dtype === 'f32' && equation.reducer === 'sum' ? placedDimension(equation) : undefined;
+    if (d === undefined) return [equation];
+    const own = [...axesOfIndices([equation.store[d]])].map((axis) => equation.axes[axis]);
+    return [isWanted(equation, shape[d], own) ? withColumn(equation, d, shape[d]) : equation];
   });
-  return changed ? { ...program, tensors } : program;
 }
 
 /** The one dimension whose place two axes say together, or a tensor says, neither of which stands elsewhere in the store. */
 function placedDimension(equation: Equation): number | undefined {
-  if (equation.reducer !== 'sum') return undefined;
-  const placed = equation.store.flatMap((index, d) => (isPlaced(index, equation) ? [d] : []));
-  if (placed.length !== 1) return undefined;
-  const [d] = placed;
-  const own = new Set(affinesOfIndex(equation.store[d]).flatMap((a) => a.terms.map((t) => t.axis)));
-  const others = equation.store.filter((_, other) => other !== d).flatMap(affinesOfIndex);
-  return others.some((a) => a.terms.some((t) => own.has(t.axis))) ? undefined : d;
+  const [d, ...others] = [...equation.store.keys()].filter((i) => isPlaced(equation.store[i], equation));
+  if (d === undefined || others.length > 0) return undefined;
+  const elsewhere = axesOfIndices(equation.store.toSpliced(d, 1));
+  return [...axesOfIndices([equation.store[d]])].some((axis) => elsewhere.has(axis)) ? undefined : d;
 }
+
+const axesOfIndices = (indices: readonly Index[]): ReadonlySet<number> =>
+  new Set(indices.flatMap(affinesOfIndex).flatMap(({ terms }) => terms.map(({ axis }) => axis)));
 
 function isPlaced(index: Index, { axes }: Equation): boolean {
   if (index.kind === 'gather') return true;
