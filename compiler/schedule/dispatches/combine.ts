@@ -44,8 +44,6 @@ interface Draft {
   hasContraction: boolean;
   /** Of kernels that need few registers. */
   hasLargePlain: boolean;
-  /** Of a stream, or a contraction on tensor cores: its tiles fill a workgroup's registers and memory, another's would be as many more. */
-  hasLargeFull: boolean;
 }
 
 export function combineKernels(
@@ -67,11 +65,8 @@ export function combineKernels(
     const wish = workgroupOf(kernel, { target, layouts });
     const touched = touchedBy(kernel);
     const isContraction = kernel.family === 'contraction' || kernel.family === 'stream';
-    const isLarge = estimateUs(kernel, touched, bytesOf) > smallUs;
-    const isLargePlain = !isContraction && isLarge;
-    const isMatrix = kernel.family === 'contraction' && kernel.choice?.tuning.form === 'matrix';
-    const isLargeFull = (kernel.family === 'stream' || isMatrix) && isLarge;
-    const candidate = { wish, isContraction, isLargePlain, isLargeFull, buffers: new Set(touched.map(bufferOf)) };
+    const isLargePlain = !isContraction && estimateUs(kernel, touched, bytesOf) > smallUs;
+    const candidate = { wish, isContraction, isLargePlain, buffers: new Set(touched.map(bufferOf)) };
     const first = Math.max(-1, ...graph[k].map((other) => doneIn[other])) + 1;
     let at = first;
     while (at < drafts.length && !joins(candidate, drafts[at], target)) at++;
@@ -83,14 +78,12 @@ export function combineKernels(
       temporaries: new Set(),
       hasContraction: false,
       hasLargePlain: false,
-      hasLargeFull: false,
     };
     drafts[at] = draft;
     draft.kernels.push(kernel);
     draft.wishes.push(wish);
     draft.hasContraction ||= isContraction;
     draft.hasLargePlain ||= isLargePlain;
-    draft.hasLargeFull ||= isLargeFull;
     for (const buffer of candidate.buffers) draft.buffers.add(buffer);
     for (const other of graph[k]) draft.waits.add(doneIn[other]);
     for (const name of touched) if (isWorkspace(bufferOf(name))) draft.temporaries.add(viewBase(name, tensors));
@@ -130,7 +123,6 @@ interface Candidate {
   readonly wish: Workgroup;
   readonly isContraction: boolean;
   readonly isLargePlain: boolean;
-  readonly isLargeFull: boolean;
   readonly buffers: ReadonlySet<string>;
 }
 
@@ -140,8 +132,6 @@ function joins(candidate: Candidate, draft: Draft, target: Target): boolean {
   const buffers = new Set([...draft.buffers, ...candidate.buffers]).size;
   const allowed = target.limits.maxStorageBuffersPerShaderStage;
   if (buffers + workspacesBeside(allowed) > allowed) return false;
-  if (draft.hasLargeFull && candidate.isContraction) return false;
-  if (candidate.isLargeFull && draft.hasContraction) return false;
   const hasContraction = draft.hasContraction || candidate.isContraction;
   return !(hasContraction && (draft.hasLargePlain || candidate.isLargePlain));
 }
