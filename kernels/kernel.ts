@@ -69,7 +69,7 @@ export interface EpilogueStatement extends Statement {
 
 /**
  * `tensor (+)= Σ a·b`, an equation with a sum reducer whose store map is injective. `accumulate` adds to what the buffer
- * holds. `products` are further such equations whose terms go into the same sums (`isSameTiling`). `addends` are pointwise equations of the same tensor with one axis per dimension, added to each element.
+ * holds. `products` are further such equations whose terms go into the same sums (`scaleRatio`). `addends` are pointwise equations of the same tensor with one axis per dimension, added to each element.
  * `epilogue` are statements that read the finished element, or the row that it is in.
  */
 export interface ContractionKernel {

@@ -15,7 +15,7 @@
  */
 import { chainOf } from '../../../kernels/families/contraction/block.ts';
 import { holdsRows } from '../../../kernels/families/contraction/rows.ts';
-import { contractionShape, contractionSizes, isSameTiling } from '../../../kernels/families/contraction/shape.ts';
+import { contractionShape, contractionSizes, scaleRatio } from '../../../kernels/families/contraction/shape.ts';
 import { type ContractionTuning, worthTiling } from '../../../kernels/families/contraction/tuning.ts';
 import type { ContractionKernel, Kernel, Statement } from '../../../kernels/kernel.ts';
 import { flatIndex } from '../../../kernels/parts/linear.ts';
@@ -136,7 +136,7 @@ function productsTogether(equations: readonly Equation[], tensor: Tensor, drafts
     const fitting = kernels.find((others) => {
       const all = [...others, equation].map(shapeOf);
       const k = all.reduce((total, shape) => total + contractionSizes(shape).k, 0);
-      const isOneTiling = isSameTiling(all[0], all.at(-1)!);
+      const isOneTiling = scaleRatio(all[0], all.at(-1)!) !== undefined;
       return isOneTiling && k <= chainOf(k) && drafts.isBindable([...others, equation], tensor);
     });
     if (fitting) fitting.push(equation);

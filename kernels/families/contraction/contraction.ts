@@ -31,7 +31,7 @@ import { matrixBody } from './matrix.ts';
 import { matrixMemory } from './matrix-staging.ts';
 import { isOneRange, tileRange } from './range.ts';
 import { finishInRows } from './rows.ts';
-import { type ContractionShape, contractionSizes } from './shape.ts';
+import { type ContractionShape, contractionSizes, scaleRatio } from './shape.ts';
 import { slabQuads, tiledBody } from './tiled.ts';
 import { type ContractionTuning, contractionThreads } from './tuning.ts';
 
@@ -43,9 +43,10 @@ export function emitContraction(
 ): KernelBody {
   const sideBySide = tuning.form === 'lanes' ? 1 : workgroupSize / contractionThreads(tuning);
   const [batch, m, n, k] = [emitter.fresh('batch'), emitter.fresh('m'), emitter.fresh('n'), emitter.fresh('k')];
-  const partsOf = (s: ContractionShape): ContractionParts => ({
+  const partsOf = (s: ContractionShape, factor: number): ContractionParts => ({
     kernel,
     s,
+    factor,
     sizes: contractionSizes(s),
     emitter,
     tuning,
@@ -55,7 +56,7 @@ export function emitContraction(
     quads: operandQuads(s, tuning, (tensor) => emitter.layout(tensor)),
   });
   const [first, ...others] = shapes;
-  const products: Products = [partsOf(first), ...others.map(partsOf)];
+  const products: Products = [partsOf(first, 1), ...others.map((s) => partsOf(s, scaleRatio(first, s)!))];
   const [w] = products;
   const { text, groups } = tuning.form === 'lanes' ? lanesHead(w, workgroupSize) : tileHead(w);
   const operands = products.flatMap(operandFunctions);

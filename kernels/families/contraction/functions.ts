@@ -4,7 +4,7 @@
  *
  * The trap: an operand is read at points outside the domain too, so a load that the domain keeps inside is clamped.
  */
-import { axesOf, constraintAxes } from '../../../compiler/ir/expression.ts';
+import { axesOf, constant, constraintAxes, product } from '../../../compiler/ir/expression.ts';
 import type { Constraint, Expression } from '../../../compiler/ir/program.ts';
 import type { ContractionKernel, Layouts } from '../../kernel.ts';
 import { constraintText } from '../../parts/address.ts';
@@ -13,7 +13,7 @@ import { type WideLoad, wideLoad, wideText } from '../../parts/loads.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
-import { wgsl } from '../../wgsl/text.ts';
+import { f32Literal, wgsl } from '../../wgsl/text.ts';
 import { inside } from './block.ts';
 import type { ContractionShape, ContractionSizes } from './shape.ts';
 import type { ContractionTuning } from './tuning.ts';
@@ -22,6 +22,8 @@ import type { ContractionTuning } from './tuning.ts';
 export interface ContractionParts {
   readonly kernel: ContractionKernel;
   readonly s: ContractionShape;
+  /** What the left operand is multiplied by, so that all products of a kernel have the scale of its first. */
+  readonly factor: number;
   readonly sizes: ContractionSizes;
   readonly emitter: Emitter;
   readonly tuning: ContractionTuning;
@@ -64,9 +66,10 @@ export function nameFunctions(emitter: Emitter): ContractionFunctions {
   };
 }
 
-/** An operand of the products: what it is 0 outside of, the axes of its own class, m or n, and their number's name. */
+/** An operand of the products, and its factor: what it is 0 outside of, the axes of its own class, m or n, and their number's name. */
 interface Operand {
   readonly value: Expression;
+  readonly factor: number;
   readonly constraints: readonly Constraint[];
   readonly own: readonly number[];
   readonly ownName: string;
@@ -74,10 +77,10 @@ interface Operand {
 
 /** The text of those that the form needs. */
 export function operandFunctions(w: ContractionParts): string[] {
-  const { s, names, tuning, sizes, functions, quads } = w;
+  const { s, factor, names, tuning, sizes, functions, quads } = w;
   const { left, leftQuad, right, rightQuad } = functions;
-  const ofM: Operand = { value: s.left, constraints: s.onLeft, own: s.m, ownName: names.m };
-  const ofN: Operand = { value: s.right, constraints: s.onRight, own: s.n, ownName: names.n };
+  const ofM: Operand = { value: s.left, factor, constraints: s.onLeft, own: s.m, ownName: names.m };
+  const ofN: Operand = { value: s.right, factor: 1, constraints: s.onRight, own: s.n, ownName: names.n };
   const leftElement = () => operandFunction(w, left, ofM);
   const rightElement = () => operandFunction(w, right, ofN);
   const ofLeft =
@@ -137,8 +140,8 @@ export function operandQuads(
 /** `fn left_quad(batch, p, k)`: four elements from (p, k) on, in one piece of memory. */
 function wideFunction(w: ContractionParts, name: string, load: WideLoad, operand: Operand): string {
   const { lines, names } = decodeOperand(w, operand);
-  const { ownName } = operand;
-  const value = wideText(load, scopeOf(w, names));
+  const { ownName, factor } = operand;
+  const value = `${factorText(factor)}${wideText(load, scopeOf(w, names))}`;
   const used = lines.filter((line) => isUsed(line, operand.value, [], names));
   return wgsl`
     fn ${name}(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> vec4<f32> {
@@ -147,6 +150,8 @@ function wideFunction(w: ContractionParts, name: string, load: WideLoad, operand
     }
   `;
 }
+
+const factorText = (factor: number): string => (factor === 1 ? '' : `${f32Literal(factor)} * `);
 
 /** `fn left_quad(batch, p, k)`: four elements along m, `step` apart, kept inside the operand. */
 function quadFunction(name: string, operand: string, size: number, tile: number, step: number): string {
@@ -206,7 +211,7 @@ function operandFunction(w: ContractionParts, name: string, operand: Operand): s
   const used = lines.filter((line) => isUsed(line, operand.value, constraints, names));
   const { onLeft, onRight, onOutput } = w.s;
   const scope = scopeOf(w, names, onLeft.length + onRight.length + onOutput.length > constraints.length);
-  const value = expressionText(operand.value, scope);
+  const value = expressionText(product([constant(operand.factor), operand.value]), scope);
   const body =
     constraints.length === 0
       ? `return ${value};`

@@ -4,7 +4,7 @@
  *
  * The trap: a point outside the domain stores 0, so every point of the box must have an element of its own inside the tensor.
  */
-import { coefficientOf, decide } from '../../../compiler/ir/affine.ts';
+import { axisIndex, coefficientOf, decide } from '../../../compiler/ir/affine.ts';
 import {
   hasSymbol,
   readTensors,
@@ -13,7 +13,19 @@ import {
   storesDigits,
   storesInside,
 } from '../../../compiler/ir/equation.ts';
-import { affinesOfIndex, axesOf, constant, constraintAxes, loads, product } from '../../../compiler/ir/expression.ts';
+import {
+  affinesOfIndex,
+  axesOf,
+  axisRenaming,
+  constant,
+  constraintAxes,
+  loads,
+  product,
+  renameAxes,
+  rewriteConstraint,
+  zero,
+} from '../../../compiler/ir/expression.ts';
+import { constraintKey, expressionKey } from '../../../compiler/ir/hash.ts';
 import type { Affine, Constraint, Equation, Expression } from '../../../compiler/ir/program.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
 import type { Shapes } from '../../kernel.ts';
@@ -165,18 +177,41 @@ function limitedAxis(
 const extentOf = (s: ContractionShape, axes: readonly number[]): number =>
   elementCount(axes.map((axis) => s.equation.axes[axis].extent));
 
+/** A scale may be so many times another: a product that is given the one for the other must not overflow for it. */
+const mostRatio = 1024;
+
 /**
- * Whether one tile of sums can take in both: the same elements in the same classes, nothing between the sum and its element. So a
- * gradient that comes by way of queries, keys and values is one kernel, with no trip through memory between them.
+ * How many times the scale of `a` that of `b` is, if one tile of sums can take in both: the same elements in the same classes, under one
+ * mask, with scales that differ by a number. So a gradient that comes by way of queries, keys and values is one kernel, and so are
+ * scores of several levels, with no trip through memory between them.
  */
-export function isSameTiling(a: ContractionShape, b: ContractionShape): boolean {
-  const tiling = ({ equation, batch, m, n }: ContractionShape): string => {
-    const place = (axis: number) => [equation.axes[axis].extent, coefficientOf(equation.store[0] as Affine, axis)];
-    return JSON.stringify([(equation.store[0] as Affine).constant, ...[batch, m, n].map((axes) => axes.map(place))]);
-  };
-  const isPlain = ({ scale, onOutput }: ContractionShape): boolean =>
-    onOutput.length === 0 && scale.kind === 'constant' && scale.value === 1;
-  return isPlain(a) && isPlain(b) && tiling(a) === tiling(b);
+export function scaleRatio(a: ContractionShape, b: ContractionShape): number | undefined {
+  if (tilingKey(a) !== tilingKey(b)) return undefined;
+  const ratio = numberIn(b.scale).number / numberIn(a.scale).number;
+  return Math.abs(ratio) <= mostRatio && Math.abs(ratio) >= 1 / mostRatio ? ratio : undefined;
+}
+
+/** Where a shape's elements lie, its mask, and its scale but for the number in it. */
+function tilingKey({ equation, batch, m, n, scale, onOutput }: ContractionShape): string {
+  const order = [...batch, ...m, ...n];
+  const inOrder = equation.axes.map((_, axis) => (order.includes(axis) ? axisIndex(order.indexOf(axis)) : zero));
+  const place = (axis: number) => [equation.axes[axis].extent, coefficientOf(equation.store[0] as Affine, axis)];
+  const masks = onOutput.map((c) => constraintKey(rewriteConstraint(c, { affine: axisRenaming(inOrder) })));
+  return JSON.stringify([
+    (equation.store[0] as Affine).constant,
+    ...[batch, m, n].map((axes) => axes.map(place)),
+    masks.sort(),
+    expressionKey(renameAxes(numberIn(scale).rest, inOrder)),
+  ]);
+}
+
+/** A scale as a number and what else it is a product of. */
+function numberIn(scale: Expression): { readonly number: number; readonly rest: Expression } {
+  const factors = scale.kind === 'product' ? scale.factors : [scale];
+  const [first, ...others] = factors;
+  return first.kind === 'constant'
+    ? { number: first.value, rest: product(others) }
+    : { number: 1, rest: product(factors) };
 }
 
 /** Points of each class. */

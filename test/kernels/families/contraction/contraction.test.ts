@@ -265,11 +265,33 @@ addCase(
   1,
 );
 addCase(
-  'one that is scaled by itself adds to what is there',
+  'and so are those whose scales differ by a number',
   [...threeInputs, computed('y', [20, 9], threeProducts(0.3))],
+  ['y'],
+  1,
+);
+addCase(
+  'one whose scale is of another order adds to what is there',
+  [...threeInputs, computed('y', [20, 9], threeProducts(3000))],
   ['y'],
   2,
 );
+/** Scores of two levels, y[h, t, u] = Σ_r s[h] q[h, t, r] p[h, u, r] / 2 + …, the second where `u <= t + ahead` and the first where `u <= t`. */
+const levels = (ahead: number): Program['tensors'] => {
+  const level = (q: string, p: string, ranks: number, factor: number, from: Affine) =>
+    over({ h: 2, t: 20, u: 12, r: ranks }, ({ h, t, u, r }) => ({
+      store: [h, t, u],
+      domain: [atLeastZero(add(subtract(t, u), from))],
+      value: product([constant(factor), at('s', h), at(q, h, t, r), at(p, h, u, r)]),
+    }));
+  return [
+    input('s', [2]),
+    ...['q', 'p'].flatMap((name) => [8, 4].map((r) => input(`${name}${r}`, [2, name === 'q' ? 20 : 12, r]))),
+    computed('y', [2, 20, 12], [level('q8', 'p8', 8, 0.5, affine(0)), level('q4', 'p4', 4, -0.7, affine(ahead))]),
+  ];
+};
+addCase('levels under one mask are one kernel', levels(0), ['y'], 1);
+addCase('levels under different masks are two', levels(3), ['y'], 2);
 addCase(
   'two contractions and a pointwise equation add up',
   [

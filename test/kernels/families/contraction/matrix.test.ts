@@ -68,7 +68,7 @@ describe('what is written passes the checks of Dawn', () => {
     const forms = await check(matmul(size, order), { contractAll: true, override: { contraction: tuning } });
     expect(forms).toContain('matrix');
   });
-  test('an epilogue that reads, products of different orders into the same sums', async () => {
+  test('an epilogue that reads, products of different orders and scales into the same sums', async () => {
     const [m, n, k] = [256, 256, 128];
     const product1 = over({ m, n, k }, ({ m, n, k }) => ({
       store: [m, n],
@@ -76,7 +76,7 @@ describe('what is written passes the checks of Dawn', () => {
     }));
     const product2 = over({ m, n, k }, ({ m, n, k }) => ({
       store: [m, n],
-      value: product([at('v', k, m), at('u', k, n)]),
+      value: product([constant(0.7), at('v', k, m), at('u', k, n)]),
     }));
     const rest = over({ m, n }, ({ m, n }) => ({
       store: [m, n],

@@ -114,7 +114,7 @@ describe.skipIf(!hasTensorCores(opened.target))('on tensor cores', () => {
   });
 
   test.each(candidates)(
-    'products of different orders into the same sums, an epilogue: $tileM × $tileN',
+    'products of different orders and scales into the same sums, an epilogue: $tileM × $tileN',
     async (tuning) => {
       const [i, j, k] = [150, 140, 68];
       const p = program(
@@ -129,7 +129,10 @@ describe.skipIf(!hasTensorCores(opened.target))('on tensor cores', () => {
             [i, j],
             [
               over({ i, j, k }, ({ i, j, k }) => ({ store: [i, j], value: product([at('x', i, k), at('w', j, k)]) })),
-              over({ i, j, k }, ({ i, j, k }) => ({ store: [i, j], value: product([at('v', k, i), at('u', k, j)]) })),
+              over({ i, j, k }, ({ i, j, k }) => ({
+                store: [i, j],
+                value: product([constant(0.7), at('v', k, i), at('u', k, j)]),
+              })),
             ],
           ),
           computed(
