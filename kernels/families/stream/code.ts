@@ -12,6 +12,15 @@ import { indent, wgsl } from '../../wgsl/text.ts';
 import type { RowTile, StreamAxes } from './shape.ts';
 import type { StreamTuning } from './tuning.ts';
 
+/** What the code of a tile calls the columns of its levels. */
+export interface LevelNames {
+  /** `fn leading(row, column)`: how many columns count. */
+  readonly leading: string;
+  /** How many count for some element of the tile, and how many for all. */
+  readonly most: string;
+  readonly least: string;
+}
+
 /** What the parts of one stream's code share. */
 export interface StreamCode {
   readonly kernel: StreamKernel;
@@ -26,9 +35,12 @@ export interface StreamCode {
   readonly rowTile: RowTile;
   readonly columnTile: RowTile;
   readonly shuffles: boolean;
-  /** Functions written so far, and the names of those that reduce over the lanes of a row. */
+  /** Functions written so far, and the names of those that are called more than once. */
   readonly functions: string[];
-  readonly reducers: Map<string, string>;
+  readonly shared: Map<string, string>;
+  /** What is found at the beginning of a tile: of levels of columns, by what they are. */
+  readonly tileHead: string[];
+  readonly levels: Map<string, LevelNames>;
   /** Quads of workgroup memory: slabs or an exchanged tile, and behind them a sum's right side. */
   readonly exchangeQuads: number;
   stagedQuads: number;

@@ -9,17 +9,17 @@ import type { StreamStatement } from '../../kernel.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import { guarded, wgsl } from '../../wgsl/text.ts';
 import { masks, overElements, overRows, readyOf, type StreamCode, scopeOf } from './code.ts';
-import { sumQuads } from './sum.ts';
+import { sumQuads } from './columns.ts';
 
 export const isFollowed = (s: StreamStatement, { kernel }: StreamCode): boolean =>
   kernel.statements.some(({ follows }) => follows.includes(s.tensor));
 
 /** `fn row_max(values, lane)`: a reduction over the lanes that share rows, four rows at once. */
 export function rowFunction(operator: 'sum' | 'max' | 'min', w: StreamCode): string {
-  const known = w.reducers.get(operator);
+  const known = w.shared.get(operator);
   if (known !== undefined) return known;
   const name = w.emitter.global(`row_${operator}`);
-  w.reducers.set(operator, name);
+  w.shared.set(operator, name);
   const X = w.tuning.threadColumns;
   if (operator !== 'sum') w.emitter.use(`${operator}_f32`);
   const joined = (a: string, b: string): string =>

@@ -276,7 +276,7 @@ export function touches(
   const { row, walk } = streamAxes(kernel);
   return constraints.flatMap((c): string[] => {
     if (c.kind === 'data') {
-      const size = sameBlock(c, row, walk);
+      const size = blockSize(c, { row, walk });
       if (size === undefined) return [];
       const last = (t: RowTile): string => `(${t.start} + ${t.rows - 1}) / ${size}`;
       return [`${rows.start} / ${size} <= ${last(columns)}`, `${columns.start} / ${size} <= ${last(rows)}`];
@@ -292,8 +292,8 @@ export function touches(
 }
 
 /** The size of the blocks, where a constraint says that row and walk lie in one block. */
-function sameBlock(c: Extract<Constraint, { kind: 'data' }>, row: number, walk: number): number | undefined {
-  if (c.operator !== '==') return undefined;
+export function blockSize(c: Constraint, { row, walk }: Pick<StreamAxes, 'row' | 'walk'>): number | undefined {
+  if (c.kind !== 'data' || c.operator !== '==') return undefined;
   const [a, b] = [blockOf(c.left), blockOf(c.right)];
   if (a === undefined || b === undefined || a.size !== b.size) return undefined;
   return (a.axis === row && b.axis === walk) || (a.axis === walk && b.axis === row) ? a.size : undefined;

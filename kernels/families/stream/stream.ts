@@ -31,9 +31,10 @@ import {
   sizesOf,
   storeText,
 } from './code.ts';
+import { finishSum, sumQuads } from './columns.ts';
 import { extremeStep, followedStep, isFollowed, overQuads, rowFunction, totalStep } from './rows.ts';
 import { streamAxes, tilesOf, type WalkRange, walkRange } from './shape.ts';
-import { finishSum, sumQuads, sumStep } from './sum.ts';
+import { sumStep } from './sum.ts';
 import { mapStep, tileStep } from './tile.ts';
 import type { StreamTuning } from './tuning.ts';
 
@@ -80,7 +81,9 @@ function openStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuni
     columnTile: { start: 'walk_start', rows: tileColumns },
     shuffles: tuning.threadColumns <= shuffledLanes(target),
     functions: [],
-    reducers: new Map(),
+    shared: new Map(),
+    tileHead: [],
+    levels: new Map(),
     exchangeQuads: Math.max(slabs, tileColumns * pitch, threads),
     stagedQuads: 0,
   };
@@ -116,7 +119,7 @@ function walkLoop(w: StreamCode): string {
   const steps = kernel.statements.map((s) => step(s, w)).filter((text) => text !== '');
   const loop = wgsl`
     for (var walk_start = walk_from / ${tileColumns} * ${tileColumns}; walk_start < walk_to; walk_start += ${tileColumns}) {
-      ${steps.join('\n')}
+      ${[...w.tileHead, ...steps].join('\n')}
     }
   `;
   return kernel.outer.reduceRight((text, { extent }, d) => {

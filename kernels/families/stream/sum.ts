@@ -4,45 +4,50 @@
  *
  *   y[t, e] += Σ_u A[t, u]·v[u, e]      a lane sums columns 4·x … 4·x + 3 of its rows, then those X quads further
  */
-import type { Affine, Equation } from '../../../compiler/ir/program.ts';
+import type { Equation } from '../../../compiler/ir/program.ts';
 import type { StreamStatement } from '../../kernel.ts';
-import { affineText, constraintText } from '../../parts/address.ts';
-import { coordinate } from '../../parts/linear.ts';
 import { expressionText, integerText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
 import { guarded, indent, plus, wgsl } from '../../wgsl/text.ts';
 import {
   batchNames,
   clamped,
+  type LevelNames,
   loopOver,
   masks,
   overElements,
   overLanes,
-  overRows,
   places,
-  readyOf,
   rowsOfLane,
   type StreamCode,
   scopeOf,
-  sideFunction,
   sizesOf,
-  storeText,
 } from './code.ts';
-import { asSum, columnDimensions, columnsOf, type Place, type TwoSided, touches } from './shape.ts';
+import { columnFunction, columnSpan, levelsOfSum, sumQuads } from './columns.ts';
+import { blocksOfRows, type Levels, levelNames } from './levels.ts';
+import { asSum, columnsOf, type Place, type SummedTile, type TwoSided, touches } from './shape.ts';
 import { stagedQuads } from './tuning.ts';
 
-export function sumQuads(s: StreamStatement, w: StreamCode): number {
-  const columns = columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes);
-  return Math.ceil(columns / (4 * w.tuning.threadColumns));
+export function sumStep(s: StreamStatement, w: StreamCode): string {
+  const { levels, others } = levelsOfSum(s, w);
+  const stages = others.map((equation) => sumStage(s, equation, w));
+  return levels === undefined ? stages.join('\n') : [levelStage(s, levels, w), ...stages].join('\n');
 }
 
-export function sumStep(s: StreamStatement, w: StreamCode): string {
-  return s.equations.map((equation) => sumStage(s, readyOf(w, equation), w)).join('\n');
+function partsOf(s: StreamStatement, equation: Equation, w: StreamCode): SummedTile {
+  const parts = asSum(equation, w.axes, w.tiles);
+  if (parts === undefined) throw new Error(`${s.tensor} does not part into a tile and what is summed with it`);
+  return parts;
+}
+
+/** All levels at once; their scales are for the finished sums. */
+function levelStage(s: StreamStatement, levels: Levels, w: StreamCode): string {
+  const loop = sumOfProducts(s, partsOf(s, levels.equation, w), w, levels);
+  return levels.levels[0].block === undefined ? loop : `if (${levelNames(levels, w).most} > 0) ${loop}`;
 }
 
 function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): string {
-  const parts = asSum(equation, w.axes, w.tiles);
-  if (parts === undefined) throw new Error(`${s.tensor} does not part into a tile and what is summed with it`);
+  const parts = partsOf(s, equation, w);
   const loop = parts.place === undefined ? sumOfProducts(s, parts, w) : sumByPlace(s, parts, parts.place, w);
   const ofBlocks = parts.onTile.filter((c) => c.kind === 'data');
   const skip = touches(ofBlocks, w.kernel, w.rowTile, w.columnTile);
@@ -50,21 +55,20 @@ function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): string
 }
 
 /** What is taken of a tile times the side of the walk, which is staged beside it. */
-function sumOfProducts(s: StreamStatement, parts: TwoSided, w: StreamCode): string {
+function sumOfProducts(s: StreamStatement, parts: TwoSided, w: StreamCode, levels?: Levels): string {
   const { tileColumns } = sizesOf(w.tuning);
   const staged = stagedOf(s, parts.equation, w);
   const { depth, quads } = staged;
   w.stagedQuads = Math.max(w.stagedQuads, depth * quads);
+  const names = levels && levelNames(levels, w);
   const right = columnFunction(s, parts, w);
   return wgsl`
     {
       ${exchangeWeights(parts, w)}
       for (var from_point = 0; from_point < ${tileColumns}; from_point += ${depth}) {
-        ${stageColumns(right, staged, w)}
+        ${stageColumns(right, staged, w, names)}
         workgroupBarrier();
-        for (var point = 0; point < ${w.emitter.bound(depth)}; point++) {
-          ${multiplyColumns(s, staged, w)}
-        }
+        ${levels === undefined ? multiplyColumns(s, staged, w) : multiplyLevels(s, staged, levels, w)}
         workgroupBarrier();
       }
     }
@@ -178,124 +182,83 @@ function weightsAt(point: string, w: StreamCode): string {
   ).join('\n');
 }
 
-/** The right side to workgroup memory, by the function `right` of its elements. */
-function stageColumns(right: string, { columns, firstQuad, quads, depth }: Staged, w: StreamCode): string {
+/** The right side to workgroup memory, by the function `right` of its elements; of levels the columns that count. */
+function stageColumns(
+  right: string,
+  { columns, firstQuad, quads, depth }: Staged,
+  w: StreamCode,
+  levels: LevelNames | undefined,
+): string {
   const walk = clamped('walk_start + from_point + point', places(w).columnsWhole, w.kernel.walk.extent);
   const values = [0, 1, 2, 3].map((c) => {
     const column = plus('quad * 4', c + firstQuad * 4);
     const inside = clamped(column, (firstQuad + quads) * 4 <= columns, columns);
     return `${right}(${[...batchNames(w), 'place', inside].join(', ')})`;
   });
+  const value = `vec4<f32>(${values.join(', ')})`;
+  const counts = `vec4<i32>(quad * 4) + vec4<i32>(0, 1, 2, 3) < vec4<i32>(${levels?.most})`;
   return overLanes(w, depth * quads, (index) => [
     `let quad = ${index} % ${quads};`,
     `let point = ${index} / ${quads};`,
     `let place = ${walk};`,
-    `scratch[${w.exchangeQuads} + point * ${quads} + quad] = vec4<f32>(${values.join(', ')});`,
+    `scratch[${w.exchangeQuads} + point * ${quads} + quad] = ${levels ? `select(vec4<f32>(), ${value}, ${counts})` : value};`,
   ]);
 }
 
-/** One point of the walk: a lane's rows times its quads of columns. */
-function multiplyColumns(s: StreamStatement, { firstQuad, quads }: Staged, w: StreamCode): string {
-  const { threadColumns, rowQuads } = w.tuning;
-  const name = w.variables.get(s.tensor)!;
+/** The staged points of the walk: a lane's rows times its quads of columns, of levels (`most`) those that count. */
+function multiplyColumns(s: StreamStatement, staged: Staged, w: StreamCode, most?: string): string {
+  const { firstQuad, quads, depth } = staged;
+  const { threadColumns } = w.tuning;
   const perLane = sumQuads(s, w);
-  const texts = [weightsAt('(from_point + point)', w)];
+  const weights = weightsAt('(from_point + point)', w);
+  const over = (text: string): string => loopOver('point', depth, [weights, text].join('\n'), w);
+  const texts: string[] = [];
   for (let e = 0; e < perLane; e++) {
     const quad = plus('lane_x', e * threadColumns);
-    const lines = [`let summed = scratch[${w.exchangeQuads} + point * ${quads} + ${plus(quad, -firstQuad)}];`];
-    for (let i = 0; i < 4 * rowQuads; i++)
-      lines.push(`${name}[${i * perLane + e}] += weight_${i >> 2}[${i % 4}] * summed;`);
     const guards: string[] = [];
     if (e * threadColumns < firstQuad) guards.push(`${quad} >= ${firstQuad}`);
     if ((e + 1) * threadColumns > firstQuad + quads) guards.push(`${quad} < ${firstQuad + quads}`);
-    const text = lines.join('\n');
+    if (most !== undefined) guards.push(`${e === 0 ? quad : `(${quad})`} * 4 < ${most}`);
+    const text = multiplyQuad(s, e, staged, w).join('\n');
+    if (perLane === 1) return guarded(guards, over(text));
     texts.push(guards.length === 0 ? `{\n${indent(text)}\n}` : guarded(guards, text));
   }
-  return texts.join('\n');
+  return over(texts.join('\n'));
 }
 
-/** The columns that an equation adds to: all, or where it has one dimension of them a stretch. */
-function columnSpan(
-  s: StreamStatement,
-  equation: Equation,
-  w: StreamCode,
-): { readonly from: number; readonly to: number } {
-  const { shape } = w.emitter.layout(s.tensor);
-  const all = { from: 0, to: columnsOf(s, shape, w.axes) };
-  const [only, ...others] = columnDimensions(s, shape, w.axes).filter(({ extent }) => extent > 1);
-  if (only === undefined || others.length > 0 || only.base.terms.length > 0) return all;
-  const index = equation.store[only.dimension] as Affine;
-  const [term, ...more] = index.terms;
-  if (more.length > 0) return all;
-  if (term === undefined) return { from: index.constant, to: index.constant + 1 };
-  return { from: index.constant, to: index.constant + (equation.axes[term.axis].extent - 1) * term.coefficient + 1 };
-}
-
-/** `fn right_y(b, h, u, e)`: what a column takes of a point of the walk; 0 for columns that the equation does not add to. */
-function columnFunction(s: StreamStatement, p: TwoSided, w: StreamCode): string {
-  const { emitter, axes } = w;
-  const { equation } = p;
-  const name = emitter.global('side_of_walk');
-  const { shape } = emitter.layout(s.tensor);
-  const dimensions = columnDimensions(s, shape, axes);
-  const extents = dimensions.map(({ extent }) => extent);
-  const [place, e] = [emitter.fresh('place'), emitter.fresh('element')];
-  const more = new Map<number, string>([[axes.walk, place]]);
-  const lines: string[] = [];
-  const conditions: string[] = [];
-  dimensions.forEach(({ dimension, extent }, i) => {
-    if (extent === 1) return;
-    const at = extents.filter((other) => other > 1).length === 1 ? e : coordinate(e, extents, i);
-    const store = equation.store[dimension] as Affine;
-    const term = store.terms.find(({ axis }) => axis >= axes.own);
-    if (term === undefined) conditions.push(`${at} == ${store.constant}`);
-    else {
-      const axis = equation.axes[term.axis];
-      const isWhole = store.constant === 0 && axis.extent === extent;
-      if (isWhole && at === e) more.set(term.axis, e);
-      else {
-        const own = emitter.named(axis.name);
-        lines.push(`let ${own} = ${store.constant === 0 ? at : `${at} - ${store.constant}`};`);
-        more.set(term.axis, own);
-        if (!isWhole && axis.extent > 1) conditions.push(`${own} >= 0`, `${own} < ${axis.extent}`);
-        if (!isWhole && axis.extent === 1) conditions.push(`${own} == 0`);
-      }
-    }
-  });
-  const scope: Scope = { ...scopeOf(w, equation, more), unguarded: true };
-  conditions.push(...p.onRight.map((c) => constraintText(c, scope)));
-  sideFunction(name, [place, e], lines, conditions, expressionText(p.right, scope), w);
-  return name;
-}
-
-export function finishSum(s: StreamStatement, exists: readonly string[], w: StreamCode): string {
-  const { emitter, tuning, axes } = w;
+/** A lane's e-th quad of columns at one point; `near`: of each block of rows only those that count. */
+function multiplyQuad(s: StreamStatement, e: number, { firstQuad, quads }: Staged, w: StreamCode, near = false) {
+  const { threadColumns, rowQuads } = w.tuning;
   const name = w.variables.get(s.tensor)!;
-  const { shape } = emitter.layout(s.tensor);
-  const dimensions = columnDimensions(s, shape, axes);
-  const columns = columnsOf(s, shape, axes);
-  const quads = sumQuads(s, w);
-  const lines: string[] = [];
-  const factor = emitter.fresh('factor');
-  if (s.finish !== undefined) lines.push(`let ${factor} = ${expressionText(s.finish, scopeOf(w, s.equations[0]))};`);
-  const places = new Map<number, string>();
-  const inner: string[] = [];
-  const extents = dimensions.map(({ extent }) => extent);
-  const isSingle = extents.filter((extent) => extent > 1).length === 1;
-  // The columns' dimensions lie behind one another in memory more often than not, else each has its coordinate.
-  const scope = scopeOf(w, s.equations[0]);
-  dimensions.forEach(({ dimension, extent, base, step }, i) => {
-    if (shape[dimension] === 1) return;
-    const column = extent === 1 ? '0' : isSingle ? 'element' : `(${coordinate('element', extents, i)})`;
-    const own = step === 1 ? column : `${step} * ${column}`;
-    places.set(dimension, base.terms.length === 0 ? own : `${affineText(base, scope)} + ${own}`);
+  const perLane = sumQuads(s, w);
+  const quad = plus(plus('lane_x', e * threadColumns), -firstQuad);
+  const lines = [`let summed = scratch[${w.exchangeQuads} + point * ${quads} + ${quad}];`];
+  for (let q = 0; near && q < rowQuads; q++)
+    lines.push(`let summed_${q} = select(vec4<f32>(), summed, walk - first_${q} < blocks);`);
+  for (let i = 0; i < 4 * rowQuads; i++)
+    lines.push(`${name}[${i * perLane + e}] += weight_${i >> 2}[${i % 4}] * summed${near ? `_${i >> 2}` : ''};`);
+  return lines;
+}
+
+/** The same of levels: where not all of the tile's elements have the same columns, each is asked for its own. */
+function multiplyLevels(s: StreamStatement, staged: Staged, levels: Levels, w: StreamCode): string {
+  const { most, least } = levelNames(levels, w);
+  const walk = 'let walk = vec4<u32>(u32(walk_start + from_point + point));';
+  const perLane = sumQuads(s, w);
+  const near = Array.from({ length: perLane }, (_, e) => {
+    const lines = [weightsAt('(from_point + point)', w), walk, ...multiplyQuad(s, e, staged, w, true)];
+    const products = loopOver('point', staged.depth, lines.join('\n'), w);
+    const { threadColumns } = w.tuning;
+    const isWhole = (e + 1) * threadColumns <= staged.quads;
+    const guards = isWhole ? [] : [`${plus('lane_x', e * threadColumns)} < ${staged.quads}`];
+    const text = [blocksOfRows(levels, e, w), products].join('\n');
+    return perLane === 1 || !isWhole ? guarded(guards, text) : `{\n${indent(text)}\n}`;
   });
-  const value = `${name}[own_row${quads === 1 ? '' : ` * ${quads} + quad`}][own_column]${s.finish === undefined ? '' : ` * ${factor}`}`;
-  const store = `${emitter.writes(s.tensor, storeText(s, s.equations[0], places, w))} = ${value};`;
-  const isExact = columns === quads * 4 * tuning.threadColumns;
-  inner.push(`let element = ${quads === 1 ? 'lane_x' : `(lane_x + quad * ${tuning.threadColumns})`} * 4 + own_column;`);
-  inner.push(isExact ? store : `if (element < ${columns}) { ${store} }`);
-  const overColumns = loopOver('own_column', 4, inner.join('\n'), w);
-  const overQuads = quads === 1 ? overColumns : loopOver('quad', quads, overColumns, w);
-  return overRows(w, guarded(exists, [...lines, overQuads].join('\n')));
+  return wgsl`
+    if (${least} < ${most}) {
+      ${near.join('\n')}
+    } else {
+      ${multiplyColumns(s, staged, w, most)}
+    }
+  `;
 }

@@ -16,6 +16,7 @@ import { f32Literal, guarded, indent, plus, wgsl } from '../../wgsl/text.ts';
 import {
   batchNames,
   clamped,
+  type LevelNames,
   loopOver,
   masks,
   overElements,
@@ -29,18 +30,28 @@ import {
   sizesOf,
   storeText,
 } from './code.ts';
+import { type Levels, levelNames, nearOfElements, scaleOfColumn, splitLevels } from './levels.ts';
 import { asProduct, ownAxes, type TwoSided, touches } from './shape.ts';
 
 export function tileStep(s: StreamStatement, w: StreamCode): string {
   const name = w.variables.get(s.tensor)!;
   const lines = [`var ${name} = array<vec4<f32>, ${rowsOfLane(w)}>();`];
-  for (const given of s.equations) {
-    const equation = readyOf(w, given);
+  const ready = s.equations.map((equation) => readyOf(w, equation));
+  const { levels, others } = levelsOfTile(ready, w);
+  if (levels !== undefined) lines.push(productStage(levels.parts, name, w, levels));
+  for (const equation of others) {
     const parts = asProduct(equation, w.axes, w.tiles);
     if (parts !== undefined) lines.push(productStage(parts, name, w));
     else lines.push(elementStage(equation, name, w));
   }
   return lines.join('\n');
+}
+
+/** The levels that the first terms are, if they are products. */
+function levelsOfTile(equations: readonly Equation[], w: StreamCode) {
+  const { levels, others } = splitLevels(equations, w.axes);
+  const parts = levels && asProduct(levels.equation, w.axes, w.tiles);
+  return parts === undefined ? { levels: undefined, others: equations } : { levels: { ...levels!, parts }, others };
 }
 
 /** Like a tile's, and stored: nothing else of the kernel reads it. */
@@ -63,10 +74,10 @@ function elementStage(equation: Equation, name: string, w: StreamCode): string {
   return overElements(w, loops);
 }
 
-/** A term from two slabs, which go through workgroup memory `depth` steps at a time. */
-function productStage(p: TwoSided, name: string, w: StreamCode): string {
+/** A term from two slabs, which go through workgroup memory `depth` steps at a time. Of levels the leading steps count. */
+function productStage(p: TwoSided, name: string, w: StreamCode, levels?: Levels): string {
   const { kernel, emitter } = w;
-  const term = slabsOf(p, w);
+  const term = slabsOf(p, w, levels);
   const factor = p.onTile.length === 0 && p.scale.kind === 'constant' ? p.scale.value : undefined;
   if (factor === 1) return slabLoop(term, name, w);
   const part = emitter.fresh('part');
@@ -112,16 +123,17 @@ interface Slabs {
   readonly right: Slab;
   readonly steps: number;
   readonly depth: number;
+  readonly levels: LevelNames | undefined;
 }
 
-function slabsOf(p: TwoSided, w: StreamCode): Slabs {
+function slabsOf(p: TwoSided, w: StreamCode, levels: Levels | undefined): Slabs {
   const { kernel, tuning, axes } = w;
   const { threadRows, threadColumns, rowQuads } = tuning;
   const { pitch } = sizesOf(tuning);
   const { rowsWhole, columnsWhole } = places(w);
   const steps = elementCount(p.own.map((axis) => p.equation.axes[axis].extent));
   const depth = Math.min(tuning.depth, steps);
-  const left = operandFunction('left', p.left, p.onLeft, p, axes.row, w);
+  const left = operandFunction('left', p.left, p.onLeft, p, axes.row, w, levels);
   const right = operandFunction('right', p.right, p.onRight, p, axes.walk, w);
   const call = (name: string, at: string): string => `${name}(${[...batchNames(w), at, 'from_k + at_k'].join(', ')})`;
   return {
@@ -140,31 +152,54 @@ function slabsOf(p: TwoSided, w: StreamCode): Slabs {
     },
     steps,
     depth,
+    levels: levels && levelNames(levels, w),
   };
 }
 
 /** Adds the products of both slabs to the variable `into`. */
 function slabLoop(term: Slabs, into: string, w: StreamCode): string {
-  const { steps, depth } = term;
+  const { steps, depth, levels } = term;
+  const end = levels?.most ?? steps;
   return wgsl`
-    for (var from_k = 0; from_k < ${steps}; from_k += ${depth}) {
+    for (var from_k = 0; from_k < ${end}; from_k += ${depth}) {
       workgroupBarrier();
       ${stageSlab(term.left, term, w)}
       ${stageSlab(term.right, term, w)}
       workgroupBarrier();
-      for (var at_k = 0; at_k < ${w.emitter.bound(depth)}; at_k++) {
-        ${multiplySlabs(depth, into, w)}
-      }
+      ${levels === undefined ? slabProducts(depth, into, false, w) : levelProducts(levels, depth, into, w)}
     }
   `;
 }
 
-function stageSlab({ quads, alongQuads, place, element }: Slab, { steps, depth }: Slabs, w: StreamCode): string {
+const slabProducts = (depth: number, into: string, near: boolean, w: StreamCode): string =>
+  loopOver('at_k', depth, multiplySlabs(depth, into, near, w), w);
+
+/** The same of levels: where not all steps of the slabs count for all elements of the tile, each element is asked for its own. */
+function levelProducts(levels: LevelNames, depth: number, into: string, w: StreamCode): string {
+  return wgsl`
+    if (${levels.least} < min(from_k + ${depth}, ${levels.most})) {
+      ${nearOfElements(levels, w)}
+      ${slabProducts(depth, into, true, w)}
+    } else {
+      ${slabProducts(depth, into, false, w)}
+    }
+  `;
+}
+
+function stageSlab(
+  { quads, alongQuads, place, element }: Slab,
+  { steps, depth, levels }: Slabs,
+  w: StreamCode,
+): string {
   const value = `vec4<f32>(${[0, 1, 2, 3].map(element).join(', ')})`;
   const put =
-    steps % depth === 0
+    levels === undefined && steps % depth === 0
       ? [`${place} = ${value};`]
-      : ['var staged = vec4<f32>();', `if (from_k + at_k < ${steps}) { staged = ${value}; }`, `${place} = staged;`];
+      : [
+          'var staged = vec4<f32>();',
+          `if (from_k + at_k < ${levels?.most ?? steps}) { staged = ${value}; }`,
+          `${place} = staged;`,
+        ];
   return overLanes(w, quads * depth, (index) => [
     `let at_k = ${alongQuads ? `${index} / ${quads}` : `${index} % ${depth}`};`,
     `let quad = ${alongQuads ? `${index} % ${quads}` : `${index} / ${depth}`};`,
@@ -172,15 +207,18 @@ function stageSlab({ quads, alongQuads, place, element }: Slab, { steps, depth }
   ]);
 }
 
-/** One step: a lane's quads of rows times its quad of columns. */
-function multiplySlabs(depth: number, into: string, { tuning }: StreamCode): string {
+/** One step: a lane's quads of rows times its quad of columns; `near`: those of its elements for which the step counts. */
+function multiplySlabs(depth: number, into: string, near: boolean, { tuning }: StreamCode): string {
   const { threadRows, threadColumns, rowQuads } = tuning;
   const { pitch } = sizesOf(tuning);
   const lines: string[] = [];
   for (let q = 0; q < rowQuads; q++)
     lines.push(`let left_${q} = scratch[at_k * ${pitch} + ${plus('lane_y', q * threadRows)}];`);
   lines.push(`let right = scratch[${depth * pitch} + at_k * ${threadColumns} + lane_x];`);
-  for (let i = 0; i < 4 * rowQuads; i++) lines.push(`${into}[${i}] += left_${i >> 2}[${i % 4}] * right;`);
+  for (let q = 0; near && q < rowQuads; q++)
+    lines.push(`let right_${q} = select(vec4<f32>(), right, vec4<i32>(from_k + at_k) < near_${q});`);
+  for (let i = 0; i < 4 * rowQuads; i++)
+    lines.push(`${into}[${i}] += left_${i >> 2}[${i % 4}] * right${near ? `_${i >> 2}` : ''};`);
   return lines.join('\n');
 }
 
@@ -192,6 +230,7 @@ function operandFunction(
   { equation, own }: TwoSided,
   position: number,
   w: StreamCode,
+  levels?: Levels,
 ): string {
   const { emitter } = w;
   const name = emitter.global(`${side}_of_tile`);
@@ -210,7 +249,9 @@ function operandFunction(
   });
   const scope: Scope = { ...scopeOf(w, equation, more), unguarded: true };
   const conditions = constraints.map((c) => constraintText(c, scope));
-  sideFunction(name, [place, k], lines, conditions, expressionText(value, scope), w);
+  const factors = levels === undefined ? [] : scaleOfColumn(levels, k, w);
+  const text = value.kind === 'sum' ? `(${expressionText(value, scope)})` : expressionText(value, scope);
+  sideFunction(name, [place, k], lines, conditions, [...factors, text].join(' * '), w);
   return name;
 }
 

@@ -1,0 +1,125 @@
+/**
+ * The columns of a stream's sums: how many quads of them a lane has, which of them an equation adds to, what they take of a point of
+ * the walk, and where they are stored.
+ */
+import type { Affine, Equation } from '../../../compiler/ir/program.ts';
+import type { StreamStatement } from '../../kernel.ts';
+import { affineText, constraintText } from '../../parts/address.ts';
+import { coordinate } from '../../parts/linear.ts';
+import { expressionText } from '../../parts/scalar.ts';
+import type { Scope } from '../../parts/scope.ts';
+import { guarded } from '../../wgsl/text.ts';
+import { loopOver, overRows, readyOf, type StreamCode, scopeOf, sideFunction, storeText } from './code.ts';
+import { scaleOfColumn, splitLevels } from './levels.ts';
+import { columnDimensions, columnsOf, type TwoSided } from './shape.ts';
+
+export function sumQuads(s: StreamStatement, w: StreamCode): number {
+  const columns = columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes);
+  return Math.ceil(columns / (4 * w.tuning.threadColumns));
+}
+
+/** The columns that an equation adds to: all, or where it has one dimension of them a stretch. */
+export function columnSpan(
+  s: StreamStatement,
+  equation: Equation,
+  w: StreamCode,
+): { readonly from: number; readonly to: number } {
+  const { shape } = w.emitter.layout(s.tensor);
+  const all = { from: 0, to: columnsOf(s, shape, w.axes) };
+  const [only, ...others] = columnDimensions(s, shape, w.axes).filter(({ extent }) => extent > 1);
+  if (only === undefined || others.length > 0 || only.base.terms.length > 0) return all;
+  const index = equation.store[only.dimension] as Affine;
+  const [term, ...more] = index.terms;
+  if (more.length > 0) return all;
+  if (term === undefined) return { from: index.constant, to: index.constant + 1 };
+  return { from: index.constant, to: index.constant + (equation.axes[term.axis].extent - 1) * term.coefficient + 1 };
+}
+
+/** The levels whose columns are the sum's first ones, if no other term adds to those. */
+export function levelsOfSum(s: StreamStatement, w: StreamCode): ReturnType<typeof splitLevels> {
+  const equations = s.equations.map((equation) => readyOf(w, equation));
+  const { levels, others } = splitLevels(equations, w.axes);
+  const none = { levels: undefined, others: equations };
+  if (levels === undefined) return none;
+  const columns = levels.levels.at(-1)!.to;
+  const { from, to } = columnSpan(s, levels.equation, w);
+  const areTheirs = from === 0 && to === columns && others.every((e) => columnSpan(s, e, w).from >= columns);
+  return areTheirs ? { levels, others } : none;
+}
+
+/** `fn right_y(b, h, u, e)`: what a column takes of a point of the walk; 0 for columns that the equation does not add to. */
+export function columnFunction(s: StreamStatement, p: TwoSided, w: StreamCode): string {
+  const { emitter, axes } = w;
+  const { equation } = p;
+  const name = emitter.global('side_of_walk');
+  const { shape } = emitter.layout(s.tensor);
+  const dimensions = columnDimensions(s, shape, axes);
+  const extents = dimensions.map(({ extent }) => extent);
+  const [place, e] = [emitter.fresh('place'), emitter.fresh('element')];
+  const more = new Map<number, string>([[axes.walk, place]]);
+  const lines: string[] = [];
+  const conditions: string[] = [];
+  dimensions.forEach(({ dimension, extent }, i) => {
+    if (extent === 1) return;
+    const at = extents.filter((other) => other > 1).length === 1 ? e : coordinate(e, extents, i);
+    const store = equation.store[dimension] as Affine;
+    const term = store.terms.find(({ axis }) => axis >= axes.own);
+    if (term === undefined) conditions.push(`${at} == ${store.constant}`);
+    else {
+      const axis = equation.axes[term.axis];
+      const isWhole = store.constant === 0 && axis.extent === extent;
+      if (isWhole && at === e) more.set(term.axis, e);
+      else {
+        const own = emitter.named(axis.name);
+        lines.push(`let ${own} = ${store.constant === 0 ? at : `${at} - ${store.constant}`};`);
+        more.set(term.axis, own);
+        if (!isWhole && axis.extent > 1) conditions.push(`${own} >= 0`, `${own} < ${axis.extent}`);
+        if (!isWhole && axis.extent === 1) conditions.push(`${own} == 0`);
+      }
+    }
+  });
+  const scope: Scope = { ...scopeOf(w, equation, more), unguarded: true };
+  conditions.push(...p.onRight.map((c) => constraintText(c, scope)));
+  sideFunction(name, [place, e], lines, conditions, expressionText(p.right, scope), w);
+  return name;
+}
+
+/** Stores a sum's rows. */
+export function finishSum(s: StreamStatement, exists: readonly string[], w: StreamCode): string {
+  const { emitter, tuning, axes } = w;
+  const name = w.variables.get(s.tensor)!;
+  const { shape } = emitter.layout(s.tensor);
+  const dimensions = columnDimensions(s, shape, axes);
+  const columns = columnsOf(s, shape, axes);
+  const quads = sumQuads(s, w);
+  const lines: string[] = [];
+  const factor = emitter.fresh('factor');
+  if (s.finish !== undefined) lines.push(`let ${factor} = ${expressionText(s.finish, scopeOf(w, s.equations[0]))};`);
+  const places = new Map<number, string>();
+  const inner: string[] = [];
+  const extents = dimensions.map(({ extent }) => extent);
+  const isSingle = extents.filter((extent) => extent > 1).length === 1;
+  // The columns' dimensions lie behind one another in memory more often than not, else each has its coordinate.
+  const scope = scopeOf(w, s.equations[0]);
+  dimensions.forEach(({ dimension, extent, base, step }, i) => {
+    if (shape[dimension] === 1) return;
+    const column = extent === 1 ? '0' : isSingle ? 'element' : `(${coordinate('element', extents, i)})`;
+    const own = step === 1 ? column : `${step} * ${column}`;
+    places.set(dimension, base.terms.length === 0 ? own : `${affineText(base, scope)} + ${own}`);
+  });
+  const { levels, others } = levelsOfSum(s, w);
+  const beyond = others.length === 0 ? [] : [{ to: columns, block: undefined, scale: 1 }];
+  const scaled = levels && { ...levels, levels: [...levels.levels, ...beyond] };
+  const factors = [
+    `${name}[own_row${quads === 1 ? '' : ` * ${quads} + quad`}][own_column]`,
+    ...(s.finish === undefined ? [] : [factor]),
+    ...(scaled === undefined ? [] : scaleOfColumn(scaled, 'element', w)),
+  ];
+  const store = `${emitter.writes(s.tensor, storeText(s, s.equations[0], places, w))} = ${factors.join(' * ')};`;
+  const isExact = columns === quads * 4 * tuning.threadColumns;
+  inner.push(`let element = ${quads === 1 ? 'lane_x' : `(lane_x + quad * ${tuning.threadColumns})`} * 4 + own_column;`);
+  inner.push(isExact ? store : `if (element < ${columns}) { ${store} }`);
+  const overColumns = loopOver('own_column', 4, inner.join('\n'), w);
+  const overQuads = quads === 1 ? overColumns : loopOver('quad', quads, overColumns, w);
+  return overRows(w, guarded(exists, [...lines, overQuads].join('\n')));
+}
