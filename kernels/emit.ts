@@ -140,7 +140,7 @@ function contractionOf(
     return shape;
   };
   const first = shapeOf(kernel.equation);
-  const tuning = kernel.choice?.tuning ?? defaultContractionTuning(first, target, kernel.rowLength);
+  const tuning = kernel.choice?.tuning ?? defaultContractionTuning(first, target);
   return { shapes: [first, ...kernel.products.map(shapeOf)], tuning };
 }
 

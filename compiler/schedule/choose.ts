@@ -11,7 +11,7 @@
  */
 import { contractionRule } from '../../kernels/families/contraction/matrix-tile-sizes.ts';
 import { contractionShape } from '../../kernels/families/contraction/shape.ts';
-import { type ContractionTuning, defaultContractionTuning } from '../../kernels/families/contraction/tuning.ts';
+import type { ContractionTuning } from '../../kernels/families/contraction/tuning.ts';
 import { defaultRowTuning, type RowTuning } from '../../kernels/families/row.ts';
 import { defaultStreamTuning, type StreamTuning } from '../../kernels/families/stream/tuning.ts';
 import type { ContractionKernel, Kernel, KernelChoice, Layouts } from '../../kernels/kernel.ts';
@@ -135,9 +135,8 @@ export function contractionChoice(
   const rows = rowLength === undefined ? [] : [`rows of ${rowLength}`];
   const problem = [problemOf(shape.equation, [], layouts), ...others, ...rows].join('\n');
   return chooser.contraction(problem, () => {
-    if (rowLength !== undefined) return defaultContractionTuning(shape, target, rowLength);
     const rest = kernel.products.map((e) => contractionShape(e, layouts, stored)!);
-    return contractionRule([shape, ...rest], layouts, target);
+    return contractionRule([shape, ...rest], layouts, target, rowLength);
   });
 }
 

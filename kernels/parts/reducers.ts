@@ -136,6 +136,21 @@ export function shuffleFunction(operator: LaneOperator, name: string, lanes: num
   `;
 }
 
+/** Over `count` quads of workgroup memory from `first` on, element by element. */
+export function gatherFunction(operator: LaneOperator, name: string, count: number): string {
+  const next = 'scratch[first + i]';
+  const fields = [...'xyzw'].map((field) => joined(operator, `v.${field}`, `next.${field}`));
+  return wgsl`
+    fn ${name}(first: i32) -> vec4<f32> {
+      var v = scratch[first];
+      for (var i = 1; i < ${count}; i++) {
+        ${operator === 'sum' ? `v += ${next};` : `let next = ${next};\nv = vec4<f32>(${fields.join(', ')});`}
+      }
+      return v;
+    }
+  `;
+}
+
 /** The same by way of workgroup memory, an element a lane. */
 export function partialFunction(operator: LaneOperator, name: string, lanes: number): string {
   return wgsl`

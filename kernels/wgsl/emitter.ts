@@ -37,7 +37,7 @@ export class Emitter {
 
   constructor(
     private readonly layouts: Layouts,
-    private readonly target: Target,
+    readonly target: Target,
     /** Of slots for which it is decided. */
     private readonly forms: ReadonlyMap<string, SlotForm> = new Map(),
   ) {}

@@ -62,12 +62,17 @@ export function finishSums(w: ContractionParts, place: { readonly m: string; rea
   `;
 }
 
-/** Where a thread's sums lie: `m` is WGSL of i; column j lies at `n` and the offset that `columnAt` gives; `lane` among those of a row. */
+/**
+ * Where a thread's sums lie: `m` is WGSL of i, `fourM` of the first of rows 4 · turn and on; column j lies at `n` and the offset that
+ * `columnAt` gives; `lane` is the thread's number in a row of the tile, `laneRow` that of its rows.
+ */
 export interface SumsPlace {
   readonly m: string;
+  readonly fourM: string;
   readonly n: string;
   readonly columnAt: (j: number) => number;
   readonly lane: string;
+  readonly laneRow: string;
 }
 
 /** `var sums = …`, for loops over rows. */
@@ -77,10 +82,10 @@ export function sumsArray(w: ContractionParts): string {
   return `var sums = array<vec4<f32>, ${(rows * columns) / 4}>(${all});`;
 }
 
-/** The sum of row i and column j in it. */
-export function sumOf({ tuning }: ContractionParts, j: number): string {
+/** The sum of row `row` (WGSL) and `c` more, and column j, in it. */
+export function sumOf({ tuning }: ContractionParts, j: number, row = 'i', c = 0): string {
   const quads = tuning.columns / 4;
-  return `sums[${quads === 1 ? 'i' : plus(`i * ${quads}`, j >> 2)}].${'xyzw'[j % 4]}`;
+  return `sums[${plus(quads === 1 ? row : `${row} * ${quads}`, c * quads + (j >> 2))}].${'xyzw'[j % 4]}`;
 }
 
 /** Takes a thread's sums to memory row by row, first what a row of them reads, then what it writes (`finishFunctions`). */

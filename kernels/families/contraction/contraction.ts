@@ -30,7 +30,7 @@ import { type ContractionParts, nameFunctions, operandFunctions, operandQuads, t
 import { matrixBody } from './matrix.ts';
 import { matrixMemory } from './matrix-staging.ts';
 import { isOneRange, tileRange } from './range.ts';
-import { finishInRows } from './rows.ts';
+import { finishInRows, finishRegisters } from './rows.ts';
 import { type ContractionShape, contractionSizes, scaleRatio } from './shape.ts';
 import { slabQuads, tiledBody } from './tiled.ts';
 import { type ContractionTuning, contractionThreads } from './tuning.ts';
@@ -60,17 +60,15 @@ export function emitContraction(
   const [w] = products;
   const { text, groups } = tuning.form === 'lanes' ? lanesHead(w, workgroupSize) : tileHead(w);
   const operands = products.flatMap(operandFunctions);
-  const end =
-    kernel.rowLength === undefined
-      ? { functions: finishFunctions(w), text: (place: SumsPlace) => finishRows(w, place) }
-      : finishInRows(w);
+  const inRows = kernel.rowLength === undefined ? undefined : finishInRows(w);
+  const end = (place: SumsPlace): string => (inRows ? finishRegisters(w, inRows, place) : finishRows(w, place));
   return {
-    functions: [...operands, ...end.functions],
-    sharedQuads: sharedQuads(products),
+    functions: [...operands, ...(inRows?.functions ?? finishFunctions(w))],
+    sharedQuads: Math.max(sharedQuads(products), inRows?.sharedQuads ?? 0),
     workgroupSize: workgroupSize / sideBySide,
     groups,
     sideBySide,
-    body: bodyText(products, text, end.text),
+    body: bodyText(products, text, end),
     tuning: { ...tuning },
     enables: kernel.rowLength === undefined ? enables[tuning.form] : ['subgroups'],
     multiplyAdds: kernelParts(kernel)

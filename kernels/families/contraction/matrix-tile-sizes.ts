@@ -6,8 +6,9 @@
 import type { Layouts } from '../../kernel.ts';
 import type { Target } from '../../target.ts';
 import { operandQuads } from './functions.ts';
+import { holdsRows } from './rows.ts';
 import { type ContractionShape, type ContractionSizes, contractionSizes } from './shape.ts';
-import { chip, faster, fastestTiled, type Timed } from './tile-sizes.ts';
+import { chip, epilogueAloneUs, faster, fastestTiled, type Timed, tiledTimesWithRows } from './tile-sizes.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning, matrixLanes } from './tuning.ts';
 
 /** Rows, columns and k of the matrices. */
@@ -113,16 +114,35 @@ function fastest(sizes: ContractionSizes, mayBeMatrix: boolean, target: Target):
   return matrixTimes(sizes, target).reduce(faster, tiled);
 }
 
-/** The form by default of products into the same sums. */
+/** The form by default of products into the same sums; `rowLength` of an epilogue that has rows, if there is one. */
 export function contractionRule(
   shapes: readonly [ContractionShape, ...ContractionShape[]],
   layouts: Layouts,
   target: Target,
+  rowLength?: number,
 ): ContractionTuning {
-  const tuning = defaultContractionTuning(shapes[0], target);
-  if (tuning.form !== 'tiled' || !suit(shapes, layouts, target)) return tuning;
+  const [first] = shapes;
+  const tuning = defaultContractionTuning(first, target);
+  if (tuning.form !== 'tiled') return tuning;
+  const mayBeMatrix = suit(shapes, layouts, target);
   const k = shapes.reduce((total, s) => total + contractionSizes(s).k, 0);
-  return fastest({ ...contractionSizes(shapes[0]), k }, true, target).tuning;
+  const sizes = { ...contractionSizes(first), k };
+  if (rowLength !== undefined)
+    return fastestHolding(sizes, mayBeMatrix, target, (t) => holdsRows(first, t, rowLength, target));
+  return mayBeMatrix ? fastest(sizes, true, target).tuning : tuning;
+}
+
+/** The fastest that holds what an epilogue asks for; any where that takes longer than a dispatch of its own for the epilogue would. */
+function fastestHolding(
+  sizes: ContractionSizes,
+  mayBeMatrix: boolean,
+  target: Target,
+  holds: (tuning: ContractionTuning) => boolean,
+): ContractionTuning {
+  const best = fastest(sizes, mayBeMatrix, target);
+  const mostUs = best.timeUs + epilogueAloneUs(sizes);
+  const holding = tiledTimesWithRows(sizes, target).filter(({ tuning, timeUs }) => holds(tuning) && timeUs <= mostUs);
+  return holding.reduce(faster, holding[0] ?? best).tuning;
 }
 
 /** How long a product of these operands takes by the rule, as a function of its sizes. */

@@ -38,8 +38,11 @@ const tiledForms: readonly TiledForm[] = [
   { tuning: tiled(32, 32, 16, [4, 4]), tflops: 23 },
 ];
 
-/** More for epilogues that ask for whole rows: few rows still make workgroups enough. */
-const rowForms: readonly TiledForm[] = [{ tuning: tiled(32, 64, 16, [4, 4]), tflops: 23 }];
+/** More for epilogues that ask for whole rows: few rows still make workgroups enough, and long ones lie in a tile. */
+const rowForms: readonly TiledForm[] = [
+  { tuning: tiled(32, 64, 16, [4, 4]), tflops: 23 },
+  { tuning: tiled(32, 256, 16, [8, 4]), tflops: 33 },
+];
 
 /** Others that a tuner tries. Blocks of 8×8 a thread were slower on the H100, 30 TFLOP/s at n = 4096, with one buffer or two. */
 const otherTunings: readonly ContractionTuning[] = [
@@ -121,21 +124,14 @@ export function fastestTiled(sizes: ContractionSizes, target: Target): Timed {
   return timed(sizes, target).reduce(faster);
 }
 
-/**
- * The same of an epilogue that asks for something of the tile; any tile where this takes longer than a dispatch of its own would for what
- * the epilogue does, which reads the output once more.
- */
-export function fastestHolding(
-  sizes: ContractionSizes,
-  target: Target,
-  holds: (tuning: ContractionTuning) => boolean,
-): ContractionTuning {
-  const fastest = fastestTiled(sizes, target);
-  const { batch, m, n } = sizes;
-  const savedUs = dispatchUs + (4 * batch * m * n) / bytesPerUs;
-  const all = timed(sizes, target, [...tiledForms, ...rowForms]);
-  const holding = all.filter(({ tuning, timeUs }) => holds(tuning) && timeUs <= fastest.timeUs + savedUs);
-  return holding.reduce(faster, holding[0] ?? fastest).tuning;
+/** Every tile that an epilogue with rows may have, and how long the product takes in it. */
+export function tiledTimesWithRows(sizes: ContractionSizes, target: Target): readonly Timed[] {
+  return timed(sizes, target, [...tiledForms, ...rowForms]);
+}
+
+/** What a dispatch of its own takes for what an epilogue does, which reads the output once more. */
+export function epilogueAloneUs({ batch, m, n }: ContractionSizes): number {
+  return dispatchUs + (4 * batch * m * n) / bytesPerUs;
 }
 
 /** Bytes a microsecond that partial sums are written and read at, and what a dispatch that adds them up takes beside. */

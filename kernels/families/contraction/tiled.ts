@@ -6,7 +6,8 @@
  *
  * A slab's row is one k, in quads: of the left operand four neighbouring rows of the tile, of the right one four columns a
  * quarter of the tile apart. A thread has `rows / 4 × columns / 4` quads of both, and neighbouring threads neighbouring ones: in
- * workgroup memory no two meet in a bank, in the output they store side by side. What comes out of memory in quads along k
+ * workgroup memory no two meet in a bank, in the output they store side by side. Where a tile is wide, a subgroup takes part of two of
+ * its rows rather than one of them whole, and so reads fewer quads (`lanesTogether`). What comes out of memory in quads along k
  * arrives as blocks of 4×4, which are turned when they are put into the slab.
  *
  * The traps: every thread must meet every barrier, so threads beyond the output work on clamped positions, and only `finish`
@@ -20,7 +21,7 @@ import { guarded, plus, wgsl } from '../../wgsl/text.ts';
 import { beginSums, inside, type SumsPlace } from './block.ts';
 import type { ContractionParts, OperandQuad, Products } from './functions.ts';
 import { isWholeLoop, kIsExact, longestLoop, overProducts } from './range.ts';
-import { type ContractionTuning, contractionThreads } from './tuning.ts';
+import { type ContractionTuning, contractionThreads, lanesTogether } from './tuning.ts';
 
 /** `end` takes a thread's sums to memory. */
 export function tiledBody(products: Products, head: string, end: (place: SumsPlace) => string): string {
@@ -28,18 +29,25 @@ export function tiledBody(products: Products, head: string, end: (place: SumsPla
   const { rows, columns, tileM, tileN, buffers } = w.tuning;
   const [threadsM, threadsN] = [tileM / rows, tileN / columns];
   const isTwo = buffers === 2;
+  const together = lanesTogether(w.tuning);
+  const [laneM, laneN] =
+    together === threadsN
+      ? [`lane / ${threadsN}`, `lane % ${threadsN}`]
+      : [`lane / ${together} % ${threadsM}`, `lane % ${together} + lane / ${together * threadsM} * ${together}`];
   return wgsl`
     // scratch: a slab [k][m / 4], then a slab [k][n / 4], rows padded by one against bank conflicts${isTwo ? '; twice, used in turn' : ''}
     ${head}
-    let lane_m = i32(lane / ${threadsN});
-    let lane_n = i32(lane % ${threadsN});
+    let lane_m = i32(${laneM});
+    let lane_n = i32(${laneN});
     ${beginSums(w)}
     ${overProducts(products, slabLoop, slabDeclarations)}
     ${end({
       m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
       n: 'tile_n + lane_n',
       columnAt: (j) => (j >> 2) * threadsN + (j % 4) * (tileN / 4),
+      fourM: `tile_m + (turn * ${threadsM} + lane_m) * 4`,
       lane: 'lane_n',
+      laneRow: 'lane_m',
     })}
   `;
 }

@@ -2,9 +2,8 @@
 import { coefficientOf } from '../../../compiler/ir/affine.ts';
 import { loads } from '../../../compiler/ir/expression.ts';
 import type { Target } from '../../target.ts';
-import { holdsRows } from './rows.ts';
 import { type ContractionShape, type ContractionSizes, contractionSizes } from './shape.ts';
-import { fastestHolding, fastestTiled } from './tile-sizes.ts';
+import { fastestTiled } from './tile-sizes.ts';
 
 export interface ContractionTuning {
   readonly form: 'tiled' | 'direct' | 'subgroup' | 'lanes' | 'matrix';
@@ -73,6 +72,22 @@ export function contractionThreads({ form, tileM, tileN, rows, columns }: Contra
   return (tileM / rows) * (tileN / columns) * (form === 'matrix' ? matrixLanes : 1);
 }
 
+/** Threads side by side in a row of a tile, in forms that stage slabs. */
+export function lanesAcross({ form, tileN, columns }: ContractionTuning): number {
+  return form === 'matrix' ? matrixLanes : tileN / columns;
+}
+
+/** More threads than this in a row of a tile would each read quads of their own, and one of the left slab for all. */
+const mostAcross = 32;
+/** What two rows of a subgroup read of the slabs is 4 quads for 8 × 4 sums each, half of what one row would. */
+const lanesOfGroup = 16;
+
+/** Neighbouring lanes that lie side by side in a row of a tile. */
+export function lanesTogether(tuning: ContractionTuning): number {
+  const across = lanesAcross(tuning);
+  return across <= mostAcross ? across : lanesOfGroup;
+}
+
 /** Threads of the `lanes` form, each `directBlock` large. */
 export function laneThreads(s: ContractionShape): number {
   const { batch, m, n } = contractionSizes(s);
@@ -95,16 +110,14 @@ export function isInterleaved(s: ContractionShape): boolean {
   return contiguous.length >= 2;
 }
 
-/** `rowLength` of an epilogue that has rows, if there is one. */
-export function defaultContractionTuning(s: ContractionShape, target: Target, rowLength?: number): ContractionTuning {
+export function defaultContractionTuning(s: ContractionShape, target: Target): ContractionTuning {
   const sizes = contractionSizes(s);
   const { m, n } = sizes;
   if (target.class === 'cpu') {
     return hasSmallSubgroups(target) && n >= leastShared ? subgroupForm(sizes) : directForm(m, n);
   }
   if (isInterleaved(s)) return lanesForm(m, n);
-  if (rowLength === undefined) return fastestTiled(sizes, target).tuning;
-  return fastestHolding(sizes, target, (tuning) => holdsRows(s, tuning, rowLength, target));
+  return fastestTiled(sizes, target).tuning;
 }
 
 /** Whether register tiles pay: enough rows and columns to share what is read. */

@@ -12,13 +12,13 @@ import { compare } from '../../../support/run-on-device.ts';
 
 const opened = await testDevice();
 const gpu: Target = { ...opened.target, class: 'gpu' };
-const tile = (tileN: number, columns: number) => ({
-  contraction: { form: 'tiled' as const, tileM: 16, tileN, tileK: 4, rows: 4, columns },
+const tile = (tileN: number, columns: number, rows: number) => ({
+  contraction: { form: 'tiled' as const, tileM: 16, tileN, tileK: 4, rows, columns },
 });
 
 /** Products of a dispatch each, so that one with its epilogue is one. */
-async function hold(p: Program, tileN: number, columns = 4, contractAll = true): Promise<Plan> {
-  const options = { target: gpu, contractAll, combine: false, override: tile(tileN, columns) };
+async function hold(p: Program, tileN: number, columns = 4, contractAll = true, rows = 4): Promise<Plan> {
+  const options = { target: gpu, contractAll, combine: false, override: tile(tileN, columns, rows) };
   const { worst, worstOutput, plan } = await compare(opened, p, feed(p), options);
   expect(worst, worstOutput).toBeLessThan(1e-5);
   return plan;
@@ -89,6 +89,38 @@ describe('a norm behind its product', () => {
     const p = program([...heads(t, h, e), ...norm(t, h, e)], ['q', 'mean', 'var', 'y']);
     expect(makes(await hold(p, tileN, columns))).toEqual(['y mean var q']);
     expect(makes(await hold({ ...p, outputs: ['q'] }, tileN, columns))).toEqual(['y mean var q']);
+  });
+
+  // Tiles of 8, 16, 64 lanes side by side, in subgroups of 4 or 8; the widest has two rows of itself in a subgroup of 32.
+  test.each([
+    [5, 1, 32, 32, 4],
+    [18, 1, 29, 32, 4],
+    [19, 3, 16, 64, 4],
+    [21, 2, 64, 64, 4],
+    [9, 5, 8, 64, 4],
+    [19, 1, 250, 256, 4],
+    [5, 3, 64, 256, 4],
+  ])(
+    '%i tokens, %i heads of %i features, exchanged: %i columns a tile, %i a thread',
+    async (t, h, e, tileN, columns) => {
+      const p = program([...heads(t, h, e), ...norm(t, h, e)], ['q', 'mean', 'var', 'y']);
+      const { wgsl, makes: made } = (await hold(p, tileN, columns)).kernels[0];
+      expect(made).toEqual(['y', 'mean', 'var', 'q']);
+      expect(wgsl).toContain('gathered_sum');
+    },
+  );
+
+  test('exchanged in tiles side by side in a larger workgroup, beside another kernel', async () => {
+    const other = over({ t: 9, u: 70 }, ({ t, u }) => ({ store: [t], value: at('z', t, u) }));
+    const p = program(
+      [...heads(63, 1, 30), ...norm(63, 1, 30), input('z', [9, 70]), computed('r', [9], [other])],
+      ['q', 'r'],
+    );
+    const options = { target: gpu, contractAll: true, override: tile(32, 4, 4) };
+    const { worst, worstOutput, plan } = await compare(opened, p, feed(p), options);
+    expect(worst, worstOutput).toBeLessThan(1e-5);
+    expect(plan.kernels[0].wgsl).toContain('scratch_from');
+    expect(makes(plan)).toEqual(['y mean var q r']);
   });
 
   test('is a kernel of its own where a tile does not hold the row', async () => {
@@ -186,10 +218,17 @@ test.each([7, 8, 13, 16])('a causal softmax behind %i scores', async (t) => {
   expect(plan.kernels.map(({ family }) => family)).toEqual(['contraction']);
 });
 
-test.each(['max', 'min', 'sum'] as const)(
-  'the %s of a row, part of which its domain leaves out',
-  async (reducer: Reducer) => {
-    const [t, h, e] = [6, 3, 8];
+test.each([
+  ['max', 3, 8, 16, 4],
+  ['min', 3, 8, 16, 4],
+  ['sum', 3, 8, 16, 4],
+  ['max', 1, 30, 32, 8],
+  ['min', 3, 8, 64, 8],
+  ['sum', 1, 30, 32, 8],
+] as const)(
+  'the %s of a row, part of which its domain leaves out: %i of %i, %i columns a tile, %i rows a thread',
+  async (reducer: Reducer, h, e, tileN, rows) => {
+    const t = 22;
     const extents = { t, h, e };
     const p = program(
       [
@@ -211,7 +250,7 @@ test.each(['max', 'min', 'sum'] as const)(
       ],
       ['r', 'y'],
     );
-    expect(makes(await hold(p, 16))).toEqual(['y r']);
+    expect(makes(await hold(p, tileN, 4, true, rows))).toEqual(['y r']);
   },
 );
 

@@ -1,0 +1,106 @@
+/** Which products take the norm of their rows along on a GPU, by the model of the time; what is written then passes Dawn's checks. */
+import { describe, expect, test } from 'vitest';
+import { at, computed, input, over, program } from '../../../../compiler/ir/build.ts';
+import { binary, constant, divide, negate, product, sum, unary } from '../../../../compiler/ir/expression.ts';
+import type { Program } from '../../../../compiler/ir/program.ts';
+import type { Plan } from '../../../../compiler/schedule/plan.ts';
+import { schedule } from '../../../../compiler/schedule/schedule.ts';
+import { portableTarget, type Target } from '../../../../kernels/target.ts';
+import { h100WithoutTensorCores } from '../../../support/h100-target.ts';
+import { wgslProblem } from '../../../support/null-device.ts';
+
+/** y[t, h, e] = Σ_i x[t, i] W[h, e, i], and the norm of each of its rows of e. */
+function normed(t: number, h: number, e: number, i: number): Program {
+  const all = { t, h, e };
+  return program(
+    [
+      input('x', [t, i]),
+      input('W', [h, e, i]),
+      computed(
+        'y',
+        [t, h, e],
+        [
+          over({ ...all, i }, ({ t, h, e, i }) => ({
+            store: [t, h, e],
+            value: product([at('x', t, i), at('W', h, e, i)]),
+          })),
+        ],
+      ),
+      computed(
+        'mean',
+        [t, h],
+        [over(all, ({ t, h, e }) => ({ store: [t, h], value: product([constant(0.1), at('y', t, h, e)]) }))],
+      ),
+      computed(
+        'var',
+        [t, h],
+        [
+          over(all, ({ t, h, e }) => ({
+            store: [t, h],
+            value: binary('power', sum([at('y', t, h, e), negate(at('mean', t, h))]), constant(2)),
+          })),
+        ],
+      ),
+      computed(
+        'q',
+        [t, h, e],
+        [
+          over(all, ({ t, h, e }) => ({
+            store: [t, h, e],
+            value: divide(
+              sum([at('y', t, h, e), negate(at('mean', t, h))]),
+              unary('sqrt', sum([at('var', t, h), constant(1)])),
+            ),
+          })),
+        ],
+      ),
+    ],
+    ['y', 'q'],
+  );
+}
+
+async function planFor(p: Program, target: Target): Promise<Plan> {
+  const plan = schedule(p, { target, combine: false });
+  for (const { wgsl } of plan.kernels) expect(await wgslProblem(wgsl)).toBeUndefined();
+  return plan;
+}
+
+const together = ['y mean var q'];
+const apart = ['y', 'mean var q'];
+const makes = ({ kernels }: Plan): string[] => kernels.map((kernel) => kernel.makes.join(' '));
+
+describe('on f32 units', () => {
+  test.each([
+    [4096, 1, 64, 64],
+    [4096, 1, 256, 256],
+    [4001, 1, 200, 256],
+    [4096, 8, 64, 512],
+  ])('%i rows of %i × %i that are sums over %i take their norm along', async (t, h, e, i) => {
+    expect(makes(await planFor(normed(t, h, e, i), h100WithoutTensorCores))).toEqual(together);
+  });
+  test('rows longer than a tile do not, nor those whose sums would lose more in such a tile', async () => {
+    expect(makes(await planFor(normed(4096, 1, 512, 512), h100WithoutTensorCores))).toEqual(apart);
+    expect(makes(await planFor(normed(16384, 1, 256, 1024), h100WithoutTensorCores))).toEqual(apart);
+  });
+  test('nor where a workgroup has no memory for such a tile, or lanes cannot tell each other', async () => {
+    const { maxComputeWorkgroupStorageSize } = portableTarget.limits;
+    const small = { ...h100WithoutTensorCores.limits, maxComputeWorkgroupStorageSize };
+    const features = h100WithoutTensorCores.features.filter((feature) => feature !== 'subgroups');
+    for (const target of [{ limits: small }, { features }])
+      expect(makes(await planFor(normed(4096, 1, 256, 256), { ...h100WithoutTensorCores, ...target }))).toEqual(apart);
+  });
+  test('the sums of all products count', async () => {
+    const [t, o, i] = [4096, 256, 256];
+    const p = normed(t, 1, o, i);
+    const more = ['a', 'b', 'c', 'd'].map((name) =>
+      over({ t, o, i }, ({ t, o, i }) => ({ store: [t, 0, o], value: product([at('x', t, i), at(name, o, i)]) })),
+    );
+    const tensors = p.tensors.map((tensor) =>
+      tensor.name === 'y' && tensor.source.kind === 'computed'
+        ? computed('y', tensor.shape, [...tensor.source.equations, ...more])
+        : tensor,
+    );
+    const inputs = ['a', 'b', 'c', 'd'].map((name) => input(name, [o, i]));
+    expect(makes(await planFor({ ...p, tensors: [...inputs, ...tensors] }, h100WithoutTensorCores))).toEqual(apart);
+  });
+});
