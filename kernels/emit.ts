@@ -7,7 +7,7 @@ import { hashText } from '../compiler/ir/hash.ts';
 import { printEquation } from '../compiler/ir/print.ts';
 import { type Equation, elementCount } from '../compiler/ir/program.ts';
 import { emitContraction, mostSideBySide } from './families/contraction/contraction.ts';
-import { type ContractionShape, contractionShape } from './families/contraction/shape.ts';
+import { batchedTensors, type ContractionShape, contractionShape } from './families/contraction/shape.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './families/contraction/tuning.ts';
 import { emitLoop, loopWorkgroupSize } from './families/loop.ts';
 import { defaultRowTuning, emitRow } from './families/row.ts';
@@ -25,6 +25,7 @@ import {
   type StreamKernel,
 } from './kernel.ts';
 import type { Target } from './target.ts';
+import { choiceOfPart } from './turns.ts';
 import { Emitter, type SlotForm } from './wgsl/emitter.ts';
 import { spread } from './wgsl/grid.ts';
 import { indent, wgsl } from './wgsl/text.ts';
@@ -49,7 +50,7 @@ export function emitDispatch(kernels: readonly Kernel[], options: EmitOptions): 
   const workgroupSize = commonWorkgroup(kernels.map((kernel) => workgroupOf(kernel, options)));
   if (workgroupSize === undefined) throw new Error('no workgroup suits all kernels of the dispatch');
   const { emitter, bodies } = writeBodies(kernels, workgroupSize, options);
-  const { workgroups, main } = mainFunction(bodies, workgroupSize, emitter, options.target);
+  const { workgroups, main } = mainFunction(kernels, bodies, workgroupSize, emitter, options);
   const enables = new Set(bodies.flatMap((body) => body.enables));
   const sharedQuads = Math.max(...bodies.map(({ sharedQuads, sideBySide = 1 }) => sharedQuads * sideBySide));
   const code = [
@@ -170,24 +171,30 @@ type NamedPart = KernelBody & { readonly name: string };
 
 /** `main` and the functions that it calls. One body is `main` itself; of several each is a function, told its own number. */
 function mainFunction(
+  kernels: readonly Kernel[],
   bodies: readonly KernelBody[],
   workgroupSize: number,
   emitter: Emitter,
-  target: Target,
+  options: EmitOptions,
 ): { readonly main: string; readonly workgroups: DispatchCode['workgroups'] } {
   const count = bodies.reduce((total, { groups, sideBySide = 1 }) => total + groups / sideBySide, 0);
-  const { workgroups, number, isExact } = spread(count, target);
+  const { workgroups, number, isExact } = spread(count, options.target);
   const [{ body }] = bodies;
   const parts = bodies.map((part) => ({ ...part, name: bodies.length === 1 ? '' : emitter.global('part') }));
   const functions = parts.flatMap((part) =>
     part.name === '' ? part.functions : [...part.functions, partFunction(part, workgroupSize)],
   );
+  const turns = parts.map(({ name, groups, sideBySide = 1 }, i) => ({
+    name,
+    groups: groups / sideBySide,
+    walks: walksOf(kernels[i], options),
+  }));
   const main = wgsl`
     @compute @workgroup_size(${workgroupSize})
     fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
       let group = ${number};
       ${isExact ? '' : `if (group >= ${count}u) { return; }`}
-      ${parts.length === 1 ? body : choice(parts)}
+      ${parts.length === 1 ? body : choiceOfPart(turns)}
     }
   `;
   return { main: [...functions, main].join('\n\n'), workgroups };
@@ -213,16 +220,16 @@ function partFunction(part: NamedPart, workgroupSize: number): string {
   `;
 }
 
-/** Calls the part that a workgroup belongs to; its number is the same in all of it, so parts may hold barriers. */
-function choice(parts: readonly NamedPart[]): string {
-  let first = 0;
-  const branches = parts.map(({ name, groups, sideBySide = 1 }, i) => {
-    const own = first === 0 ? 'group' : `group - ${first}u`;
-    first += groups / sideBySide;
-    const call = `{\n  ${name}(${own}, lane);\n}`;
-    return i === parts.length - 1 ? call : `if (group < ${first}u) ${call}`;
-  });
-  return branches.join(' else ');
+/** Tensors that a kernel's workgroups go through batch by batch, and their bytes. */
+function walksOf(kernel: Kernel, options: EmitOptions): ReadonlyMap<string, number> {
+  if (kernel.family !== 'contraction') return new Map();
+  const tensors = contractionOf(kernel, options).shapes.flatMap(batchedTensors);
+  return new Map(tensors.map((tensor) => [tensor, bytesOf(tensor, options.layouts)]));
+}
+
+function bytesOf(tensor: string, layouts: Layouts): number {
+  const { shape, dtype } = layouts(tensor);
+  return elementCount(shape) * (dtype === 'f16' ? 2 : 4);
 }
 
 /** The comment that a dispatch begins with: what each kernel computes, its form, its work, and the bytes that it must move. */
@@ -233,10 +240,7 @@ function header(
   layouts: Layouts,
 ): string {
   const sizes = bindings.flatMap(({ tensors, slot }) =>
-    tensors.map((tensor): [string, number] => {
-      const { shape, dtype, start } = layouts(tensor);
-      return [`${slot}+${start}`, elementCount(shape) * (dtype === 'f16' ? 2 : 4)];
-    }),
+    tensors.map((tensor): [string, number] => [`${slot}+${layouts(tensor).start}`, bytesOf(tensor, layouts)]),
   );
   const bytes = [...new Map(sizes).values()].reduce((total, size) => total + size, 0);
   const lines = kernels.flatMap((kernel, i) => {
