@@ -5,7 +5,7 @@
  * The trap: an expression that is evaluated outside its domain too (`Scope.unguarded`) must still read inside its
  * tensors, so the offset of a load that the axes alone do not keep inside is clamped.
  */
-import { range } from '../../compiler/ir/affine.ts';
+import { coefficientOf, range } from '../../compiler/ir/affine.ts';
 import type { Affine, AffineConstraint, Constraint, Gather, Index, Load } from '../../compiler/ir/program.ts';
 import { elementCount } from '../../compiler/ir/program.ts';
 import type { Emitter } from '../wgsl/emitter.ts';
@@ -40,15 +40,28 @@ const comparison: Readonly<Record<AffineConstraint['kind'], string>> = { nonnega
 /** `t >= u + 1` rather than `t - u - 1 >= 0`. */
 export function constraintText(constraint: Constraint, scope: Scope): string {
   if (constraint.kind === 'data') return conditionText({ ...constraint, kind: 'compare' }, scope);
-  const {
-    kind,
-    affine: { constant, terms },
-  } = constraint;
+  const [left, right] = sidesOf(constraint.affine);
+  return `${affineText(left, scope)} ${comparison[constraint.kind]} ${affineText(right, scope)}`;
+}
+
+/** The same for four neighbours along an axis, as vec4<bool>: `vec4<i32>(t) >= vec4<i32>(u, u + 1, u + 2, u + 3)`. */
+export function wideConstraintText({ kind, affine }: AffineConstraint, axis: number, scope: Scope): string {
+  const [left, right] = sidesOf(affine).map((side) => {
+    const step = coefficientOf(side, axis);
+    const each = [0, 1, 2, 3].map((c) => affineText({ ...side, constant: side.constant + c * step }, scope));
+    return `vec4<i32>(${step === 0 ? each[0] : each.join(', ')})`;
+  });
+  return `${left} ${comparison[kind]} ${right}`;
+}
+
+/** What is added and what is taken away, so that both have positive terms alone. */
+function sidesOf({ constant, terms }: Affine): readonly [Affine, Affine] {
   const positive = terms.filter((t) => t.coefficient > 0);
   const negative = terms.filter((t) => t.coefficient < 0).map((t) => ({ axis: t.axis, coefficient: -t.coefficient }));
-  const left = affineText({ kind: 'affine', constant: Math.max(constant, 0), terms: positive }, scope);
-  const right = affineText({ kind: 'affine', constant: Math.max(-constant, 0), terms: negative }, scope);
-  return `${left} ${comparison[kind]} ${right}`;
+  return [
+    { kind: 'affine', constant: Math.max(constant, 0), terms: positive },
+    { kind: 'affine', constant: Math.max(-constant, 0), terms: negative },
+  ];
 }
 
 /** Flat element offset of an element, as a WGSL i32 expression. */

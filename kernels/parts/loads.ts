@@ -7,7 +7,8 @@
  * A buffer is bound as vec4s where something in the dispatch reads quads of it and nothing writes it; what else reads it takes its
  * elements out of them (`Emitter.reads`). Of a buffer that is written the four are read one by one.
  *
- * The trap: a quad reads its four elements whether or not a domain keeps them, so what is limited is read element by element.
+ * The trap: a quad reads its four elements whether or not a domain keeps them, so all lie inside the tensor by its axes alone, and who
+ * reads within a domain puts 0 in the place of the others.
  */
 import { coefficientOf, range } from '../../compiler/ir/affine.ts';
 import type { Affine, Axis, Dtype, Expression } from '../../compiler/ir/program.ts';

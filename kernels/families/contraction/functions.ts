@@ -4,10 +4,11 @@
  *
  * The trap: an operand is read at points outside the domain too, so a load that the domain keeps inside is clamped.
  */
+import { isAffine } from '../../../compiler/ir/affine.ts';
 import { axesOf, constant, constraintAxes, product } from '../../../compiler/ir/expression.ts';
 import type { Constraint, Expression } from '../../../compiler/ir/program.ts';
 import type { ContractionKernel, Layouts } from '../../kernel.ts';
-import { constraintText } from '../../parts/address.ts';
+import { constraintText, wideConstraintText } from '../../parts/address.ts';
 import { coordinate } from '../../parts/linear.ts';
 import { type WideLoad, wideLoad, wideText } from '../../parts/loads.ts';
 import { expressionText } from '../../parts/scalar.ts';
@@ -110,8 +111,8 @@ export function readsQuads({ form }: ContractionTuning): boolean {
 }
 
 /**
- * How the form reads its operands. Only the forms that stage slabs read quads of memory, and along k only where no domain cuts k short. Right
- * quads of the tiled form are a quarter of the tile apart, so that neighbouring threads have neighbouring columns of the output.
+ * How the form reads its operands. Only the forms that stage slabs read quads of memory. Right quads of the tiled form are a quarter of the
+ * tile apart, so that neighbouring threads have neighbouring columns of the output.
  */
 export function operandQuads(
   s: ContractionShape,
@@ -124,29 +125,43 @@ export function operandQuads(
     return { left: { alongK: false, step: 1, load: undefined }, right: { alongK: false, step, load: undefined } };
   }
   const { axes } = s.equation;
-  const isLimited = [...s.onLeft, ...s.onRight].length > 0;
-  const ofK = (operand: Expression) =>
-    isLimited || tileK % 4 !== 0 ? undefined : wideLoad(operand, s.k.at(-1), axes, layouts);
-  const along = (operand: Expression, step: number, own: WideLoad | undefined): OperandQuad => {
-    const load = own ?? ofK(operand);
-    return { alongK: own === undefined && load !== undefined, step, load };
+  // What looks into memory for every element comes element by element.
+  const wide = (operand: Expression, constraints: readonly Constraint[], axis: number | undefined) =>
+    constraints.every(isAffine) ? wideLoad(operand, axis, axes, layouts) : undefined;
+  const ofK = (operand: Expression, constraints: readonly Constraint[]) =>
+    tileK % 4 === 0 ? wide(operand, constraints, s.k.at(-1)) : undefined;
+  const along = (
+    operand: Expression,
+    constraints: readonly Constraint[],
+    own: number | undefined,
+    step: number,
+  ): OperandQuad => {
+    const ownLoad = wide(operand, constraints, own);
+    const load = ownLoad ?? ofK(operand, constraints);
+    return { alongK: ownLoad === undefined && load !== undefined, step, load };
   };
-  const ownLeft = s.onLeft.length > 0 ? undefined : wideLoad(s.left, s.m.at(-1), axes, layouts);
-  if (form === 'tiled') return { left: along(s.left, 1, ownLeft), right: along(s.right, tileN / 4, undefined) };
-  const ownRight = s.onRight.length > 0 ? undefined : wideLoad(s.right, s.n.at(-1), axes, layouts);
-  return { left: along(s.left, 1, ownLeft), right: along(s.right, 1, ownRight) };
+  const left = along(s.left, s.onLeft, s.m.at(-1), 1);
+  const right =
+    form === 'tiled' ? along(s.right, s.onRight, undefined, tileN / 4) : along(s.right, s.onRight, s.n.at(-1), 1);
+  return { left, right };
 }
 
-/** `fn left_quad(batch, p, k)`: four elements from (p, k) on, in one piece of memory. */
+/** `fn left_quad(batch, p, k)`: four elements from (p, k) on, in one piece of memory, those outside the domain 0. */
 function wideFunction(w: ContractionParts, name: string, load: WideLoad, operand: Operand): string {
   const { lines, names } = decodeOperand(w, operand);
-  const { ownName, factor } = operand;
-  const value = `${factorText(factor)}${wideText(load, scopeOf(w, names))}`;
-  const used = lines.filter((line) => isUsed(line, operand.value, [], names));
+  const { ownName, constraints, factor } = operand;
+  const scope = scopeOf(w, names);
+  const value = `${factorText(factor)}${wideText(load, scope)}`;
+  const used = lines.filter((line) => isUsed(line, operand.value, constraints, names));
+  const kept = constraints.filter(isAffine).map((c) => wideConstraintText(c, load.axis, scope));
+  const body =
+    kept.length === 0
+      ? `return ${value};`
+      : `let kept = ${kept.length === 1 ? kept[0] : kept.map((each) => `(${each})`).join(' & ')};\nreturn select(vec4<f32>(), ${value}, kept);`;
   return wgsl`
     fn ${name}(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> vec4<f32> {
       ${used.join('\n')}
-      return ${value};
+      ${body}
     }
   `;
 }

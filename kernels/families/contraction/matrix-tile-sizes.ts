@@ -76,7 +76,7 @@ function formsFor(target: Target): readonly MatrixForm[] {
 
 /**
  * Whether the products can be made on tensor cores, whatever their length: both operands come out of memory in quads. Those that are
- * expressions are taken apart anew by every workgroup that reads them, so they stay with the tiled form, and so do those of a domain.
+ * expressions are taken apart anew by every workgroup that reads them, so they stay with the tiled form.
  */
 function suit(shapes: readonly ContractionShape[], layouts: Layouts, target: Target): boolean {
   const [{ tuning } = { tuning: undefined }] = formsFor(target);

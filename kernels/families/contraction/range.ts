@@ -1,15 +1,18 @@
 /**
  * Which stretch of k a tile needs. A domain such as `u <= t` between k and m (or n) cuts the loop short for a whole
  * tile; one between m and n, such as a causal mask of scores, leaves tiles with nothing to do, whose loop is empty.
+ * Either axis may be one of several that are numbered as a whole: of positions (h, u) a tile of 128 takes in half a u of 256.
  *
  * The trap: only the last k axis is cut short. Where there are others too (`ContractionShape.limited`), the loop runs
  * over that axis alone, a segment of k, once for each value of the others.
  */
-import { coefficientOf } from '../../../compiler/ir/affine.ts';
-import type { Affine, Constraint } from '../../../compiler/ir/program.ts';
+import { add, affine, axisIndex, coefficientOf, scale, subtract } from '../../../compiler/ir/affine.ts';
+import type { Affine } from '../../../compiler/ir/program.ts';
+import { affineText } from '../../parts/address.ts';
+import { coordinate, strides } from '../../parts/linear.ts';
 import { indent, plus, wgsl } from '../../wgsl/text.ts';
 import { chainOf, flushSums } from './block.ts';
-import type { ContractionParts } from './functions.ts';
+import { type ContractionParts, scopeOf } from './functions.ts';
 import type { ContractionShape } from './shape.ts';
 
 /** Length of the stretch of k over which the loop runs at once. */
@@ -37,86 +40,113 @@ function isLimited({ s }: ContractionParts): boolean {
   return [...s.onLeft, ...s.onRight].some((c) => c.kind === 'nonnegative');
 }
 
-/** m or n: where a tile lies in it. */
-interface Side {
-  /** The class's axis, where it is one. */
-  readonly axis: number | undefined;
-  readonly start: string;
-  readonly tile: number;
-  readonly size: number;
-  /** Constraints between k and this side. */
-  readonly constraints: readonly Constraint[];
-}
-
-const onlyAxis = (axes: readonly number[]): number | undefined => (axes.length === 1 ? axes[0] : undefined);
-
-/** The largest that a side's term of an affine map gets within the tile; undefined where it has none. */
-function reach(a: Affine, { axis, start, tile, size }: Side): string | undefined {
-  const coefficient = coefficientOf(a, axis!);
-  if (coefficient === 0) return undefined;
-  const position = coefficient > 0 ? `min(${start} + ${tile - 1}, ${size - 1})` : start;
-  const factor = Math.abs(coefficient);
-  return `${coefficient < 0 ? '-' : ''}${factor === 1 ? '' : `${factor} * `}${position}`;
-}
-
 /** Whether every tile goes through all of k, whatever part of the output it is. */
 export function isOneRange({ onLeft, onRight, onOutput }: ContractionShape): boolean {
   return ![...onLeft, ...onRight, ...onOutput].some((c) => c.kind === 'nonnegative');
 }
 
+/** An end of the stretch that an axis goes through within a tile: WGSL, and what is added to it. */
+interface End {
+  readonly base: string;
+  readonly offset: number;
+}
+
+interface Stretch {
+  readonly least: End;
+  readonly greatest: End;
+}
+
+/**
+ * What the axes of batch, m and n are within a tile. An axis that is merged with others is a digit of the tile's positions: the tile
+ * takes in a stretch of it where it lies between two carries into the digit before, else possibly all.
+ */
+function stretches({ s, sizes, tuning }: ContractionParts): ReadonlyMap<number, Stretch> {
+  const all = new Map<number, Stretch>();
+  const put = (axes: readonly number[], start: string, tile: number, size: number): void => {
+    const extents = axes.map((axis) => s.equation.axes[axis].extent);
+    for (const [d, axis] of axes.entries()) all.set(axis, stretchOf({ start, tile, size }, extents, d));
+  };
+  put(s.batch, 'batch', 1, sizes.batch);
+  put(s.m, 'tile_m', tuning.tileM, sizes.m);
+  put(s.n, 'tile_n', tuning.tileN, sizes.n);
+  return all;
+}
+
+function stretchOf(
+  { start, tile, size }: { readonly start: string; readonly tile: number; readonly size: number },
+  extents: readonly number[],
+  d: number,
+): Stretch {
+  const step = strides(extents)[d];
+  const mayCarry = d > 0 && (step * extents[d]) % tile !== 0;
+  if (mayCarry) return { least: { base: '0', offset: 0 }, greatest: { base: '0', offset: extents[d] - 1 } };
+  const least = { base: coordinate(start, extents, d), offset: 0 };
+  if (step % tile === 0) return { least, greatest: least };
+  const isWhole = size % tile === 0;
+  if (step === 1 && isWhole) return { least, greatest: { ...least, offset: tile - 1 } };
+  const last = isWhole ? `(${plus(start, tile - 1)})` : `min(${plus(start, tile - 1)}, ${size - 1})`;
+  return { least, greatest: { base: coordinate(last, extents, d), offset: 0 } };
+}
+
+/** The least or the greatest that an affine map of batch, m and n gets within the tile, as WGSL; undefined where it has other axes. */
+function endOf(a: Affine, w: ContractionParts, end: 'least' | 'greatest'): string | undefined {
+  const known = stretches(w);
+  const names = new Map<number, string>();
+  let { constant } = a;
+  for (const { axis, coefficient } of a.terms) {
+    if (w.s.equation.axes[axis].extent === 1) continue;
+    const stretch = known.get(axis);
+    if (stretch === undefined) return undefined;
+    const { base, offset } = coefficient > 0 === (end === 'greatest') ? stretch.greatest : stretch.least;
+    names.set(axis, base);
+    constant += coefficient * offset;
+  }
+  return affineText({ ...a, constant }, scopeOf(w, names));
+}
+
+/** Whether the text is a number, one of those that are meant. */
+function isNumber(text: string, isMeant: (value: number) => boolean): boolean {
+  return /^-?\d+$/.test(text) && isMeant(Number(text));
+}
+
 /** Lines that define `k_from` and `k_to` for the tile, or `k_first` and `k_end` within a segment. */
 export function tileRange(w: ContractionParts): string {
-  const { s, sizes, tuning, emitter } = w;
+  const { s, sizes } = w;
   const segment = segmentOf(w);
-  const m: Side = {
-    axis: onlyAxis(s.m),
-    start: 'tile_m',
-    tile: tuning.tileM,
-    size: sizes.m,
-    constraints: s.onLeft,
-  };
-  const n: Side = {
-    axis: onlyAxis(s.n),
-    start: 'tile_n',
-    tile: tuning.tileN,
-    size: sizes.n,
-    constraints: s.onRight,
-  };
-  let from = '0';
-  let to = emitter.bound(segment);
-  const k = s.limited ? s.k.at(-1) : onlyAxis(s.k);
-  for (const side of [m, n]) {
-    for (const constraint of side.constraints) {
-      if (constraint.kind !== 'nonnegative') continue;
-      const { affine } = constraint;
-      if (k === undefined || !isOver(affine, k, side.axis)) continue;
-      const far = reach(affine, side);
-      const coefficient = coefficientOf(affine, k);
-      if (far === undefined || Math.abs(coefficient) !== 1) continue;
-      const bound = plus(far, affine.constant);
-      if (coefficient === -1) to = `min(${to}, ${bound} + 1)`;
-      else from = `max(${from}, -(${bound}))`;
-    }
-  }
   const isWhole = segment === sizes.k && segment <= chainOf(segment);
   const [first, end] = isWhole ? ['k_from', 'k_to'] : ['k_first', 'k_end'];
   const outside = s.onOutput.flatMap((constraint) => {
     if (constraint.kind !== 'nonnegative') return [];
-    const { affine } = constraint;
-    if (!isOver(affine, m.axis, n.axis)) return [];
-    const terms = [reach(affine, m), reach(affine, n)].filter((term) => term !== undefined);
-    if (terms.length === 0) return [];
-    const most = plus(terms.join(' + ').replace('+ -', '- '), affine.constant);
-    return [`if (${most} < 0) { ${end} = ${first}; } // the whole tile is outside the domain`];
+    const most = endOf(constraint.affine, w, 'greatest');
+    return most === undefined || isNumber(most, (end) => end >= 0)
+      ? []
+      : [`if (${most} < 0) { ${end} = ${first}; } // the whole tile is outside the domain`];
   });
   const kind = outside.length === 0 ? 'let' : 'var';
+  const { from, to } = cutRange(w, segment);
   return [`let ${first} = ${from};`, `${kind} ${end} = ${to};`, ...outside].join('\n');
 }
 
-/** Whether an affine map has terms of these two axes only, both of them known. */
-function isOver(a: Affine, one: number | undefined, other: number | undefined): boolean {
-  if (one === undefined || other === undefined) return false;
-  return a.terms.every((t) => t.axis === one || t.axis === other);
+/** Where the constraints between k and the tile's positions let the last k axis begin and end. */
+function cutRange(w: ContractionParts, segment: number): { readonly from: string; readonly to: string } {
+  const { s, emitter, quads } = w;
+  let from = '0';
+  let to = emitter.bound(segment);
+  const k = s.limited ? s.k.at(-1) : s.k.length === 1 ? s.k[0] : undefined;
+  for (const constraint of new Set([...s.onLeft, ...s.onRight])) {
+    if (constraint.kind !== 'nonnegative' || k === undefined) continue;
+    const coefficient = coefficientOf(constraint.affine, k);
+    if (Math.abs(coefficient) !== 1) continue;
+    // k is at least, or at most, what is left of the map.
+    const rest = scale(subtract(constraint.affine, scale(axisIndex(k), coefficient)), -coefficient);
+    const bound = coefficient === 1 ? endOf(rest, w, 'least') : endOf(add(rest, affine(1)), w, 'greatest');
+    if (bound === undefined) continue;
+    if (coefficient === 1 && !isNumber(bound, (b) => b <= 0)) from = `max(${from}, ${bound})`;
+    if (coefficient === -1 && !isNumber(bound, (b) => b >= segment)) to = `min(${to}, ${bound})`;
+  }
+  // Quads of k begin where they do in memory.
+  const isInQuads = from !== '0' && (quads.left.alongK || quads.right.alongK);
+  return { from: isInQuads ? `${from} / 4 * 4` : from, to };
 }
 
 /** The loops of all products of a kernel, one after another into the same sums. The head has the range of the first. */

@@ -160,7 +160,7 @@ function placeConstraints(s: Unplaced): ContractionShape | undefined {
   return { ...s, k, limited: inner !== undefined, onLeft: onLeft!, onRight: onRight!, onOutput: onOutput! };
 }
 
-/** The reduced axis whose range a constraint with the one axis of m or n cuts short for a whole tile. */
+/** The reduced axis whose range a constraint with axes of m or n cuts short for a whole tile. */
 function limitedAxis(
   s: Pick<ContractionShape, 'm' | 'n' | 'k'> & { constraints: readonly Constraint[] },
 ): number | undefined {
@@ -168,8 +168,8 @@ function limitedAxis(
     if (c.kind !== 'nonnegative') continue;
     const inner = c.affine.terms.filter((t) => s.k.includes(t.axis));
     const other = c.affine.terms.filter((t) => !s.k.includes(t.axis));
-    const single = other.length === 1 && [s.m, s.n].some((axes) => axes.length === 1 && axes[0] === other[0].axis);
-    if (inner.length === 1 && Math.abs(inner[0].coefficient) === 1 && single) return inner[0].axis;
+    const isOfSide = other.length > 0 && [s.m, s.n].some((axes) => other.every((t) => axes.includes(t.axis)));
+    if (inner.length === 1 && Math.abs(inner[0].coefficient) === 1 && isOfSide) return inner[0].axis;
   }
   return undefined;
 }

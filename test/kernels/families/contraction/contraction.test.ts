@@ -6,8 +6,9 @@ import { describe, expect, test } from 'vitest';
 import { add, affine, scale, subtract } from '../../../../compiler/ir/affine.ts';
 import { at, atLeastZero, computed, input, over, program } from '../../../../compiler/ir/build.ts';
 import { constant, negate, product, select, sum, unary } from '../../../../compiler/ir/expression.ts';
+import { ndarray } from '../../../../compiler/ir/ndarray.ts';
 import type { Affine, Constraint, Program } from '../../../../compiler/ir/program.ts';
-import type { ScheduleOptions } from '../../../../compiler/schedule/schedule.ts';
+import { type ScheduleOptions, schedule } from '../../../../compiler/schedule/schedule.ts';
 import type { ContractionTuning } from '../../../../kernels/families/contraction/tuning.ts';
 import { testDevice } from '../../../support/device.ts';
 import { feed } from '../../../support/feed.ts';
@@ -518,10 +519,10 @@ describe('quads of memory', () => {
     );
     return holdBound(productOf(orders['both along k'], [z]), 'tiled 16×16', ['a', 'b']);
   });
-  test('k cut short by a domain is read element by element', () => {
-    const p = program(
+  const causal = (shape: readonly [number, number], ...a: readonly Affine[]): Program =>
+    program(
       [
-        input('a', [20, 12]),
+        input('a', shape),
         input('b', [24, 12]),
         computed(
           'y',
@@ -530,6 +531,40 @@ describe('quads of memory', () => {
             over(extents, () => ({
               store: [i, j],
               domain: [atLeastZero(subtract(i, k))],
+              value: product([at('a', ...a), at('b', j, k)]),
+            })),
+          ],
+        ),
+      ],
+      ['y'],
+    );
+  test.each([
+    { name: 'along k', p: causal([20, 12], i, k), isOutside: (at: number) => at % 12 > Math.floor(at / 12) },
+    { name: 'along m', p: causal([12, 20], k, i), isOutside: (at: number) => Math.floor(at / 20) > at % 20 },
+  ])('what a domain leaves out of a quad $name counts for nothing, whatever it is', async ({ p, isOutside }) => {
+    await holdBound(p, 'tiled 16×16', ['a', 'b']);
+    const inputs = feed(p);
+    const { shape, data } = inputs.get('a')!;
+    const withNaN = ndarray(
+      shape,
+      data.map((x, at) => (isOutside(at) ? Number.NaN : x)),
+    );
+    const { worst } = await compare(opened, p, new Map([...inputs, ['a', withNaN]]), forced('tiled 16×16'));
+    expect(worst).toBeLessThan(2e-6);
+  });
+  test('where it looks into memory the elements come one by one', () => {
+    const p = program(
+      [
+        input('a', [20, 12]),
+        input('b', [24, 12]),
+        input('c', [20, 12]),
+        computed(
+          'y',
+          [20, 24],
+          [
+            over(extents, () => ({
+              store: [i, j],
+              domain: [{ kind: 'data', operator: '>', left: at('c', i, k), right: constant(0) }],
               value: product([at('a', i, k), at('b', j, k)]),
             })),
           ],
@@ -537,7 +572,7 @@ describe('quads of memory', () => {
       ],
       ['y'],
     );
-    return holdBound(p, 'tiled 16×16', []);
+    return holdBound(p, 'tiled 16×16', ['b']);
   });
 });
 
@@ -563,15 +598,17 @@ describe('masks', () => {
   ];
   masks['i = k'] = ({ i, k }) => [{ kind: 'zero', affine: subtract(i, k) }];
 
-  const masked = (mask: (axes: Axes) => readonly Constraint[]): Program => {
-    const extents = { b: 2, i: 33, j: 18, k: 21 };
+  const odd = { b: 2, i: 33, j: 18, k: 21 };
+  const inQuads = { b: 2, i: 36, j: 20, k: 24 };
+  const masked = (mask: (axes: Axes) => readonly Constraint[], extents = odd): Program => {
+    const { b, i, j, k } = extents;
     return program(
       [
-        input('a', [2, 33, 21]),
-        input('c', [2, 18, 21]),
+        input('a', [b, i, k]),
+        input('c', [b, j, k]),
         computed(
           'y',
-          [2, 33, 18],
+          [b, i, j],
           [
             over(extents, (axes) => ({
               store: [axes.b, axes.i, axes.j],
@@ -586,6 +623,7 @@ describe('masks', () => {
   };
   test.each(Object.entries(masks).map(([name, mask], i) => ({ name, mask, i })))('$name', async ({ mask, i }) => {
     await hold(masked(mask), 'tiled 16×16');
+    await hold(masked(mask, inQuads), 'tiled 16×16');
     await hold(masked(mask), i % 2 === 0 ? 'direct 8×8' : 'lanes 4×4');
   });
 
@@ -609,6 +647,69 @@ describe('masks', () => {
       ['y'],
     );
     for (const form of few) await hold(p, form);
+  });
+});
+
+/** Where several axes are numbered as a whole, a tile still goes through that part of k alone which its part of one of them needs. */
+describe('masks between k and one of several axes', () => {
+  const domain = ({ t, u }: { readonly t: Affine; readonly u: Affine }) => [atLeastZero(subtract(t, u))];
+  const summed = (h: number, u: number): Program =>
+    program(
+      [
+        input('a', [2, h, u, u]),
+        input('c', [2, u, 18]),
+        computed(
+          'y',
+          [2, h, u, 18],
+          [
+            over({ n: 2, h, t: u, u, i: 18 }, ({ n, h, t, u, i }) => ({
+              store: [n, h, u, i],
+              domain: domain({ t, u }),
+              value: product([at('a', n, h, t, u), at('c', n, t, i)]),
+            })),
+          ],
+        ),
+      ],
+      ['y'],
+    );
+  const scores = (h: number, u: number): Program =>
+    program(
+      [
+        input('c', [2, u, 18]),
+        input('d', [2, h, u, 18]),
+        computed(
+          'y',
+          [2, h, u, u],
+          [
+            over({ n: 2, h, t: u, u, i: 18 }, ({ n, h, t, u, i }) => ({
+              store: [n, h, t, u],
+              domain: domain({ t, u }),
+              value: product([at('c', n, t, i), at('d', n, h, u, i)]),
+            })),
+          ],
+        ),
+      ],
+      ['y'],
+    );
+  const sizes = [
+    [3, 32],
+    [3, 20],
+    [5, 8],
+    [2, 33],
+  ] as const;
+  test.each(sizes)('%i × %i', async (h, u) => {
+    for (const form of few) {
+      await hold(summed(h, u), form);
+      await hold(scores(h, u), form);
+    }
+  });
+  test.each([
+    { name: 'sums', p: summed(3, 32), line: 'let k_from = max(0, tile_m % 32);' },
+    { name: 'scores', p: scores(3, 32), line: 'if (tile_m + 15 - tile_n % 32 < 0) { k_to = k_from; }' },
+    { name: 'tiles across several', p: summed(3, 20), line: 'let k_from = 0;' },
+  ])('the loop of $name', ({ p, line }) => {
+    const { kernels } = schedule(p, { target: opened.target, ...forced('tiled 16×16') });
+    expect(kernels.map(({ wgsl }) => wgsl).join()).toContain(line);
   });
 });
 

@@ -3,7 +3,8 @@
  * chosen. That it computes what it should is in tensor-cores.test.ts, its arithmetic in split.test.ts.
  */
 import { describe, expect, test } from 'vitest';
-import { at, computed, input, over, program } from '../../../../compiler/ir/build.ts';
+import { subtract } from '../../../../compiler/ir/affine.ts';
+import { at, atLeastZero, computed, input, over, program } from '../../../../compiler/ir/build.ts';
 import { constant, product, sum, unary } from '../../../../compiler/ir/expression.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
 import { type ScheduleOptions, schedule } from '../../../../compiler/schedule/schedule.ts';
@@ -41,6 +42,33 @@ function matmul([b, m, n, k]: readonly [number, number, number, number], order: 
   );
 }
 
+/** y[h, b, t, n] = Σ_k x[h, b, t, k] · w[b, n, k] where `least` ≤ `most`, as a causal mask leaves it; (h, t) are numbered as a whole. */
+function triangular(
+  [b, m, n, k]: readonly [number, number, number, number],
+  order: Order,
+  [least, most]: readonly ['k' | 't', 'k' | 't'],
+): Program {
+  const equation = over({ b, h: 2, t: m, n, k }, ({ b, h, t, n, k }) => {
+    const either = { t, k };
+    return {
+      store: [h, b, t, n],
+      domain: [atLeastZero(subtract(either[most], either[least]))],
+      value: product([
+        order.left === 'mk' ? at('x', h, b, t, k) : at('x', h, b, k, t),
+        order.right === 'nk' ? at('w', b, n, k) : at('w', b, k, n),
+      ]),
+    };
+  });
+  return program(
+    [
+      input('x', order.left === 'mk' ? [2, b, m, k] : [2, b, k, m]),
+      input('w', order.right === 'nk' ? [b, n, k] : [b, k, n]),
+      computed('y', [2, b, m, n], [equation]),
+    ],
+    ['y'],
+  );
+}
+
 const orders: readonly Order[] = [
   { left: 'mk', right: 'nk' },
   { left: 'mk', right: 'kn' },
@@ -67,6 +95,17 @@ describe('what is written passes the checks of Dawn', () => {
   test.each(cases)('$name: $size, $order', async ({ tuning, size, order }) => {
     const forms = await check(matmul(size, order), { contractAll: true, override: { contraction: tuning } });
     expect(forms).toContain('matrix');
+  });
+  test.each([
+    ['k', 't', [1, 256, 256, 512]],
+    ['t', 'k', [2, 260, 132, 516]],
+    ['t', 'k', [3, 37, 41, 19]],
+  ] as const)('operands of a domain %s <= %s: %j', async (least, most, size) => {
+    for (const contraction of matrixCandidates(tensorCoreTarget))
+      for (const order of orders)
+        expect(
+          await check(triangular(size, order, [least, most]), { contractAll: true, override: { contraction } }),
+        ).toContain('matrix');
   });
   test('an epilogue that reads, products of different orders and scales into the same sums', async () => {
     const [m, n, k] = [256, 256, 128];
@@ -115,6 +154,9 @@ describe('the choice', () => {
     const [first] = plan.kernels;
     expect(first.tuning.form).toBe('matrix');
     expect(Object.values(plan.choices.pieces).some((pieces) => pieces >= 4096 / longestSum)).toBe(true);
+  });
+  test('operands of a domain too, their zeros put in as they are staged', () => {
+    expect(formsOn(triangular([4, 512, 512, 512], orders[0], ['k', 't']), tensorCoreTarget)).toEqual(['matrix']);
   });
   test('small products, and operands that are expressions, stay with the tiled form', () => {
     expect(formsOn(matmul([1, 32, 32, 64], orders[0]), tensorCoreTarget)).not.toContain('matrix');

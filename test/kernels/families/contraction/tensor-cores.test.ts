@@ -3,7 +3,8 @@
  * the interpreter, its error beside that of the tiled form, and what is not finite.
  */
 import { describe, expect, test } from 'vitest';
-import { at, computed, input, over, program } from '../../../../compiler/ir/build.ts';
+import { subtract } from '../../../../compiler/ir/affine.ts';
+import { at, atLeastZero, computed, input, over, program } from '../../../../compiler/ir/build.ts';
 import { constant, product, sum, unary } from '../../../../compiler/ir/expression.ts';
 import { type NdArray, ndarray } from '../../../../compiler/ir/ndarray.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
@@ -152,6 +153,37 @@ describe.skipIf(!hasTensorCores(opened.target))('on tensor cores', () => {
       expect(worst).toBeLessThan(2e-6);
     },
   );
+
+  const masks = candidates.flatMap((tuning) =>
+    [
+      [2, 160, 96, 192],
+      [1, 256, 128, 256],
+      [1, 37, 41, 19],
+    ].flatMap((size) => (['k <= t', 't <= k'] as const).map((mask) => ({ tuning, size, mask }))),
+  );
+  test.each(masks)('a domain of (h, t) and k, $mask: $size, $tuning', async ({ tuning, size: [b, t, j, k], mask }) => {
+    const p = program(
+      [
+        input('x', [2, b, t, k]),
+        input('w', [b, k, j]),
+        computed(
+          'y',
+          [2, b, t, j],
+          [
+            over({ h: 2, b, t, j, k }, ({ h, b, t, j, k }) => ({
+              store: [h, b, t, j],
+              domain: [atLeastZero(mask === 'k <= t' ? subtract(t, k) : subtract(k, t))],
+              value: product([at('x', h, b, t, k), at('w', b, k, j)]),
+            })),
+          ],
+        ),
+      ],
+      ['y'],
+    );
+    const { worst, plan } = await compare(opened, p, feed(p), forced(tuning));
+    expect(plan.kernels[0].tuning.form).toBe('matrix');
+    expect(worst).toBeLessThan(2e-6);
+  });
 
   test('several in one dispatch', async () => {
     const [i, j, k] = [96, 80, 64];
