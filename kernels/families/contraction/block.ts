@@ -117,3 +117,8 @@ export function finishRows(w: ContractionParts, place: SumsPlace): string {
 export function inside(name: string, offset: number, size: number, tile: number): string {
   return size % tile === 0 ? plus(name, offset) : `min(${plus(name, offset)}, ${size - 1})`;
 }
+
+/** The same of four that are read at once: from beyond the end they are the last four. */
+export function quadInside(name: string, offset: number, size: number, tile: number): string {
+  return size % tile === 0 ? plus(name, offset) : `min(${plus(name, offset)}, ${size - 4})`;
+}

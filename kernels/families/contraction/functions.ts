@@ -111,8 +111,8 @@ export function readsQuads({ form }: ContractionTuning): boolean {
 }
 
 /**
- * How the form reads its operands. Only the forms that stage slabs read quads of memory. Right quads of the tiled form are a quarter of the
- * tile apart, so that neighbouring threads have neighbouring columns of the output.
+ * How the form reads its operands: in quads of memory where it stages slabs, or where the threads of a subgroup are far apart in one (`lanes`).
+ * Right quads of the tiled form are a quarter of the tile apart, so that neighbouring threads have neighbouring columns of the output.
  */
 export function operandQuads(
   s: ContractionShape,
@@ -120,7 +120,7 @@ export function operandQuads(
   layouts: Layouts,
 ): ContractionParts['quads'] {
   const { form, tileN, tileK, columns } = tuning;
-  if (!readsQuads(tuning)) {
+  if (form === 'direct' || form === 'subgroup') {
     const step = form === 'subgroup' ? tileN / columns : 1;
     return { left: { alongK: false, step: 1, load: undefined }, right: { alongK: false, step, load: undefined } };
   }
@@ -129,7 +129,7 @@ export function operandQuads(
   const wide = (operand: Expression, constraints: readonly Constraint[], axis: number | undefined) =>
     constraints.every(isAffine) ? wideLoad(operand, axis, axes, layouts) : undefined;
   const ofK = (operand: Expression, constraints: readonly Constraint[]) =>
-    tileK % 4 === 0 ? wide(operand, constraints, s.k.at(-1)) : undefined;
+    form === 'lanes' || tileK % 4 === 0 ? wide(operand, constraints, s.k.at(-1)) : undefined;
   const along = (
     operand: Expression,
     constraints: readonly Constraint[],

@@ -8,7 +8,7 @@
 
 import { scaledExponent } from '../../wgsl/split-library.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
-import { inside } from './block.ts';
+import { inside, quadInside } from './block.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import { matrixSize } from './matrix-tile-sizes.ts';
 import { kIsExact } from './range.ts';
@@ -132,9 +132,8 @@ function fetchText(w: ContractionParts, side: SideName, quad: string): string {
   const half = (part: string, offset: number): string => {
     const k = plus(`k_at + k_${quad}`, alongK ? offset : 0);
     const position = plus(`${start} + p_${quad}`, alongK ? 0 : offset);
-    // Four that are read at once from beyond the end are the last four.
     const isQuad = !alongK && load !== undefined;
-    const kept = isQuad && size % tile !== 0 ? `min(${position}, ${size - 4})` : inside(position, 0, size, tile);
+    const kept = isQuad ? quadInside(position, 0, size, tile) : inside(position, 0, size, tile);
     const read = `${part}_${quad} = ${name}(batch, ${isQuad || alongK ? kept : position}, ${k});`;
     return kIsExact(w) ? read : `if (${k} < k_to) { ${read} } else { ${part}_${quad} = vec4<f32>(); }`;
   };

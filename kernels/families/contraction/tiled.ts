@@ -18,7 +18,7 @@ import { leastStep } from '../../../compiler/ir/affine.ts';
 import { loads } from '../../../compiler/ir/expression.ts';
 import type { Expression } from '../../../compiler/ir/program.ts';
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
-import { beginSums, inside, type SumsPlace } from './block.ts';
+import { beginSums, inside, quadInside, type SumsPlace } from './block.ts';
 import type { ContractionParts, OperandQuad, Products } from './functions.ts';
 import { isWholeLoop, kIsExact, longestLoop, overProducts } from './range.ts';
 import { type ContractionTuning, contractionThreads, lanesTogether } from './tuning.ts';
@@ -240,8 +240,7 @@ function stagingPart(
   const position = `${start} + quad_${name}${stride === 1 ? '' : ` * ${stride}`}`;
   const positionOf = (c: number): string => {
     if (alongK) return inside(position, c * step, size, tile);
-    // Four that are read at once from beyond the end are the last four.
-    return load !== undefined && size % tile !== 0 ? `min(${position}, ${size - 4})` : position;
+    return load === undefined ? position : quadInside(position, 0, size, tile);
   };
   const reads = registers.map((r, c) => `${r} = ${quadFunction}(batch, ${positionOf(c)}, k_at + k_${name});`);
   const readsInRange = wgsl`

@@ -503,6 +503,10 @@ describe('quads of memory', () => {
   test.each(Object.entries(orders))('%s', (_, { bound, ...operands }) =>
     holdBound(productOf(operands), 'tiled 16×16', bound),
   );
+  test.each(Object.entries(orders))('%s, a thread for itself', (_, { bound, ...operands }) => {
+    const isAlongN = operands.b[1] === j;
+    return holdBound(productOf(operands), 'lanes 8×8', isAlongN ? ['a', 'b'] : bound);
+  });
   test('blocks of 4×4 by the threads that the other slab leaves idle', () =>
     holdBound(productOf(orders['both along k']), 'tiled 32×32, two buffers', ['a', 'b']));
   test('one tensor twice', () => holdBound(productOf(orders['both along k'], [], 'a'), 'tiled 16×16', ['a']));
@@ -623,7 +627,7 @@ describe('masks', () => {
   };
   test.each(Object.entries(masks).map(([name, mask], i) => ({ name, mask, i })))('$name', async ({ mask, i }) => {
     await hold(masked(mask), 'tiled 16×16');
-    await hold(masked(mask, inQuads), 'tiled 16×16');
+    for (const form of ['tiled 16×16', 'lanes 8×8']) await hold(masked(mask, inQuads), form);
     await hold(masked(mask), i % 2 === 0 ? 'direct 8×8' : 'lanes 4×4');
   });
 
