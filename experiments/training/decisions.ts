@@ -17,7 +17,13 @@ const contractionSchema = z.object({
   columns: count.multipleOf(4),
   buffers: z.union([z.literal(1), z.literal(2)]).optional(),
 });
-const streamSchema = z.object({ threadRows: count, threadColumns: count, rowQuads: count, depth: count });
+const streamSchema = z.object({
+  threadRows: count,
+  threadColumns: count,
+  rowQuads: count,
+  depth: count,
+  ahead: z.union([z.literal(0), z.literal(1)]).optional(),
+});
 const rowSchema = z.object({ lanes: count, workgroupSize: count, shuffle: z.boolean() });
 
 export const decisionsSchema = z.object({

@@ -50,8 +50,9 @@ export const sizesOf = ({ threadRows, threadColumns, rowQuads }: StreamTuning) =
   threads: threadRows * threadColumns,
   tileRows: 4 * rowQuads * threadRows,
   tileColumns: 4 * threadColumns,
-  /** Quads of rows, and one more, so that neighbours lie in other banks. */
+  /** Quads of rows, and of columns, and one more, so that neighbours lie in other banks. */
   pitch: rowQuads * threadRows + 1,
+  columnPitch: threadColumns + 1,
 });
 
 export const rowsOfLane = ({ tuning }: StreamCode): number => 4 * tuning.rowQuads;
@@ -107,13 +108,17 @@ export function loopOver(name: string, extent: number, body: string, { emitter }
 }
 
 /** Shares `count` pieces of work out to the lanes, in as many turns as that takes; `body` is given WGSL of the piece's number. */
-export function overLanes({ tuning }: StreamCode, count: number, body: (index: string) => readonly string[]): string {
+export function overLanes(
+  { tuning }: StreamCode,
+  count: number,
+  body: (index: string, turn: number) => readonly string[],
+): string {
   const { threads } = sizesOf(tuning);
   const turns: string[] = [];
   for (let first = 0; first < count; first += threads) {
     const index = first === 0 ? 'i32(lane)' : `(i32(lane) + ${first})`;
     const guard = count - first < threads ? `if (${index} < ${count}) ` : '';
-    turns.push(`${guard}{\n${indent(body(index).join('\n'))}\n}`);
+    turns.push(`${guard}{\n${indent(body(index, turns.length).join('\n'))}\n}`);
   }
   return turns.join('\n');
 }

@@ -20,6 +20,7 @@ import { expressionText } from '../../parts/scalar.ts';
 import { shuffledLanes, type Target } from '../../target.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
 import { guarded, wgsl } from '../../wgsl/text.ts';
+import { inFlight, type Stage } from './ahead.ts';
 import {
   loopOver,
   overRows,
@@ -65,10 +66,10 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
 }
 
 function openStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuning: StreamTuning): StreamCode {
-  const { threads, tileRows, tileColumns, pitch } = sizesOf(tuning);
+  const { threads, tileRows, tileColumns, pitch, columnPitch } = sizesOf(tuning);
   const { batch, outer, row, walk } = kernel;
   const names = [...batch, ...outer, row, walk].map(({ name, extent }) => (extent === 1 ? '0' : emitter.named(name)));
-  const slabs = tuning.depth * (pitch + tuning.threadColumns);
+  const slabs = tuning.depth * (pitch + columnPitch);
   return {
     kernel,
     axes: streamAxes(kernel),
@@ -116,10 +117,14 @@ function tileHead({ kernel, names, tuning }: StreamCode, { from, to, grows }: Wa
 function walkLoop(w: StreamCode): string {
   const { kernel, names } = w;
   const { tileColumns } = sizesOf(w.tuning);
-  const steps = kernel.statements.map((s) => step(s, w)).filter((text) => text !== '');
+  const stages = kernel.statements.flatMap((s) => step(s, w)).filter(({ text }) => text !== '');
+  const { before, lines } = inFlight(stages, w);
+  const first = `walk_from / ${tileColumns} * ${tileColumns}`;
+  const head = before.length === 0 ? [] : [`let walk_first = ${first};`, ...before];
   const loop = wgsl`
-    for (var walk_start = walk_from / ${tileColumns} * ${tileColumns}; walk_start < walk_to; walk_start += ${tileColumns}) {
-      ${[...w.tileHead, ...steps].join('\n')}
+    ${head.join('\n')}
+    for (var walk_start = ${head.length === 0 ? first : 'walk_first'}; walk_start < walk_to; walk_start += ${tileColumns}) {
+      ${[...w.tileHead, ...lines].join('\n')}
     }
   `;
   return kernel.outer.reduceRight((text, { extent }, d) => {
@@ -160,18 +165,18 @@ function beginResult(s: StreamStatement, w: StreamCode): readonly string[] {
 }
 
 /** One tile of the walk. */
-function step(s: StreamStatement, w: StreamCode): string {
+function step(s: StreamStatement, w: StreamCode): readonly Stage[] {
   switch (s.kind) {
     case 'tile':
       return tileStep(s, w);
     case 'map':
       return mapStep(s, w);
     case 'extreme':
-      return extremeStep(s, w);
+      return [{ text: extremeStep(s, w) }];
     case 'total':
-      return totalStep(s, w);
+      return [{ text: totalStep(s, w) }];
     case 'row':
-      return isFollowed(s, w) ? followedStep(s, w) : '';
+      return isFollowed(s, w) ? [{ text: followedStep(s, w) }] : [];
     case 'sum':
       return sumStep(s, w);
     default:

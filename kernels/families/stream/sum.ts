@@ -9,6 +9,7 @@ import type { StreamStatement } from '../../kernel.ts';
 import { expressionText, integerText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
 import { guarded, indent, plus, wgsl } from '../../wgsl/text.ts';
+import { aheadVariables, type Stage } from './ahead.ts';
 import {
   batchNames,
   clamped,
@@ -28,10 +29,10 @@ import { blocksOfRows, type Levels, levelNames } from './levels.ts';
 import { asSum, columnsOf, type Place, type SummedTile, type TwoSided, touches } from './shape.ts';
 import { stagedQuads } from './tuning.ts';
 
-export function sumStep(s: StreamStatement, w: StreamCode): string {
+export function sumStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   const { levels, others } = levelsOfSum(s, w);
   const stages = others.map((equation) => sumStage(s, equation, w));
-  return levels === undefined ? stages.join('\n') : [levelStage(s, levels, w), ...stages].join('\n');
+  return levels === undefined ? stages : [levelStage(s, levels, w), ...stages];
 }
 
 function partsOf(s: StreamStatement, equation: Equation, w: StreamCode): SummedTile {
@@ -41,38 +42,54 @@ function partsOf(s: StreamStatement, equation: Equation, w: StreamCode): SummedT
 }
 
 /** All levels at once; their scales are for the finished sums. */
-function levelStage(s: StreamStatement, levels: Levels, w: StreamCode): string {
-  const loop = sumOfProducts(s, partsOf(s, levels.equation, w), w, levels);
-  return levels.levels[0].block === undefined ? loop : `if (${levelNames(levels, w).most} > 0) ${loop}`;
+function levelStage(s: StreamStatement, levels: Levels, w: StreamCode): Stage {
+  const stage = sumOfProducts(s, partsOf(s, levels.equation, w), w, levels);
+  return onlyIf(levels.levels[0].block === undefined ? [] : [`${levelNames(levels, w).most} > 0`], stage);
 }
 
-function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): string {
+function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): Stage {
   const parts = partsOf(s, equation, w);
-  const loop = parts.place === undefined ? sumOfProducts(s, parts, w) : sumByPlace(s, parts, parts.place, w);
+  const stage = parts.place === undefined ? sumOfProducts(s, parts, w) : { text: sumByPlace(s, parts, parts.place, w) };
   const ofBlocks = parts.onTile.filter((c) => c.kind === 'data');
-  const skip = touches(ofBlocks, w.kernel, w.rowTile, w.columnTile);
-  return skip.length === 0 ? loop : `if (${skip.join(' && ')}) ${loop}`;
+  return onlyIf(touches(ofBlocks, w.kernel, w.rowTile, w.columnTile), stage);
 }
+
+const onlyIf = (conditions: readonly string[], stage: Stage): Stage =>
+  conditions.length === 0 ? stage : { ...stage, text: `if (${conditions.join(' && ')}) ${stage.text}` };
 
 /** What is taken of a tile times the side of the walk, which is staged beside it. */
-function sumOfProducts(s: StreamStatement, parts: TwoSided, w: StreamCode, levels?: Levels): string {
+function sumOfProducts(s: StreamStatement, parts: TwoSided, w: StreamCode, levels?: Levels): Stage {
   const { tileColumns } = sizesOf(w.tuning);
   const staged = stagedOf(s, parts.equation, w);
   const { depth, quads } = staged;
   w.stagedQuads = Math.max(w.stagedQuads, depth * quads);
   const names = levels && levelNames(levels, w);
   const right = columnFunction(s, parts, w);
-  return wgsl`
+  const variables = w.tuning.ahead ? aheadVariables(depth * quads, w) : undefined;
+  const read = (from: string, walk: string): string =>
+    overLanes(w, depth * quads, (index, turn) => [
+      ...placeInColumns(staged, index),
+      placeOfWalk(from, walk, w),
+      `${variables![turn]} = ${quadOfColumns(right, staged, w)};`,
+    ]);
+  const next = `from_point + ${depth}`;
+  const ahead =
+    variables === undefined || depth === tileColumns
+      ? ''
+      : guarded([`${next} < ${tileColumns}`], read(next, 'walk_start'));
+  const text = wgsl`
     {
       ${exchangeWeights(parts, w)}
       for (var from_point = 0; from_point < ${tileColumns}; from_point += ${depth}) {
-        ${stageColumns(right, staged, w, names)}
+        ${stageColumns(right, staged, variables, w, names)}
         workgroupBarrier();
+        ${ahead}
         ${levels === undefined ? multiplyColumns(s, staged, w) : multiplyLevels(s, staged, levels, w)}
         workgroupBarrier();
       }
     }
   `;
+  return variables === undefined ? { text } : { text, ahead: { variables, first: (walk) => read('0', walk) } };
 }
 
 /** What is taken of a tile, each element added to the column that it is for. */
@@ -182,27 +199,44 @@ function weightsAt(point: string, w: StreamCode): string {
   ).join('\n');
 }
 
-/** The right side to workgroup memory, by the function `right` of its elements; of levels the columns that count. */
+/** The right side to workgroup memory: what was read ahead, else by the function `right`; of levels the columns that count. */
 function stageColumns(
   right: string,
-  { columns, firstQuad, quads, depth }: Staged,
+  staged: Staged,
+  ahead: readonly string[] | undefined,
   w: StreamCode,
   levels: LevelNames | undefined,
 ): string {
-  const walk = clamped('walk_start + from_point + point', places(w).columnsWhole, w.kernel.walk.extent);
+  const { quads, depth } = staged;
+  const counts = `vec4<i32>(quad * 4) + vec4<i32>(0, 1, 2, 3) < vec4<i32>(${levels?.most})`;
+  return overLanes(w, depth * quads, (index, turn) => {
+    const value = ahead?.[turn] ?? quadOfColumns(right, staged, w);
+    return [
+      ...placeInColumns(staged, index),
+      ...(ahead === undefined ? [placeOfWalk('from_point', 'walk_start', w)] : []),
+      `scratch[${w.exchangeQuads} + point * ${quads} + quad] = ${levels ? `select(vec4<f32>(), ${value}, ${counts})` : value};`,
+    ];
+  });
+}
+
+/** Which quad of columns, at which point, the piece of work `index` is. */
+function placeInColumns({ quads }: Staged, index: string): readonly string[] {
+  return [`let quad = ${index} % ${quads};`, `let point = ${index} / ${quads};`];
+}
+
+/** The point's place along the walk, of those staged from `from` on. */
+function placeOfWalk(from: string, walk: string, w: StreamCode): string {
+  const place = from === '0' ? `${walk} + point` : `${walk} + ${from} + point`;
+  return `let place = ${clamped(place, places(w).columnsWhole, w.kernel.walk.extent)};`;
+}
+
+function quadOfColumns(right: string, { columns, firstQuad, quads }: Staged, w: StreamCode): string {
   const values = [0, 1, 2, 3].map((c) => {
     const column = plus('quad * 4', c + firstQuad * 4);
     const inside = clamped(column, (firstQuad + quads) * 4 <= columns, columns);
     return `${right}(${[...batchNames(w), 'place', inside].join(', ')})`;
   });
-  const value = `vec4<f32>(${values.join(', ')})`;
-  const counts = `vec4<i32>(quad * 4) + vec4<i32>(0, 1, 2, 3) < vec4<i32>(${levels?.most})`;
-  return overLanes(w, depth * quads, (index) => [
-    `let quad = ${index} % ${quads};`,
-    `let point = ${index} / ${quads};`,
-    `let place = ${walk};`,
-    `scratch[${w.exchangeQuads} + point * ${quads} + quad] = ${levels ? `select(vec4<f32>(), ${value}, ${counts})` : value};`,
-  ]);
+  return `vec4<f32>(${values.join(', ')})`;
 }
 
 /** The staged points of the walk: a lane's rows times its quads of columns, of levels (`most`) those that count. */

@@ -13,6 +13,7 @@ import { coordinate } from '../../parts/linear.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
 import { f32Literal, guarded, indent, plus, wgsl } from '../../wgsl/text.ts';
+import { type Ahead, aheadVariables, type Stage } from './ahead.ts';
 import {
   batchNames,
   clamped,
@@ -33,18 +34,18 @@ import {
 import { type Levels, levelNames, nearOfElements, scaleOfColumn, splitLevels } from './levels.ts';
 import { asProduct, ownAxes, type TwoSided, touches } from './shape.ts';
 
-export function tileStep(s: StreamStatement, w: StreamCode): string {
+export function tileStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   const name = w.variables.get(s.tensor)!;
-  const lines = [`var ${name} = array<vec4<f32>, ${rowsOfLane(w)}>();`];
+  const stages: Stage[] = [{ text: `var ${name} = array<vec4<f32>, ${rowsOfLane(w)}>();` }];
   const ready = s.equations.map((equation) => readyOf(w, equation));
   const { levels, others } = levelsOfTile(ready, w);
-  if (levels !== undefined) lines.push(productStage(levels.parts, name, w, levels));
+  if (levels !== undefined) stages.push(productStage(levels.parts, name, w, levels));
   for (const equation of others) {
     const parts = asProduct(equation, w.axes, w.tiles);
-    if (parts !== undefined) lines.push(productStage(parts, name, w));
-    else lines.push(elementStage(equation, name, w));
+    if (parts !== undefined) stages.push(productStage(parts, name, w));
+    else stages.push({ text: elementStage(equation, name, w) });
   }
-  return lines.join('\n');
+  return stages;
 }
 
 /** The levels that the first terms are, if they are products. */
@@ -55,11 +56,11 @@ function levelsOfTile(equations: readonly Equation[], w: StreamCode) {
 }
 
 /** Like a tile's, and stored: nothing else of the kernel reads it. */
-export function mapStep(s: StreamStatement, w: StreamCode): string {
+export function mapStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   const { row, rowsWhole } = places(w);
   const exists = [...(rowsWhole ? [] : [`${row} < ${w.kernel.row.extent}`]), ...masks(w, s.equations[0], [])];
   const store = `${w.emitter.writes(s.tensor, storeText(s, s.equations[0], new Map(), w))} = ${w.variables.get(s.tensor)}[own_row][own_column];`;
-  return [tileStep(s, w), overElements(w, guarded(exists, store))].join('\n');
+  return [...tileStep(s, w), { text: overElements(w, guarded(exists, store)) }];
 }
 
 /** A term computed element by element, whatever it is. */
@@ -75,9 +76,13 @@ function elementStage(equation: Equation, name: string, w: StreamCode): string {
 }
 
 /** A term from two slabs, which go through workgroup memory `depth` steps at a time. Of levels the leading steps count. */
-function productStage(p: TwoSided, name: string, w: StreamCode, levels?: Levels): string {
-  const { kernel, emitter } = w;
+function productStage(p: TwoSided, name: string, w: StreamCode, levels?: Levels): Stage {
   const term = slabsOf(p, w, levels);
+  return { text: addProducts(p, term, name, w), ...(term.ahead && { ahead: aheadOf(term, term.ahead, w) }) };
+}
+
+function addProducts(p: TwoSided, term: Slabs, name: string, w: StreamCode): string {
+  const { kernel, emitter } = w;
   const factor = p.onTile.length === 0 && p.scale.kind === 'constant' ? p.scale.value : undefined;
   if (factor === 1) return slabLoop(term, name, w);
   const part = emitter.fresh('part');
@@ -113,8 +118,8 @@ interface Slab {
   readonly alongQuads: boolean;
   /** WGSL of its quad `quad` at step `at_k`. */
   readonly place: string;
-  /** WGSL of element c of that quad. */
-  readonly element: (c: number) => string;
+  /** WGSL of element c of that quad, of the slab that begins at step `from` and the tile of the walk that begins at `walk`. */
+  readonly element: (c: number, from: string, walk: string) => string;
 }
 
 /** Both slabs, the steps of the contraction, and how many are staged at once. */
@@ -124,52 +129,89 @@ interface Slabs {
   readonly steps: number;
   readonly depth: number;
   readonly levels: LevelNames | undefined;
+  /** Variables that hold what is staged next of either slab, where it is read ahead. */
+  readonly ahead: Sides | undefined;
+}
+
+interface Sides {
+  readonly left: readonly string[];
+  readonly right: readonly string[];
 }
 
 function slabsOf(p: TwoSided, w: StreamCode, levels: Levels | undefined): Slabs {
   const { kernel, tuning, axes } = w;
   const { threadRows, threadColumns, rowQuads } = tuning;
-  const { pitch } = sizesOf(tuning);
+  const { pitch, columnPitch } = sizesOf(tuning);
   const { rowsWhole, columnsWhole } = places(w);
   const steps = elementCount(p.own.map((axis) => p.equation.axes[axis].extent));
   const depth = Math.min(tuning.depth, steps);
   const left = operandFunction('left', p.left, p.onLeft, p, axes.row, w, levels);
   const right = operandFunction('right', p.right, p.onRight, p, axes.walk, w);
-  const call = (name: string, at: string): string => `${name}(${[...batchNames(w), at, 'from_k + at_k'].join(', ')})`;
+  const call = (name: string, at: string, from: string): string =>
+    `${name}(${[...batchNames(w), at, stepOf(from)].join(', ')})`;
+  const ahead = (quads: number): readonly string[] => aheadVariables(quads * depth, w);
   return {
     left: {
       quads: rowQuads * threadRows,
       alongQuads: isContiguous(p.left, axes.row, p.own),
       place: `scratch[at_k * ${pitch} + quad]`,
-      element: (c) => call(left, clamped(plus('row_start + quad * 4', c), rowsWhole, kernel.row.extent)),
+      element: (c, from) => call(left, clamped(plus('row_start + quad * 4', c), rowsWhole, kernel.row.extent), from),
     },
     right: {
       quads: threadColumns,
       alongQuads: isContiguous(p.right, axes.walk, p.own),
-      place: `scratch[${depth * pitch} + at_k * ${threadColumns} + quad]`,
-      element: (c) =>
-        call(right, clamped(plus('walk_start + quad', c * threadColumns), columnsWhole, kernel.walk.extent)),
+      place: `scratch[${depth * pitch} + at_k * ${columnPitch} + quad]`,
+      element: (c, from, walk) =>
+        call(right, clamped(plus(`${walk} + quad`, c * threadColumns), columnsWhole, kernel.walk.extent), from),
     },
     steps,
     depth,
     levels: levels && levelNames(levels, w),
+    ahead: tuning.ahead ? { left: ahead(rowQuads * threadRows), right: ahead(threadColumns) } : undefined,
   };
 }
 
+/** The step of a place in the slab that begins at `from`. */
+const stepOf = (from: string): string => (from === '0' ? 'at_k' : `${from} + at_k`);
+
 /** Adds the products of both slabs to the variable `into`. */
 function slabLoop(term: Slabs, into: string, w: StreamCode): string {
-  const { steps, depth, levels } = term;
+  const { steps, depth, levels, ahead } = term;
   const end = levels?.most ?? steps;
+  const next = `from_k + ${depth}`;
+  const read = ahead === undefined ? '' : guarded([`${next} < ${end}`], readSlabs(term, ahead, next, 'walk_start', w));
   return wgsl`
     for (var from_k = 0; from_k < ${end}; from_k += ${depth}) {
       workgroupBarrier();
-      ${stageSlab(term.left, term, w)}
-      ${stageSlab(term.right, term, w)}
+      ${stageSlab(term.left, term, ahead?.left, w)}
+      ${stageSlab(term.right, term, ahead?.right, w)}
       workgroupBarrier();
+      ${steps > depth ? read : ''}
       ${levels === undefined ? slabProducts(depth, into, false, w) : levelProducts(levels, depth, into, w)}
     }
   `;
 }
+
+const aheadOf = (term: Slabs, sides: Sides, w: StreamCode): Ahead => ({
+  variables: [...sides.left, ...sides.right],
+  first: (walk) => readSlabs(term, sides, '0', walk, w),
+});
+
+/** Reads both slabs from step `from` on. */
+function readSlabs(term: Slabs, sides: Sides, from: string, walk: string, w: StreamCode): string {
+  const read = (slab: Slab, variables: readonly string[]): string =>
+    overLanes(w, slab.quads * term.depth, (index, turn) => [
+      ...placeInSlab(slab, term, index),
+      guarded(
+        term.steps % term.depth === 0 ? [] : [`${stepOf(from)} < ${term.steps}`],
+        `${variables[turn]} = ${quadOf(slab, from, walk)};`,
+      ),
+    ]);
+  return [read(term.left, sides.left), read(term.right, sides.right)].join('\n');
+}
+
+const quadOf = ({ element }: Slab, from: string, walk: string): string =>
+  `vec4<f32>(${[0, 1, 2, 3].map((c) => element(c, from, walk)).join(', ')})`;
 
 const slabProducts = (depth: number, into: string, near: boolean, w: StreamCode): string =>
   loopOver('at_k', depth, multiplySlabs(depth, into, near, w), w);
@@ -186,35 +228,38 @@ function levelProducts(levels: LevelNames, depth: number, into: string, w: Strea
   `;
 }
 
-function stageSlab(
-  { quads, alongQuads, place, element }: Slab,
-  { steps, depth, levels }: Slabs,
-  w: StreamCode,
-): string {
-  const value = `vec4<f32>(${[0, 1, 2, 3].map(element).join(', ')})`;
-  const put =
-    levels === undefined && steps % depth === 0
-      ? [`${place} = ${value};`]
-      : [
-          'var staged = vec4<f32>();',
-          `if (from_k + at_k < ${levels?.most ?? steps}) { staged = ${value}; }`,
-          `${place} = staged;`,
-        ];
-  return overLanes(w, quads * depth, (index) => [
+/** A lane's quads of a slab to workgroup memory: those that were read `ahead`, else from where they lie. */
+function stageSlab(slab: Slab, term: Slabs, ahead: readonly string[] | undefined, w: StreamCode): string {
+  const { steps, depth, levels } = term;
+  const isWhole = levels === undefined && steps % depth === 0;
+  const counts = `from_k + at_k < ${levels?.most ?? steps}`;
+  const value = quadOf(slab, 'from_k', 'walk_start');
+  const read = isWhole
+    ? [`${slab.place} = ${value};`]
+    : ['var staged = vec4<f32>();', `if (${counts}) { staged = ${value}; }`, `${slab.place} = staged;`];
+  const held = (name: string): string => (isWhole ? name : `select(vec4<f32>(), ${name}, ${counts})`);
+  return overLanes(w, slab.quads * depth, (index, turn) => [
+    ...placeInSlab(slab, term, index),
+    ...(ahead === undefined ? read : [`${slab.place} = ${held(ahead[turn])};`]),
+  ]);
+}
+
+/** Which quad, of which step, the piece of work `index` is. */
+function placeInSlab({ quads, alongQuads }: Slab, { depth }: Slabs, index: string): readonly string[] {
+  return [
     `let at_k = ${alongQuads ? `${index} / ${quads}` : `${index} % ${depth}`};`,
     `let quad = ${alongQuads ? `${index} % ${quads}` : `${index} / ${depth}`};`,
-    ...put,
-  ]);
+  ];
 }
 
 /** One step: a lane's quads of rows times its quad of columns; `near`: those of its elements for which the step counts. */
 function multiplySlabs(depth: number, into: string, near: boolean, { tuning }: StreamCode): string {
-  const { threadRows, threadColumns, rowQuads } = tuning;
-  const { pitch } = sizesOf(tuning);
+  const { threadRows, rowQuads } = tuning;
+  const { pitch, columnPitch } = sizesOf(tuning);
   const lines: string[] = [];
   for (let q = 0; q < rowQuads; q++)
     lines.push(`let left_${q} = scratch[at_k * ${pitch} + ${plus('lane_y', q * threadRows)}];`);
-  lines.push(`let right = scratch[${depth * pitch} + at_k * ${threadColumns} + lane_x];`);
+  lines.push(`let right = scratch[${depth * pitch} + at_k * ${columnPitch} + lane_x];`);
   for (let q = 0; near && q < rowQuads; q++)
     lines.push(`let right_${q} = select(vec4<f32>(), right, vec4<i32>(from_k + at_k) < near_${q});`);
   for (let i = 0; i < 4 * rowQuads; i++)

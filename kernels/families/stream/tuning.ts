@@ -19,6 +19,8 @@ export interface StreamTuning {
   readonly rowQuads: number;
   /** Steps of a contraction that are staged at once. */
   readonly depth: number;
+  /** How many slabs are read from memory ahead of the one that is multiplied (`ahead.ts`): none where it is not said. */
+  readonly ahead?: 0 | 1;
 }
 
 /** A walk at least so long is worth rows twice as many, which are read less often. */
@@ -61,5 +63,5 @@ export function defaultStreamTuning(kernel: StreamKernel, layouts: Shapes, targe
 /** Workgroup memory of a tile that is exchanged, or of its slabs, and of a sum's right side. */
 function scratchBytes({ threadRows, threadColumns, rowQuads, depth }: StreamTuning): number {
   const pitch = rowQuads * threadRows + 1;
-  return 16 * (Math.max(4 * threadColumns * pitch, depth * (pitch + threadColumns)) + stagedQuads);
+  return 16 * (Math.max(4 * threadColumns * pitch, depth * (pitch + threadColumns + 1)) + stagedQuads);
 }

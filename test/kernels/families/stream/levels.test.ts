@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { compileProgram } from '../../../../compiler/compile.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
+import type { StreamTuning } from '../../../../kernels/families/stream/tuning.ts';
 import { testDevice } from '../../../support/device.ts';
 import { feed } from '../../../support/feed.ts';
 import { lowered } from '../../../support/lowered.ts';
@@ -33,16 +34,17 @@ function leveled(T: number, blocks: readonly number[], ranks: readonly number[],
   return compileProgram(lowered(text, {}), { target: opened.target, gradients: true }).program;
 }
 
-const small = { threadRows: 4, threadColumns: 4, rowQuads: 1, depth: 4 };
+const small: StreamTuning = { threadRows: 4, threadColumns: 4, rowQuads: 1, depth: 4 };
+const reading: StreamTuning = { ...small, ahead: 1 };
 /** Two quads of rows and of columns a lane. */
-const large = { threadRows: 2, threadColumns: 2, rowQuads: 2, depth: 8 };
+const large: StreamTuning = { threadRows: 2, threadColumns: 2, rowQuads: 2, depth: 8 };
 
-const code = (program: Program, stream: typeof small): string =>
+const code = (program: Program, stream: StreamTuning): string =>
   schedule(program, { target: opened.target, streaming: 'always', override: { stream } })
     .kernels.map(({ wgsl }) => wgsl)
     .join('\n');
 
-async function hold(program: Program, stream: typeof small): Promise<readonly string[]> {
+async function hold(program: Program, stream: StreamTuning): Promise<readonly string[]> {
   const streamed = await compare(opened, program, feed(program, 1), { streaming: 'always', override: { stream } });
   expect(streamed.worst, streamed.worstOutput).toBeLessThan(1e-5);
   return streamed.plan.kernels.filter(({ family }) => family.includes('stream')).map(({ wgsl }) => wgsl);
@@ -52,6 +54,7 @@ describe('as one term', () => {
   test.each([
     ['tiles in blocks, in some of them and across', 48, [48, 24, 12, 4], [5, 2, 1, 3], '/ ranks[l]', small],
     ['the same with more of each in a lane', 48, [48, 24, 12, 4], [5, 2, 1, 3], '/ ranks[l]', large],
+    ['the same, read ahead', 48, [48, 24, 12, 4], [5, 2, 1, 3], '/ ranks[l]', reading],
     ['blocks of no power of two, tokens that fill no tile', 84, [84, 28, 4], [2, 3, 4], '/ ranks[l]', large],
     ['no level everywhere', 40, [20, 4], [3, 2], '', small],
     ['blocks after them that part a quad of rows', 36, [36, 12, 6, 3], [4, 3, 2, 1], '/ ranks[l]', small],

@@ -1,0 +1,54 @@
+/**
+ * What a stream stages next is read while it multiplies: values and gradients on the device against the interpreter, where slabs are not
+ * filled, where there is one stage only, and where the walk begins again for each value of an outer axis.
+ */
+import { expect, test } from 'vitest';
+import { compileProgram } from '../../../../compiler/compile.ts';
+import { testDevice } from '../../../support/device.ts';
+import { feed } from '../../../support/feed.ts';
+import { lowered } from '../../../support/lowered.ts';
+import { compare } from '../../../support/run-on-device.ts';
+
+const opened = await testDevice();
+
+/** Tiles of 16 × 16, slabs of two steps. */
+const stream = { threadRows: 4, threadColumns: 4, rowQuads: 1, depth: 2, ahead: 1 } as const;
+
+const attention = (keys: string, tokens: number): string => `structure S {
+  size T = ${tokens}
+  axis t, u: T, h: 2, r: 3, e: 5
+  param q[h, t, r] ~ normal(std = 1)
+  param k[${keys}] ~ normal(std = 1)
+  param v[h, u, e] ~ normal(std = 1)
+  A[h, t, u] = softmax[u](q[h, t, r] * k[${keys}] where u <= t)
+  y[h, t, e] = A[h, t, u] * v[h, u, e]
+  output y
+}`;
+
+test.each([
+  ['slabs that are not filled', attention('h, u, r', 33)],
+  ['whole tiles', attention('h, u, r', 32)],
+  // The gradient of keys that heads share walks over the queries of each head.
+  ['an outer axis', attention('u, r', 33)],
+  [
+    'one stage',
+    `structure S {
+      size T = 40
+      axis t, u: T, r: 4
+      input q[t, r]
+      input k[u, r]
+      A[t, u] = tanh(q[t, r] * k[u, r])
+      y[t] = sum[u](A[t, u])
+      output y
+    }`,
+  ],
+])('%s', async (name, text) => {
+  const compiled = compileProgram(lowered(text, {}), { target: opened.target, gradients: name !== 'one stage' });
+  const { program } = compiled;
+  const streamed = await compare(opened, program, feed(program, 1), { streaming: 'always', override: { stream } });
+  expect(streamed.worst, streamed.worstOutput).toBeLessThan(1e-5);
+  const codes = streamed.plan.kernels.filter(({ family }) => family.includes('stream')).map(({ wgsl }) => wgsl);
+  expect(codes.length).toBeGreaterThan(0);
+  for (const code of codes) expect(code).toContain('let walk_first');
+  if (name === 'an outer axis') expect(codes.some((code) => /for \(var h\w* = 0/.test(code))).toBe(true);
+});
