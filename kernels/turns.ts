@@ -1,5 +1,6 @@
 /**
- * Whose the workgroups of a dispatch are. Bodies have theirs one after another, but those that go through the same large tensor in the
+ * Whose the workgroups of a dispatch are. Bodies have theirs one after another, those of few workgroups first: at the end they would
+ * leave most of the device idle, and those of many fill what they leave. Bodies that go through the same large tensor in the
  * same steps take turns: what one brings into the cache is there for the others, and memory is not asked for all of it again by each.
  *
  *   p = Σ_t S·k,  q = Σ_u S·l,  64 workgroups each, S of 128 MiB   →   p has workgroups 0, 2, 4, …, q has 1, 3, 5, …
@@ -32,10 +33,10 @@ export function choiceOfPart(parts: readonly Part[]): string {
   return branches.join(' else ');
 }
 
-/** Parts that take turns, in the order of the first of each. */
+/** Parts that take turns, those of few workgroups first. */
 function inTurns(parts: readonly Part[]): (readonly [Part, ...Part[]])[] {
   const rounds: [Part, ...Part[]][] = [];
-  for (const part of parts) {
+  for (const part of parts.toSorted((a, b) => a.groups - b.groups)) {
     const round = rounds.find((others) => part.groups === others[0].groups && shareLarge([...others, part]));
     if (round) round.push(part);
     else rounds.push([part]);

@@ -1,6 +1,7 @@
 /**
  * How the workgroups of a dispatch are numbered. A dimension takes 65,535 workgroups at most, so more than that go on
- * in y, then z; `emit.ts` puts their number together again, and a body knows nothing of it but `group`.
+ * in y, then z, in rows so long that few workgroups are left over; `emit.ts` puts their number together again, and a body knows
+ * nothing of it but `group`.
  */
 import type { Target } from '../target.ts';
 
@@ -15,9 +16,9 @@ export interface Grid {
 /** So many workgroups over three dimensions; throws where they are too many. */
 export function spread(count: number, target: Target): Grid {
   const most = target.limits.maxComputeWorkgroupsPerDimension;
-  const x = Math.min(count, most);
-  const y = Math.min(Math.ceil(count / x), most);
-  const z = Math.ceil(count / (x * y));
+  const z = Math.ceil(count / most ** 2);
+  const y = Math.ceil(count / (most * z));
+  const x = Math.ceil(count / (y * z));
   if (z > most) throw new Error(`${count} workgroups are beyond the grid of ${target.name}`);
   const row = z > 1 ? `(group_id.z * ${y}u + group_id.y)` : 'group_id.y';
   return {

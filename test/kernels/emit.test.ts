@@ -73,10 +73,10 @@ describe('several bodies', () => {
         let group = group_id.x;
         if (group < 1u) {
           part(group, lane);
-        } else if (group < 5u) {
-          part_2(group - 1u, lane);
+        } else if (group < 2u) {
+          part_3(group - 1u, lane);
         } else {
-          part_3(group - 5u, lane);
+          part_2(group - 2u, lane);
         }
       }
       "

@@ -61,9 +61,9 @@ describe('at most 4 workgroups a dimension', () => {
   const target = limited({ maxComputeWorkgroupsPerDimension: 4 });
   test.each([
     [256, [4, 1, 1]],
-    [257, [4, 2, 1]],
+    [257, [3, 2, 1]],
     [1000, [4, 4, 1]],
-    [1025, [4, 4, 2]],
+    [1025, [3, 3, 2]],
     [4096, [4, 4, 4]],
   ])('loop over %i elements', async (n, grid) => {
     expect(await hold(mapOf(n), { target })).toEqual([grid]);
@@ -113,12 +113,12 @@ describe('at most 4 workgroups a dimension', () => {
 describe('beyond 65,535 workgroups', () => {
   const target = limited({ maxComputeWorkgroupsPerDimension: 65_535 });
   test('loop', async () => {
-    expect(await hold(mapOf(65_535 * 64 + 1), { target })).toEqual([[65_535, 2, 1]]);
+    expect(await hold(mapOf(65_535 * 64 + 1), { target })).toEqual([[32_768, 2, 1]]);
   });
   test('batches of a contraction', async () => {
     const direct = { form: 'direct', tileM: 4, tileN: 4, tileK: 1, rows: 4, columns: 4 } as const;
     const options = { target, contractAll: true, override: { contraction: direct } };
-    expect(await hold(batchedProduct(66_000, 2, 2, 2), options)).toEqual([[65_535, 2, 1]]);
+    expect(await hold(batchedProduct(66_000, 2, 2, 2), options)).toEqual([[33_000, 2, 1]]);
   });
 });
 

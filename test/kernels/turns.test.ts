@@ -40,9 +40,14 @@ describe('workgroups', () => {
     expect(calls(chain)).toEqual(['p 0', 'q 0', 'p 1', 'q 1', 'r 0', 'r 1']);
   });
 
+  test('come first where there are few of them', () => {
+    const parts = [part('a', 3, {}), part('b', 1, {}), part('c', 2, {}), part('d', 1, {})];
+    expect(calls(parts)).toEqual(['b 0', 'd 0', 'c 0', 'c 1', 'a 0', 'a 1', 'a 2']);
+  });
+
   test('those between stay with theirs', () => {
-    const parts = [part('a', 1, {}), part('p', 2, { S: large }), part('b', 3, { k: 8 }), part('q', 2, { S: large })];
-    expect(calls(parts)).toEqual(['a 0', 'p 0', 'q 0', 'p 1', 'q 1', 'b 0', 'b 1', 'b 2']);
+    const parts = [part('a', 1, {}), part('p', 2, { S: large }), part('b', 5, { k: 8 }), part('q', 2, { S: large })];
+    expect(calls(parts)).toEqual(['a 0', 'p 0', 'q 0', 'p 1', 'q 1', 'b 0', 'b 1', 'b 2', 'b 3', 'b 4']);
     expect(choiceOfPart(parts)).toMatchInlineSnapshot(`
       "if (group < 1u) {
         a(group, lane);

@@ -26,7 +26,7 @@ export type Dispatch = readonly [Kernel, ...Kernel[]];
 /** Bytes and multiply-adds a microsecond of a GPU that is kept busy. */
 const bytesPerUs = 2e6;
 const multiplyAddsPerUs = 1e7;
-/** What takes less loses less by the company of a kernel that leaves room for few threads than it would by a dispatch of its own. */
+/** What takes less loses less by the company of a kernel that leaves less room than it would by a dispatch of its own. */
 const smallUs = 15;
 /** Workspaces of a dispatch beside the one that its temporaries are counted as: what it reads, and what it makes. */
 const workspacesBeside = (allowed: number): number => Math.min(3, Math.floor(allowed / 4) - 1);
@@ -41,10 +41,19 @@ interface Draft {
   readonly waits: Set<number>;
   /** Temporaries that it reads or makes. */
   readonly temporaries: Set<string>;
-  hasContraction: boolean;
-  /** Of kernels that need few registers. */
-  hasLargePlain: boolean;
+  /** Of the kernel that leaves the least room. */
+  need: Need;
+  /** Of the large kernel that would leave the most. */
+  leastLarge: Need;
 }
+
+/**
+ * What a kernel takes of a multiprocessor, and all beside it with it, for a dispatch has the registers and the workgroup memory of its
+ * greediest kernel: loops and rows leave room for many threads, which is what moves memory fast; blocks of sums in registers
+ * leave less, slabs in workgroup memory least.
+ */
+const needs = { little: 0, registers: 1, slabs: 2 } as const;
+type Need = (typeof needs)[keyof typeof needs];
 
 export function combineKernels(
   program: Program,
@@ -64,9 +73,10 @@ export function combineKernels(
     const kernel = kernels[k];
     const wish = workgroupOf(kernel, { target, layouts });
     const touched = touchedBy(kernel);
-    const isContraction = kernel.family === 'contraction' || kernel.family === 'stream';
-    const isLargePlain = !isContraction && estimateUs(kernel, touched, bytesOf) > smallUs;
-    const candidate = { wish, isContraction, isLargePlain, buffers: new Set(touched.map(bufferOf)) };
+    const need = needOf(kernel);
+    const isLarge = estimateUs(kernel, touched, bytesOf) > smallUs;
+    const leastLarge = isLarge ? need : needs.slabs;
+    const candidate = { wish, need, leastLarge, buffers: new Set(touched.map(bufferOf)) };
     const first = Math.max(-1, ...graph[k].map((other) => doneIn[other])) + 1;
     let at = first;
     while (at < drafts.length && !joins(candidate, drafts[at], target)) at++;
@@ -76,14 +86,14 @@ export function combineKernels(
       buffers: new Set(),
       waits: new Set(),
       temporaries: new Set(),
-      hasContraction: false,
-      hasLargePlain: false,
+      need: needs.little,
+      leastLarge: needs.slabs,
     };
     drafts[at] = draft;
     draft.kernels.push(kernel);
     draft.wishes.push(wish);
-    draft.hasContraction ||= isContraction;
-    draft.hasLargePlain ||= isLargePlain;
+    if (need > draft.need) draft.need = need;
+    if (leastLarge < draft.leastLarge) draft.leastLarge = leastLarge;
     for (const buffer of candidate.buffers) draft.buffers.add(buffer);
     for (const other of graph[k]) draft.waits.add(doneIn[other]);
     for (const name of touched) if (isWorkspace(bufferOf(name))) draft.temporaries.add(viewBase(name, tensors));
@@ -107,6 +117,11 @@ function touchedBy(kernel: Kernel): readonly string[] {
   return [...read, ...made.map((part) => part.tensor)];
 }
 
+function needOf(kernel: Kernel): Need {
+  if (kernel.family === 'contraction') return kernel.choice?.tuning.form === 'lanes' ? needs.registers : needs.slabs;
+  return kernel.family === 'stream' ? needs.slabs : needs.little;
+}
+
 function estimateUs(kernel: Kernel, touched: readonly string[], bytesOf: (tensor: string) => number): number {
   const bytes = touched.reduce((total, name) => total + bytesOf(name), 0);
   const equations = kernelParts(kernel).flatMap((part) => part.equations);
@@ -121,8 +136,8 @@ export function microseconds(bytes: number, multiplyAdds: number): number {
 
 interface Candidate {
   readonly wish: Workgroup;
-  readonly isContraction: boolean;
-  readonly isLargePlain: boolean;
+  readonly need: Need;
+  readonly leastLarge: Need;
   readonly buffers: ReadonlySet<string>;
 }
 
@@ -132,6 +147,5 @@ function joins(candidate: Candidate, draft: Draft, target: Target): boolean {
   const buffers = new Set([...draft.buffers, ...candidate.buffers]).size;
   const allowed = target.limits.maxStorageBuffersPerShaderStage;
   if (buffers + workspacesBeside(allowed) > allowed) return false;
-  const hasContraction = draft.hasContraction || candidate.isContraction;
-  return !(hasContraction && (draft.hasLargePlain || candidate.isLargePlain));
+  return Math.max(draft.need, candidate.need) <= Math.min(draft.leastLarge, candidate.leastLarge);
 }

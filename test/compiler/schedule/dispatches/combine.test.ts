@@ -131,6 +131,36 @@ describe('one dispatch', () => {
   });
 });
 
+describe('small products that lie interleaved', () => {
+  /** y[t, i, b] = Σ_j x[t, j, b] · w[i, j, b], b along memory: one product a thread, and none in workgroup memory. */
+  const interleaved = (y: string, t: number): Tensor =>
+    computed(
+      y,
+      [t, 8, 64],
+      [
+        over({ t, i: 8, j: 8, b: 64 }, ({ t, i, j, b }) => ({
+          store: [t, i, b],
+          value: product([at('X', t, j, b), at('W', i, j, b)]),
+        })),
+      ],
+    );
+  const beside = (t: number): Program =>
+    program(
+      [
+        input('x', [32, 32]),
+        input('X', [t, 8, 64]),
+        input('W', [8, 8, 64]),
+        interleaved('y', t),
+        projection('z', 'x', 'x'),
+      ],
+      ['y', 'z'],
+    );
+  test('have a dispatch of their own, apart from slabs, where much comes out of memory', () => {
+    expect(makes(schedule(beside(64), { target: gpu }))).toEqual(['y z']);
+    expect(makes(schedule(beside(16384), { target: gpu }))).toEqual(['y', 'z']);
+  });
+});
+
 describe('a code that would be too long, or too greedy', () => {
   test('a dispatch holds sixteen kernels at most', () => {
     const many = Array.from({ length: 20 }, (_, i) => i);
