@@ -1,0 +1,87 @@
+/**
+ * The matrix form on devices without tensor cores: the WGSL with its matrices written as numbers, so that what it computes can be held against
+ * the interpreter anywhere. A lane has 8 neighbouring elements of each matrix of sums; operands stay in workgroup memory and are read
+ * where they are multiplied. What tensor cores cut off when they add is not imitated (split.test.ts does).
+ */
+import type { Plan } from '../../compiler/schedule/plan.ts';
+import type { Target } from '../../kernels/target.ts';
+
+/** The target with matrices, if only in what the scheduler is told. */
+export function withMatrices(target: Target): Target {
+  return {
+    ...target,
+    class: 'gpu',
+    features: [...target.features, 'chromium-experimental-subgroup-matrix', 'shader-f16', 'subgroups'],
+    subgroupSize: { min: 32, max: 32 },
+    subgroupMatrices: [{ component: 'f16', result: 'f32', m: 16, n: 16, k: 16 }],
+  };
+}
+
+export function emulateMatrices(plan: Plan): Plan {
+  return { ...plan, kernels: plan.kernels.map((kernel) => ({ ...kernel, wgsl: emulated(kernel.wgsl) })) };
+}
+
+const library = `
+alias Sums = array<f32, 8>;
+struct Operand { at: u32, stride: u32, row_major: bool, weight: f32 }
+var<private> own_lane: u32;
+var<workgroup> own_bits: array<u32, 1024>;
+
+fn subgroup_max(bits: u32) -> u32 {
+  own_bits[own_lane] = bits;
+  workgroupBarrier();
+  var most = 0u;
+  for (var i = 0u; i < 32u; i++) { most = max(most, own_bits[own_lane / 32u * 32u + i]); }
+  workgroupBarrier();
+  return most;
+}
+
+fn element(m: Operand, row: u32, column: u32) -> f32 {
+  let at = m.at * 8u + select(column * m.stride * 8u + row, row * m.stride * 8u + column, m.row_major);
+  return unpack2x16float(bitcast<u32>(scratch[at / 8u][at % 8u / 2u]))[at % 2u] * m.weight;
+}
+
+fn weighted(m: Operand, weight: f32) -> Operand { return Operand(m.at, m.stride, m.row_major, m.weight * weight); }
+
+fn scaled(sums: Sums, factor: f32) -> Sums {
+  var result = sums;
+  for (var i = 0u; i < 8u; i++) { result[i] *= factor; }
+  return result;
+}
+
+fn multiplied(left: Operand, right: Operand, sums: Sums) -> Sums {
+  let row = own_lane % 32u / 2u;
+  let column = own_lane % 2u * 8u;
+  var result = sums;
+  for (var k = 0u; k < 16u; k++) {
+    let x = element(left, row, k);
+    for (var i = 0u; i < 8u; i++) { result[i] += x * element(right, k, column + i); }
+  }
+  return result;
+}
+
+fn store(at: u32, sums: Sums, stride: u32) {
+  let place = at + own_lane % 32u / 2u * stride + own_lane % 2u * 2u;
+  scratch[place] = vec4<f32>(sums[0], sums[1], sums[2], sums[3]);
+  scratch[place + 1u] = vec4<f32>(sums[4], sums[5], sums[6], sums[7]);
+}
+`;
+
+function emulated(code: string): string {
+  if (!code.includes('subgroup_matrix_result')) return code;
+  const written = code
+    .replace(/^enable (chromium_experimental_subgroup_matrix|subgroups|f16);\n/gm, '')
+    .replaceAll('@diagnostic(off, chromium.subgroup_matrix_uniformity) ', '')
+    .replaceAll('subgroup_matrix_result<f32, 16, 16>', 'Sums')
+    .replace(
+      /subgroupMatrixLoad<subgroup_matrix_\w+<f16, 16, 16>, (row|col)_major>\(&scratch, (.*), (\d+)\);/g,
+      (_, order, at, stride) => `Operand(${at}, ${stride}u, ${order === 'row'}, 1.0);`,
+    )
+    .replace(/subgroupMatrixStore<row_major>\(&scratch, /g, 'store(')
+    .replaceAll('subgroupMatrixMultiplyAccumulate(', 'multiplied(')
+    .replace(/subgroupMatrixScalarMultiply\((left|right)/g, 'weighted($1')
+    .replaceAll('subgroupMatrixScalarMultiply(', 'scaled(')
+    .replaceAll('subgroupMax(', 'subgroup_max(')
+    .replace(/(fn main\([^{]*\blane: u32\) \{)/, '$1\n  own_lane = lane;');
+  return `${written}\n${library}`;
+}
