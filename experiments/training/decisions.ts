@@ -23,6 +23,7 @@ const streamSchema = z.object({
   rowQuads: count,
   depth: count,
   ahead: z.union([z.literal(0), z.literal(1)]).optional(),
+  interleave: z.union([z.literal(1), z.literal(2)]).optional(),
 });
 const rowSchema = z.object({ lanes: count, workgroupSize: count, shuffle: z.boolean() });
 

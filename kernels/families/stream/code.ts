@@ -9,6 +9,7 @@ import { flattenLoads, strides } from '../../parts/linear.ts';
 import type { Scope } from '../../parts/scope.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
 import { indent, wgsl } from '../../wgsl/text.ts';
+import type { LaneOrder } from './lanes.ts';
 import type { RowTile, StreamAxes } from './shape.ts';
 import type { StreamTuning } from './tuning.ts';
 
@@ -34,6 +35,7 @@ export interface StreamCode {
   readonly variables: ReadonlyMap<string, string>;
   readonly rowTile: RowTile;
   readonly columnTile: RowTile;
+  readonly lanes: LaneOrder;
   readonly shuffles: boolean;
   /** Functions written so far, and the names of those that are called more than once. */
   readonly functions: string[];
@@ -46,13 +48,15 @@ export interface StreamCode {
   stagedQuads: number;
 }
 
-export const sizesOf = ({ threadRows, threadColumns, rowQuads }: StreamTuning) => ({
+export const sizesOf = ({ threadRows, threadColumns, rowQuads, interleave = 1 }: StreamTuning) => ({
   threads: threadRows * threadColumns,
   tileRows: 4 * rowQuads * threadRows,
   tileColumns: 4 * threadColumns,
   /** Quads of rows, and of columns, and one more, so that neighbours lie in other banks. */
   pitch: rowQuads * threadRows + 1,
   columnPitch: threadColumns + 1,
+  /** Of an exchanged tile, where as many rows as take turns are neighbours too. */
+  exchangePitch: rowQuads * threadRows + interleave,
 });
 
 export const rowsOfLane = ({ tuning }: StreamCode): number => 4 * tuning.rowQuads;

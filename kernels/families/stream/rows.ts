@@ -21,6 +21,7 @@ export function rowFunction(operator: 'sum' | 'max' | 'min', w: StreamCode): str
   const name = w.emitter.global(`row_${operator}`);
   w.shared.set(operator, name);
   const X = w.tuning.threadColumns;
+  const step = w.lanes === 'rows' ? 1 : 2;
   if (operator !== 'sum') w.emitter.use(`${operator}_f32`);
   const joined = (a: string, b: string): string =>
     operator === 'sum'
@@ -29,7 +30,7 @@ export function rowFunction(operator: 'sum' | 'max' | 'min', w: StreamCode): str
   const lines: string[] = [];
   if (w.shuffles) {
     for (let width = X / 2; width >= 1; width /= 2) {
-      lines.push('{', `  let other = subgroupShuffleXor(v, ${width}u);`, `  v = ${joined('v', 'other')};`, '}');
+      lines.push('{', `  let other = subgroupShuffleXor(v, ${width * step}u);`, `  v = ${joined('v', 'other')};`, '}');
     }
   } else {
     lines.push(

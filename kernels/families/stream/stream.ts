@@ -33,6 +33,7 @@ import {
   storeText,
 } from './code.ts';
 import { finishSum, sumQuads } from './columns.ts';
+import { laneOrder, placeOfLane } from './lanes.ts';
 import { extremeStep, followedStep, isFollowed, overQuads, rowFunction, totalStep } from './rows.ts';
 import { streamAxes, tilesOf, type WalkRange, walkRange } from './shape.ts';
 import { sumStep } from './sum.ts';
@@ -66,7 +67,8 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
 }
 
 function openStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuning: StreamTuning): StreamCode {
-  const { threads, tileRows, tileColumns, pitch, columnPitch } = sizesOf(tuning);
+  const { threads, tileRows, tileColumns, pitch, columnPitch, exchangePitch } = sizesOf(tuning);
+  const lanes = laneOrder(kernel, tuning, target);
   const { batch, outer, row, walk } = kernel;
   const names = [...batch, ...outer, row, walk].map(({ name, extent }) => (extent === 1 ? '0' : emitter.named(name)));
   const slabs = tuning.depth * (pitch + columnPitch);
@@ -80,19 +82,21 @@ function openStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuni
     variables: new Map(kernel.statements.map((s) => [s.tensor, emitter.named(s.tensor, 'value')])),
     rowTile: { start: 'row_start', rows: tileRows },
     columnTile: { start: 'walk_start', rows: tileColumns },
-    shuffles: tuning.threadColumns <= shuffledLanes(target),
+    lanes,
+    shuffles: tuning.threadColumns * (lanes === 'rows' ? 1 : 2) <= shuffledLanes(target),
     functions: [],
     shared: new Map(),
     tileHead: [],
     levels: new Map(),
-    exchangeQuads: Math.max(slabs, tileColumns * pitch, threads),
+    exchangeQuads: Math.max(slabs, tileColumns * exchangePitch, threads),
     stagedQuads: 0,
   };
 }
 
 /** Which batch and tile of rows a workgroup has, and how far it walks. Rows that go furthest come first, so that none is left to the end. */
-function tileHead({ kernel, names, tuning }: StreamCode, { from, to, grows }: WalkRange) {
+function tileHead({ kernel, names, tuning, lanes }: StreamCode, { from, to, grows }: WalkRange) {
   const { tileRows } = sizesOf(tuning);
+  const lane = placeOfLane(lanes, tuning);
   const extents = kernel.batch.map(({ extent }) => extent);
   const batches = elementCount(extents);
   const tiles = Math.ceil(kernel.row.extent / tileRows);
@@ -104,8 +108,8 @@ function tileHead({ kernel, names, tuning }: StreamCode, { from, to, grows }: Wa
     ...extents.flatMap((extent, d) =>
       extent === 1 ? [] : [`let ${names.get(d)} = ${coordinate(batch, extents, d)};`],
     ),
-    `let lane_x = i32(lane) % ${tuning.threadColumns};`,
-    `let lane_y = i32(lane) / ${tuning.threadColumns};`,
+    `let lane_x = ${lane.x};`,
+    `let lane_y = ${lane.y};`,
     `let row_start = ${tiles === 1 ? '0' : `(${tile}) * ${tileRows}`};`,
     `let walk_from = ${from};`,
     `let walk_to = ${to};`,

@@ -170,14 +170,14 @@ function stagedOf(s: StreamStatement, equation: Equation, w: StreamCode): Staged
 /** What the sum takes of a lane's elements, to workgroup memory: a quad of rows for each column of the walk. */
 function exchangeWeights({ equation, left, onTile }: TwoSided, w: StreamCode): string {
   const { threadRows, threadColumns, rowQuads } = w.tuning;
-  const { pitch } = sizesOf(w.tuning);
+  const { exchangePitch } = sizesOf(w.tuning);
   const weights = w.emitter.fresh('weights');
   const value = expressionText(left, scopeOf(w, equation));
   const put: string[] = [];
   for (let q = 0; q < rowQuads; q++) {
     for (let j = 0; j < 4; j++) {
       const rows = [0, 1, 2, 3].map((c) => `${weights}[${q * 4 + c}][${j}]`);
-      const place = `(${plus('lane_x', j * threadColumns)}) * ${pitch} + ${plus('lane_y', q * threadRows)}`;
+      const place = `(${plus('lane_x', j * threadColumns)}) * ${exchangePitch} + ${plus('lane_y', q * threadRows)}`;
       put.push(`scratch[${place}] = vec4<f32>(${rows.join(', ')});`);
     }
   }
@@ -192,10 +192,10 @@ function exchangeWeights({ equation, left, onTile }: TwoSided, w: StreamCode): s
 /** What a lane's rows have at a point of the walk: `weight_0`, of its first four rows, and on. */
 function weightsAt(point: string, w: StreamCode): string {
   const { threadRows, rowQuads } = w.tuning;
-  const { pitch } = sizesOf(w.tuning);
+  const { exchangePitch } = sizesOf(w.tuning);
   return Array.from(
     { length: rowQuads },
-    (_, q) => `let weight_${q} = scratch[${point} * ${pitch} + ${plus('lane_y', q * threadRows)}];`,
+    (_, q) => `let weight_${q} = scratch[${point} * ${exchangePitch} + ${plus('lane_y', q * threadRows)}];`,
   ).join('\n');
 }
 

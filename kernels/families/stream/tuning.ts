@@ -21,6 +21,8 @@ export interface StreamTuning {
   readonly depth: number;
   /** How many slabs are read from memory ahead of the one that is multiplied (`ahead.ts`): none where it is not said. */
   readonly ahead?: 0 | 1;
+  /** Rows whose lanes take turns (`lanes.ts`): one where it is not said. */
+  readonly interleave?: 1 | 2;
 }
 
 /** A walk at least so long is worth rows twice as many, which are read less often. */

@@ -1,5 +1,5 @@
 /**
- * What a stream stages next is read while it multiplies: values and gradients on the device against the interpreter, where slabs are not
+ * What a stream stages next is read while it multiplies, and its lanes may take rows in turns: values and gradients on the device against the interpreter, where slabs are not
  * filled, where there is one stage only, and where the walk begins again for each value of an outer axis.
  */
 import { expect, test } from 'vitest';
@@ -51,4 +51,18 @@ test.each([
   expect(codes.length).toBeGreaterThan(0);
   for (const code of codes) expect(code).toContain('let walk_first');
   if (name === 'an outer axis') expect(codes.some((code) => /for \(var h\w* = 0/.test(code))).toBe(true);
+});
+
+// Rows are reduced by shuffles where two rows of lanes are no more than a subgroup; what reduces none lies in blocks of 4 × 8 lanes.
+test.each([
+  ['pairs of two columns of lanes', 18, { threadRows: 4, threadColumns: 2, rowQuads: 2, depth: 4, interleave: 2 }],
+  ['blocks', 70, { threadRows: 4, threadColumns: 16, rowQuads: 1, depth: 4, interleave: 2 }],
+] as const)('%s', async (name, tokens, interleaved) => {
+  const lowest = lowered(attention('h, u, r', tokens), {});
+  const { program } = compileProgram(lowest, { target: opened.target, gradients: true });
+  const options = { streaming: 'always', override: { stream: interleaved } } as const;
+  const streamed = await compare(opened, program, feed(program, 1), options);
+  expect(streamed.worst, streamed.worstOutput).toBeLessThan(1e-5);
+  const code = streamed.plan.kernels.map(({ wgsl }) => wgsl).join('\n');
+  expect(code).toContain(name === 'blocks' ? 'let lane_x = i32(lane) / 32 % 2 * 8' : 'let lane_x = i32(lane) / 2 % 2;');
 });
