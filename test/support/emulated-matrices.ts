@@ -36,6 +36,14 @@ fn subgroup_max(bits: u32) -> u32 {
   return most;
 }
 
+fn subgroup_shuffle_xor(value: f32, mask: u32) -> f32 {
+  own_bits[own_lane] = bitcast<u32>(value);
+  workgroupBarrier();
+  let other = bitcast<f32>(own_bits[own_lane ^ mask]);
+  workgroupBarrier();
+  return other;
+}
+
 fn element(m: Operand, row: u32, column: u32) -> f32 {
   let at = m.at * 8u + select(column * m.stride * 8u + row, row * m.stride * 8u + column, m.row_major);
   return unpack2x16float(bitcast<u32>(scratch[at / 8u][at % 8u / 2u]))[at % 2u] * m.weight;
@@ -82,6 +90,7 @@ function emulated(code: string): string {
     .replace(/subgroupMatrixScalarMultiply\((left|right)/g, 'weighted($1')
     .replaceAll('subgroupMatrixScalarMultiply(', 'scaled(')
     .replaceAll('subgroupMax(', 'subgroup_max(')
+    .replaceAll('subgroupShuffleXor(', 'subgroup_shuffle_xor(')
     .replace(/(fn main\([^{]*\blane: u32\) \{)/, '$1\n  own_lane = lane;');
   return `${written}\n${library}`;
 }

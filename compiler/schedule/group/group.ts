@@ -202,8 +202,7 @@ function withRows(
   { target, tuningOf }: GroupOptions,
 ): ContractionKernel | undefined {
   const joining = joiningRows(kernel, tensor, (name) => drafts.shapeOf(name));
-  // Rows are made of a thread's sums: a product on tensor cores has none, and is worth more there.
-  if (joining === undefined || tuningOf(kernel).form !== 'tiled') return undefined;
+  if (joining === undefined) return undefined;
   const { statement, rowLength } = joining;
   const shapes = (name: string) => ({ shape: drafts.shapeOf(name) });
   const shape = contractionShape(kernel.equation, shapes, drafts.shapeOf(kernel.tensor))!;

@@ -30,7 +30,7 @@ import { type ContractionParts, nameFunctions, operandFunctions, operandQuads, t
 import { matrixBody } from './matrix.ts';
 import { matrixMemory } from './matrix-staging.ts';
 import { isOneRange, tileRange } from './range.ts';
-import { finishInRows, finishRegisters } from './rows.ts';
+import { finishInRows, finishRegisters, type RowsEnd } from './rows.ts';
 import { type ContractionShape, contractionSizes, scaleRatio } from './shape.ts';
 import { slabQuads, tiledBody } from './tiled.ts';
 import { type ContractionTuning, contractionThreads } from './tuning.ts';
@@ -68,9 +68,10 @@ export function emitContraction(
     workgroupSize: workgroupSize / sideBySide,
     groups,
     sideBySide,
-    body: bodyText(products, text, end),
+    body: bodyText(products, text, end, inRows),
     tuning: { ...tuning },
-    enables: kernel.rowLength === undefined ? enables[tuning.form] : ['subgroups'],
+    enables:
+      kernel.rowLength === undefined ? enables[tuning.form] : [...new Set([...enables[tuning.form], 'subgroups'])],
     multiplyAdds: kernelParts(kernel)
       .flatMap((part) => part.equations)
       .reduce((total, e) => total + multiplyAddsOf(e), 0),
@@ -118,7 +119,12 @@ export function mostSideBySide(
   return count;
 }
 
-function bodyText(products: Products, head: string, end: (place: SumsPlace) => string): string {
+function bodyText(
+  products: Products,
+  head: string,
+  end: (place: SumsPlace) => string,
+  inRows: RowsEnd | undefined,
+): string {
   const { form } = products[0].tuning;
   switch (form) {
     case 'tiled':
@@ -128,7 +134,7 @@ function bodyText(products: Products, head: string, end: (place: SumsPlace) => s
     case 'direct':
       return directBody(products, head);
     case 'matrix':
-      return matrixBody(products, head);
+      return matrixBody(products, head, inRows);
     case 'lanes':
       return lanesBody(products, head);
     default:

@@ -8,7 +8,7 @@ import { inside } from './block.ts';
 import type { ContractionParts } from './functions.ts';
 import type { MatrixMemory } from './matrix-staging.ts';
 import { matrixSize } from './matrix-tile-sizes.ts';
-import { type ContractionTuning, contractionThreads } from './tuning.ts';
+import { type ContractionTuning, contractionThreads, matrixLanes } from './tuning.ts';
 
 /** Matrices of a subgroup: so many rows and columns of them. */
 export const matricesOf = ({ rows, columns }: ContractionTuning) => [rows / matrixSize, columns / matrixSize] as const;
@@ -31,7 +31,7 @@ function rowsOfThread(tuning: ContractionTuning): number {
 export const valuesOfThread = (tuning: ContractionTuning): number => matricesOf(tuning)[0] * rowsOfThread(tuning);
 
 /** Takes the sums to workgroup memory, a row of each subgroup's matrices after the other, and does `use` with each strip of them. */
-function strips(
+export function strips(
   { tuning }: ContractionParts,
   { stripStride, lowStrip }: MatrixMemory,
   use: (i: number) => string,
@@ -57,12 +57,17 @@ function strips(
  * WGSL of a sum of strip i in workgroup memory, by its row there, high and low put together and the scales taken off. Written out, not a
  * function: Dawn guards accesses by what it does not know the range of, a function's parameters for one.
  */
-function stripSum({ tuning }: ContractionParts, memory: MatrixMemory, row: string, i: number): string {
+export function stripSum(
+  { tuning }: ContractionParts,
+  memory: MatrixMemory,
+  { row, column = 'column' }: { readonly row: string; readonly column?: string },
+  i: number,
+): string {
   const { stripStride, lowStrip, exponents } = memory;
-  const at = `${row} * ${4 * stripStride} + column`;
+  const at = `${row} * ${4 * stripStride} + ${column}`;
   const element = (base: number): string => `scratch[${plus(`(${at}) / 4`, base)}][(${at}) % 4]`;
   const ofRow = `scratch[${row} / ${matrixSize} * ${tuning.rows / matrixSize} + ${exponents + i}].x`;
-  const ofColumn = `scratch[column / ${matrixSize} + ${exponents + tuning.tileM / matrixSize}].x`;
+  const ofColumn = `scratch[${column} / ${matrixSize} + ${exponents + tuning.tileM / matrixSize}].x`;
   const exponent = `i32(${ofRow} + ${ofColumn}) - ${2 * scaledExponent}`;
   return `scaled_f32(${element(0)} + ${element(lowStrip)} * ${lowWeight}, ${exponent})`;
 }
@@ -72,15 +77,26 @@ function rowText(tuning: ContractionTuning, r: string): string {
   return `i32(lane) / ${tuning.tileN} + ${r} * ${contractionThreads(tuning) / tuning.tileN}`;
 }
 
+/** Rows of a strip that a subgroup finishes whole where the epilogue has rows, 32 columns at a time (matrix-rows.ts). */
+export function rowsOfSubgroup({ tileN, columns }: ContractionTuning): number {
+  return (matrixSize * columns) / tileN;
+}
+
 export function addToTotals(w: ContractionParts, memory: MatrixMemory): string {
-  const count = rowsOfThread(w.tuning);
+  const { tuning, kernel } = w;
+  const count = rowsOfThread(tuning);
+  const columns = tuning.tileN / matrixLanes;
+  const place =
+    kernel.rowLength === undefined
+      ? `let row = ${rowText(tuning, 'r')};`
+      : `let row = subgroup * ${rowsOfSubgroup(tuning)} + r / ${columns};\nlet column = lane_in + r % ${columns} * ${matrixLanes};`;
   return strips(
     w,
     memory,
     (i) => wgsl`
       for (var r = 0; r < ${count}; r++) {
-        let row = ${rowText(w.tuning, 'r')};
-        totals[${i * count} + r] += ${stripSum(w, memory, 'row', i)};
+        ${place}
+        totals[${i * count} + r] += ${stripSum(w, memory, { row: 'row' }, i)};
       }
     `,
   );
@@ -96,7 +112,7 @@ export function finishTotals(w: ContractionParts): string {
 }
 
 export function finishStrips(w: ContractionParts, memory: MatrixMemory): string {
-  return strips(w, memory, (i) => finishStrip(w, String(i), (c) => stripSum(w, memory, `row_${c}`, i)));
+  return strips(w, memory, (i) => finishStrip(w, String(i), (c) => stripSum(w, memory, { row: `row_${c}` }, i)));
 }
 
 /** Sums that a thread finishes at once: first what they read, then what they write (`finishFunctions`). */

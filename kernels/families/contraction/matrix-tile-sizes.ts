@@ -110,9 +110,10 @@ const leastUs = 40;
 /** The fastest of the tiled form and, where the operands suit them, those on tensor cores. */
 function fastest(sizes: ContractionSizes, mayBeMatrix: boolean, target: Target): Timed {
   const tiled = fastestTiled(sizes, target);
-  if (!mayBeMatrix || tiled.timeUs < leastUs) return tiled;
-  return matrixTimes(sizes, target).reduce(faster, tiled);
+  return isWorthMatrices(tiled, mayBeMatrix) ? matrixTimes(sizes, target).reduce(faster, tiled) : tiled;
 }
+
+const isWorthMatrices = (tiled: Timed, mayBeMatrix: boolean): boolean => mayBeMatrix && tiled.timeUs >= leastUs;
 
 /** The form by default of products into the same sums; `rowLength` of an epilogue that has rows, if there is one. */
 export function contractionRule(
@@ -141,7 +142,9 @@ function fastestHolding(
 ): ContractionTuning {
   const best = fastest(sizes, mayBeMatrix, target);
   const mostUs = best.timeUs + epilogueAloneUs(sizes);
-  const holding = tiledTimesWithRows(sizes, target).filter(({ tuning, timeUs }) => holds(tuning) && timeUs <= mostUs);
+  const onMatrices = isWorthMatrices(fastestTiled(sizes, target), mayBeMatrix) ? matrixTimes(sizes, target) : [];
+  const all = [...tiledTimesWithRows(sizes, target), ...onMatrices];
+  const holding = all.filter(({ tuning, timeUs }) => holds(tuning) && timeUs <= mostUs);
   return holding.reduce(faster, holding[0] ?? best).tuning;
 }
 

@@ -17,6 +17,7 @@
 import { kernelParts } from '../../statements.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
 import type { ContractionParts, Products } from './functions.ts';
+import { finishStripRows, finishTotalRows } from './matrix-rows.ts';
 import {
   leastExponent,
   type MatrixMemory,
@@ -30,15 +31,19 @@ import {
 import { addToTotals, finishStrips, finishTotals, matricesOf, sumNames, valuesOfThread } from './matrix-sums.ts';
 import { longestSum, matrixSize } from './matrix-tile-sizes.ts';
 import { isWholeLoop, longestLoop, overProducts } from './range.ts';
+import type { RowsEnd } from './rows.ts';
 import { type ContractionTuning, matrixLanes } from './tuning.ts';
 
-export function matrixBody(products: Products, head: string): string {
+/** `end` takes sums to memory where the epilogue has rows. */
+export function matrixBody(products: Products, head: string, end: RowsEnd | undefined): string {
   const [w] = products;
   const { tuning, emitter, kernel } = w;
   for (const name of ['power_of_two_f32', 'scaled_f32', 'largest_finite_f32', 'split_f16']) emitter.use(name);
   const memory = matrixMemory(products);
   const inColumns = tuning.tileN / tuning.columns;
   const totals = `var since = 0;\nvar totals = array<f32, ${valuesOfThread(tuning)}>();`;
+  const finishedTotals = end === undefined ? finishTotals(w) : finishTotalRows(w, end);
+  const finishedStrips = end === undefined ? finishStrips(w, memory) : finishStripRows(w, memory, end);
   const all = wgsl`
     ${head}
     let zero_bits = ${emitter.unknownZero(kernelParts(kernel).find(({ stored }) => stored)!.tensor)};
@@ -46,8 +51,8 @@ export function matrixBody(products: Products, head: string): string {
     let subgroup = i32(lane / ${matrixLanes}u);
     let subgroup_m = subgroup / ${inColumns};
     let subgroup_n = subgroup % ${inColumns};
-    let column = i32(lane) % ${tuning.tileN};
-    let n = tile_n + column;
+    ${end === undefined ? `let column = i32(lane) % ${tuning.tileN};` : ''}
+    let n = tile_n + ${end === undefined ? 'column' : 'lane_in'};
     ${stagedVariables(tuning)}
     ${matrixVariables(tuning)}
     ${isBlocked(products) ? totals : ''}
@@ -57,7 +62,8 @@ export function matrixBody(products: Products, head: string): string {
       (one) => matrixStaging(one, memory).places,
       () => '',
     )}
-    ${isBlocked(products) ? `${addToTotals(w, memory)}\n${finishTotals(w)}` : finishStrips(w, memory)}
+    ${isBlocked(products) ? addToTotals(w, memory) : ''}
+    ${isBlocked(products) ? finishedTotals : finishedStrips}
   `;
   return wgsl`
     // scratch: high and low parts of the left operand, from ${memory.right} on of the right one; sums; from ${memory.exponents} on exponents of blocks

@@ -29,7 +29,7 @@ export function holdsRows(s: ContractionShape, tuning: ContractionTuning, length
   const { form, tileN } = tuning;
   const across = lanesAcross(tuning);
   const together = Math.min(shuffledLanes(target), lanesTogether(tuning));
-  if (form !== 'tiled' || across > mostGroups * together) return false;
+  if ((form !== 'tiled' && form !== 'matrix') || across > mostGroups * together) return false;
   const inner = s.n.at(-1);
   if (inner === undefined || coefficientOf(s.equation.store[0] as Affine, inner) !== 1) return false;
   if (contractionSizes(s).n === length && length <= tileN) return true;

@@ -1,63 +1,14 @@
 /** Which products take the norm of their rows along on a GPU, by the model of the time; what is written then passes Dawn's checks. */
 import { describe, expect, test } from 'vitest';
-import { at, computed, input, over, program } from '../../../../compiler/ir/build.ts';
-import { binary, constant, divide, negate, product, sum, unary } from '../../../../compiler/ir/expression.ts';
+import { at, computed, input, over } from '../../../../compiler/ir/build.ts';
+import { product } from '../../../../compiler/ir/expression.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
 import type { Plan } from '../../../../compiler/schedule/plan.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
 import { portableTarget, type Target } from '../../../../kernels/target.ts';
-import { h100WithoutTensorCores } from '../../../support/h100-target.ts';
+import { h100, h100WithoutTensorCores } from '../../../support/h100-target.ts';
+import { normed } from '../../../support/normed.ts';
 import { wgslProblem } from '../../../support/null-device.ts';
-
-/** y[t, h, e] = Σ_i x[t, i] W[h, e, i], and the norm of each of its rows of e. */
-function normed(t: number, h: number, e: number, i: number): Program {
-  const all = { t, h, e };
-  return program(
-    [
-      input('x', [t, i]),
-      input('W', [h, e, i]),
-      computed(
-        'y',
-        [t, h, e],
-        [
-          over({ ...all, i }, ({ t, h, e, i }) => ({
-            store: [t, h, e],
-            value: product([at('x', t, i), at('W', h, e, i)]),
-          })),
-        ],
-      ),
-      computed(
-        'mean',
-        [t, h],
-        [over(all, ({ t, h, e }) => ({ store: [t, h], value: product([constant(0.1), at('y', t, h, e)]) }))],
-      ),
-      computed(
-        'var',
-        [t, h],
-        [
-          over(all, ({ t, h, e }) => ({
-            store: [t, h],
-            value: binary('power', sum([at('y', t, h, e), negate(at('mean', t, h))]), constant(2)),
-          })),
-        ],
-      ),
-      computed(
-        'q',
-        [t, h, e],
-        [
-          over(all, ({ t, h, e }) => ({
-            store: [t, h, e],
-            value: divide(
-              sum([at('y', t, h, e), negate(at('mean', t, h))]),
-              unary('sqrt', sum([at('var', t, h), constant(1)])),
-            ),
-          })),
-        ],
-      ),
-    ],
-    ['y', 'q'],
-  );
-}
 
 async function planFor(p: Program, target: Target): Promise<Plan> {
   const plan = schedule(p, { target, combine: false });
@@ -102,5 +53,28 @@ describe('on f32 units', () => {
     );
     const inputs = ['a', 'b', 'c', 'd'].map((name) => input(name, [o, i]));
     expect(makes(await planFor({ ...p, tensors: [...inputs, ...tensors] }, h100WithoutTensorCores))).toEqual(apart);
+  });
+});
+
+describe('on tensor cores', () => {
+  const formOf = ({ kernels }: Plan) => kernels[0].tuning.form;
+  test.each([
+    [16384, 8, 64, 512],
+    [16001, 8, 64, 500],
+    [16384, 16, 16, 1024],
+  ])('%i rows of %i heads of %i that are sums over %i take their norms along', async (t, h, e, i) => {
+    const plan = await planFor(normed(t, h, e, i), h100);
+    expect(makes(plan)).toEqual(together);
+    expect(formOf(plan)).toBe('matrix');
+  });
+  test('so do those that are quicker without', async () => {
+    const plan = await planFor(normed(4096, 1, 64, 64), h100);
+    expect(makes(plan)).toEqual(together);
+    expect(formOf(plan)).toBe('tiled');
+  });
+  test('rows longer than a tile do not', async () => {
+    const plan = await planFor(normed(16384, 1, 512, 512), h100);
+    expect(makes(plan)).toEqual(apart);
+    expect(formOf(plan)).toBe('matrix');
   });
 });

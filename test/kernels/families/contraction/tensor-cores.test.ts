@@ -17,6 +17,7 @@ import { tiledCandidates } from '../../../../kernels/families/contraction/tile-s
 import type { ContractionTuning } from '../../../../kernels/families/contraction/tuning.ts';
 import { testDevice } from '../../../support/device.ts';
 import { feed } from '../../../support/feed.ts';
+import { normed } from '../../../support/normed.ts';
 import { type OperandKind, one, operandKinds, type Weight } from '../../../support/operand-kinds.ts';
 import { normals, uniforms } from '../../../support/random-values.ts';
 import { compare, runOnDevice } from '../../../support/run-on-device.ts';
@@ -183,6 +184,20 @@ describe.skipIf(!hasTensorCores(opened.target))('on tensor cores', () => {
     const { worst, plan } = await compare(opened, p, feed(p), forced(tuning));
     expect(plan.kernels[0].tuning.form).toBe('matrix');
     expect(worst).toBeLessThan(2e-6);
+  });
+
+  test.each(candidates)('norms of rows behind their product: $tileM × $tileN', async (tuning) => {
+    const cases = [
+      [300, 3, 64, 100],
+      [77, 5, 16, 36],
+      [130, 2, 32, longestSum + 37],
+    ] as const;
+    for (const [t, h, e, i] of cases) {
+      const p = { ...normed(t, h, e, i), outputs: ['y', 'mean', 'var', 'q'] };
+      const { worst, plan } = await compare(opened, p, feed(p), { ...forced(tuning), combine: false });
+      expect(plan.kernels.map((kernel) => kernel.makes)).toEqual([['y', 'mean', 'var', 'q']]);
+      expect(worst).toBeLessThan(1e-5);
+    }
   });
 
   test('several in one dispatch', async () => {

@@ -1,0 +1,57 @@
+/** Epilogues that reduce rows in the matrix form, its matrices written as numbers (emulated-matrices.ts), against the float64 interpreter. */
+import { describe, expect, test } from 'vitest';
+import { interpret } from '../../../../compiler/ir/interpret.ts';
+import { ndarray } from '../../../../compiler/ir/ndarray.ts';
+import type { Program } from '../../../../compiler/ir/program.ts';
+import { schedule } from '../../../../compiler/schedule/schedule.ts';
+import type { ContractionTuning } from '../../../../kernels/families/contraction/tuning.ts';
+import { createExecutor } from '../../../../runtime/executor.ts';
+import { testDevice } from '../../../support/device.ts';
+import { emulateMatrices, withMatrices } from '../../../support/emulated-matrices.ts';
+import { feed } from '../../../support/feed.ts';
+import { normed } from '../../../support/normed.ts';
+import { relativeError } from '../../../support/relative-error.ts';
+
+const opened = await testDevice();
+const target = withMatrices(opened.target);
+
+const tuning = (
+  tileM: number,
+  tileN: number,
+  tileK: number,
+  [rows, columns]: readonly [number, number],
+): ContractionTuning => ({ form: 'matrix', tileM, tileN, tileK, rows, columns });
+
+/** The largest error of an output, relative to the largest element; what the one dispatch makes. */
+async function run(p: Program, contraction: ContractionTuning) {
+  const options = { target, contractAll: true, combine: false, override: { contraction } };
+  const { pieces } = schedule(p, options).choices;
+  const whole = Object.fromEntries(Object.keys(pieces).map((key) => [key, 1]));
+  const plan = schedule(p, { ...options, choices: { pieces: whole } });
+  expect(plan.kernels[0].tuning.form).toBe('matrix');
+  const executor = await createExecutor(opened, emulateMatrices(plan));
+  try {
+    const inputs = new Map([...feed(p)].map(([name, v]) => [name, ndarray(v.shape, Float32Array.from(v.data))]));
+    for (const [name, { data }] of inputs) executor.upload(name, Float32Array.from(data));
+    executor.run();
+    const read = await executor.download(...p.outputs);
+    const want = interpret(p, inputs, p.outputs);
+    const errors = p.outputs.map((name) => relativeError(read.get(name)!, want.get(name)!.data));
+    return { error: Math.max(...errors), makes: plan.kernels.map(({ makes }) => makes.join(' ')) };
+  } finally {
+    executor.destroy();
+  }
+}
+
+describe('a norm behind its product', () => {
+  test.each([
+    ['ragged, heads of 16', [37, 5, 16, 36], tuning(32, 64, 16, [32, 32])],
+    ['heads of 64, two in a tile, ragged', [33, 3, 64, 20], tuning(32, 128, 16, [32, 64])],
+    ['sums longer than tensor cores make them', [20, 2, 32, 1100], tuning(32, 64, 16, [32, 32])],
+  ] as const)('%s', async (_, [t, h, e, i], contraction) => {
+    const p = normed(t, h, e, i);
+    const { error, makes } = await run({ ...p, outputs: ['y', 'mean', 'var', 'q'] }, contraction);
+    expect(makes).toEqual(['y mean var q']);
+    expect(error).toBeLessThan(1e-5);
+  });
+});
