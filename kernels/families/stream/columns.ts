@@ -1,17 +1,32 @@
 /**
  * The columns of a stream's sums: how many quads of them a lane has, which of them an equation adds to, what they take of a point of
- * the walk, and where they are stored.
+ * the walk and how that is read, and where they are stored.
  */
+
+import { constraintLoads, loads } from '../../../compiler/ir/expression.ts';
 import type { Affine, Equation } from '../../../compiler/ir/program.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { affineText, constraintText } from '../../parts/address.ts';
 import { coordinate } from '../../parts/linear.ts';
+import { type WideLoad, wideLoad, wideText } from '../../parts/loads.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
-import { guarded } from '../../wgsl/text.ts';
-import { loopOver, overRows, readyOf, type StreamCode, scopeOf, sideFunction, storeText } from './code.ts';
+import { guarded, plus } from '../../wgsl/text.ts';
+import {
+  batchNames,
+  clamped,
+  loopOver,
+  overRows,
+  readyOf,
+  type StreamCode,
+  scopeOf,
+  sideFunction,
+  sizesOf,
+  storeText,
+} from './code.ts';
 import { scaleOfColumn, splitLevels } from './levels.ts';
 import { columnDimensions, columnsOf, type TwoSided } from './shape.ts';
+import { stagedQuads } from './tuning.ts';
 
 export function sumQuads(s: StreamStatement, w: StreamCode): number {
   const columns = columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes);
@@ -47,8 +62,64 @@ export function levelsOfSum(s: StreamStatement, w: StreamCode): ReturnType<typeo
   return areTheirs ? { levels, others } : none;
 }
 
+/** What of a sum's right side is staged at once: `depth` points of the walk, `quads` quads of columns from `firstQuad` on, of `columns`. */
+export interface Staged {
+  readonly columns: number;
+  readonly firstQuad: number;
+  readonly quads: number;
+  readonly depth: number;
+}
+
+export function stagedOf(s: StreamStatement, equation: Equation, w: StreamCode): Staged {
+  const { from, to } = columnSpan(s, equation, w);
+  const firstQuad = Math.floor(from / 4);
+  const quads = Math.ceil(to / 4) - firstQuad;
+  const most = Math.max(1, 2 ** Math.floor(Math.log2(Math.max(1, stagedQuads / quads))));
+  return {
+    columns: columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes),
+    firstQuad,
+    quads,
+    depth: Math.min(sizesOf(w.tuning).tileColumns, w.tuning.depth, most),
+  };
+}
+
+/** WGSL of the quad `quad` of what is staged, at the place `place` of the walk. */
+export function columnsOfWalk(s: StreamStatement, p: TwoSided, staged: Staged, w: StreamCode): string {
+  const { columns, firstQuad, quads } = staged;
+  const wide = wideColumns(s, p, staged, w);
+  if (wide !== undefined) {
+    const own = new Map([
+      [w.axes.walk, 'place'],
+      [p.own[0], 'quad * 4'],
+    ]);
+    return wideText(wide, scopeOf(w, p.equation, own));
+  }
+  const right = columnFunction(s, p, w);
+  const values = [0, 1, 2, 3].map((c) => {
+    const column = plus('quad * 4', c + firstQuad * 4);
+    const inside = clamped(column, (firstQuad + quads) * 4 <= columns, columns);
+    return `${right}(${[...batchNames(w), 'place', inside].join(', ')})`;
+  });
+  return `vec4<f32>(${values.join(', ')})`;
+}
+
+/** The quads that all columns of a sum are in memory, where the kernel reads nothing else of their buffer: elements out of quads take longer. */
+function wideColumns(s: StreamStatement, p: TwoSided, { columns, quads }: Staged, w: StreamCode): WideLoad | undefined {
+  const { right, own, equation, onRight } = p;
+  const { shape } = w.emitter.layout(s.tensor);
+  const along = columnDimensions(s, shape, w.axes).filter(({ extent }) => extent > 1);
+  const isAll = along.length === 1 && own.length === 1 && equation.axes[own[0]].extent === columns;
+  if (!isAll || onRight.length > 0 || quads * 4 !== columns || right.kind !== 'load') return undefined;
+  const slotOf = (tensor: string): string => w.emitter.layout(tensor).slot;
+  const readers = w.kernel.statements
+    .flatMap(({ equations }) => equations)
+    .flatMap((e) => [...loads(e.value), ...e.domain.flatMap(constraintLoads)])
+    .filter(({ tensor }) => !w.variables.has(tensor) && slotOf(tensor) === slotOf(right.tensor));
+  return readers.length > 1 ? undefined : wideLoad(right, own[0], equation.axes, (name) => w.emitter.layout(name));
+}
+
 /** `fn right_y(b, h, u, e)`: what a column takes of a point of the walk; 0 for columns that the equation does not add to. */
-export function columnFunction(s: StreamStatement, p: TwoSided, w: StreamCode): string {
+function columnFunction(s: StreamStatement, p: TwoSided, w: StreamCode): string {
   const { emitter, axes } = w;
   const { equation } = p;
   const name = emitter.global('side_of_walk');

@@ -24,10 +24,9 @@ import {
   scopeOf,
   sizesOf,
 } from './code.ts';
-import { columnFunction, columnSpan, levelsOfSum, sumQuads } from './columns.ts';
+import { columnsOfWalk, levelsOfSum, type Staged, stagedOf, sumQuads } from './columns.ts';
 import { blocksOfRows, type Levels, levelNames } from './levels.ts';
-import { asSum, columnsOf, type Place, type SummedTile, type TwoSided, touches } from './shape.ts';
-import { stagedQuads } from './tuning.ts';
+import { asSum, type Place, type SummedTile, type TwoSided, touches } from './shape.ts';
 
 export function sumStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   const { levels, others } = levelsOfSum(s, w);
@@ -64,13 +63,13 @@ function sumOfProducts(s: StreamStatement, parts: TwoSided, w: StreamCode, level
   const { depth, quads } = staged;
   w.stagedQuads = Math.max(w.stagedQuads, depth * quads);
   const names = levels && levelNames(levels, w);
-  const right = columnFunction(s, parts, w);
+  const right = columnsOfWalk(s, parts, staged, w);
   const variables = w.tuning.ahead ? aheadVariables(depth * quads, w) : undefined;
   const read = (from: string, walk: string): string =>
     overLanes(w, depth * quads, (index, turn) => [
       ...placeInColumns(staged, index),
       placeOfWalk(from, walk, w),
-      `${variables![turn]} = ${quadOfColumns(right, staged, w)};`,
+      `${variables![turn]} = ${right};`,
     ]);
   const next = `from_point + ${depth}`;
   const ahead =
@@ -81,11 +80,11 @@ function sumOfProducts(s: StreamStatement, parts: TwoSided, w: StreamCode, level
     {
       ${exchangeWeights(parts, w)}
       for (var from_point = 0; from_point < ${tileColumns}; from_point += ${depth}) {
+        ${depth === tileColumns ? '' : 'if (from_point > 0) { workgroupBarrier(); }'}
         ${stageColumns(right, staged, variables, w, names)}
         workgroupBarrier();
         ${ahead}
         ${levels === undefined ? multiplyColumns(s, staged, w) : multiplyLevels(s, staged, levels, w)}
-        workgroupBarrier();
       }
     }
   `;
@@ -146,27 +145,6 @@ function placeFunction(equation: Equation, { at }: Place, w: StreamCode): string
   return name;
 }
 
-/** What of a sum's right side is staged at once: `depth` points of the walk, `quads` quads of columns from `firstQuad` on, of `columns`. */
-interface Staged {
-  readonly columns: number;
-  readonly firstQuad: number;
-  readonly quads: number;
-  readonly depth: number;
-}
-
-function stagedOf(s: StreamStatement, equation: Equation, w: StreamCode): Staged {
-  const { from, to } = columnSpan(s, equation, w);
-  const firstQuad = Math.floor(from / 4);
-  const quads = Math.ceil(to / 4) - firstQuad;
-  const most = Math.max(1, 2 ** Math.floor(Math.log2(Math.max(1, stagedQuads / quads))));
-  return {
-    columns: columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes),
-    firstQuad,
-    quads,
-    depth: Math.min(sizesOf(w.tuning).tileColumns, w.tuning.depth, most),
-  };
-}
-
 /** What the sum takes of a lane's elements, to workgroup memory: a quad of rows for each column of the walk. */
 function exchangeWeights({ equation, left, onTile }: TwoSided, w: StreamCode): string {
   const { threadRows, threadColumns, rowQuads } = w.tuning;
@@ -199,7 +177,7 @@ function weightsAt(point: string, w: StreamCode): string {
   ).join('\n');
 }
 
-/** The right side to workgroup memory: what was read ahead, else by the function `right`; of levels the columns that count. */
+/** The right side to workgroup memory: what was read ahead, else `right`, WGSL of a quad; of levels the columns that count. */
 function stageColumns(
   right: string,
   staged: Staged,
@@ -210,7 +188,7 @@ function stageColumns(
   const { quads, depth } = staged;
   const counts = `vec4<i32>(quad * 4) + vec4<i32>(0, 1, 2, 3) < vec4<i32>(${levels?.most})`;
   return overLanes(w, depth * quads, (index, turn) => {
-    const value = ahead?.[turn] ?? quadOfColumns(right, staged, w);
+    const value = ahead?.[turn] ?? right;
     return [
       ...placeInColumns(staged, index),
       ...(ahead === undefined ? [placeOfWalk('from_point', 'walk_start', w)] : []),
@@ -228,15 +206,6 @@ function placeInColumns({ quads }: Staged, index: string): readonly string[] {
 function placeOfWalk(from: string, walk: string, w: StreamCode): string {
   const place = from === '0' ? `${walk} + point` : `${walk} + ${from} + point`;
   return `let place = ${clamped(place, places(w).columnsWhole, w.kernel.walk.extent)};`;
-}
-
-function quadOfColumns(right: string, { columns, firstQuad, quads }: Staged, w: StreamCode): string {
-  const values = [0, 1, 2, 3].map((c) => {
-    const column = plus('quad * 4', c + firstQuad * 4);
-    const inside = clamped(column, (firstQuad + quads) * 4 <= columns, columns);
-    return `${right}(${[...batchNames(w), 'place', inside].join(', ')})`;
-  });
-  return `vec4<f32>(${values.join(', ')})`;
 }
 
 /** The staged points of the walk: a lane's rows times its quads of columns, of levels (`most`) those that count. */
