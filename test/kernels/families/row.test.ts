@@ -305,6 +305,6 @@ test('more rows than workgroups of one dimension', async () => {
   );
   const tuning: RowTuning = { lanes: 2, workgroupSize: 2, shuffle: false };
   const { worst, plan } = await compare(opened, p, feed(p), forced(tuning));
-  expect(plan.kernels[0].workgroups).toEqual([65_535, 2, 1]);
+  expect(plan.kernels[0].workgroups).toEqual([33_000, 2, 1]);
   expect(worst).toBe(0);
 });
