@@ -7,7 +7,7 @@
  */
 
 import { scaledExponent } from '../../wgsl/split-library.ts';
-import { plus, wgsl } from '../../wgsl/text.ts';
+import { guarded, plus, wgsl } from '../../wgsl/text.ts';
 import { inside, quadInside } from './block.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import { matrixSize } from './matrix-tile-sizes.ts';
@@ -66,18 +66,21 @@ interface StagedBlock {
   /** WGSL of the block's number. */
   readonly block: string;
   readonly quads: readonly string[];
+  /** Subgroups that stage one, where they are not all. */
+  readonly only: number | undefined;
 }
 
-/** Every subgroup stages as many. */
+/** Every subgroup stages as many, or one where there are fewer than subgroups. */
 function stagedBlocks(tuning: ContractionTuning, side: SideName): StagedBlock[] {
   const [letter, tile] = side === 'left' ? ['a', tuning.tileM] : ['b', tuning.tileN];
   const subgroups = contractionThreads(tuning) / matrixLanes;
   const blocks = tile / matrixSize;
   const quads = (matrixSize * tuning.tileK) / perQuad / matrixLanes;
-  return Array.from({ length: blocks / subgroups }, (_, i) => ({
+  return Array.from({ length: Math.ceil(blocks / subgroups) }, (_, i) => ({
     name: `${letter}_${i}`,
     block: i === 0 ? 'subgroup' : `(${plus('subgroup', i * subgroups)})`,
     quads: Array.from({ length: quads }, (_, q) => `${letter}_${i}_${q}`),
+    only: blocks < subgroups ? blocks : undefined,
   }));
 }
 
@@ -108,10 +111,15 @@ export function matrixStaging(w: ContractionParts, memory: MatrixMemory): Matrix
     blocks.map(({ side, block }) => text(side, block)).join('\n');
   return {
     places: places.join('\n'),
-    fetch: each((side, { quads }) => quads.map((quad) => fetchText(w, side, quad)).join('\n')),
+    fetch: each((side, block) => {
+      const lines = block.quads.map((quad) => fetchText(w, side, quad));
+      return guarded(guardOf(block), lines.join('\n'));
+    }),
     store: each((side, block) => storeText(w, side, block, memory)),
   };
 }
+
+const guardOf = ({ only }: StagedBlock): string[] => (only === undefined ? [] : [`subgroup < ${only}`]);
 
 /** Neighbouring lanes stage neighbouring quads of a row, as they lie in memory. */
 function placeText(w: ContractionParts, side: SideName, { block }: StagedBlock, quad: string, q: number): string {
@@ -168,8 +176,8 @@ function storeText(w: ContractionParts, side: SideName, block: StagedBlock, memo
       }
       exponent_${name} = max(exponent_${name}, i32(subgroupMax(bits) >> 23u) - 127);
       let scale = power_of_two_f32(${scaledExponent} - exponent_${name});
-      ${stores.join('\n')}
-      if (lane_in == 0) { scratch[${exponents} + ${block.block}] = vec4<f32>(f32(exponent_${name})); }
+      ${guarded(guardOf(block), stores.join('\n'))}
+      if (${[...guardOf(block), 'lane_in == 0'].join(' && ')}) { scratch[${exponents} + ${block.block}] = vec4<f32>(f32(exponent_${name})); }
     }
   `;
 }

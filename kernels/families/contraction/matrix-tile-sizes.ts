@@ -45,6 +45,11 @@ const matrixForms: readonly MatrixForm[] = [
   { tuning: matrix(64, 64, 32, [32, 32]), tflops: 50, resident: 2, takesLong: true },
 ];
 
+/** More for epilogues that ask for whole rows. Its rate is a careful guess: it reads twice as much into slabs as 128 × 128 does. */
+const matrixRowForms: readonly MatrixForm[] = [
+  { tuning: matrix(32, 256, 32, [32, 32]), tflops: 40, resident: 1, takesLong: true },
+];
+
 const features = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as const;
 
 /** Whether subgroups of the target multiply matrices of f16, 16×16×16, with sums in f32. */
@@ -59,7 +64,7 @@ export function hasTensorCores({ features: present, subgroupSize, subgroupMatric
 
 /** What a tuner tries: those of the table that the target has room for. */
 export function matrixCandidates(target: Target): readonly ContractionTuning[] {
-  return formsFor(target).map(({ tuning }) => tuning);
+  return formsFor(target, [...matrixForms, ...matrixRowForms]).map(({ tuning }) => tuning);
 }
 
 /** Quads of workgroup memory that a form needs at most, for operands that lie along k. */
@@ -68,10 +73,10 @@ function mostQuads({ tileM, tileN, tileK }: ContractionTuning): number {
 }
 
 /** Those that the target has tensor cores, threads and workgroup memory for. */
-function formsFor(target: Target): readonly MatrixForm[] {
+function formsFor(target: Target, forms = matrixForms): readonly MatrixForm[] {
   const { maxComputeInvocationsPerWorkgroup: threads, maxComputeWorkgroupStorageSize: bytes } = target.limits;
   if (target.class !== 'gpu' || !hasTensorCores(target)) return [];
-  return matrixForms.filter(({ tuning }) => contractionThreads(tuning) <= threads && 16 * mostQuads(tuning) <= bytes);
+  return forms.filter(({ tuning }) => contractionThreads(tuning) <= threads && 16 * mostQuads(tuning) <= bytes);
 }
 
 /**
@@ -98,8 +103,8 @@ function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops, resident
   return (rounds * resident * 2 * tileM * tileN * (k + stepsAround)) / flopsPerUs;
 }
 
-function matrixTimes(sizes: ContractionSizes, target: Target): readonly Timed[] {
-  return formsFor(target)
+function matrixTimes(sizes: ContractionSizes, target: Target, forms = matrixForms): readonly Timed[] {
+  return formsFor(target, forms)
     .filter(({ takesLong }) => takesLong || sizes.k <= longestSum)
     .map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, form) }));
 }
@@ -142,8 +147,12 @@ function fastestHolding(
 ): ContractionTuning {
   const best = fastest(sizes, mayBeMatrix, target);
   const mostUs = best.timeUs + epilogueAloneUs(sizes);
-  const onMatrices = isWorthMatrices(fastestTiled(sizes, target), mayBeMatrix) ? matrixTimes(sizes, target) : [];
-  const all = [...tiledTimesWithRows(sizes, target), ...onMatrices];
+  const all = [
+    ...tiledTimesWithRows(sizes, target),
+    ...(isWorthMatrices(fastestTiled(sizes, target), mayBeMatrix)
+      ? matrixTimes(sizes, target, [...matrixForms, ...matrixRowForms])
+      : []),
+  ];
   const holding = all.filter(({ tuning, timeUs }) => holds(tuning) && timeUs <= mostUs);
   return holding.reduce(faster, holding[0] ?? best).tuning;
 }

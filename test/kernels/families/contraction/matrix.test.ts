@@ -202,7 +202,10 @@ describe('the choice', () => {
       const { tileM, tileN, tileK, rows, columns } = tuning;
       expect([rows % 16, columns % 16, tileM % rows, tileN % columns, tileK % 16]).toEqual([0, 0, 0, 0, 0]);
       const threads = contractionThreads(tuning);
-      expect([threads % tileN, longestSum % tileK, tileM % (threads / 2), tileN % (threads / 2)]).toEqual([0, 0, 0, 0]);
+      expect([threads % tileN, longestSum % tileK]).toEqual([0, 0]);
+      // Blocks that subgroups stage: as many each, or one where there are fewer.
+      for (const blocks of [tileM / 16, tileN / 16])
+        expect(blocks < threads / 32 || blocks % (threads / 32) === 0).toBe(true);
     }
   });
 });

@@ -5,6 +5,7 @@ import { product } from '../../../../compiler/ir/expression.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
 import type { Plan } from '../../../../compiler/schedule/plan.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
+import { matrixCandidates } from '../../../../kernels/families/contraction/matrix-tile-sizes.ts';
 import { portableTarget, type Target } from '../../../../kernels/target.ts';
 import { h100, h100WithoutTensorCores } from '../../../support/h100-target.ts';
 import { normed } from '../../../support/normed.ts';
@@ -66,6 +67,16 @@ describe('on tensor cores', () => {
     const plan = await planFor(normed(t, h, e, i), h100);
     expect(makes(plan)).toEqual(together);
     expect(formOf(plan)).toBe('matrix');
+  });
+  test.each(matrixCandidates(h100))('in any tile: $tileM × $tileN', async (contraction) => {
+    for (const [t, h, e, i] of [
+      [300, 3, 64, 100],
+      [40, 1, 60, 72],
+    ] as const) {
+      const plan = schedule(normed(t, h, e, i), { target: h100, combine: false, override: { contraction } });
+      expect(makes(plan)).toEqual(together);
+      expect(await wgslProblem(plan.kernels[0].wgsl)).toBeUndefined();
+    }
   });
   test('so do those that are quicker without', async () => {
     const plan = await planFor(normed(4096, 1, 64, 64), h100);
