@@ -14,7 +14,8 @@ import { type Chooser, contractionChoice, layoutsOf, withChoices } from './choos
 import { combineKernels, type Dispatch } from './dispatches/combine.ts';
 import { type GroupOptions, groupKernels } from './group/group.ts';
 import type { Remade } from './memory/remake.ts';
-import { inPlaceUpdates, type Placements, placeTensors } from './place.ts';
+import { inPlaceUpdates, placeTensors } from './place.ts';
+import type { Placements } from './workspaces.ts';
 
 export interface ArrangeOptions extends Omit<GroupOptions, 'tuningOf'> {
   /** Whether kernels may share a dispatch. */

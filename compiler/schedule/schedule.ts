@@ -8,10 +8,10 @@ import { type ChooseOptions, createChooser } from './choose.ts';
 import { emitDispatches } from './dispatches/emit-dispatches.ts';
 import { type MemoryBudget, recomputedIn, withinMemory } from './memory/within-memory.ts';
 import { normalise, splitLongSums } from './normalise/normalise.ts';
-import type { Placements } from './place.ts';
 import type { Plan, PlanKernel, PlanTensor } from './plan.ts';
 import type { Streaming } from './streams/spaces.ts';
 import { findStreams } from './streams/streams.ts';
+import type { Placements } from './workspaces.ts';
 
 export interface ScheduleOptions extends ChooseOptions {
   /** False: one kernel a tensor. */

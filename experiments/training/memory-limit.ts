@@ -7,8 +7,8 @@ import { bytesOf, bytesText, shareOf } from '../../compiler/command-line/amounts
 import { UserError } from '../../compiler/command-line/errors.ts';
 import type { Program } from '../../compiler/ir/program.ts';
 import type { MemoryShortage } from '../../compiler/schedule/memory/within-memory.ts';
-import { sizeBytes } from '../../compiler/schedule/place.ts';
 import { planBytes } from '../../compiler/schedule/plan.ts';
+import { sizeBytes } from '../../compiler/schedule/workspaces.ts';
 import type { Target } from '../../kernels/target.ts';
 import { stagingBytes } from '../../runtime/readback.ts';
 import { type StepPrograms, stateBuffers } from './dry-run.ts';

@@ -16,7 +16,8 @@ import type { Target } from '../../../kernels/target.ts';
 import { tensorMap, viewBase } from '../../ir/equation.ts';
 import { multiplyAddsOf } from '../../ir/multiply-adds.ts';
 import type { Program } from '../../ir/program.ts';
-import { bufferNames, isWorkspace, sizeBytes } from '../place.ts';
+import { bufferNames } from '../place.ts';
+import { isWorkspace, sizeBytes } from '../workspaces.ts';
 import { type KernelGraph, kernelGraph } from './kernel-graph.ts';
 import { sequence } from './sequence.ts';
 

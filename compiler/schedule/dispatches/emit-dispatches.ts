@@ -2,7 +2,8 @@
  * Dispatches and the places of their tensors → the kernels of the plan: which ranges of which buffers each binds, and its code.
  *
  * A tensor is a binding of its own, so that its place stays outside the code and layers share pipelines. Where that would be more
- * bindings than a device has, all that a dispatch touches of one buffer becomes one binding, in which tensors have fixed places.
+ * bindings than a device has, what a dispatch touches of a block that was placed as one (`place.ts`) becomes one binding, in which tensors
+ * have the same places for every layer; where that is not enough, all of one buffer.
  */
 import { equations } from '../../../kernels/emit.ts';
 import { tilesOf } from '../../../kernels/families/stream/shape.ts';
@@ -13,8 +14,8 @@ import type { Target } from '../../../kernels/target.ts';
 import { tensorMap } from '../../ir/equation.ts';
 import { addTo } from '../../ir/lists.ts';
 import type { Program, Tensor } from '../../ir/program.ts';
-import type { Placement, Placements } from '../place.ts';
 import type { PlanHeld, PlanKernel, PlanStream } from '../plan.ts';
+import { isWorkspace, type Placement, type Placements } from '../workspaces.ts';
 import type { Dispatch } from './combine.ts';
 
 export function emitDispatches(
@@ -133,13 +134,26 @@ function bindable(kernels: readonly Kernel[], placements: Placements, limits: Ta
   return [kernels.slice(0, half), kernels.slice(half)].flatMap((part) => bindable(part, placements, limits));
 }
 
-/** One range a tensor; where they are too many, one a buffer, of that with most tensors first. */
+/** One range a tensor; where they are too many, one a block of temporaries or a buffer of another kind, then one a buffer. */
 function rangesOf(kernels: readonly Kernel[], placements: Placements, allowed: number): readonly Placement[] {
-  const places = placesOf(kernels, placements);
-  const byBuffer = new Map<string, Placement[]>();
-  for (const place of places) addTo(byBuffer, place.buffer, place);
+  const inBlocks = joined(
+    placesOf(kernels, placements),
+    (place) => place.block ?? (isWorkspace(place.buffer) ? slotOf(place) : place.buffer),
+    allowed,
+  );
+  return joined(inBlocks, ({ buffer }) => buffer, allowed);
+}
+
+/** Places of one key as one range, of those with most places first, until there are no more than allowed. */
+function joined(
+  places: readonly Placement[],
+  keyOf: (place: Placement) => string,
+  allowed: number,
+): readonly Placement[] {
+  const byKey = new Map<string, Placement[]>();
+  for (const place of places) addTo(byKey, keyOf(place), place);
   let count = places.length;
-  return [...byBuffer.values()]
+  return [...byKey.values()]
     .sort((a, b) => b.length - a.length)
     .flatMap((list) => {
       if (count <= allowed || list.length === 1) return list;

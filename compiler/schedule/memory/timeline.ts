@@ -20,7 +20,7 @@ import { addTo } from '../../ir/lists.ts';
 import { multiplyAddsOf } from '../../ir/multiply-adds.ts';
 import type { Equation, Program } from '../../ir/program.ts';
 import { heldTensors } from '../../passes/rename.ts';
-import { type Placements, sizeBytes } from '../place.ts';
+import { type Placements, sizeBytes } from '../workspaces.ts';
 
 export interface Unit {
   readonly makes: readonly string[];

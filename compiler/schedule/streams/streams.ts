@@ -14,7 +14,7 @@ import type { StreamKernel } from '../../../kernels/kernel.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { dependencies, tensorMap } from '../../ir/equation.ts';
 import type { Program, Tensor } from '../../ir/program.ts';
-import { sizeBytes } from '../place.ts';
+import { sizeBytes } from '../workspaces.ts';
 import { type Draft, draftKernels } from './drafts.ts';
 import { kernelOf } from './kernels.ts';
 import { partResults } from './parts.ts';

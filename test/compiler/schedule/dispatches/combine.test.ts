@@ -217,4 +217,48 @@ describe('order', () => {
     // The last of a layer writes an output instead of the workspace.
     expect(new Set(kernels.map((kernel) => kernel.key)).size).toBeLessThanOrEqual(6);
   });
+
+  test('also where a dispatch touches more than a device binds, and what lies in memory grows with each layer', async () => {
+    const parts = ['a', 'b', 'c', 'd'];
+    const read = (y: string, names: readonly string[]): Tensor =>
+      computed(
+        y,
+        [32, 32],
+        [over({ t: 32, i: 32 }, ({ t, i }) => ({ store: [i, t], value: sum(names.map((name) => at(name, t, i))) }))],
+      );
+    const forward = (l: number): Tensor[] => [
+      ...parts.map((name) => projection(`${l}.${name}`, `x${l}`, `W${name}`)),
+      ...parts.map((name) => mean(`${l}.m${name}`, `${l}.${name}`)),
+      read(`x${l + 1}`, [`${l}.a`, `${l}.b`]),
+    ];
+    const backward = (l: number): Tensor[] => [
+      ...parts.map((name) => read(`${l}.d${name}`, [`d${l + 1}`, `${l}.${name}`])),
+      ...parts.map((name) => withMean(`${l}.e${name}`, `${l}.d${name}`, `${l}.m${name}`)),
+      read(
+        `d${l}`,
+        parts.map((name) => `${l}.e${name}`),
+      ),
+    ];
+    const withMean = (y: string, x: string, m: string): Tensor =>
+      computed(
+        y,
+        [32, 32],
+        [over({ t: 32, i: 32 }, ({ t, i }) => ({ store: [i, t], value: product([at(x, t, i), at(m, i)]) }))],
+      );
+    const depth = 5;
+    const p = program(
+      [
+        input('x0', [32, 32]),
+        ...parts.map((name) => param(`W${name}`, [32, 32])),
+        ...Array.from({ length: depth }, (_, l) => forward(l)).flat(),
+        read(`d${depth}`, [`x${depth}`, `x${depth}`]),
+        ...Array.from({ length: depth }, (_, l) => backward(depth - 1 - l)).flat(),
+      ],
+      ['d0'],
+    );
+    const eight = { ...gpu, limits: { ...gpu.limits, maxStorageBuffersPerShaderStage: 8 } };
+    const { kernels } = await hold(p, eight);
+    expect(kernels.length).toBe(31);
+    expect(new Set(kernels.map((kernel) => kernel.key)).size).toBeLessThanOrEqual(8);
+  });
 });
