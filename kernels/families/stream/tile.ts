@@ -120,6 +120,8 @@ interface Slab {
   readonly place: string;
   /** WGSL of element c of that quad, of the slab that begins at step `from` and the tile of the walk that begins at `walk`. */
   readonly element: (c: number, from: string, walk: string) => string;
+  /** What a quad is multiplied with as it is staged, at step `from_k + at_k`: not before, lest what is read ahead is waited for. */
+  readonly factors: readonly string[];
 }
 
 /** Both slabs, the steps of the contraction, and how many are staged at once. */
@@ -145,7 +147,7 @@ function slabsOf(p: TwoSided, w: StreamCode, levels: Levels | undefined): Slabs 
   const { rowsWhole, columnsWhole } = places(w);
   const steps = elementCount(p.own.map((axis) => p.equation.axes[axis].extent));
   const depth = Math.min(tuning.depth, steps);
-  const left = operandFunction('left', p.left, p.onLeft, p, axes.row, w, levels);
+  const left = operandFunction('left', p.left, p.onLeft, p, axes.row, w);
   const right = operandFunction('right', p.right, p.onRight, p, axes.walk, w);
   const call = (name: string, at: string, from: string): string =>
     `${name}(${[...batchNames(w), at, stepOf(from)].join(', ')})`;
@@ -156,6 +158,7 @@ function slabsOf(p: TwoSided, w: StreamCode, levels: Levels | undefined): Slabs 
       alongQuads: isContiguous(p.left, axes.row, p.own),
       place: `scratch[at_k * ${pitch} + quad]`,
       element: (c, from) => call(left, clamped(plus('row_start + quad * 4', c), rowsWhole, kernel.row.extent), from),
+      factors: levels === undefined ? [] : scaleOfColumn(levels, 'from_k + at_k', w),
     },
     right: {
       quads: threadColumns,
@@ -163,6 +166,7 @@ function slabsOf(p: TwoSided, w: StreamCode, levels: Levels | undefined): Slabs 
       place: `scratch[${depth * pitch} + at_k * ${columnPitch} + quad]`,
       element: (c, from, walk) =>
         call(right, clamped(plus(`${walk} + quad`, c * threadColumns), columnsWhole, kernel.walk.extent), from),
+      factors: [],
     },
     steps,
     depth,
@@ -231,17 +235,17 @@ function levelProducts(levels: LevelNames, depth: number, into: string, w: Strea
 /** A lane's quads of a slab to workgroup memory: those that were read `ahead`, else from where they lie. */
 function stageSlab(slab: Slab, term: Slabs, ahead: readonly string[] | undefined, w: StreamCode): string {
   const { steps, depth, levels } = term;
-  const isWhole = levels === undefined && steps % depth === 0;
   const counts = `from_k + at_k < ${levels?.most ?? steps}`;
+  const put = (quad: string): string => `${slab.place} = ${[...slab.factors, quad].join(' * ')};`;
   const value = quadOf(slab, 'from_k', 'walk_start');
-  const read = isWhole
-    ? [`${slab.place} = ${value};`]
-    : ['var staged = vec4<f32>();', `if (${counts}) { staged = ${value}; }`, `${slab.place} = staged;`];
-  const held = (name: string): string => (isWhole ? name : `select(vec4<f32>(), ${name}, ${counts})`);
-  return overLanes(w, slab.quads * depth, (index, turn) => [
-    ...placeInSlab(slab, term, index),
-    ...(ahead === undefined ? read : [`${slab.place} = ${held(ahead[turn])};`]),
-  ]);
+  const isInside = ahead !== undefined || steps % depth === 0;
+  return overLanes(w, slab.quads * depth, (index, turn) => {
+    const place = placeInSlab(slab, term, index);
+    const quad = ahead?.[turn] ?? value;
+    if (levels === undefined && steps % depth === 0) return [...place, put(quad)];
+    if (isInside) return [...place, put(`select(vec4<f32>(), ${quad}, ${counts})`)];
+    return [...place, 'var staged = vec4<f32>();', `if (${counts}) { staged = ${quad}; }`, put('staged')];
+  });
 }
 
 /** Which quad, of which step, the piece of work `index` is. */
@@ -275,7 +279,6 @@ function operandFunction(
   { equation, own }: TwoSided,
   position: number,
   w: StreamCode,
-  levels?: Levels,
 ): string {
   const { emitter } = w;
   const name = emitter.global(`${side}_of_tile`);
@@ -294,9 +297,7 @@ function operandFunction(
   });
   const scope: Scope = { ...scopeOf(w, equation, more), unguarded: true };
   const conditions = constraints.map((c) => constraintText(c, scope));
-  const factors = levels === undefined ? [] : scaleOfColumn(levels, k, w);
-  const text = value.kind === 'sum' ? `(${expressionText(value, scope)})` : expressionText(value, scope);
-  sideFunction(name, [place, k], lines, conditions, [...factors, text].join(' * '), w);
+  sideFunction(name, [place, k], lines, conditions, expressionText(value, scope), w);
   return name;
 }
 

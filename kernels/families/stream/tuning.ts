@@ -7,6 +7,7 @@
  */
 import type { Shapes, StreamKernel } from '../../kernel.ts';
 import type { Target } from '../../target.ts';
+import { sizesOf } from './code.ts';
 import { columnsOf, streamAxes } from './shape.ts';
 
 /** Quads of workgroup memory that a sum's right side is staged in at once, at most. */
@@ -39,7 +40,8 @@ function covering(size: number, most: number): number {
 
 /**
  * Of 64 × 64, 64 × 32 and others, 64 × 32 with 4 × 4 a lane was fastest at T = 64 (three kernels of a layer: 108 µs, the next 159), and
- * 8 × 4 a lane at T = 1024 (1.77 ms, 4 × 4 1.87): test/bench/records, 2026-11-26, an H100.
+ * 8 × 4 a lane at T = 1024 (1.77 ms, 4 × 4 1.87): test/bench/records, 2026-11-26, an H100. At T = 1024, of a layer forward and backward:
+ * 416 and 1120 µs as they were, 407 and 1105 with lanes of two rows in turns, 357 and 997 read ahead too (358 and 1049 that alone).
  */
 export function defaultStreamTuning(kernel: StreamKernel, layouts: Shapes, target: Target): StreamTuning {
   const { row, walk } = kernel;
@@ -51,6 +53,7 @@ export function defaultStreamTuning(kernel: StreamKernel, layouts: Shapes, targe
     return { threadRows: covering(row.extent, 4), threadColumns: covering(walk.extent, 4), rowQuads: 1, depth: 8 };
   const isLong = walk.extent >= longWalk && row.extent >= longWalk;
   const rowQuads = isLong ? 2 : 1;
+  const more = { depth: 16, ...(isLong ? ({ ahead: 1, interleave: 2 } as const) : {}) };
   let threadColumns = covering(walk.extent, isLong ? 16 : 8);
   const sumsOfLane = (): number =>
     4 * rowQuads * columns.reduce((total, length) => total + Math.ceil(length / (4 * threadColumns)) * 4, 0);
@@ -58,12 +61,12 @@ export function defaultStreamTuning(kernel: StreamKernel, layouts: Shapes, targe
   const most = target.limits.maxComputeWorkgroupStorageSize;
   const rows = isLong ? 8 : 16;
   let threadRows = covering(Math.ceil(row.extent / rowQuads), rows);
-  while (threadRows > 2 && scratchBytes({ threadRows, threadColumns, rowQuads, depth: 16 }) > most) threadRows /= 2;
-  return { threadRows, threadColumns, rowQuads, depth: 16 };
+  while (threadRows > 2 && scratchBytes({ threadRows, threadColumns, rowQuads, ...more }) > most) threadRows /= 2;
+  return { threadRows, threadColumns, rowQuads, ...more };
 }
 
 /** Workgroup memory of a tile that is exchanged, or of its slabs, and of a sum's right side. */
-function scratchBytes({ threadRows, threadColumns, rowQuads, depth }: StreamTuning): number {
-  const pitch = rowQuads * threadRows + 1;
-  return 16 * (Math.max(4 * threadColumns * pitch, depth * (pitch + threadColumns + 1)) + stagedQuads);
+function scratchBytes(tuning: StreamTuning): number {
+  const { tileColumns, pitch, columnPitch, exchangePitch } = sizesOf(tuning);
+  return 16 * (Math.max(tileColumns * exchangePitch, tuning.depth * (pitch + columnPitch)) + stagedQuads);
 }

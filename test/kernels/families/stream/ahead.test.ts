@@ -4,6 +4,8 @@
  */
 import { expect, test } from 'vitest';
 import { compileProgram } from '../../../../compiler/compile.ts';
+import { schedule } from '../../../../compiler/schedule/schedule.ts';
+import { portableTarget, type Target } from '../../../../kernels/target.ts';
 import { testDevice } from '../../../support/device.ts';
 import { feed } from '../../../support/feed.ts';
 import { lowered } from '../../../support/lowered.ts';
@@ -68,4 +70,13 @@ test.each([
   expect(streamed.worst, streamed.worstOutput).toBeLessThan(1e-5);
   const code = streamed.plan.kernels.map(({ wgsl }) => wgsl).join('\n');
   expect(code).toContain(name === 'blocks' ? 'let lane_x = i32(lane) / 32 % 2 * 8' : 'let lane_x = i32(lane) / 2 % 2;');
+});
+
+test('long streams do both on a GPU, short ones and software devices neither', () => {
+  const tuningOf = (tokens: number, target: Target) =>
+    schedule(lowered(attention('h, u, r', tokens), {}), { target, streaming: 'always' }).kernels[0].tuning;
+  const reading = { ahead: 1, interleave: 2 };
+  expect(tuningOf(512, portableTarget)).toMatchObject(reading);
+  expect(tuningOf(511, portableTarget)).not.toMatchObject(reading);
+  expect(tuningOf(512, { ...portableTarget, class: 'cpu' })).not.toMatchObject(reading);
 });
