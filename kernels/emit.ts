@@ -111,7 +111,11 @@ export function workgroupOf(kernel: Kernel, options: FormOptions): Workgroup {
     case 'contraction': {
       const { shapes, tuning } = contractionOf(kernel, options);
       const size = contractionThreads(tuning);
-      return { alone: size, unit: size, most: size * mostSideBySide(shapes, tuning, target) };
+      return {
+        alone: size,
+        unit: size,
+        most: size * mostSideBySide(shapes, tuning, target, kernel.rowLength !== undefined),
+      };
     }
     case 'stream': {
       const { threadRows, threadColumns } = streamTuningOf(kernel, options);

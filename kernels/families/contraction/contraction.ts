@@ -33,7 +33,7 @@ import { isOneRange, tileRange } from './range.ts';
 import { finishInRows, finishRegisters, type RowsEnd } from './rows.ts';
 import { type ContractionShape, contractionSizes, scaleRatio } from './shape.ts';
 import { slabQuads, tiledBody } from './tiled.ts';
-import { type ContractionTuning, contractionThreads } from './tuning.ts';
+import { type ContractionTuning, contractionThreads, mostWholeLanes } from './tuning.ts';
 
 export function emitContraction(
   kernel: ContractionKernel,
@@ -98,16 +98,17 @@ const mostSharedBytes = 24576;
 
 /**
  * How many tiles a larger workgroup can do at once: no tile may be left over, and where there are barriers all must go through the
- * same k. A power of two.
+ * same k. A power of two. With an epilogue in rows no thread may be left over.
  */
 export function mostSideBySide(
   shapes: readonly [ContractionShape, ...ContractionShape[]],
   tuning: ContractionTuning,
   { limits }: Target,
+  inRows = false,
 ): number {
   const threads = contractionThreads(tuning);
   const most = limits.maxComputeInvocationsPerWorkgroup / threads;
-  if (tuning.form === 'lanes') return most;
+  if (tuning.form === 'lanes') return inRows ? Math.min(most, mostWholeLanes(shapes[0], tuning)) : most;
   const { batch, m, n } = contractionSizes(shapes[0]);
   const groups = Math.ceil(m / tuning.tileM) * Math.ceil(n / tuning.tileN) * batch;
   const isTiled = tuning.form === 'tiled';
@@ -136,7 +137,7 @@ function bodyText(
     case 'matrix':
       return matrixBody(products, head, inRows);
     case 'lanes':
-      return lanesBody(products, head);
+      return lanesBody(products, head, inRows);
     default:
       return form satisfies never;
   }

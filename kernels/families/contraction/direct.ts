@@ -7,9 +7,10 @@
  */
 
 import { indent, plus, wgsl } from '../../wgsl/text.ts';
-import { beginSums, finishSums, inside, quadInside } from './block.ts';
+import { beginSums, finishSums, inside, quadInside, type SumsPlace } from './block.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import { overProducts } from './range.ts';
+import { finishRegisters, type RowsEnd } from './rows.ts';
 
 /** The body of the direct form: the threads of a workgroup have neighbouring blocks of a tile. */
 export function directBody(products: Products, head: string): string {
@@ -22,8 +23,25 @@ export function directBody(products: Products, head: string): string {
 }
 
 /** The body of the lanes form: a thread's block is its whole tile. */
-export function lanesBody(products: Products, head: string): string {
-  return blockBody(products, head, { firstM: 'tile_m', firstN: 'tile_n' });
+export function lanesBody(products: Products, head: string, inRows: RowsEnd | undefined): string {
+  const [w] = products;
+  if (inRows === undefined) return blockBody(products, head, { firstM: 'tile_m', firstN: 'tile_n' });
+  const place: SumsPlace = {
+    m: 'tile_m + i',
+    fourM: 'tile_m + turn * 4',
+    n: 'tile_n',
+    columnAt: (j) => j,
+    lane: `batch % ${inRows.lanes.across}`,
+    laneRow: '0',
+  };
+  return wgsl`
+    ${head}
+    let first_m = tile_m;
+    let first_n = tile_n;
+    ${beginSums(w)}
+    ${overProducts(products, blockSteps)}
+    ${finishRegisters(w, inRows, place)}
+  `;
 }
 
 interface Block {

@@ -19,7 +19,7 @@ import type { ContractionParts } from './functions.ts';
 import { type Written, writePut, writeRow, writeStage } from './row-functions.ts';
 import { type ContractionShape, contractionSizes } from './shape.ts';
 import { exchangeQuads, isExchanged, type RowLanes, type RowsPlace, reducersOf, tileEnd } from './tile-end.ts';
-import { type ContractionTuning, lanesAcross, lanesTogether } from './tuning.ts';
+import { type ContractionTuning, lanesAcross, lanesTogether, mostWholeLanes } from './tuning.ts';
 
 /** Groups of lanes whose parts of a row each lane reads out of workgroup memory. */
 const mostGroups = 16;
@@ -27,6 +27,10 @@ const mostGroups = 16;
 /** Whether a tile holds rows of so many elements whole, in threads that can tell each other. */
 export function holdsRows(s: ContractionShape, tuning: ContractionTuning, length: number, target: Target): boolean {
   const { form, tileN } = tuning;
+  if (form === 'lanes') {
+    const lanes = interleavedLanes(s, tuning, length);
+    return lanes !== undefined && lanes <= shuffledLanes(target) && mostWholeLanes(s, tuning) > 0;
+  }
   const across = lanesAcross(tuning);
   const together = Math.min(shuffledLanes(target), lanesTogether(tuning));
   if ((form !== 'tiled' && form !== 'matrix') || across > mostGroups * together) return false;
@@ -37,7 +41,35 @@ export function holdsRows(s: ContractionShape, tuning: ContractionTuning, length
   return isAligned && s.equation.axes[inner].extent % length === 0;
 }
 
-function rowLanes({ tuning, kernel, emitter }: ContractionParts): RowLanes {
+/**
+ * How many lanes of the `lanes` form share a row of so many elements: neighbouring batches, side by side in the output, each with all of
+ * n, which follow. Undefined where a row is anything else.
+ *
+ *   y[t, 16·a + b]: b a batch of 16, a in n of 4   →   rows of 64, shared by 16 lanes
+ */
+function interleavedLanes(s: ContractionShape, tuning: ContractionTuning, length: number): number | undefined {
+  const store = s.equation.store[0] as Affine;
+  const extentOf = (axis: number): number => s.equation.axes[axis].extent;
+  let next = 1;
+  const follows = (axis: number): boolean => {
+    if (extentOf(axis) > 1 && coefficientOf(store, axis) !== next) return false;
+    next *= extentOf(axis);
+    return true;
+  };
+  const longBatch = s.batch.filter((axis) => extentOf(axis) > 1);
+  while (next < length && longBatch.length > 0 && follows(longBatch.at(-1)!)) longBatch.pop();
+  const lanes = next;
+  const isWhole = [...s.n].reverse().every(follows) && contractionSizes(s).n <= tuning.tileN;
+  return isWhole && next === length && isPowerOfTwo(lanes) ? lanes : undefined;
+}
+
+const isPowerOfTwo = (count: number): boolean => Number.isInteger(Math.log2(count));
+
+function rowLanes({ s, tuning, kernel, emitter }: ContractionParts): RowLanes {
+  if (tuning.form === 'lanes') {
+    const lanes = interleavedLanes(s, tuning, kernel.rowLength!)!;
+    return { across: lanes, ofRow: lanes, shuffled: lanes };
+  }
   const across = lanesAcross(tuning);
   const ofRow = across % kernel.rowLength! === 0 ? kernel.rowLength! : across;
   return { across, ofRow, shuffled: Math.min(ofRow, lanesTogether(tuning), shuffledLanes(emitter.target)) };
@@ -45,6 +77,7 @@ function rowLanes({ tuning, kernel, emitter }: ContractionParts): RowLanes {
 
 /** The functions that the end of a tile calls, the workgroup memory that it takes, and the text of that end. */
 export interface RowsEnd {
+  readonly lanes: RowLanes;
   readonly functions: readonly string[];
   readonly sharedQuads: number;
   readonly text: (place: RowsPlace) => string;
@@ -97,6 +130,7 @@ export function finishInRows(w: ContractionParts): RowsEnd {
     gathered: (operator: LaneOperator) => names.get(`gathered_${operator}`)!,
   };
   return {
+    lanes,
     functions: written.functions,
     sharedQuads: exchangeQuads(w, lanes),
     text: (place) => tileEnd(w, place, lanes, written.steps, functions),

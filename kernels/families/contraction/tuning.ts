@@ -95,6 +95,15 @@ export function laneThreads(s: ContractionShape): number {
   return batch * Math.ceil(m / rows) * Math.ceil(n / columns);
 }
 
+/** Workgroups of the `lanes` form that lie side by side in the largest which leaves no thread over, a power of two; 0 where one does. */
+export function mostWholeLanes(s: ContractionShape, { tileM, tileN }: ContractionTuning): number {
+  const { batch, m, n } = contractionSizes(s);
+  const threads = batch * Math.ceil(m / tileM) * Math.ceil(n / tileN);
+  let count = 0;
+  while (threads % (lanesWorkgroupSize * Math.max(1, 2 * count)) === 0) count = Math.max(1, 2 * count);
+  return count;
+}
+
 function lanesForm(m: number, n: number): ContractionTuning {
   const [rows, columns] = [m <= 4 ? 4 : 8, n <= 4 ? 4 : 8];
   return { form: 'lanes', tileM: rows, tileN: columns, tileK: 1, rows, columns };

@@ -290,3 +290,46 @@ describe('stays apart', () => {
     expect(makes(await hold(p, 16))).toHaveLength(2);
   });
 });
+
+describe('rows that lie across the lanes of small interleaved products', () => {
+  /** y[t, h, b·a] = Σ_i x[t, i, h, b] W[h, b, a, i], an element of a row 4 · a + b, and the norm of its rows. */
+  const interleaved = (t: number, h: number, a: number): Program => {
+    const [b, i] = [4, 5];
+    const product4 = over({ t, h, a, b, i }, ({ t, h, a, b, i }) => ({
+      store: [t, h, add(scale(a, 4), b)],
+      value: product([at('x', t, i, h, b), at('W', h, b, a, i)]),
+    }));
+    return program(
+      [
+        input('x', [t, i, h, b]),
+        input('W', [h, b, a, i]),
+        computed('y', [t, h, b * a], [product4]),
+        ...norm(t, h, b * a),
+      ],
+      ['y', 'mean', 'var', 'q'],
+    );
+  };
+  const run = async (p: Program): Promise<Plan> => {
+    const contraction = { form: 'lanes' as const, tileM: 8, tileN: 4, tileK: 1, rows: 8, columns: 4 };
+    const { worst, worstOutput, plan } = await compare(opened, p, feed(p), {
+      target: gpu,
+      contractAll: true,
+      override: { contraction },
+    });
+    expect(worst, worstOutput).toBeLessThan(1e-5);
+    return plan;
+  };
+
+  test.each([
+    [16, 8, 4],
+    [15, 8, 4],
+    [13, 16, 3],
+  ])('%i tokens, %i heads, %i × 4 features', async (t, h, a) => {
+    expect(makes(await run(interleaved(t, h, a)))).toEqual(['y mean var q']);
+  });
+
+  test('are a kernel of their own where lanes are left over, or a lane has but a part of its columns', async () => {
+    expect(makes(await run(interleaved(15, 6, 4)))[0]).toBe('y');
+    expect(makes(await run(interleaved(16, 8, 5)))[0]).toBe('y');
+  });
+});
