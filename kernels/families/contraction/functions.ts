@@ -146,7 +146,10 @@ export function operandQuads(
   return { left, right };
 }
 
-/** `fn left_quad(batch, p, k)`: four elements from (p, k) on, in one piece of memory, those outside the domain 0. */
+/**
+ * `fn left_quad(batch, p, k)`: four elements from (p, k) on, in one piece of memory, those outside the domain 0. Memory is not asked for
+ * four that all are: of a causal mask's tiles on the diagonal that is half, which took a product that waits for memory a fifth longer.
+ */
 function wideFunction(w: ContractionParts, name: string, load: WideLoad, operand: Operand): string {
   const { lines, names } = decodeOperand(w, operand);
   const { ownName, constraints, factor } = operand;
@@ -154,10 +157,12 @@ function wideFunction(w: ContractionParts, name: string, load: WideLoad, operand
   const value = `${factorText(factor)}${wideText(load, scope)}`;
   const used = lines.filter((line) => isUsed(line, operand.value, constraints, names));
   const kept = constraints.filter(isAffine).map((c) => wideConstraintText(c, load.axis, scope));
-  const body =
-    kept.length === 0
-      ? `return ${value};`
-      : `let kept = ${kept.length === 1 ? kept[0] : kept.map((each) => `(${each})`).join(' & ')};\nreturn select(vec4<f32>(), ${value}, kept);`;
+  const masked = wgsl`
+    let kept = ${kept.length === 1 ? kept[0] : kept.map((each) => `(${each})`).join(' & ')};
+    if (any(kept)) { return select(vec4<f32>(), ${value}, kept); }
+    return vec4<f32>();
+  `;
+  const body = kept.length === 0 ? `return ${value};` : masked;
   return wgsl`
     fn ${name}(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> vec4<f32> {
       ${used.join('\n')}

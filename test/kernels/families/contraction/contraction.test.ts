@@ -553,8 +553,10 @@ describe('quads of memory', () => {
       shape,
       data.map((x, at) => (isOutside(at) ? Number.NaN : x)),
     );
-    const { worst } = await compare(opened, p, new Map([...inputs, ['a', withNaN]]), forced('tiled 16×16'));
+    const { worst, plan } = await compare(opened, p, new Map([...inputs, ['a', withNaN]]), forced('tiled 16×16'));
     expect(worst).toBeLessThan(2e-6);
+    // Memory is not asked for four that all are outside.
+    expect(plan.kernels[0].wgsl.includes('if (any(kept)) { return select(')).toBe(true);
   });
   test('where it looks into memory the elements come one by one', () => {
     const p = program(
