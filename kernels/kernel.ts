@@ -45,6 +45,8 @@ export interface RowStatement {
   readonly equation: Equation;
   readonly rowAxes: readonly number[];
   readonly stored: boolean;
+  /** Of a map: nobody reads its elements outside the equation's domain, so they need not be stored. */
+  readonly withinDomain?: boolean;
 }
 
 export interface RowKernel {
@@ -64,6 +66,8 @@ export interface RowKernel {
  *   element  one value an element, of its own element and its row's values
  */
 export interface EpilogueStatement extends Statement {
+  /** Nobody reads its elements outside the domain, which is that of the contraction too, so they need not be stored. */
+  readonly withinDomain?: boolean;
   readonly inRows?: { readonly kind: 'reduce' | 'row' | 'element'; readonly steps: readonly number[] };
 }
 
@@ -80,6 +84,8 @@ export interface ContractionKernel {
   readonly addends: readonly Equation[];
   readonly accumulate: boolean;
   readonly stored: boolean;
+  /** Nobody reads the tensor's elements outside the equation's domain, so they need not be stored. */
+  readonly withinDomain?: boolean;
   readonly epilogue: readonly EpilogueStatement[];
   /** Elements of a row, where the epilogue has rows. */
   readonly rowLength?: number;

@@ -15,6 +15,7 @@ import { combineKernels, type Dispatch } from './dispatches/combine.ts';
 import { type GroupOptions, groupKernels } from './group/group.ts';
 import type { Remade } from './memory/remake.ts';
 import { inPlaceUpdates, placeTensors } from './place.ts';
+import { leaveUnread } from './unread.ts';
 import type { Placements } from './workspaces.ts';
 
 export interface ArrangeOptions extends Omit<GroupOptions, 'tuningOf'> {
@@ -36,7 +37,7 @@ export function arrange(remade: Remade, options: ArrangeOptions, chooser: Choose
   const grouped = groupKernels(remade, { ...options, tuningOf });
   const inPlace = inPlaceUpdates(program, grouped);
   const kept = [...keepStored(program, grouped), ...stateCopies(program, inPlace)];
-  const kernels = withChoices(kept, layouts, chooser, target);
+  const kernels = withChoices(leaveUnread(program, kept), layouts, chooser, target);
   const dispatches = combine
     ? combineKernels(program, kernels, inPlace, remade.after, target)
     : kernels.map((kernel): Dispatch => [kernel]);

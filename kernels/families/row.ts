@@ -297,12 +297,13 @@ function emitOther(points: RowPoints, reducer: Exclude<Reducer, 'sum'>, result: 
 
 function emitMap(points: RowPoints, code: RowCode): void {
   const { emitter, lines, lane, live, tuning } = code;
-  const { tensor } = points.statement;
+  const { tensor, withinDomain } = points.statement;
   const { loop, lets, guards } = openLoop(points, code, false);
   const { lines: shared, text: value } = valueInLoop(points.nest.equation.value, points, code);
   const place = storePlace(points, code);
   const body = [...lets];
   if (guards.length === 0) body.push(...shared, guarded(live, `${place} = ${value};`));
+  else if (withinDomain) body.push(guarded([...live, ...guards], [...shared, `${place} = ${value};`].join('\n')));
   else {
     const name = emitter.value(tensor, true);
     const assigned = [...shared, `${name} = ${value};`].join('\n');

@@ -5,7 +5,7 @@ import type { Program } from '../../compiler/ir/program.ts';
 import type { Plan } from '../../compiler/schedule/plan.ts';
 import { type ScheduleOptions, schedule } from '../../compiler/schedule/schedule.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
-import { createExecutor } from '../../runtime/executor.ts';
+import { createExecutor, type Executor } from '../../runtime/executor.ts';
 import { relativeError } from './relative-error.ts';
 
 export { relativeError } from './relative-error.ts';
@@ -26,6 +26,7 @@ export async function runOnDevice(
   const plan = schedule(program, { target: opened.target, ...options });
   const executor = await createExecutor(opened, plan);
   try {
+    fillWorkspaces(opened, plan, executor);
     for (const [name, value] of inputs) {
       const { dtype } = program.tensors.find((t) => t.name === name)!;
       executor.upload(name, dtype === 'i32' ? Int32Array.from(value.data) : Float32Array.from(value.data));
@@ -37,6 +38,13 @@ export async function runOnDevice(
   } finally {
     executor.destroy();
   }
+}
+
+/** Buffers begin as zeros, but a step finds in its workspaces what the step before left there. */
+function fillWorkspaces({ device }: OpenedDevice, plan: Plan, { buffers }: Executor): void {
+  for (const { id, role, sizeBytes } of plan.buffers)
+    if (role === 'temporary')
+      device.queue.writeBuffer(buffers.get(id)!, 0, new Float32Array(sizeBytes / 4).fill(Number.NaN));
 }
 
 export async function compare(

@@ -6,7 +6,7 @@
  * The trap: only the last k axis is cut short. Where there are others too (`ContractionShape.limited`), the loop runs
  * over that axis alone, a segment of k, once for each value of the others.
  */
-import { add, affine, axisIndex, coefficientOf, scale, subtract } from '../../../compiler/ir/affine.ts';
+import { add, affine, axisIndex, coefficientOf, range, scale, subtract } from '../../../compiler/ir/affine.ts';
 import type { Affine } from '../../../compiler/ir/program.ts';
 import { affineText } from '../../parts/address.ts';
 import { coordinate, strides } from '../../parts/linear.ts';
@@ -25,14 +25,20 @@ export function longestLoop(w: ContractionParts): number {
   return Math.min(segmentOf(w), chainOf(w.sizes.k));
 }
 
-/** Every step of the k loop is a whole `tileK`. */
+/** Every step of the k loop is a whole `tileK` inside k: what a domain leaves out of a step is 0 in one of the operands. */
 export function kIsExact(w: ContractionParts): boolean {
-  return !isLimited(w) && w.sizes.k % w.tuning.tileK === 0;
+  return segmentOf(w) % w.tuning.tileK === 0;
+}
+
+/** Of what `k_from` is a multiple: steps and quads of k begin where they would without a domain. */
+function alignmentOf(w: ContractionParts): number {
+  const ofQuads = w.quads.left.alongK || w.quads.right.alongK ? 4 : 1;
+  return kIsExact(w) ? Math.max(w.tuning.tileK, ofQuads) : ofQuads;
 }
 
 /** The loop makes as many steps as it has, whichever tile it is for. */
 export function isWholeLoop(w: ContractionParts): boolean {
-  const isMasked = w.s.onOutput.some((c) => c.kind === 'nonnegative');
+  const isMasked = !storesNothingOutside(w) && w.s.onOutput.some((c) => c.kind === 'nonnegative');
   return !isLimited(w) && !isMasked && longestLoop(w) === w.sizes.k;
 }
 
@@ -45,9 +51,10 @@ export function isOneRange({ onLeft, onRight, onOutput }: ContractionShape): boo
   return ![...onLeft, ...onRight, ...onOutput].some((c) => c.kind === 'nonnegative');
 }
 
-/** An end of the stretch that an axis goes through within a tile: WGSL, and what is added to it. */
+/** An end of the stretch that an axis goes through within a tile: WGSL, a number that divides it whichever tile it is, and what is added. */
 interface End {
   readonly base: string;
+  readonly divisor: number;
   readonly offset: number;
 }
 
@@ -79,29 +86,40 @@ function stretchOf(
 ): Stretch {
   const step = strides(extents)[d];
   const mayCarry = d > 0 && (step * extents[d]) % tile !== 0;
-  if (mayCarry) return { least: { base: '0', offset: 0 }, greatest: { base: '0', offset: extents[d] - 1 } };
-  const least = { base: coordinate(start, extents, d), offset: 0 };
+  const zero = { base: '0', divisor: 0, offset: 0 };
+  if (mayCarry) return { least: zero, greatest: { ...zero, offset: extents[d] - 1 } };
+  const divisor = step > 1 ? 1 : d === 0 ? tile : greatestDivisor(tile, extents[d]);
+  const least = { base: coordinate(start, extents, d), divisor, offset: 0 };
   if (step % tile === 0) return { least, greatest: least };
   const isWhole = size % tile === 0;
   if (step === 1 && isWhole) return { least, greatest: { ...least, offset: tile - 1 } };
   const last = isWhole ? `(${plus(start, tile - 1)})` : `min(${plus(start, tile - 1)}, ${size - 1})`;
-  return { least, greatest: { base: coordinate(last, extents, d), offset: 0 } };
+  return { least, greatest: { base: coordinate(last, extents, d), divisor: 1, offset: 0 } };
 }
 
-/** The least or the greatest that an affine map of batch, m and n gets within the tile, as WGSL; undefined where it has other axes. */
-function endOf(a: Affine, w: ContractionParts, end: 'least' | 'greatest'): string | undefined {
+/** Of two numbers; of 0 and another it is the other. */
+const greatestDivisor = (a: number, b: number): number => (b === 0 ? Math.abs(a) : greatestDivisor(b, a % b));
+
+/** The least or the greatest that an affine map of batch, m and n gets within the tile; undefined where it has other axes. */
+function endOf(
+  a: Affine,
+  w: ContractionParts,
+  end: 'least' | 'greatest',
+): { readonly text: string; readonly divisor: number } | undefined {
   const known = stretches(w);
   const names = new Map<number, string>();
   let { constant } = a;
+  let divisor = 0;
   for (const { axis, coefficient } of a.terms) {
     if (w.s.equation.axes[axis].extent === 1) continue;
     const stretch = known.get(axis);
     if (stretch === undefined) return undefined;
-    const { base, offset } = coefficient > 0 === (end === 'greatest') ? stretch.greatest : stretch.least;
+    const { base, divisor: own, offset } = coefficient > 0 === (end === 'greatest') ? stretch.greatest : stretch.least;
     names.set(axis, base);
     constant += coefficient * offset;
+    divisor = greatestDivisor(divisor, coefficient * own);
   }
-  return affineText({ ...a, constant }, scopeOf(w, names));
+  return { text: affineText({ ...a, constant }, scopeOf(w, names)), divisor: greatestDivisor(divisor, constant) };
 }
 
 /** Whether the text is a number, one of those that are meant. */
@@ -115,22 +133,30 @@ export function tileRange(w: ContractionParts): string {
   const segment = segmentOf(w);
   const isWhole = segment === sizes.k && segment <= chainOf(segment);
   const [first, end] = isWhole ? ['k_from', 'k_to'] : ['k_first', 'k_end'];
+  const isLeft = storesNothingOutside(w);
+  const leave = isLeft ? 'return;' : `${end} = ${first};`;
   const outside = s.onOutput.flatMap((constraint) => {
     if (constraint.kind !== 'nonnegative') return [];
-    const most = endOf(constraint.affine, w, 'greatest');
+    const most = endOf(constraint.affine, w, 'greatest')?.text;
     return most === undefined || isNumber(most, (end) => end >= 0)
       ? []
-      : [`if (${most} < 0) { ${end} = ${first}; } // the whole tile is outside the domain`];
+      : [`if (${most} < 0) { ${leave} } // the whole tile is outside the domain`];
   });
-  const kind = outside.length === 0 ? 'let' : 'var';
+  const kind = outside.length === 0 || isLeft ? 'let' : 'var';
   const { from, to } = cutRange(w, segment);
   return [`let ${first} = ${from};`, `${kind} ${end} = ${to};`, ...outside].join('\n');
 }
 
+/** Whether a tile that is outside the domain is of no use to anybody. */
+function storesNothingOutside({ kernel }: ContractionParts): boolean {
+  return [kernel, ...kernel.epilogue].every(({ stored, withinDomain }) => !stored || withinDomain);
+}
+
 /** Where the constraints between k and the tile's positions let the last k axis begin and end. */
 function cutRange(w: ContractionParts, segment: number): { readonly from: string; readonly to: string } {
-  const { s, emitter, quads } = w;
+  const { s, emitter } = w;
   let from = '0';
+  let divisor = 0;
   let to = emitter.bound(segment);
   const k = s.limited ? s.k.at(-1) : s.k.length === 1 ? s.k[0] : undefined;
   for (const constraint of new Set([...s.onLeft, ...s.onRight])) {
@@ -139,14 +165,19 @@ function cutRange(w: ContractionParts, segment: number): { readonly from: string
     if (Math.abs(coefficient) !== 1) continue;
     // k is at least, or at most, what is left of the map.
     const rest = scale(subtract(constraint.affine, scale(axisIndex(k), coefficient)), -coefficient);
-    const bound = coefficient === 1 ? endOf(rest, w, 'least') : endOf(add(rest, affine(1)), w, 'greatest');
-    if (bound === undefined) continue;
-    if (coefficient === 1 && !isNumber(bound, (b) => b <= 0)) from = `max(${from}, ${bound})`;
-    if (coefficient === -1 && !isNumber(bound, (b) => b >= segment)) to = `min(${to}, ${bound})`;
+    if (coefficient === 1) {
+      const least = endOf(rest, w, 'least');
+      if (least === undefined || isNumber(least.text, (b) => b <= 0)) continue;
+      const mayPass = range(rest, s.equation.axes).max >= segment;
+      from = `max(${from}, ${mayPass ? `min(${least.text}, ${segment - 1})` : least.text})`;
+      divisor = greatestDivisor(divisor, mayPass ? 1 : least.divisor);
+    } else {
+      const end = endOf(add(rest, affine(1)), w, 'greatest');
+      if (end !== undefined && !isNumber(end.text, (b) => b >= segment)) to = `min(${to}, ${end.text})`;
+    }
   }
-  // Quads of k begin where they do in memory.
-  const isInQuads = from !== '0' && (quads.left.alongK || quads.right.alongK);
-  return { from: isInQuads ? `${from} / 4 * 4` : from, to };
+  const alignment = alignmentOf(w);
+  return { from: divisor % alignment === 0 ? from : `${from} / ${alignment} * ${alignment}`, to };
 }
 
 /** The loops of all products of a kernel, one after another into the same sums. The head has the range of the first. */
