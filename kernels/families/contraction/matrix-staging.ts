@@ -24,7 +24,7 @@ export const sides = ['left', 'right'] as const;
 
 /** Where things lie in workgroup memory, in quads. */
 export interface MatrixMemory {
-  /** Slabs of the operands, high parts first. */
+  /** Slabs of the operands. */
   readonly left: 0;
   readonly right: number;
   /** Sums take the place of slabs: quads from one row of a strip to the next, and where the strip of low sums begins. */
@@ -37,7 +37,7 @@ export interface MatrixMemory {
 
 export function matrixMemory(products: Products): MatrixMemory {
   const { tileM, tileN, rows } = products[0].tuning;
-  const slabsOf = (side: SideName): number => Math.max(...products.map((w) => 2 * slabOf(w, side).quads));
+  const slabsOf = (side: SideName): number => Math.max(...products.map((w) => slabOf(w, side).quads));
   const right = slabsOf('left');
   const slabs = right + slabsOf('right');
   const stripStride = tileN / 4 + 1;
@@ -46,18 +46,21 @@ export function matrixMemory(products: Products): MatrixMemory {
   return { left: 0, right, stripStride, lowStrip, exponents, total: exponents + (tileM + tileN) / matrixSize };
 }
 
+/** A row of a slab holds its high parts, then its low ones, and a quad that is left free. */
 export interface Slab {
   readonly alongK: boolean;
-  /** Quads from a row to the next, and of one part of the slab, high or low. */
+  /** Quads from a row to the next, from its high parts to the low ones, and of all rows. */
   readonly stride: number;
+  readonly low: number;
   readonly quads: number;
 }
 
 export function slabOf({ quads, tuning }: ContractionParts, side: SideName): Slab {
   const { alongK } = quads[side];
   const tile = side === 'left' ? tuning.tileM : tuning.tileN;
-  const stride = (alongK ? tuning.tileK : tile) / perQuad + 1;
-  return { alongK, stride, quads: (alongK ? tile : tuning.tileK) * stride };
+  const low = (alongK ? tuning.tileK : tile) / perQuad;
+  const stride = 2 * low + 1;
+  return { alongK, stride, low, quads: (alongK ? tile : tuning.tileK) * stride };
 }
 
 /** A block of a slab, and the quads of it that a thread stages, by the names of their variables. */
@@ -121,12 +124,16 @@ export function matrixStaging(w: ContractionParts, memory: MatrixMemory): Matrix
 
 const guardOf = ({ only }: StagedBlock): string[] => (only === undefined ? [] : [`subgroup < ${only}`]);
 
-/** Neighbouring lanes stage neighbouring quads of a row, as they lie in memory. */
+/**
+ * Neighbouring lanes stage neighbouring quads of a row, as they lie in memory. Eight lanes store at once; where they have `perRow` quads of a
+ * row, their rows are as many apart, so that they meet in no bank: rows are an odd number of quads long.
+ */
 function placeText(w: ContractionParts, side: SideName, { block }: StagedBlock, quad: string, q: number): string {
   const { alongK } = slabOf(w, side);
   const perRow = (alongK ? w.tuning.tileK : matrixSize) / perQuad;
   const unit = q === 0 ? 'lane_in' : `(${plus('lane_in', q * matrixLanes)})`;
-  const [row, column] = [`${unit} / ${perRow}`, `${unit} % ${perRow} * ${perQuad}`];
+  const row = `${unit} / ${8 * perRow} * 8 + ${unit} / 8 % ${perRow} + ${unit} / ${perRow} % ${8 / perRow} * ${perRow}`;
+  const column = `${unit} % ${perRow} * ${perQuad}`;
   const [p, k] = alongK ? [row, column] : [column, row];
   return `let p_${quad} = ${block} * ${matrixSize} + ${p};\nlet k_${quad} = ${k};`;
 }
@@ -162,7 +169,7 @@ function storeText(w: ContractionParts, side: SideName, block: StagedBlock, memo
     return [
       `let parts_${quad} = split_f16(first_${quad}, second_${quad}, scale, zero_bits);`,
       `scratch[${plus(place, memory[side])}] = parts_${quad}.high;`,
-      `scratch[${plus(place, memory[side] + slab.quads)}] = parts_${quad}.low;`,
+      `scratch[${plus(place, memory[side] + slab.low)}] = parts_${quad}.low;`,
     ];
   });
   return wgsl`

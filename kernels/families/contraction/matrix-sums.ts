@@ -30,6 +30,9 @@ function rowsOfThread(tuning: ContractionTuning): number {
 
 export const valuesOfThread = (tuning: ContractionTuning): number => matricesOf(tuning)[0] * rowsOfThread(tuning);
 
+/** Sums that a thread finishes at once: first what they read, then what they write (`finishFunctions`). */
+const atOnce = 4;
+
 /** Takes the sums to workgroup memory, a row of each subgroup's matrices after the other, and does `use` with each strip of them. */
 export function strips(
   { tuning }: ContractionParts,
@@ -82,24 +85,37 @@ export function rowsOfSubgroup({ tileN, columns }: ContractionTuning): number {
   return (matrixSize * columns) / tileN;
 }
 
+/**
+ * Adds the sums to the totals in f32, several at once, as each waits for memory. They are addressed by a number that a compiler cannot know, so
+ * that they stay in memory: in registers they would leave too few to the loop over k.
+ */
 export function addToTotals(w: ContractionParts, memory: MatrixMemory): string {
-  const { tuning, kernel } = w;
-  const count = rowsOfThread(tuning);
-  const columns = tuning.tileN / matrixLanes;
-  const place =
-    kernel.rowLength === undefined
-      ? `let row = ${rowText(tuning, 'r')};`
-      : `let row = subgroup * ${rowsOfSubgroup(tuning)} + r / ${columns};\nlet column = lane_in + r % ${columns} * ${matrixLanes};`;
-  return strips(
-    w,
-    memory,
-    (i) => wgsl`
-      for (var r = 0; r < ${count}; r++) {
-        ${place}
-        totals[${i * count} + r] += ${stripSum(w, memory, { row: 'row' }, i)};
+  const count = rowsOfThread(w.tuning);
+  const each = Array.from({ length: atOnce }, (_, c) => c);
+  return strips(w, memory, (i) => {
+    const total = (c: number): string => `totals[${i * count + c} + r]`;
+    const added = each.flatMap((c) => [
+      ...totalPlace(w, c),
+      `let total_${c} = ${total(c)} + ${stripSum(w, memory, { row: `row_${c}`, column: `column_${c}` }, i)};`,
+    ]);
+    return wgsl`
+      for (var r = 0; r < ${count} + i32(zero_bits); r += ${atOnce}) {
+        ${added.join('\n')}
+        ${each.map((c) => `${total(c)} = total_${c};`).join('\n')}
       }
-    `,
-  );
+    `;
+  });
+}
+
+/** Where in its strip a thread's sum r + c lies. */
+function totalPlace({ tuning, kernel }: ContractionParts, c: number): string[] {
+  const r = c === 0 ? 'r' : `(${plus('r', c)})`;
+  if (kernel.rowLength === undefined) return [`let row_${c} = ${rowText(tuning, r)};`, `let column_${c} = column;`];
+  const columns = tuning.tileN / matrixLanes;
+  return [
+    `let row_${c} = subgroup * ${rowsOfSubgroup(tuning)} + ${r} / ${columns};`,
+    `let column_${c} = lane_in + ${r} % ${columns} * ${matrixLanes};`,
+  ];
 }
 
 export function finishTotals(w: ContractionParts): string {
@@ -114,9 +130,6 @@ export function finishTotals(w: ContractionParts): string {
 export function finishStrips(w: ContractionParts, memory: MatrixMemory): string {
   return strips(w, memory, (i) => finishStrip(w, String(i), (c) => stripSum(w, memory, { row: `row_${c}` }, i)));
 }
-
-/** Sums that a thread finishes at once: first what they read, then what they write (`finishFunctions`). */
-const atOnce = 4;
 
 /** Finishes a thread's sums of strip i; `value` is that of sum r + c, whose row is `row_c`. */
 function finishStrip(w: ContractionParts, i: string, value: (c: number) => string): string {

@@ -27,8 +27,6 @@ interface MatrixForm {
   readonly tflops: number;
   /** Workgroups that a multiprocessor works on at once: as many as it has workgroup memory and registers for. */
   readonly resident: number;
-  /** It has registers left to add up longer sums than `longestSum`. */
-  readonly takesLong: boolean;
 }
 
 function matrix(
@@ -41,14 +39,12 @@ function matrix(
 }
 
 const matrixForms: readonly MatrixForm[] = [
-  { tuning: matrix(128, 128, 32, [64, 32]), tflops: 63, resident: 1, takesLong: false },
-  { tuning: matrix(64, 64, 32, [32, 32]), tflops: 50, resident: 2, takesLong: true },
+  { tuning: matrix(128, 128, 32, [64, 32]), tflops: 63, resident: 1 },
+  { tuning: matrix(64, 64, 32, [32, 32]), tflops: 50, resident: 2 },
 ];
 
 /** More for epilogues that ask for whole rows. Its rate is a careful guess: it reads twice as much into slabs as 128 × 128 does. */
-const matrixRowForms: readonly MatrixForm[] = [
-  { tuning: matrix(32, 256, 32, [32, 32]), tflops: 40, resident: 1, takesLong: true },
-];
+const matrixRowForms: readonly MatrixForm[] = [{ tuning: matrix(32, 256, 32, [32, 32]), tflops: 40, resident: 1 }];
 
 const features = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as const;
 
@@ -69,7 +65,7 @@ export function matrixCandidates(target: Target): readonly ContractionTuning[] {
 
 /** Quads of workgroup memory that a form needs at most, for operands that lie along k. */
 function mostQuads({ tileM, tileN, tileK }: ContractionTuning): number {
-  return 2 * (tileM + tileN) * (tileK / 8 + 1) + (tileM + tileN) / matrixSize;
+  return (tileM + tileN) * (tileK / 4 + 1) + (tileM + tileN) / matrixSize;
 }
 
 /** Those that the target has tensor cores, threads and workgroup memory for. */
@@ -104,9 +100,7 @@ function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops, resident
 }
 
 function matrixTimes(sizes: ContractionSizes, target: Target, forms = matrixForms): readonly Timed[] {
-  return formsFor(target, forms)
-    .filter(({ takesLong }) => takesLong || sizes.k <= longestSum)
-    .map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, form) }));
+  return formsFor(target, forms).map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, form) }));
 }
 
 /** What takes the tiled form less time is not worth the longer code: it takes 0.2 to 0.4 s to compile, that of the tiled form 0.05. */

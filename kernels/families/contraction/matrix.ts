@@ -97,31 +97,55 @@ function blockNames(side: SideName, count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${side}_exponent_${i}`);
 }
 
-/** The steps of a product from `k_from` to `k_to`, a slab of both operands each. */
+/** The steps of a product from `k_from` to `k_to`, in stretches where the sums get longer than tensor cores may make them. */
 function slabLoop(w: ContractionParts, products: Products, memory: MatrixMemory): string {
-  const { tileK } = w.tuning;
-  const { fetch, store } = matrixStaging(w, memory);
-  const flush = wgsl`
-    since += 1;
-    if (since == ${Math.floor(longestSum / tileK)}) {
-      since = 0;
-      ${addToTotals(w, memory)}
-      ${sumNames(w.tuning)
-        .flatMap(([high, low]) => [`${high} = ${sumType}();`, `${low} = ${sumType}();`])
-        .join('\n')}
+  const whole: Stretch = { from: 'k_from', to: 'k_to', length: longestLoop(w), isExact: isWholeLoop(w) };
+  if (!isBlocked(products)) return stretchLoop(w, memory, whole);
+  const length = Math.min(longestSum, whole.length);
+  const isExact = whole.isExact && whole.length % length === 0;
+  return wgsl`
+    for (var stretch = k_from; stretch < k_to; stretch += ${length}) {
+      if (since + ${length} > ${longestSum}) {
+        since = 0;
+        ${addToTotals(w, memory)}
+        ${emptySums(w.tuning)}
+      }
+      since += ${length};
+      let stretch_to = min(stretch + ${length}, k_to);
+      ${stretchLoop(w, memory, { from: 'stretch', to: 'stretch_to', length, isExact })}
     }
   `;
+}
+
+function emptySums(tuning: ContractionTuning): string {
+  return sumNames(tuning)
+    .flatMap(([high, low]) => [`${high} = ${sumType}();`, `${low} = ${sumType}();`])
+    .join('\n');
+}
+
+/** A part of k, by the names of its ends: at most so long, or always exactly. */
+interface Stretch {
+  readonly from: string;
+  readonly to: string;
+  readonly length: number;
+  readonly isExact: boolean;
+}
+
+/** A slab of both operands a step. The next one is on its way from memory while this one is multiplied. */
+function stretchLoop(w: ContractionParts, memory: MatrixMemory, { from, to, length, isExact }: Stretch): string {
+  const { tileK } = w.tuning;
+  const { fetch, store } = matrixStaging(w, memory);
   return wgsl`
     {
-      let k_at = k_from;
+      let k_at = ${from};
       ${fetch}
     }
-    for (var step = 0; step < ${w.emitter.bound(Math.ceil(longestLoop(w) / tileK))}; step++) {
-      let k0 = k_from + step * ${tileK};
-      ${isWholeLoop(w) ? '' : 'if (k0 >= k_to) { break; }'}
+    for (var step = 0; step < ${w.emitter.bound(Math.ceil(length / tileK))}; step++) {
+      let k0 = ${from} + step * ${tileK};
+      ${isExact ? '' : `if (k0 >= ${to}) { break; }`}
       ${store}
       workgroupBarrier();
-      if (k0 + ${tileK} < k_to) {
+      if (k0 + ${tileK} < ${to}) {
         let k_at = k0 + ${tileK};
         ${fetch}
       }
@@ -130,7 +154,6 @@ function slabLoop(w: ContractionParts, products: Products, memory: MatrixMemory)
         ${multiply(w, memory)}
       }
       workgroupBarrier();
-      ${isBlocked(products) ? flush : ''}
     }
   `;
 }
@@ -186,9 +209,9 @@ function loadMatrix(
   part: 'high' | 'low',
   i: number,
 ): string {
-  const { alongK, stride, quads } = slabOf(w, side);
+  const { alongK, stride, low } = slabOf(w, side);
   const [own, count] = side === 'left' ? ['subgroup_m', w.tuning.rows] : ['subgroup_n', w.tuning.columns];
-  const base = memory[side] + (part === 'low' ? quads : 0);
+  const base = memory[side] + (part === 'low' ? low : 0);
   const place = alongK
     ? plus(`${own} * ${count * stride} + k_in * ${matrixSize / perQuad}`, base + i * matrixSize * stride)
     : plus(`k_in * ${matrixSize * stride} + ${own} * ${count / perQuad}`, base + (i * matrixSize) / perQuad);

@@ -149,11 +149,13 @@ describe('the choice', () => {
     for (const order of orders)
       expect(formsOn(matmul([1, 4096, 1024, 512], order), tensorCoreTarget)).toEqual(['matrix']);
   });
-  test('long sums are made in pieces that are short enough', () => {
-    const plan = schedule(matmul([1, 8192, 512, 4096], orders[0]), { target: tensorCoreTarget });
-    const [first] = plan.kernels;
-    expect(first.tuning.form).toBe('matrix');
-    expect(Object.values(plan.choices.pieces).some((pieces) => pieces >= 4096 / longestSum)).toBe(true);
+  test('long sums are made by one kernel, in pieces only where there are few of them', () => {
+    const many = schedule(matmul([1, 8192, 512, 4096], orders[0]), { target: tensorCoreTarget });
+    expect(many.kernels.map(({ tuning }) => tuning.form)).toEqual(['matrix']);
+    expect(many.kernels[0].wgsl).toContain(`since + ${longestSum} > ${longestSum}`);
+    const few = schedule(matmul([1, 512, 512, 8192], orders[0]), { target: tensorCoreTarget });
+    expect(few.kernels[0].tuning.form).toBe('matrix');
+    expect(few.kernels).toHaveLength(2);
   });
   test('operands of a domain too, their zeros put in as they are staged', () => {
     expect(formsOn(triangular([4, 512, 512, 512], orders[0], ['k', 't']), tensorCoreTarget)).toEqual(['matrix']);
