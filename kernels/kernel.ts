@@ -137,6 +137,8 @@ export interface TensorLayout {
   readonly slot: string;
   /** Its first element in the binding; even for f16. */
   readonly start: number;
+  /** The binding ends inside four elements: bound as quads it would end before them. */
+  readonly cutsQuad?: boolean;
 }
 
 export type Layouts = (tensor: string) => TensorLayout;

@@ -41,8 +41,9 @@ function dispatchKey(kernels: readonly Kernel[], { layouts, readWrite }: EmitOpt
     .join('\n')
     .replaceAll(/'([^']*)'/g, (_, name: string) => `'${numbered(met.tensors, name)}'`);
   const places = [...met.tensors.keys()].map((name) => {
-    const { shape, dtype, slot, start } = layouts(name);
-    return `${dtype} ${shape.join('x')} in ${numbered(met.slots, slot)} from ${start}${readWrite(slot) ? ' written' : ''}`;
+    const { shape, dtype, slot, start, cutsQuad = false } = layouts(name);
+    const of = `${readWrite(slot) ? ' written' : ''}${cutsQuad ? ' cut' : ''}`;
+    return `${dtype} ${shape.join('x')} in ${numbered(met.slots, slot)} from ${start}${of}`;
   });
   return [text, ...places].join('\n');
 }

@@ -20,6 +20,7 @@ interface Slot {
   readonly name: string;
   readonly dtype: Dtype;
   readonly tensors: string[];
+  readonly cutsQuad: boolean;
   written: boolean;
   /** How anything reads or writes it. */
   readonly read: Set<SlotForm>;
@@ -112,6 +113,7 @@ export class Emitter {
         name: this.names.theirs(shortName(tensor), '', 'module'),
         dtype: layout.dtype,
         tensors: [],
+        cutsQuad: layout.cutsQuad ?? false,
         written: false,
         read: new Set(),
       };
@@ -138,11 +140,11 @@ export class Emitter {
 
   /**
    * Slots that were asked for both as quads and as elements, and what they shall be: all must be written again. Single elements
-   * can be read out of quads, but not written: WGSL lets a device write the whole quad.
+   * can be read out of quads, but not written: WGSL lets a device write the whole quad. Nor where the last ones are no whole quad.
    */
   contested(): ReadonlyMap<string, SlotForm> {
     const both = [...this.slots].filter(([slot, { read }]) => read.size > 1 && !this.forms.has(slot));
-    return new Map(both.map(([slot, { written }]) => [slot, written ? 'elements' : 'quads']));
+    return new Map(both.map(([slot, { written, cutsQuad }]) => [slot, written || cutsQuad ? 'elements' : 'quads']));
   }
 
   /** The same to write. Throws for f16: two elements share a word, which no family writes yet. */

@@ -40,7 +40,7 @@ export function emitDispatches(
       if (place === undefined) return { shape, dtype, slot: `register ${name}`, start: 0 };
       const range = rangeOf.get(slotOf(place)) ?? ranges.find((r) => isWithin(place, r))!;
       const start = (place.offsetBytes - range.offsetBytes) / (dtype === 'f16' ? 2 : 4);
-      return { shape, dtype, slot: slotOf(range), start };
+      return { shape, dtype, slot: slotOf(range), start, cutsQuad: range.sizeBytes % quadBytes !== 0 };
     };
     const known = new Map<string, TensorLayout>();
     const layouts: Layouts = (name) => {
@@ -100,6 +100,10 @@ function streamOf({ batch, outer, row, walk, statements }: StreamKernel): PlanSt
 }
 
 const slotOf = ({ buffer, offsetBytes, sizeBytes }: Placement): string => `${buffer}@${offsetBytes}+${sizeBytes}`;
+
+const quadBytes = 16;
+
+const wholeQuads = (bytes: number): number => Math.ceil(bytes / quadBytes) * quadBytes;
 
 const endOf = ({ offsetBytes, sizeBytes }: Placement): number => offsetBytes + sizeBytes;
 
@@ -162,7 +166,10 @@ function joined(
     });
 }
 
+/** Four elements at a time are read of what is bound: the last ones too, where nothing but a workspace ends inside four. */
 function spanOf(places: readonly Placement[]): Placement {
+  const [{ buffer }] = places;
   const offsetBytes = Math.min(...places.map((place) => place.offsetBytes));
-  return { buffer: places[0].buffer, offsetBytes, sizeBytes: Math.max(...places.map(endOf)) - offsetBytes };
+  const sizeBytes = Math.max(...places.map(endOf)) - offsetBytes;
+  return { buffer, offsetBytes, sizeBytes: isWorkspace(buffer) ? wholeQuads(sizeBytes) : sizeBytes };
 }

@@ -10,6 +10,7 @@ import type { Program } from '../../../../compiler/ir/program.ts';
 import { planBytes } from '../../../../compiler/schedule/plan.ts';
 import type { ScheduleOptions } from '../../../../compiler/schedule/schedule.ts';
 import { model, scores } from '../../../support/attention-models.ts';
+import { cutQuads } from '../../../support/cut-quads.ts';
 import { testDevice } from '../../../support/device.ts';
 import { feed } from '../../../support/feed.ts';
 import { memoryRange } from '../../../support/least-memory.ts';
@@ -55,6 +56,7 @@ describe('a budget changes no value', () => {
           const { plan, worst, worstOutput } = await compare(opened, p, inputs, { ...options, memoryBytes });
           expect(planBytes(plan)).toBeLessThanOrEqual(memoryBytes);
           expect(plan.recomputed.tensors).not.toEqual([]);
+          expect(cutQuads(plan)).toEqual([]);
           expect(worst, worstOutput).toBeLessThan(2e-5 + 3 * without.worst);
         }
       });
