@@ -6,8 +6,9 @@
  *   q = x·Wq   k = x·Wk   mean(L)   │   S = q·k   L / mean(L)   │   …
  *
  * Each kernel joins the first dispatch after all that it waits for, or opens one at the end; those with the longest way still to go
- * come first. So what only needs parameters is done with the first layer, the gradient of a weight beside the next steps back, and
- * every layer combines in the same way, so that layers share pipelines. In which order the dispatches then run is `sequence.ts`.
+ * come first. So the gradient of a weight is made beside the next steps back; what only needs parameters joins the last dispatch before
+ * it is asked for (`latest.ts`), and every layer combines in the same way, so that layers share pipelines. In which order the dispatches
+ * then run is `sequence.ts`.
  */
 import { commonWorkgroup, type Workgroup, workgroupOf } from '../../../kernels/emit.ts';
 import type { Kernel, Shapes } from '../../../kernels/kernel.ts';
@@ -19,6 +20,7 @@ import type { Program } from '../../ir/program.ts';
 import { bufferNames } from '../place.ts';
 import { isWorkspace, sizeBytes } from '../workspaces.ts';
 import { type KernelGraph, kernelGraph } from './kernel-graph.ts';
+import { latestDispatches, stepsAfter } from './latest.ts';
 import { sequence } from './sequence.ts';
 
 /** Kernels of one dispatch. */
@@ -68,20 +70,44 @@ export function combineKernels(
   const layouts: Shapes = (name) => tensors.get(name)!;
   const bufferOf = bufferNames(program, inPlace);
   const bytesOf = (name: string): number => sizeBytes(tensors.get(name)!);
-  const drafts: Draft[] = [];
-  const doneIn: number[] = [];
-  for (const k of criticalFirst(graph)) {
-    const kernel = kernels[k];
-    const wish = workgroupOf(kernel, { target, layouts });
+  const described = kernels.map((kernel): Candidate => {
     const touched = touchedBy(kernel);
     const need = needOf(kernel);
     const isLarge = estimateUs(kernel, touched, bytesOf) > smallUs;
-    const leastLarge = isLarge ? need : needs.slabs;
-    const candidate = { wish, need, leastLarge, buffers: new Set(touched.map(bufferOf)) };
+    return {
+      kernel,
+      wish: workgroupOf(kernel, { target, layouts }),
+      need,
+      leastLarge: isLarge ? need : needs.slabs,
+      buffers: new Set(touched.map(bufferOf)),
+      temporaries: touched.filter((name) => isWorkspace(bufferOf(name))).map((name) => viewBase(name, tensors)),
+    };
+  });
+  const states = new Set(program.updates.map(({ state }) => state));
+  const isInput = (name: string): boolean => tensors.get(name)!.source.kind === 'input' && !states.has(name);
+  const readsInput = (k: number): boolean => touchedBy(kernels[k]).some((name) => isInput(viewBase(name, tensors)));
+  const soon = fill(described, graph, target, []);
+  const { drafts } = fill(described, graph, target, latestDispatches(graph, soon.doneIn, readsInput));
+  return sequence(drafts, bytesOf).map((at) => drafts[at].kernels as [Kernel, ...Kernel[]]);
+}
+
+/** Dispatches that all kernels have joined, and the dispatch of each; those of which `latest` says so join the last one that will do. */
+function fill(
+  candidates: readonly Candidate[],
+  graph: KernelGraph,
+  target: Target,
+  latest: readonly (number | undefined)[],
+): { readonly drafts: readonly Draft[]; readonly doneIn: readonly number[] } {
+  const drafts: Draft[] = [];
+  const doneIn: number[] = [];
+  for (const k of criticalFirst(graph)) {
+    const candidate = candidates[k];
     const first = Math.max(-1, ...graph[k].map((other) => doneIn[other])) + 1;
-    let at = first;
-    while (at < drafts.length && !joins(candidate, drafts[at], target)) at++;
-    const draft = drafts[at] ?? {
+    const isOpen = (draft: Draft): boolean => joins(candidate, draft, target);
+    const last = drafts.slice(first, (latest[k] ?? first - 1) + 1).findLastIndex(isOpen);
+    let at = first + Math.max(0, last);
+    while (at < drafts.length && !isOpen(drafts[at])) at++;
+    drafts[at] ??= {
       kernels: [],
       wishes: [],
       buffers: new Set(),
@@ -90,24 +116,25 @@ export function combineKernels(
       need: needs.little,
       leastLarge: needs.slabs,
     };
-    drafts[at] = draft;
-    draft.kernels.push(kernel);
-    draft.wishes.push(wish);
-    if (need > draft.need) draft.need = need;
-    if (leastLarge < draft.leastLarge) draft.leastLarge = leastLarge;
-    for (const buffer of candidate.buffers) draft.buffers.add(buffer);
-    for (const other of graph[k]) draft.waits.add(doneIn[other]);
-    for (const name of touched) if (isWorkspace(bufferOf(name))) draft.temporaries.add(viewBase(name, tensors));
+    addTo(drafts[at], candidate);
+    for (const other of graph[k]) drafts[at].waits.add(doneIn[other]);
     doneIn[k] = at;
   }
-  return sequence(drafts, bytesOf).map((at) => drafts[at].kernels as [Kernel, ...Kernel[]]);
+  return { drafts, doneIn };
+}
+
+function addTo(draft: Draft, { kernel, wish, need, leastLarge, buffers, temporaries }: Candidate): void {
+  draft.kernels.push(kernel);
+  draft.wishes.push(wish);
+  if (need > draft.need) draft.need = need;
+  if (leastLarge < draft.leastLarge) draft.leastLarge = leastLarge;
+  for (const buffer of buffers) draft.buffers.add(buffer);
+  for (const name of temporaries) draft.temporaries.add(name);
 }
 
 /** Kernels in the order of how many dispatches must still follow: those on the longest way open dispatches, the others fill them. */
 function criticalFirst(graph: KernelGraph): readonly number[] {
-  const following = new Array<number>(graph.length).fill(0);
-  for (let k = graph.length - 1; k >= 0; k--)
-    for (const other of graph[k]) following[other] = Math.max(following[other], following[k] + 1);
+  const following = stepsAfter(graph);
   return [...graph.keys()].sort((a, b) => following[b] - following[a] || a - b);
 }
 
@@ -136,10 +163,13 @@ export function microseconds(bytes: number, multiplyAdds: number): number {
 }
 
 interface Candidate {
+  readonly kernel: Kernel;
   readonly wish: Workgroup;
   readonly need: Need;
   readonly leastLarge: Need;
   readonly buffers: ReadonlySet<string>;
+  /** Temporaries that it reads or makes. */
+  readonly temporaries: readonly string[];
 }
 
 function joins(candidate: Candidate, draft: Draft, target: Target): boolean {
