@@ -15,6 +15,7 @@ import { combineKernels, type Dispatch } from './dispatches/combine.ts';
 import { type GroupOptions, groupKernels } from './group/group.ts';
 import type { Remade } from './memory/remake.ts';
 import { inPlaceUpdates, placeTensors } from './place.ts';
+import { rereadNothing } from './reread.ts';
 import { leaveUnread } from './unread.ts';
 import type { Placements } from './workspaces.ts';
 
@@ -34,7 +35,8 @@ export function arrange(remade: Remade, options: ArrangeOptions, chooser: Choose
   const { target, combine } = options;
   const layouts = layoutsOf(program);
   const tuningOf = (kernel: ContractionKernel) => contractionChoice(kernel, layouts, chooser, target).tuning;
-  const grouped = groupKernels(remade, { ...options, tuningOf });
+  const drafted = groupKernels(remade, { ...options, tuningOf });
+  const grouped = target.class === 'gpu' ? rereadNothing(program, drafted) : drafted;
   const inPlace = inPlaceUpdates(program, grouped);
   const kept = [...keepStored(program, grouped), ...stateCopies(program, inPlace)];
   const kernels = withChoices(leaveUnread(program, kept), layouts, chooser, target);
