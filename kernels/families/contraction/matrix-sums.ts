@@ -93,11 +93,11 @@ export function addToTotals(w: ContractionParts, memory: MatrixMemory): string {
   const count = rowsOfThread(w.tuning);
   const each = Array.from({ length: atOnce }, (_, c) => c);
   return strips(w, memory, (i) => {
-    const total = (c: number): string => `totals[${i * count + c} + r]`;
-    const added = each.flatMap((c) => [
-      ...totalPlace(w, c),
-      `let total_${c} = ${total(c)} + ${stripSum(w, memory, { row: `row_${c}`, column: `column_${c}` }, i)};`,
-    ]);
+    const total = (c: number): string => `totals[${plus('r', i * count + c)}]`;
+    const added = each.flatMap((c) => {
+      const { lines, row, column } = totalPlace(w, c);
+      return [...lines, `let total_${c} = ${total(c)} + ${stripSum(w, memory, { row, column }, i)};`];
+    });
     return wgsl`
       for (var r = 0; r < ${count} + i32(zero_bits); r += ${atOnce}) {
         ${added.join('\n')}
@@ -107,15 +107,17 @@ export function addToTotals(w: ContractionParts, memory: MatrixMemory): string {
   });
 }
 
-/** Where in its strip a thread's sum r + c lies. */
-function totalPlace({ tuning, kernel }: ContractionParts, c: number): string[] {
+/** Where in its strip a thread's sum r + c lies, and the lines that find it. */
+function totalPlace({ tuning, kernel }: ContractionParts, c: number) {
   const r = c === 0 ? 'r' : `(${plus('r', c)})`;
-  if (kernel.rowLength === undefined) return [`let row_${c} = ${rowText(tuning, r)};`, `let column_${c} = column;`];
+  const [row, column] = [`row_${c}`, `column_${c}`];
+  if (kernel.rowLength === undefined) return { lines: [`let ${row} = ${rowText(tuning, r)};`], row, column: 'column' };
   const columns = tuning.tileN / matrixLanes;
-  return [
-    `let row_${c} = subgroup * ${rowsOfSubgroup(tuning)} + ${r} / ${columns};`,
-    `let column_${c} = lane_in + ${r} % ${columns} * ${matrixLanes};`,
+  const lines = [
+    `let ${row} = subgroup * ${rowsOfSubgroup(tuning)} + ${r} / ${columns};`,
+    `let ${column} = lane_in + ${r} % ${columns} * ${matrixLanes};`,
   ];
+  return { lines, row, column };
 }
 
 export function finishTotals(w: ContractionParts): string {

@@ -105,7 +105,7 @@ function slabLoop(w: ContractionParts, products: Products, memory: MatrixMemory)
   const isExact = whole.isExact && whole.length % length === 0;
   return wgsl`
     for (var stretch = k_from; stretch < k_to; stretch += ${length}) {
-      if (since + ${length} > ${longestSum}) {
+      if (since > ${longestSum - length}) {
         since = 0;
         ${addToTotals(w, memory)}
         ${emptySums(w.tuning)}
