@@ -9,6 +9,7 @@ import { flattenLoads, strides } from '../../parts/linear.ts';
 import type { Scope } from '../../parts/scope.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
 import { indent, wgsl } from '../../wgsl/text.ts';
+import type { Joint } from './joint.ts';
 import type { LaneOrder } from './lanes.ts';
 import type { RowTile, StreamAxes } from './shape.ts';
 import type { StreamTuning } from './tuning.ts';
@@ -32,7 +33,7 @@ export interface StreamCode {
   readonly names: ReadonlyMap<number, string>;
   readonly tiles: ReadonlySet<string>;
   /** Variables: tiles and sums are arrays of vec4 (a row, four columns), what a row has is an array of vec4 of four rows. */
-  readonly variables: ReadonlyMap<string, string>;
+  readonly variables: Map<string, string>;
   readonly rowTile: RowTile;
   readonly columnTile: RowTile;
   readonly lanes: LaneOrder;
@@ -43,6 +44,8 @@ export interface StreamCode {
   /** What is found at the beginning of a tile: of levels of columns, by what they are. */
   readonly tileHead: string[];
   readonly levels: Map<string, LevelNames>;
+  /** Of sums that are made as one, by name. */
+  readonly joints: Map<string, Joint>;
   /** Quads of workgroup memory: slabs or an exchanged tile, and behind them a sum's right side. */
   readonly exchangeQuads: number;
   stagedQuads: number;

@@ -11,7 +11,7 @@ import { coordinate } from '../../parts/linear.ts';
 import { type WideLoad, wideLoad, wideText } from '../../parts/loads.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
-import { guarded, plus } from '../../wgsl/text.ts';
+import { f32Literal, guarded, plus } from '../../wgsl/text.ts';
 import {
   batchNames,
   clamped,
@@ -29,6 +29,8 @@ import { columnDimensions, columnsOf, type TwoSided } from './shape.ts';
 import { stagedQuads } from './tuning.ts';
 
 export function sumQuads(s: StreamStatement, w: StreamCode): number {
+  const joint = w.joints.get(s.tensor);
+  if (joint !== undefined) return Math.ceil(joint.quads / w.tuning.threadColumns);
   const columns = columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes);
   return Math.ceil(columns / (4 * w.tuning.threadColumns));
 }
@@ -74,13 +76,14 @@ export function stagedOf(s: StreamStatement, equation: Equation, w: StreamCode):
   const { from, to } = columnSpan(s, equation, w);
   const firstQuad = Math.floor(from / 4);
   const quads = Math.ceil(to / 4) - firstQuad;
+  const columns = columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes);
+  return { columns, firstQuad, quads, depth: stagedPoints(quads, w) };
+}
+
+/** How many points of the walk are staged at once, of so many quads of columns. */
+export function stagedPoints(quads: number, w: StreamCode): number {
   const most = Math.max(1, 2 ** Math.floor(Math.log2(Math.max(1, stagedQuads / quads))));
-  return {
-    columns: columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes),
-    firstQuad,
-    quads,
-    depth: Math.min(sizesOf(w.tuning).tileColumns, w.tuning.depth, most),
-  };
+  return Math.min(sizesOf(w.tuning).tileColumns, w.tuning.depth, most);
 }
 
 /** WGSL of the quad `quad` of what is staged, at the place `place` of the walk. */
@@ -163,6 +166,7 @@ export function finishSum(s: StreamStatement, exists: readonly string[], w: Stre
   const dimensions = columnDimensions(s, shape, axes);
   const columns = columnsOf(s, shape, axes);
   const quads = sumQuads(s, w);
+  const member = w.joints.get(s.tensor)?.members.find(({ sum }) => sum === s);
   const lines: string[] = [];
   const factor = emitter.fresh('factor');
   if (s.finish !== undefined) lines.push(`let ${factor} = ${expressionText(s.finish, scopeOf(w, s.equations[0]))};`);
@@ -185,11 +189,17 @@ export function finishSum(s: StreamStatement, exists: readonly string[], w: Stre
     `${name}[own_row${quads === 1 ? '' : ` * ${quads} + quad`}][own_column]`,
     ...(s.finish === undefined ? [] : [factor]),
     ...(scaled === undefined ? [] : scaleOfColumn(scaled, 'element', w)),
+    ...(member === undefined || member.factor === 1 ? [] : [f32Literal(member.factor)]),
   ];
   const store = `${emitter.writes(s.tensor, storeText(s, s.equations[0], places, w))} = ${factors.join(' * ')};`;
-  const isExact = columns === quads * 4 * tuning.threadColumns;
-  inner.push(`let element = ${quads === 1 ? 'lane_x' : `(lane_x + quad * ${tuning.threadColumns})`} * 4 + own_column;`);
-  inner.push(isExact ? store : `if (element < ${columns}) { ${store} }`);
+  const firstQuad = member?.firstQuad ?? 0;
+  const quad = plus(quads === 1 ? 'lane_x' : `lane_x + quad * ${tuning.threadColumns}`, -firstQuad);
+  inner.push(`let element = ${quad === 'lane_x' ? quad : `(${quad})`} * 4 + own_column;`);
+  const inside = [
+    ...(firstQuad === 0 ? [] : ['element >= 0']),
+    ...(columns === (quads * tuning.threadColumns - firstQuad) * 4 ? [] : [`element < ${columns}`]),
+  ];
+  inner.push(inside.length === 0 ? store : `if (${inside.join(' && ')}) { ${store} }`);
   const overColumns = loopOver('own_column', 4, inner.join('\n'), w);
   const overQuads = quads === 1 ? overColumns : loopOver('quad', quads, overColumns, w);
   return overRows(w, guarded(exists, [...lines, overQuads].join('\n')));

@@ -33,6 +33,7 @@ import {
   storeText,
 } from './code.ts';
 import { finishSum, sumQuads } from './columns.ts';
+import { findJoints } from './joint.ts';
 import { laneOrder, placeOfLane } from './lanes.ts';
 import { extremeStep, followedStep, isFollowed, overQuads, rowFunction, totalStep } from './rows.ts';
 import { streamAxes, tilesOf, type WalkRange, walkRange } from './shape.ts';
@@ -72,7 +73,7 @@ function openStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuni
   const { batch, outer, row, walk } = kernel;
   const names = [...batch, ...outer, row, walk].map(({ name, extent }) => (extent === 1 ? '0' : emitter.named(name)));
   const slabs = tuning.depth * (pitch + columnPitch);
-  return {
+  const w: StreamCode = {
     kernel,
     axes: streamAxes(kernel),
     emitter,
@@ -88,9 +89,15 @@ function openStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuni
     shared: new Map(),
     tileHead: [],
     levels: new Map(),
+    joints: new Map(),
     exchangeQuads: Math.max(slabs, tileColumns * exchangePitch, threads),
     stagedQuads: 0,
   };
+  for (const [name, joint] of findJoints(w)) {
+    w.joints.set(name, joint);
+    w.variables.set(name, w.variables.get(joint.members[0].sum.tensor)!);
+  }
+  return w;
 }
 
 /** Which batch and tile of rows a workgroup has, and how far it walks. Rows that go furthest come first, so that none is left to the end. */
@@ -158,6 +165,8 @@ function beginResult(s: StreamStatement, w: StreamCode): readonly string[] {
     case 'row':
       return [perRow('0.0')];
     case 'sum': {
+      const joint = w.joints.get(s.tensor);
+      if (joint !== undefined && joint.members[0].sum !== s) return [];
       const quads = sumQuads(s, w);
       return [
         `var ${name} = array<vec4<f32>, ${rowsOfLane(w) * quads}>(); // ${threadColumns * quads * 4} columns in all`,

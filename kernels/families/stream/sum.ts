@@ -13,7 +13,6 @@ import { aheadVariables, type Stage } from './ahead.ts';
 import {
   batchNames,
   clamped,
-  type LevelNames,
   loopOver,
   masks,
   overElements,
@@ -24,14 +23,29 @@ import {
   scopeOf,
   sizesOf,
 } from './code.ts';
-import { columnsOfWalk, levelsOfSum, type Staged, stagedOf, sumQuads } from './columns.ts';
+import { columnsOfWalk, levelsOfSum, type Staged, stagedOf, stagedPoints, sumQuads } from './columns.ts';
+import type { Joint } from './joint.ts';
 import { blocksOfRows, type Levels, levelNames } from './levels.ts';
-import { asSum, type Place, type SummedTile, type TwoSided, touches } from './shape.ts';
+import { asSum, columnsOf, type Place, type SummedTile, type TwoSided, touches } from './shape.ts';
 
 export function sumStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
+  const joint = w.joints.get(s.tensor);
+  if (joint !== undefined) return joint.members[0].sum === s ? [jointStage(joint, w)] : [];
   const { levels, others } = levelsOfSum(s, w);
   const stages = others.map((equation) => sumStage(s, equation, w));
   return levels === undefined ? stages : [levelStage(s, levels, w), ...stages];
+}
+
+/** Sums of one tile: each one's columns are staged behind those of the one before. */
+function jointStage({ members, quads }: Joint, w: StreamCode): Stage {
+  const [{ sum, parts }] = members;
+  const staged = { columns: 4 * quads, firstQuad: 0, quads, depth: stagedPoints(quads, w) };
+  const sides = members.map((member) => {
+    const columns = columnsOf(member.sum, w.emitter.layout(member.sum.tensor).shape, w.axes);
+    const own = { columns, firstQuad: 0, quads: member.quads, depth: staged.depth };
+    return sideOf(columnsOfWalk(member.sum, member.parts, own, w), own, member.firstQuad, w);
+  });
+  return sumOfSides(parts, sides, staged, multiplyColumns(sum, staged, w), w);
 }
 
 function partsOf(s: StreamStatement, equation: Equation, w: StreamCode): SummedTile {
@@ -58,37 +72,58 @@ const onlyIf = (conditions: readonly string[], stage: Stage): Stage =>
 
 /** What is taken of a tile times the side of the walk, which is staged beside it. */
 function sumOfProducts(s: StreamStatement, parts: TwoSided, w: StreamCode, levels?: Levels): Stage {
-  const { tileColumns } = sizesOf(w.tuning);
   const staged = stagedOf(s, parts.equation, w);
-  const { depth, quads } = staged;
-  w.stagedQuads = Math.max(w.stagedQuads, depth * quads);
-  const names = levels && levelNames(levels, w);
-  const right = columnsOfWalk(s, parts, staged, w);
-  const variables = w.tuning.ahead ? aheadVariables(depth * quads, w) : undefined;
-  const read = (from: string, walk: string): string =>
-    overLanes(w, depth * quads, (index, turn) => [
-      ...placeInColumns(staged, index),
-      placeOfWalk(from, walk, w),
-      `${variables![turn]} = ${right};`,
-    ]);
+  const side = sideOf(columnsOfWalk(s, parts, staged, w), staged, 0, w, levels && levelNames(levels, w).most);
+  const products = levels === undefined ? multiplyColumns(s, staged, w) : multiplyLevels(s, staged, levels, w);
+  return sumOfSides(parts, [side], staged, products, w);
+}
+
+/** What is staged of the walk for one sum: from quad `at` of those that are staged at each point. */
+interface Side {
+  /** WGSL of a quad. */
+  readonly value: string;
+  readonly staged: Staged;
+  readonly at: number;
+  /** Of levels: how many columns count. */
+  readonly most: string | undefined;
+  /** Variables of what is read ahead. */
+  readonly ahead: readonly string[] | undefined;
+}
+
+function sideOf(value: string, staged: Staged, at: number, w: StreamCode, most?: string): Side {
+  const ahead = w.tuning.ahead ? aheadVariables(staged.depth * staged.quads, w) : undefined;
+  return { value, staged, at, most, ahead };
+}
+
+/** Tiles' weights once, and for each stretch of points all that is staged there, and its products. */
+function sumOfSides(
+  parts: TwoSided,
+  sides: readonly Side[],
+  { quads, depth }: Staged,
+  products: string,
+  w: StreamCode,
+): Stage {
+  const { tileColumns } = sizesOf(w.tuning);
+  const { threadColumns } = w.tuning;
+  // The lanes of the last point read to the end of their own quads.
+  w.stagedQuads = Math.max(w.stagedQuads, (depth - 1) * quads + Math.ceil(quads / threadColumns) * threadColumns);
+  const variables = sides.flatMap(({ ahead }) => ahead ?? []);
+  const read = (from: string, walk: string): string => sides.map((side) => readSide(side, from, walk, w)).join('\n');
   const next = `from_point + ${depth}`;
-  const ahead =
-    variables === undefined || depth === tileColumns
-      ? ''
-      : guarded([`${next} < ${tileColumns}`], read(next, 'walk_start'));
+  const isRead = variables.length > 0 && depth < tileColumns;
   const text = wgsl`
     {
       ${exchangeWeights(parts, w)}
       for (var from_point = 0; from_point < ${tileColumns}; from_point += ${depth}) {
         ${depth === tileColumns ? '' : 'if (from_point > 0) { workgroupBarrier(); }'}
-        ${stageColumns(right, staged, variables, w, names)}
+        ${sides.map((side) => stageSide(side, quads, w)).join('\n')}
         workgroupBarrier();
-        ${ahead}
-        ${levels === undefined ? multiplyColumns(s, staged, w) : multiplyLevels(s, staged, levels, w)}
+        ${isRead ? guarded([`${next} < ${tileColumns}`], read(next, 'walk_start')) : ''}
+        ${products}
       }
     }
   `;
-  return variables === undefined ? { text } : { text, ahead: { variables, first: (walk) => read('0', walk) } };
+  return variables.length === 0 ? { text } : { text, ahead: { variables, first: (walk) => read('0', walk) } };
 }
 
 /** What is taken of a tile, each element added to the column that it is for. */
@@ -177,25 +212,26 @@ function weightsAt(point: string, w: StreamCode): string {
   ).join('\n');
 }
 
-/** The right side to workgroup memory: what was read ahead, else `right`, WGSL of a quad; of levels the columns that count. */
-function stageColumns(
-  right: string,
-  staged: Staged,
-  ahead: readonly string[] | undefined,
-  w: StreamCode,
-  levels: LevelNames | undefined,
-): string {
-  const { quads, depth } = staged;
-  const counts = `vec4<i32>(quad * 4) + vec4<i32>(0, 1, 2, 3) < vec4<i32>(${levels?.most})`;
-  return overLanes(w, depth * quads, (index, turn) => {
-    const value = ahead?.[turn] ?? right;
+/** One side to workgroup memory, `quads` at each point: what was read ahead, else from where it lies; of levels the columns that count. */
+function stageSide({ value, staged, at, most, ahead }: Side, quads: number, w: StreamCode): string {
+  const counts = `vec4<i32>(quad * 4) + vec4<i32>(0, 1, 2, 3) < vec4<i32>(${most})`;
+  return overLanes(w, staged.depth * staged.quads, (index, turn) => {
+    const quad = ahead?.[turn] ?? value;
     return [
       ...placeInColumns(staged, index),
       ...(ahead === undefined ? [placeOfWalk('from_point', 'walk_start', w)] : []),
-      `scratch[${w.exchangeQuads} + point * ${quads} + quad] = ${levels ? `select(vec4<f32>(), ${value}, ${counts})` : value};`,
+      `scratch[${w.exchangeQuads + at} + point * ${quads} + quad] = ${most === undefined ? quad : `select(vec4<f32>(), ${quad}, ${counts})`};`,
     ];
   });
 }
+
+/** Reads what a side stages from point `from` on. */
+const readSide = ({ value, staged, ahead }: Side, from: string, walk: string, w: StreamCode): string =>
+  overLanes(w, staged.depth * staged.quads, (index, turn) => [
+    ...placeInColumns(staged, index),
+    placeOfWalk(from, walk, w),
+    `${ahead![turn]} = ${value};`,
+  ]);
 
 /** Which quad of columns, at which point, the piece of work `index` is. */
 function placeInColumns({ quads }: Staged, index: string): readonly string[] {
@@ -216,11 +252,13 @@ function multiplyColumns(s: StreamStatement, staged: Staged, w: StreamCode, most
   const weights = weightsAt('(from_point + point)', w);
   const over = (text: string): string => loopOver('point', depth, [weights, text].join('\n'), w);
   const texts: string[] = [];
+  // Beyond the last quad of all lies something else, which is added to sums that nobody stores.
+  const isToTheEnd = firstQuad + quads === Math.ceil(staged.columns / 4);
   for (let e = 0; e < perLane; e++) {
     const quad = plus('lane_x', e * threadColumns);
     const guards: string[] = [];
     if (e * threadColumns < firstQuad) guards.push(`${quad} >= ${firstQuad}`);
-    if ((e + 1) * threadColumns > firstQuad + quads) guards.push(`${quad} < ${firstQuad + quads}`);
+    if (!isToTheEnd && (e + 1) * threadColumns > firstQuad + quads) guards.push(`${quad} < ${firstQuad + quads}`);
     if (most !== undefined) guards.push(`${e === 0 ? quad : `(${quad})`} * 4 < ${most}`);
     const text = multiplyQuad(s, e, staged, w).join('\n');
     if (perLane === 1) return guarded(guards, over(text));
