@@ -63,12 +63,11 @@ export function finishSums(w: ContractionParts, place: { readonly m: string; rea
 }
 
 /**
- * Where a thread's sums lie: `m` is WGSL of i, `fourM` of the first of rows 4 · turn and on; column j lies at `n` and the offset that
- * `columnAt` gives; `lane` is the thread's number in a row of the tile, `laneRow` that of its rows.
+ * Where a thread's sums lie: `m` is WGSL of the place along m of row `turn · rows`, where a turn takes 1, 2 or 4 of them; column j lies at
+ * `n` and the offset that `columnAt` gives; `lane` is the thread's number in a row of the tile, `laneRow` that of its rows.
  */
 export interface SumsPlace {
-  readonly m: string;
-  readonly fourM: string;
+  readonly m: (turn: string, rows: number) => string;
   readonly n: string;
   readonly columnAt: (j: number) => number;
   readonly lane: string;
@@ -107,7 +106,7 @@ export function finishRows(w: ContractionParts, place: SumsPlace): string {
     ${sumsArray(w)}
     let n = ${place.n};
     for (var i = 0; i < ${emitter.bound(rows)}; i++) {
-      let m = ${place.m};
+      let m = ${place.m('i', 1)};
       ${guarded(sizes.m % tileM === 0 ? [] : [`m < ${sizes.m}`], [...reads, ...puts].join('\n'))}
     }
   `;

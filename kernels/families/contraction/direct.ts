@@ -27,8 +27,7 @@ export function lanesBody(products: Products, head: string, inRows: RowsEnd | un
   const [w] = products;
   if (inRows === undefined) return blockBody(products, head, { firstM: 'tile_m', firstN: 'tile_n' });
   const place: SumsPlace = {
-    m: 'tile_m + i',
-    fourM: 'tile_m + turn * 4',
+    m: (turn, rows) => `tile_m + ${turn}${rows === 1 ? '' : ` * ${rows}`}`,
     n: 'tile_n',
     columnAt: (j) => j,
     lane: `batch % ${inRows.lanes.across}`,

@@ -8,7 +8,15 @@ import type { Target } from '../../target.ts';
 import { operandQuads } from './functions.ts';
 import { holdsRows } from './rows.ts';
 import { type ContractionShape, type ContractionSizes, contractionSizes } from './shape.ts';
-import { chip, epilogueAloneUs, faster, fastestTiled, type Timed, tiledTimesWithRows } from './tile-sizes.ts';
+import {
+  chip,
+  epilogueAloneUs,
+  faster,
+  fastestTiled,
+  rowsEndUs,
+  type Timed,
+  tiledTimesWithRows,
+} from './tile-sizes.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning, matrixLanes } from './tuning.ts';
 
 /** Rows, columns and k of the matrices. */
@@ -132,6 +140,8 @@ export function contractionRule(
   return mayBeMatrix ? fastest(sizes, true, target).tuning : tuning;
 }
 
+const wholeUs = ({ tuning, timeUs }: Timed): number => timeUs + (tuning.form === 'tiled' ? rowsEndUs(tuning) : 0);
+
 /** The fastest that holds what an epilogue asks for; any where that takes longer than a dispatch of its own for the epilogue would. */
 function fastestHolding(
   sizes: ContractionSizes,
@@ -147,8 +157,9 @@ function fastestHolding(
       ? matrixTimes(sizes, target, [...matrixForms, ...matrixRowForms])
       : []),
   ];
-  const holding = all.filter(({ tuning, timeUs }) => holds(tuning) && timeUs <= mostUs);
-  return holding.reduce(faster, holding[0] ?? best).tuning;
+  const holding = all.filter(({ tuning }) => holds(tuning));
+  if (holding.every(({ timeUs }) => timeUs > mostUs)) return best.tuning;
+  return holding.reduce((a, b) => (wholeUs(b) < wholeUs(a) ? b : a)).tuning;
 }
 
 /** How long a product of these operands takes by the rule, as a function of its sizes. */

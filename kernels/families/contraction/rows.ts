@@ -19,6 +19,7 @@ import type { ContractionParts } from './functions.ts';
 import { type Written, writePut, writeRow, writeStage } from './row-functions.ts';
 import { type ContractionShape, contractionSizes } from './shape.ts';
 import { exchangeQuads, isExchanged, type RowLanes, type RowsPlace, reducersOf, tileEnd } from './tile-end.ts';
+import { rowsAtOnce } from './tile-sizes.ts';
 import { type ContractionTuning, lanesAcross, lanesTogether, mostWholeLanes } from './tuning.ts';
 
 /** Groups of lanes whose parts of a row each lane reads out of workgroup memory. */
@@ -137,23 +138,28 @@ export function finishInRows(w: ContractionParts): RowsEnd {
   };
 }
 
-/** The end of a tile whose sums are in registers: row by row, or four at once where they are exchanged by way of workgroup memory. */
+/**
+ * The end of a tile whose sums are in registers, a few rows of them at a time: first all that they read, then all that they write, for a
+ * device must think that a store changes what is read after it. More would take registers that the sums' loop needs. Four rows where they
+ * are exchanged by way of workgroup memory.
+ */
 export function finishRegisters(w: ContractionParts, end: RowsEnd, place: SumsPlace): string {
   const { rows, columns } = w.tuning;
-  const isFour = end.sharedQuads > 0;
-  const [turn, turns] = isFour ? ['turn', rows / 4] : ['i', rows];
+  const count = end.sharedQuads > 0 ? 4 : Math.min(4, rows, Math.max(1, rowsAtOnce / columns));
+  const turn = count === 1 ? 'i' : 'turn';
+  const first = count === 1 ? turn : `${turn} * ${count}`;
   const lines = end.text({
     ...place,
     columns,
-    atOnce: isFour ? 4 : 1,
-    turns,
-    m: (c) => (isFour ? plus(place.fourM, c) : place.m),
-    sum: (c, j) => (isFour ? sumOf(w, j, 'turn * 4', c) : sumOf(w, j)),
+    atOnce: count,
+    turns: rows / count,
+    m: (c) => plus(place.m(turn, count), c),
+    sum: (c, j) => sumOf(w, j, first, c),
   });
   return wgsl`
     ${sumsArray(w)}
     let n = ${place.n};
-    for (var ${turn} = 0; ${turn} < ${w.emitter.bound(turns)}; ${turn}++) {
+    for (var ${turn} = 0; ${turn} < ${w.emitter.bound(rows / count)}; ${turn}++) {
       ${lines}
     }
   `;

@@ -42,10 +42,12 @@ export function tiledBody(products: Products, head: string, end: (place: SumsPla
     ${beginSums(w)}
     ${overProducts(products, slabLoop, slabDeclarations)}
     ${end({
-      m: `tile_m + (i / 4 * ${threadsM} + lane_m) * 4 + i % 4`,
+      m: (turn, rows) =>
+        rows === 4
+          ? `tile_m + (${turn} * ${threadsM} + lane_m) * 4`
+          : `tile_m + (${turn} / ${4 / rows} * ${threadsM} + lane_m) * 4 + ${turn} % ${4 / rows}${rows === 1 ? '' : ` * ${rows}`}`,
       n: 'tile_n + lane_n',
       columnAt: (j) => (j >> 2) * threadsN + (j % 4) * (tileN / 4),
-      fourM: `tile_m + (turn * ${threadsM} + lane_m) * 4`,
       lane: 'lane_n',
       laneRow: 'lane_m',
     })}

@@ -24,8 +24,8 @@ const makes = ({ kernels }: Plan): string[] => kernels.map((kernel) => kernel.ma
 describe('on f32 units', () => {
   test.each([
     [4096, 1, 64, 64],
-    [4096, 1, 256, 256],
-    [4001, 1, 200, 256],
+    [4096, 1, 256, 64],
+    [4001, 1, 200, 64],
     [4096, 8, 64, 512],
   ])('%i rows of %i × %i that are sums over %i take their norm along', async (t, h, e, i) => {
     expect(makes(await planFor(normed(t, h, e, i), h100WithoutTensorCores))).toEqual(together);
@@ -39,10 +39,10 @@ describe('on f32 units', () => {
     const small = { ...h100WithoutTensorCores.limits, maxComputeWorkgroupStorageSize };
     const features = h100WithoutTensorCores.features.filter((feature) => feature !== 'subgroups');
     for (const target of [{ limits: small }, { features }])
-      expect(makes(await planFor(normed(4096, 1, 256, 256), { ...h100WithoutTensorCores, ...target }))).toEqual(apart);
+      expect(makes(await planFor(normed(4096, 1, 256, 64), { ...h100WithoutTensorCores, ...target }))).toEqual(apart);
   });
   test('the sums of all products count', async () => {
-    const [t, o, i] = [4096, 256, 256];
+    const [t, o, i] = [4096, 256, 64];
     const p = normed(t, 1, o, i);
     const more = ['a', 'b', 'c', 'd'].map((name) =>
       over({ t, o, i }, ({ t, o, i }) => ({ store: [t, 0, o], value: product([at('x', t, i), at(name, o, i)]) })),
