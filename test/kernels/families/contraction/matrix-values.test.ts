@@ -3,7 +3,8 @@
  * with sums that are longer than tensor cores may make them.
  */
 import { describe, expect, test } from 'vitest';
-import { at, computed, input, over, program } from '../../../../compiler/ir/build.ts';
+import { subtract } from '../../../../compiler/ir/affine.ts';
+import { at, atLeastZero, computed, input, over, program } from '../../../../compiler/ir/build.ts';
 import { product } from '../../../../compiler/ir/expression.ts';
 import { interpret } from '../../../../compiler/ir/interpret.ts';
 import { ndarray } from '../../../../compiler/ir/ndarray.ts';
@@ -46,6 +47,43 @@ function matmul({ b, i, j, k }: Sizes, left: 'ik' | 'ki', right: 'jk' | 'kj', pa
   return program([...inputs, computed('y', [b, i, j], equations)], ['y']);
 }
 
+interface MaskedSizes {
+  readonly h: number;
+  readonly t: number;
+  readonly u: number;
+  readonly j: number;
+}
+
+/** y[h, t, j] = Σ_u x[h, t, u] · w[u, j] where u ≤ t, or t ≤ u; tiles are of (h, t). */
+function triangular({ h, t, u, j }: MaskedSizes, least: 't' | 'u'): Program {
+  const equation = over({ h, t, u, j }, ({ h, t, u, j }) => ({
+    store: [h, t, j],
+    domain: [atLeastZero(least === 'u' ? subtract(t, u) : subtract(u, t))],
+    value: product([at('x', h, t, u), at('w', u, j)]),
+  }));
+  return program([input('x', [h, t, u]), input('w', [u, j]), computed('y', [h, t, j], [equation])], ['y']);
+}
+
+/** y[t, j] = Σ_(h, u) x[h, t, u] · w[h, u, j] where u ≤ t: only u is cut short. */
+function triangularSums({ h, t, u, j }: MaskedSizes): Program {
+  const equation = over({ h, t, u, j }, ({ h, t, u, j }) => ({
+    store: [t, j],
+    domain: [atLeastZero(subtract(t, u))],
+    value: product([at('x', h, t, u), at('w', h, u, j)]),
+  }));
+  return program([input('x', [h, t, u]), input('w', [h, u, j]), computed('y', [t, j], [equation])], ['y']);
+}
+
+/** y[h, t, u] = Σ_j x[t, j] · w[h, u, j] where u ≤ t: some tiles of t and (h, u) lie outside. */
+function triangularResults({ h, t, u, j }: MaskedSizes): Program {
+  const equation = over({ h, t, u, j }, ({ h, t, u, j }) => ({
+    store: [h, t, u],
+    domain: [atLeastZero(subtract(t, u))],
+    value: product([at('x', t, j), at('w', h, u, j)]),
+  }));
+  return program([input('x', [t, j]), input('w', [h, u, j]), computed('y', [h, t, u], [equation])], ['y']);
+}
+
 /** Relative L2 error of `y` against the interpreter. */
 async function errorOf(p: Program, contraction: ContractionTuning): Promise<number> {
   const plan = schedule(p, { target, contractAll: true, override: { contraction } });
@@ -65,6 +103,29 @@ async function errorOf(p: Program, contraction: ContractionTuning): Promise<numb
 const square: ContractionTuning = { form: 'matrix', tileM: 64, tileN: 64, tileK: 32, rows: 32, columns: 32 };
 const small: ContractionTuning = { form: 'matrix', tileM: 32, tileN: 32, tileK: 16, rows: 16, columns: 32 };
 const tolerance = 2e-6;
+
+describe('masks, against the interpreter', () => {
+  test.each([
+    [{ h: 3, t: 64, u: 96, j: 36 }, 't'],
+    [{ h: 2, t: 50, u: 44, j: 20 }, 't'],
+    [{ h: 2, t: 37, u: 41, j: 19 }, 'u'],
+  ] as const)('on an operand: %j, %s the least', async (sizes, least) => {
+    expect(await errorOf(triangular(sizes, least), small)).toBeLessThan(tolerance);
+  });
+  test.each([
+    { h: 3, t: 64, u: 64, j: 36 },
+    // Longer than tensor cores may add up; primes, which cannot be made in pieces.
+    { h: 29, t: 40, u: 37, j: 20 },
+  ])('on one of two reduced axes: %j', async (sizes) => {
+    expect(await errorOf(triangularSums(sizes), small)).toBeLessThan(tolerance);
+  });
+  test.each([
+    { h: 3, t: 64, u: 64, j: 64 },
+    { h: 2, t: 37, u: 41, j: 20 },
+  ])('on the results: %j', async (sizes) => {
+    expect(await errorOf(triangularResults(sizes), small)).toBeLessThan(tolerance);
+  });
+});
 
 describe('against the interpreter', () => {
   test.each([
