@@ -10,7 +10,9 @@
  * it is asked for (`latest.ts`), and every layer combines in the same way, so that layers share pipelines. In which order the dispatches
  * then run is `sequence.ts`.
  */
+
 import { commonWorkgroup, type Workgroup, workgroupOf } from '../../../kernels/emit.ts';
+import { fillsMultiprocessor } from '../../../kernels/families/contraction/matrix-tile-sizes.ts';
 import type { Kernel, Shapes } from '../../../kernels/kernel.ts';
 import { kernelParts, kernelReads } from '../../../kernels/statements.ts';
 import type { Target } from '../../../kernels/target.ts';
@@ -53,9 +55,10 @@ interface Draft {
 /**
  * What a kernel takes of a multiprocessor, and all beside it with it, for a dispatch has the registers and the workgroup memory of its
  * greediest kernel: loops and rows leave room for many threads, which is what moves memory fast; blocks of sums in registers
- * leave less, slabs in workgroup memory least.
+ * leave less, slabs in workgroup memory less again. Slabs that leave no room for a second workgroup, as those of the largest tiles on tensor
+ * cores do, leave products on f32 units waiting, which are many small workgroups: 17 TFLOP/s on an H100 where they have 30 or more.
  */
-const needs = { little: 0, registers: 1, slabs: 2 } as const;
+const needs = { little: 0, registers: 1, slabs: 2, all: 3 } as const;
 type Need = (typeof needs)[keyof typeof needs];
 
 export function combineKernels(
@@ -78,7 +81,7 @@ export function combineKernels(
       kernel,
       wish: workgroupOf(kernel, { target, layouts }),
       need,
-      leastLarge: isLarge ? need : needs.slabs,
+      leastLarge: isLarge ? need : needs.all,
       buffers: new Set(touched.map(bufferOf)),
       temporaries: touched.filter((name) => isWorkspace(bufferOf(name))).map((name) => viewBase(name, tensors)),
     };
@@ -114,7 +117,7 @@ function fill(
       waits: new Set(),
       temporaries: new Set(),
       need: needs.little,
-      leastLarge: needs.slabs,
+      leastLarge: needs.all,
     };
     addTo(drafts[at], candidate);
     for (const other of graph[k]) drafts[at].waits.add(doneIn[other]);
@@ -146,8 +149,11 @@ function touchedBy(kernel: Kernel): readonly string[] {
 }
 
 function needOf(kernel: Kernel): Need {
-  if (kernel.family === 'contraction') return kernel.choice?.tuning.form === 'lanes' ? needs.registers : needs.slabs;
-  return kernel.family === 'stream' ? needs.slabs : needs.little;
+  if (kernel.family === 'stream') return needs.slabs;
+  if (kernel.family !== 'contraction') return needs.little;
+  const { tuning } = kernel.choice ?? {};
+  if (tuning?.form === 'lanes') return needs.registers;
+  return tuning !== undefined && fillsMultiprocessor(tuning) ? needs.all : needs.slabs;
 }
 
 function estimateUs(kernel: Kernel, touched: readonly string[], bytesOf: (tensor: string) => number): number {

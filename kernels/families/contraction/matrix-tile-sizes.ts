@@ -76,6 +76,11 @@ function mostQuads({ tileM, tileN, tileK }: ContractionTuning): number {
   return (tileM + tileN) * (tileK / 4 + 1) + (tileM + tileN) / matrixSize;
 }
 
+/** Whether a multiprocessor has no room for a second workgroup beside one of this form. */
+export function fillsMultiprocessor(tuning: ContractionTuning): boolean {
+  return tuning.form === 'matrix' && 2 * 16 * mostQuads(tuning) > chip.workgroupBytes;
+}
+
 /** Those that the target has tensor cores, threads and workgroup memory for. */
 function formsFor(target: Target, forms = matrixForms): readonly MatrixForm[] {
   const { maxComputeInvocationsPerWorkgroup: threads, maxComputeWorkgroupStorageSize: bytes } = target.limits;

@@ -172,6 +172,29 @@ describe('a code that would be too long, or too greedy', () => {
     expect(schedule(p, { target }).kernels.map(({ makes }) => makes.length)).toEqual([16, 4]);
   });
 
+  test('a large product on f32 units shares no dispatch with one whose slabs fill a multiprocessor', () => {
+    /** y[b, t, i] = Σ_j x[b, t, j] w[b, i, j] */
+    const batched = (y: string, b: number, m: number, n: number, k: number): Tensor[] => [
+      input(`${y}x`, [b, m, k]),
+      param(`${y}w`, [b, n, k]),
+      computed(
+        y,
+        [b, m, n],
+        [
+          over({ b, t: m, i: n, j: k }, ({ b, t, i, j }) => ({
+            store: [b, t, i],
+            value: product([at(`${y}x`, b, t, j), at(`${y}w`, b, i, j)]),
+          })),
+        ],
+      ),
+    ];
+    const wide = batched('wide', 1, 2048, 2048, 512);
+    const dispatches = (narrow: Tensor[]): number =>
+      schedule(program([...wide, ...narrow], ['wide', 'narrow']), { target: tensorCoreTarget }).kernels.length;
+    expect(dispatches(batched('narrow', 64, 256, 16, 256))).toBe(1);
+    expect(dispatches(batched('narrow', 1024, 256, 16, 256))).toBe(2);
+  });
+
   test('on tensor cores a large product shares its dispatch with a small one: what that costs is less than a dispatch', () => {
     const sized = (name: string, n: number) => [
       input(`x ${name}`, [n, n]),
