@@ -1,5 +1,8 @@
 /** Epilogues that reduce rows in the matrix form, its matrices written as numbers (emulated-matrices.ts), against the float64 interpreter. */
 import { describe, expect, test } from 'vitest';
+import { subtract } from '../../../../compiler/ir/affine.ts';
+import { at, computed, input, over, program } from '../../../../compiler/ir/build.ts';
+import { negate, product, sum, unary } from '../../../../compiler/ir/expression.ts';
 import { interpret } from '../../../../compiler/ir/interpret.ts';
 import { ndarray } from '../../../../compiler/ir/ndarray.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
@@ -54,4 +57,52 @@ describe('a norm behind its product', () => {
     expect(makes).toEqual(['y mean var q']);
     expect(error).toBeLessThan(1e-5);
   });
+});
+
+test('a causal softmax behind its scores', async () => {
+  const [b, t, e] = [2, 37, 20];
+  const all = { b, t, u: t };
+  const p = program(
+    [
+      input('q', [b, t, e]),
+      input('k', [b, t, e]),
+      computed(
+        'S',
+        [b, t, t],
+        [
+          over({ ...all, e }, ({ b, t, u, e }) => ({
+            store: [b, t, u],
+            value: product([at('q', b, t, e), at('k', b, u, e)]),
+          })),
+        ],
+      ),
+      computed(
+        'L',
+        [b, t],
+        [
+          over(all, ({ b, t, u }) => ({
+            store: [b, t],
+            domain: [{ kind: 'nonnegative', affine: subtract(t, u) }],
+            reducer: 'logsumexp',
+            value: at('S', b, t, u),
+          })),
+        ],
+      ),
+      computed(
+        'A',
+        [b, t, t],
+        [
+          over(all, ({ b, t, u }) => ({
+            store: [b, t, u],
+            domain: [{ kind: 'nonnegative', affine: subtract(t, u) }],
+            value: unary('exp', sum([at('S', b, t, u), negate(at('L', b, t))])),
+          })),
+        ],
+      ),
+    ],
+    ['A'],
+  );
+  const { error, makes } = await run(p, tuning(32, 64, 16, [32, 32]));
+  expect(makes).toHaveLength(1);
+  expect(error).toBeLessThan(1e-5);
 });
