@@ -43,7 +43,7 @@ export function tileStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   for (const equation of others) {
     const parts = asProduct(equation, w.axes, w.tiles);
     if (parts !== undefined) stages.push(productStage(parts, name, w));
-    else stages.push({ text: elementStage(equation, name, w) });
+    else stages.push({ text: elementStage(equation, name, equation === ready[0], w) });
   }
   return stages;
 }
@@ -63,14 +63,15 @@ export function mapStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   return [...tileStep(s, w), { text: overElements(w, guarded(exists, store)) }];
 }
 
-/** A term computed element by element, whatever it is. */
-function elementStage(equation: Equation, name: string, w: StreamCode): string {
+/** A term computed element by element, whatever it is; nothing is added up where it is the tile's first and has every element. */
+function elementStage(equation: Equation, name: string, isFirst: boolean, w: StreamCode): string {
   const own = ownAxes(equation, w.axes);
   const more = new Map(own.map((axis) => [axis, w.emitter.named(equation.axes[axis].name)]));
   const scope = scopeOf(w, equation, more);
   const guards = [...equation.domain].map((c) => constraintText(c, scope));
   const value = expressionText(equation.value, scope);
-  const add = guarded(guards, `${name}[own_row][own_column] += ${value};`);
+  const assign = isFirst && own.length === 0 && guards.length === 0 ? '=' : '+=';
+  const add = guarded(guards, `${name}[own_row][own_column] ${assign} ${value};`);
   const loops = own.reduceRight((text, axis) => loopOver(more.get(axis)!, equation.axes[axis].extent, text, w), add);
   return overElements(w, loops);
 }
