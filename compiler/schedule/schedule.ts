@@ -9,6 +9,7 @@ import { emitDispatches } from './dispatches/emit-dispatches.ts';
 import { type MemoryBudget, recomputedIn, withinMemory } from './memory/within-memory.ts';
 import { normalise, splitLongSums } from './normalise/normalise.ts';
 import type { Plan, PlanKernel, PlanTensor } from './plan.ts';
+import type { Counted } from './streams/drafts.ts';
 import type { Streaming } from './streams/spaces.ts';
 import { findStreams } from './streams/streams.ts';
 import type { Placements } from './workspaces.ts';
@@ -28,6 +29,14 @@ export interface ScheduleOptions extends ChooseOptions {
 
 /** Throws MemoryShortage where no plan is found that keeps to `memoryBytes`. */
 export function schedule(program: Program, options: ScheduleOptions): Plan {
+  const plan = scheduleCounting(program, options, 'buffers');
+  // A stream is one kernel: where its temporaries came to lie in more buffers than it may bind, it is drafted by its tensors.
+  const allowed = options.target.limits.maxStorageBuffersPerShaderStage;
+  const isBound = plan.kernels.every(({ bindings }) => bindings.length <= allowed);
+  return isBound ? plan : scheduleCounting(program, options, 'tensors');
+}
+
+function scheduleCounting(program: Program, options: ScheduleOptions, counted: Counted): Plan {
   const { target, fuse = true, contractAll = false, streaming = 'auto', memoryBytes } = options;
   const { combine = fuse && target.class === 'gpu' } = options;
   const chooser = createChooser(options);
@@ -35,7 +44,7 @@ export function schedule(program: Program, options: ScheduleOptions): Plan {
     explicitCopies(normalise(program), target.limits.minStorageBufferOffsetAlignment / 4),
     target.limits.maxStorageBuffersPerShaderStage,
   );
-  const streams = findStreams(bindable, fuse ? streaming : 'never', target);
+  const streams = findStreams(bindable, fuse ? streaming : 'never', target, counted);
   const made = new Set([...streams.hidden, ...streams.results]);
   const ready = { ...streams, program: splitLongSums(streams.program, target, made, chooser) };
   const settings = { target, fuse, contractAll, combine };

@@ -11,6 +11,8 @@ import { loads } from '../../ir/expression.ts';
 import { addTo } from '../../ir/lists.ts';
 import { isPointwise } from '../../ir/plain.ts';
 import type { Affine, Equation, Load, Program, Tensor } from '../../ir/program.ts';
+import { bufferNames } from '../place.ts';
+import { isWorkspace } from '../workspaces.ts';
 import { type Followed, followRows } from './softmax.ts';
 import { type Class, hiddenBelow, kernelClasses, kernelKey, type Result, type Space } from './space.ts';
 
@@ -39,7 +41,21 @@ export interface DraftStatement {
   readonly followed?: Followed;
 }
 
-export function draftKernels(program: Program, spaces: readonly Space[], target: Target): readonly Draft[] {
+/**
+ * What a kernel's bindings are counted by: its tensors, or the buffers that those will lie in. Temporaries lie in few, how few is known
+ * once all have a place.
+ */
+export type Counted = 'tensors' | 'buffers';
+
+/** More workspaces than a kernel's temporaries lie in. */
+const mostWorkspaces = 10;
+
+export function draftKernels(
+  program: Program,
+  spaces: readonly Space[],
+  target: Target,
+  counted: Counted,
+): readonly Draft[] {
   const tensors = tensorMap(program);
   const position = new Map(program.tensors.map(({ name }, at) => [name, at]));
   const resultOf = new Map(
@@ -50,9 +66,13 @@ export function draftKernels(program: Program, spaces: readonly Space[], target:
   const draftsOf = new Map<Space, Draft[]>();
   const draftOf = new Map<string, Draft>();
   const directly = directSources(tensors, hidden);
+  const bufferOf = bufferNames(program, new Map());
   const fits = (draft: Draft, names: readonly string[]): boolean => {
     const all = new Set([...draft.members].flatMap((name) => [name, ...directly(name)]).concat(names));
-    return all.size <= target.limits.maxStorageBuffersPerShaderStage;
+    const allowed = target.limits.maxStorageBuffersPerShaderStage;
+    if (all.size <= allowed || counted === 'tensors') return all.size <= allowed;
+    const buffers = new Set([...all].map(bufferOf).filter((buffer) => !isWorkspace(buffer)));
+    return buffers.size + mostWorkspaces <= allowed;
   };
   const add = (statement: DraftStatement, draft: Draft): void => {
     draft.statements.push(statement);

@@ -17,6 +17,7 @@ import { rowsFirst } from '../../passes/for-streams/rows-first.ts';
 import { sumsAtOnce } from '../../passes/for-streams/sums-at-once.ts';
 import { heldTensors } from '../../passes/rename.ts';
 import { type Arrangement, arrange, connected } from './arrange.ts';
+import type { Counted } from './drafts.ts';
 import type { Space } from './space.ts';
 import { notWorth, unbindable } from './worth.ts';
 
@@ -31,7 +32,12 @@ interface Found {
   readonly spaces: readonly Space[];
 }
 
-export function findSpaces(program: Program, streaming: Exclude<Streaming, 'never'>, target: Target): Found {
+export function findSpaces(
+  program: Program,
+  streaming: Exclude<Streaming, 'never'>,
+  target: Target,
+  counted: Counted,
+): Found {
   const at = sumsAtOnce(program);
   const stored = new Set<Equation>();
   for (;;) {
@@ -41,7 +47,7 @@ export function findSpaces(program: Program, streaming: Exclude<Streaming, 'neve
       if (isShort && !stored.has(equation)) placed.add(equation);
       return placed.has(equation);
     });
-    const found = spacesOf(ready, streaming, target);
+    const found = spacesOf(ready, streaming, target, counted);
     const hidden = new Set(found.spaces.flatMap((space) => [...space.hidden]));
     const left = [...placed].filter((equation) => !readTensors(equation).some((name) => hidden.has(name)));
     if (left.length === 0) return found;
@@ -49,7 +55,7 @@ export function findSpaces(program: Program, streaming: Exclude<Streaming, 'neve
   }
 }
 
-function spacesOf(program: Program, streaming: Exclude<Streaming, 'never'>, target: Target): Found {
+function spacesOf(program: Program, streaming: Exclude<Streaming, 'never'>, target: Target, counted: Counted): Found {
   const kept = heldTensors(program);
   let current = program;
   let reads = readsOf(current);
@@ -61,7 +67,7 @@ function spacesOf(program: Program, streaming: Exclude<Streaming, 'never'>, targ
     const now = current;
     const unfit = (space: Space): readonly string[] => {
       const wide = unbindable(space, now, target);
-      return wide.length > 0 || streaming === 'always' ? wide : notWorth(space, now, target);
+      return wide.length > 0 || streaming === 'always' ? wide : notWorth(space, now, target, counted);
     };
     const settled = settle(hidden, reads, unfit);
     const splits = settled.flatMap((found) => found.splits);

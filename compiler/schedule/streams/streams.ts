@@ -15,7 +15,7 @@ import type { Target } from '../../../kernels/target.ts';
 import { dependencies, tensorMap } from '../../ir/equation.ts';
 import type { Program, Tensor } from '../../ir/program.ts';
 import { sizeBytes } from '../workspaces.ts';
-import { type Draft, draftKernels } from './drafts.ts';
+import { type Counted, type Draft, draftKernels } from './drafts.ts';
 import { kernelOf } from './kernels.ts';
 import { partResults } from './parts.ts';
 import { findSpaces, type Streaming } from './spaces.ts';
@@ -29,13 +29,18 @@ export interface Streams {
   readonly results: ReadonlySet<string>;
 }
 
-export function findStreams(program: Program, streaming: Streaming, target: Target): Streams {
+export function findStreams(
+  program: Program,
+  streaming: Streaming,
+  target: Target,
+  counted: Counted = 'tensors',
+): Streams {
   const nothing: Streams = { program, hidden: new Set(), kernels: new Map(), results: new Set() };
   if (streaming === 'never' || (streaming === 'auto' && !mayStream(program, target))) return nothing;
-  const found = findSpaces(program, streaming, target);
+  const found = findSpaces(program, streaming, target, counted);
   if (found.spaces.length === 0) return nothing;
   const parted = partResults(found.program, found.spaces);
-  const drafts = draftKernels(parted.program, parted.spaces, target);
+  const drafts = draftKernels(parted.program, parted.spaces, target, counted);
   const hidden = new Set(parted.spaces.flatMap((space) => [...space.hidden]));
   const tensors = tensorMap(parted.program);
   const kernels = drafts.map((draft) => [[...draft.members].at(-1)!, kernelOf(draft, tensors)] as const);

@@ -10,7 +10,7 @@ import { pointsInDomain } from '../../ir/points.ts';
 import type { Equation, Program, Tensor } from '../../ir/program.ts';
 import { elementCount } from '../../ir/program.ts';
 import { wholeAxes } from '../../passes/for-streams/block-axes.ts';
-import { draftKernels } from './drafts.ts';
+import { type Counted, draftKernels } from './drafts.ts';
 import { partResults } from './parts.ts';
 import { hiddenBelow, inKernel, isContracted, noAxis, type Space, tileClasses } from './space.ts';
 
@@ -28,7 +28,7 @@ const leastSide = 16;
 const leastGrowth = 1.5;
 
 /** The tensors of a space that is better stored. */
-export function notWorth(space: Space, program: Program, target: Target): readonly string[] {
+export function notWorth(space: Space, program: Program, target: Target, counted: Counted): readonly string[] {
   const tensors = tensorMap(program);
   const mayBeStored = [...space.hidden]
     .map((name) => tensors.get(name)!)
@@ -38,7 +38,7 @@ export function notWorth(space: Space, program: Program, target: Target): readon
     target.class === 'cpu' || starved.has(tensor.name) || !gainsFromTiles(tensor, space, tensors);
   // Where scores must be stored, nothing is won by making again what is made from them.
   if (!hasContraction(space, tensors) || mayBeStored.some(isDear)) return [...space.hidden];
-  return mayBeStored.some(takesLonger(space, program, target)) ? [...space.hidden] : [];
+  return mayBeStored.some(takesLonger(space, program, target, counted)) ? [...space.hidden] : [];
 }
 
 /** Hidden tensors of results that would leave a device idle. */
@@ -66,13 +66,13 @@ function gainsFromTiles(tensor: Tensor, space: Space, tensors: ReadonlyMap<strin
 }
 
 /** Whether making a tensor again wherever a kernel reads it takes longer than storing it. */
-function takesLonger(space: Space, program: Program, target: Target): (tensor: Tensor) => boolean {
-  const makers = makersOf(space, program, target);
+function takesLonger(space: Space, program: Program, target: Target, counted: Counted): (tensor: Tensor) => boolean {
+  const makers = makersOf(space, program, target, counted);
   // Asked of few spaces, and a drafting of all kernels.
   let atLeast: ReadonlyMap<string, number> | undefined;
   /** Whether it is made twice only because a kernel cannot bind all. */
   const isSplit = (name: string): boolean => {
-    atLeast ??= makersOf(space, program, bindingAll(target));
+    atLeast ??= makersOf(space, program, bindingAll(target), counted);
     return (makers.get(name) ?? 1) > (atLeast.get(name) ?? 1);
   };
   const [domain] = space.results.map((r) => r.equations[0]);
@@ -115,11 +115,11 @@ const bindingAll = (target: Target): Target => ({
 });
 
 /** How many kernels make each hidden tensor: forward, and backward by rows and by columns, more where one cannot bind all or must wait. */
-function makersOf(space: Space, program: Program, target: Target): ReadonlyMap<string, number> {
+function makersOf(space: Space, program: Program, target: Target, counted: Counted): ReadonlyMap<string, number> {
   const parted = partResults(program, [space]);
   const tensors = tensorMap(parted.program);
   const counts = new Map<string, number>();
-  for (const { statements } of draftKernels(parted.program, parted.spaces, target)) {
+  for (const { statements } of draftKernels(parted.program, parted.spaces, target, counted)) {
     const equations = statements.flatMap((statement) => statement.equations);
     for (const name of hiddenBelow(equations, space, tensors)) counts.set(name, (counts.get(name) ?? 0) + 1);
   }
