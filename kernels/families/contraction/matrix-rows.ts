@@ -13,34 +13,25 @@ import { matrixLanes } from './tuning.ts';
 /** Rows that a subgroup finishes at once, while the values of one wait for those of the others. */
 const mostAtOnce = 4;
 
-/** Of sums that are in workgroup memory strip by strip. */
-export function finishStripRows(w: ContractionParts, memory: MatrixMemory, end: RowsEnd): string {
+/** Of sums that are in workgroup memory strip by strip, with the totals of those before where there are any. */
+export function finishStripRows(w: ContractionParts, memory: MatrixMemory, end: RowsEnd, hasTotals: boolean): string {
+  const { tuning } = w;
+  const columns = tuning.tileN / matrixLanes;
+  const inStrip = valuesOfThread(tuning) / matricesOf(tuning)[0];
   return strips(w, memory, (i) =>
-    stripRows(w, end, String(i), (c, j) => {
+    stripRows(w, end, i, (c, j) => {
       const column = j === 0 ? 'lane_in' : `(${plus('lane_in', j * matrixLanes)})`;
-      return stripSum(w, memory, { row: `strip_row_${c}`, column }, i);
+      const sum = stripSum(w, memory, { row: `strip_row_${c}`, column }, i);
+      const total = `totals[${plus(`turn * ${atOnce(w) * columns}`, i * inStrip + c * columns + j)}]`;
+      return hasTotals ? `${total} + ${sum}` : sum;
     }),
   );
-}
-
-/** Of totals that each thread holds. */
-export function finishTotalRows(w: ContractionParts, end: RowsEnd): string {
-  const { tuning } = w;
-  const [strips] = matricesOf(tuning);
-  const columns = tuning.tileN / matrixLanes;
-  const inStrip = valuesOfThread(tuning) / strips;
-  const at = (c: number, j: number): string => plus(`i * ${inStrip} + turn * ${atOnce(w) * columns}`, c * columns + j);
-  return wgsl`
-    for (var i = 0; i < ${strips}; i++) {
-      ${stripRows(w, end, 'i', (c, j) => `totals[${at(c, j)}]`)}
-    }
-  `;
 }
 
 const atOnce = ({ tuning }: ContractionParts): number => Math.min(mostAtOnce, rowsOfSubgroup(tuning));
 
 /** Finishes the rows of strip i that are a subgroup's own. */
-function stripRows(w: ContractionParts, end: RowsEnd, i: string, sum: (c: number, j: number) => string): string {
+function stripRows(w: ContractionParts, end: RowsEnd, i: number, sum: (c: number, j: number) => string): string {
   const { tileN, rows } = w.tuning;
   const own = rowsOfSubgroup(w.tuning);
   const count = atOnce(w);

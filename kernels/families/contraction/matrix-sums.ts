@@ -120,21 +120,19 @@ function totalPlace({ tuning, kernel }: ContractionParts, c: number) {
   return { lines, row, column };
 }
 
-export function finishTotals(w: ContractionParts): string {
+/** Finishes the sums strip by strip, with the totals of those before where there are any. */
+export function finishStrips(w: ContractionParts, memory: MatrixMemory, hasTotals: boolean): string {
   const count = rowsOfThread(w.tuning);
-  return wgsl`
-    for (var i = 0; i < ${matricesOf(w.tuning)[0]}; i++) {
-      ${finishStrip(w, 'i', (c) => `totals[i * ${count} + ${plus('r', c)}]`)}
-    }
-  `;
-}
-
-export function finishStrips(w: ContractionParts, memory: MatrixMemory): string {
-  return strips(w, memory, (i) => finishStrip(w, String(i), (c) => stripSum(w, memory, { row: `row_${c}` }, i)));
+  return strips(w, memory, (i) =>
+    finishStrip(w, i, (c) => {
+      const sum = stripSum(w, memory, { row: `row_${c}` }, i);
+      return hasTotals ? `totals[${plus('r', i * count + c)}] + ${sum}` : sum;
+    }),
+  );
 }
 
 /** Finishes a thread's sums of strip i; `value` is that of sum r + c, whose row is `row_c`. */
-function finishStrip(w: ContractionParts, i: string, value: (c: number) => string): string {
+function finishStrip(w: ContractionParts, i: number, value: (c: number) => string): string {
   const { tuning, sizes, functions } = w;
   const { tileM, tileN, rows } = tuning;
   const [isRaggedM, isRaggedN] = [sizes.m % tileM !== 0, sizes.n % tileN !== 0];

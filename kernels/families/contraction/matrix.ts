@@ -17,7 +17,7 @@
 import { kernelParts } from '../../statements.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
 import type { ContractionParts, Products } from './functions.ts';
-import { finishStripRows, finishTotalRows } from './matrix-rows.ts';
+import { finishStripRows } from './matrix-rows.ts';
 import {
   leastExponent,
   type MatrixMemory,
@@ -28,7 +28,7 @@ import {
   slabOf,
   stagedVariables,
 } from './matrix-staging.ts';
-import { addToTotals, finishStrips, finishTotals, matricesOf, sumNames, valuesOfThread } from './matrix-sums.ts';
+import { addToTotals, finishStrips, matricesOf, sumNames, valuesOfThread } from './matrix-sums.ts';
 import { longestSum, matrixSize } from './matrix-tile-sizes.ts';
 import { isWholeLoop, longestLoop, overProducts } from './range.ts';
 import type { RowsEnd } from './rows.ts';
@@ -42,8 +42,8 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
   const memory = matrixMemory(products);
   const inColumns = tuning.tileN / tuning.columns;
   const totals = `var since = 0;\nvar totals = array<f32, ${valuesOfThread(tuning)}>();`;
-  const finishedTotals = end === undefined ? finishTotals(w) : finishTotalRows(w, end);
-  const finishedStrips = end === undefined ? finishStrips(w, memory) : finishStripRows(w, memory, end);
+  const hasTotals = isBlocked(products);
+  const finished = end === undefined ? finishStrips(w, memory, hasTotals) : finishStripRows(w, memory, end, hasTotals);
   const all = wgsl`
     ${head}
     let zero_bits = ${emitter.unknownZero(kernelParts(kernel).find(({ stored }) => stored)!.tensor)};
@@ -55,15 +55,14 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
     let n = tile_n + ${end === undefined ? 'column' : 'lane_in'};
     ${stagedVariables(tuning)}
     ${matrixVariables(tuning)}
-    ${isBlocked(products) ? totals : ''}
+    ${hasTotals ? totals : ''}
     ${overProducts(
       products,
       (one) => slabLoop(one, products, memory),
       (one) => matrixStaging(one, memory).places,
       () => '',
     )}
-    ${isBlocked(products) ? addToTotals(w, memory) : ''}
-    ${isBlocked(products) ? finishedTotals : finishedStrips}
+    ${finished}
   `;
   return wgsl`
     // scratch: high and low parts of the left operand, from ${memory.right} on of the right one; sums; from ${memory.exponents} on exponents of blocks
