@@ -47,10 +47,14 @@ export function wideLoad(
   return { tensor: operand.tensor, dtype, width: 4, offset, axis };
 }
 
-/** The four elements as WGSL, vec4<f32>. */
-export function wideText({ tensor, offset }: WideLoad, scope: Scope): string {
+/** The four elements as WGSL, vec4<f32>; `place` makes of their offset what is read. */
+export function wideText(
+  { tensor, offset }: WideLoad,
+  scope: Scope,
+  place: (offset: string) => string = (text) => text,
+): string {
   const { emitter } = scope;
-  const first = affineText(offset, scope);
+  const first = place(affineText(offset, scope));
   const quad = emitter.readsQuad(tensor, first);
   if (quad !== undefined) return quad;
   const elements = [0, 1, 2, 3].map((c) => emitter.reads(tensor, c === 0 ? first : `${first} + ${c}`));

@@ -11,7 +11,7 @@ import { affineText, constraintText, elementText } from '../../parts/address.ts'
 import { flatIndex, flattenLoads, strides } from '../../parts/linear.ts';
 import { expressionText, multiplied } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
-import { guarded, wgsl } from '../../wgsl/text.ts';
+import { wgsl } from '../../wgsl/text.ts';
 import { type ContractionParts, decode, readsQuads, scopeOf } from './functions.ts';
 
 /** `finish(batch, m, n, sum)`; in forms that stage slabs in two halves: `finished` gives the values to store, `put` stores them. */
@@ -19,11 +19,10 @@ export function finishFunctions(w: ContractionParts): string[] {
   const { emitter, tuning, functions } = w;
   const sum = emitter.fresh('sum');
   const values = finishedValues(w, sum);
-  const put = ({ tensor, name, withinDomain }: StoredValue, value = name): string =>
-    guarded(withinDomain ? [values.mask] : [], `${emitter.writes(tensor, values.element)} = ${value};`);
+  const stores = values.stores.map(({ tensor, name }) => ({ at: emitter.writes(tensor, values.element), name }));
   const parameters = `${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32`;
   if (!readsQuads(tuning)) {
-    const puts = values.stores.map((one) => put(one));
+    const puts = stores.map(({ at, name }) => `${at} = ${name};`);
     return [
       wgsl`
         fn ${functions.finish}(${parameters}, ${sum}: f32) {
@@ -35,38 +34,30 @@ export function finishFunctions(w: ContractionParts): string[] {
   return [
     wgsl`
       struct ${functions.values} {
-        ${values.stores.map((_, i) => `value_${i}: f32,`).join('\n')}
+        ${stores.map((_, i) => `value_${i}: f32,`).join('\n')}
       }
     `,
     wgsl`
       fn ${functions.finished}(${parameters}, ${sum}: f32) -> ${functions.values} {
         ${[...values.place, ...values.lines].join('\n')}
-        return ${functions.values}(${values.stores.map(({ name }) => name).join(', ')});
+        return ${functions.values}(${stores.map(({ name }) => name).join(', ')});
       }
     `,
     wgsl`
       fn ${functions.put}(${parameters}, values: ${functions.values}) {
         ${values.place.join('\n')}
-        ${values.stores.map((one, i) => put(one, `values.value_${i}`)).join('\n')}
+        ${stores.map(({ at }, i) => `${at} = values.value_${i};`).join('\n')}
       }
     `,
   ];
 }
 
-/** A value that is stored, and its name. */
-interface StoredValue {
-  readonly tensor: string;
-  readonly name: string;
-  readonly withinDomain: boolean;
-}
-
-/** The lines that find the output's element, those that compute what is stored there, and its values; the condition of its domain. */
+/** The lines that find the output's element, those that compute what is stored there, and the names of its values. */
 interface FinishedValues {
   readonly place: readonly string[];
   readonly element: string;
-  readonly mask: string;
   readonly lines: readonly string[];
-  readonly stores: readonly StoredValue[];
+  readonly stores: readonly { readonly tensor: string; readonly name: string }[];
 }
 
 /** Where an element is, the lines that find its coordinates when something asks for them, and what is known already. */
@@ -97,18 +88,13 @@ export function contractedValue(w: ContractionParts, sum: string, place: Element
   const value = emitter.value(kernel.tensor, kernel.stored);
   const isPlain = s.scale.kind === 'constant' && s.scale.value === 1;
   const scaled = isPlain ? sum : multiplied(sum, s.scale, scope);
-  const mask = maskText(w, scope);
+  const mask = s.onOutput.map((c) => constraintText(c, scope)).join(' && ');
   const isFinal = kernel.addends.length === 0 && !kernel.accumulate;
   if (mask === '') lines.push(`${isFinal ? 'let' : 'var'} ${value} = ${scaled};`);
   else lines.push(`var ${value} = 0.0;`, `if (${mask}) { ${value} = ${scaled}; }`);
   for (const addend of kernel.addends) pointwise(w, addend, place, new Map(), (text) => `${value} += ${text};`);
   if (kernel.accumulate) lines.push(`${value} += ${elementText(kernel.tensor, place.element, emitter)};`);
   return value;
-}
-
-/** The condition of the output's domain; empty where all of it is inside. */
-function maskText({ s }: ContractionParts, scope: Scope): string {
-  return s.onOutput.map((c) => constraintText(c, scope)).join(' && ');
 }
 
 /** The value of a pointwise statement, and its name. */
@@ -138,8 +124,8 @@ function finishedValues(w: ContractionParts, sum: string): FinishedValues {
   for (const statement of kernel.epilogue) held.set(statement.tensor, pointwiseValue(w, statement, place, held));
   const stores = [kernel, ...kernel.epilogue]
     .filter(({ stored }) => stored)
-    .map(({ tensor, withinDomain = false }) => ({ tensor, name: held.get(tensor)!, withinDomain }));
-  return { place: found.lines, element: place.element, mask: maskText(w, scope), lines: place.lines, stores };
+    .map(({ tensor }) => ({ tensor, name: held.get(tensor)! }));
+  return { place: found.lines, element: place.element, lines: place.lines, stores };
 }
 
 export function guardsOf(equation: Equation): readonly Constraint[] {

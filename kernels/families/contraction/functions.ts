@@ -154,15 +154,15 @@ function wideFunction(w: ContractionParts, name: string, load: WideLoad, operand
   const { lines, names } = decodeOperand(w, operand);
   const { ownName, constraints, factor } = operand;
   const scope = scopeOf(w, names);
-  const value = `${factorText(factor)}${wideText(load, scope)}`;
   const used = lines.filter((line) => isUsed(line, operand.value, constraints, names));
   const kept = constraints.filter(isAffine).map((c) => wideConstraintText(c, load.axis, scope));
+  // Four that are all outside are the tensor's first, which is near: memory is not asked for them, and no thread goes a way of its own.
+  const value = (first: (offset: string) => string) => `${factorText(factor)}${wideText(load, scope, first)}`;
   const masked = wgsl`
     let kept = ${kept.length === 1 ? kept[0] : kept.map((each) => `(${each})`).join(' & ')};
-    if (any(kept)) { return select(vec4<f32>(), ${value}, kept); }
-    return vec4<f32>();
+    return select(vec4<f32>(), ${value((offset) => `select(0, ${offset}, any(kept))`)}, kept);
   `;
-  const body = kept.length === 0 ? `return ${value};` : masked;
+  const body = kept.length === 0 ? `return ${value((offset) => offset)};` : masked;
   return wgsl`
     fn ${name}(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> vec4<f32> {
       ${used.join('\n')}

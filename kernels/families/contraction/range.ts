@@ -147,7 +147,10 @@ export function tileRange(w: ContractionParts): string {
   return [`let ${first} = ${from};`, `${kind} ${end} = ${to};`, ...outside].join('\n');
 }
 
-/** Whether a tile that is outside the domain is of no use to anybody. */
+/**
+ * Whether a tile that is outside the domain is of no use to anybody. In others all is stored: where each store has a condition, its
+ * value is made behind it too, one after another (a softmax's gradient behind its product took 457 µs on an H100 in place of 248).
+ */
 function storesNothingOutside({ kernel }: ContractionParts): boolean {
   return [kernel, ...kernel.epilogue].every(({ stored, withinDomain }) => !stored || withinDomain);
 }

@@ -556,7 +556,7 @@ describe('quads of memory', () => {
     const { worst, plan } = await compare(opened, p, new Map([...inputs, ['a', withNaN]]), forced('tiled 16×16'));
     expect(worst).toBeLessThan(2e-6);
     // Memory is not asked for four that all are outside.
-    expect(plan.kernels[0].wgsl.includes('if (any(kept)) { return select(')).toBe(true);
+    expect(plan.kernels[0].wgsl).toContain('any(kept))) >> 2u]');
   });
   test('where it looks into memory the elements come one by one', () => {
     const p = program(
