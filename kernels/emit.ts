@@ -7,7 +7,7 @@ import { hashText } from '../compiler/ir/hash.ts';
 import { printEquation } from '../compiler/ir/print.ts';
 import { type Equation, elementCount } from '../compiler/ir/program.ts';
 import { emitContraction, mostSideBySide } from './families/contraction/contraction.ts';
-import { batchedTensors, type ContractionShape, contractionShape } from './families/contraction/shape.ts';
+import { type ContractionShape, contractionShape } from './families/contraction/shape.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './families/contraction/tuning.ts';
 import { emitLoop, loopWorkgroupSize } from './families/loop.ts';
 import { defaultRowTuning, emitRow } from './families/row.ts';
@@ -25,10 +25,10 @@ import {
   type StreamKernel,
 } from './kernel.ts';
 import type { Target } from './target.ts';
-import { choiceOfPart } from './turns.ts';
 import { Emitter, type SlotForm } from './wgsl/emitter.ts';
 import { spread } from './wgsl/grid.ts';
 import { indent, wgsl } from './wgsl/text.ts';
+import { choiceOfPart } from './workgroups.ts';
 
 /** What decides the form of a kernel that has no choice of its own. */
 export interface FormOptions {
@@ -50,7 +50,7 @@ export function emitDispatch(kernels: readonly Kernel[], options: EmitOptions): 
   const workgroupSize = commonWorkgroup(kernels.map((kernel) => workgroupOf(kernel, options)));
   if (workgroupSize === undefined) throw new Error('no workgroup suits all kernels of the dispatch');
   const { emitter, bodies } = writeBodies(kernels, workgroupSize, options);
-  const { workgroups, main } = mainFunction(kernels, bodies, workgroupSize, emitter, options);
+  const { workgroups, main } = mainFunction(bodies, workgroupSize, emitter, options.target);
   const enables = new Set(bodies.flatMap((body) => body.enables));
   const sharedQuads = Math.max(...bodies.map(({ sharedQuads, sideBySide = 1 }) => sharedQuads * sideBySide));
   const code = [
@@ -175,30 +175,25 @@ type NamedPart = KernelBody & { readonly name: string };
 
 /** `main` and the functions that it calls. One body is `main` itself; of several each is a function, told its own number. */
 function mainFunction(
-  kernels: readonly Kernel[],
   bodies: readonly KernelBody[],
   workgroupSize: number,
   emitter: Emitter,
-  options: EmitOptions,
+  target: Target,
 ): { readonly main: string; readonly workgroups: DispatchCode['workgroups'] } {
   const count = bodies.reduce((total, { groups, sideBySide = 1 }) => total + groups / sideBySide, 0);
-  const { workgroups, number, isExact } = spread(count, options.target);
+  const { workgroups, number, isExact } = spread(count, target);
   const [{ body }] = bodies;
   const parts = bodies.map((part) => ({ ...part, name: bodies.length === 1 ? '' : emitter.global('part') }));
   const functions = parts.flatMap((part) =>
     part.name === '' ? part.functions : [...part.functions, partFunction(part, workgroupSize)],
   );
-  const turns = parts.map(({ name, groups, sideBySide = 1 }, i) => ({
-    name,
-    groups: groups / sideBySide,
-    walks: walksOf(kernels[i], options),
-  }));
+  const shares = parts.map(({ name, groups, sideBySide = 1 }) => ({ name, groups: groups / sideBySide }));
   const main = wgsl`
     @compute @workgroup_size(${workgroupSize})
     fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
       let group = ${number};
       ${isExact ? '' : `if (group >= ${count}u) { return; }`}
-      ${parts.length === 1 ? body : choiceOfPart(turns)}
+      ${parts.length === 1 ? body : choiceOfPart(shares)}
     }
   `;
   return { main: [...functions, main].join('\n\n'), workgroups };
@@ -222,13 +217,6 @@ function partFunction(part: NamedPart, workgroupSize: number): string {
       ${body}
     }
   `;
-}
-
-/** Tensors that a kernel's workgroups go through batch by batch, and their bytes. */
-function walksOf(kernel: Kernel, options: EmitOptions): ReadonlyMap<string, number> {
-  if (kernel.family !== 'contraction') return new Map();
-  const tensors = contractionOf(kernel, options).shapes.flatMap(batchedTensors);
-  return new Map(tensors.map((tensor) => [tensor, bytesOf(tensor, options.layouts)]));
 }
 
 function bytesOf(tensor: string, layouts: Layouts): number {

@@ -1,6 +1,5 @@
 /** Bodies side by side in one dispatch: their text, and the key under which dispatches share a pipeline. */
 import { describe, expect, test } from 'vitest';
-import { affine } from '../../compiler/ir/affine.ts';
 import { at, over } from '../../compiler/ir/build.ts';
 import { product, unary } from '../../compiler/ir/expression.ts';
 import { type EmitOptions, emitDispatch } from '../../kernels/emit.ts';
@@ -101,27 +100,6 @@ describe('several bodies', () => {
       // 2 kernels in one dispatch, 528 bytes
       "
     `);
-  });
-
-  test('products of the same large matrices take turns, if each batch has a stretch of them', () => {
-    const large: EmitOptions = {
-      ...options,
-      layouts: (tensor) => ({ shape: [256, 256, 512], dtype: 'f32', slot: tensor, start: 0 }),
-    };
-    const takeTurns = (batchedBy: 'first' | 'second' | 'none'): boolean => {
-      const batched = (W: string, y: string): ContractionKernel => ({
-        ...contraction(W, y),
-        equation: over({ b: 256, t: 256, i: 512, k: 256 }, ({ b, t, i, k }) => {
-          const rows = { first: [b, t], second: [t, b], none: [affine(0), t] }[batchedBy];
-          return { store: [b, t, i], value: product([at('x', ...rows, k), at(W, b, k, i)]) };
-        }),
-      });
-      const { wgsl } = emitDispatch([batched('W', 'y'), batched('W 2', 'y 2')], large);
-      return wgsl.includes('let turn = group / 2u;');
-    };
-    expect(takeTurns('first')).toBe(true);
-    expect(takeTurns('second')).toBe(false);
-    expect(takeTurns('none')).toBe(false);
   });
 
   test('take the workgroup of the one that has no choice; two that have none must agree', () => {

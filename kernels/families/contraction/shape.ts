@@ -225,12 +225,3 @@ export interface ContractionSizes {
 export function contractionSizes(s: ContractionShape): ContractionSizes {
   return { batch: extentOf(s, s.batch), m: extentOf(s, s.m), n: extentOf(s, s.n), k: extentOf(s, s.k) };
 }
-
-/** Tensors of which each batch reads a stretch of its own: none of its other axes goes further than those of the batch. */
-export function batchedTensors({ batch, left, right }: ContractionShape): readonly string[] {
-  return [left, right].flatMap(loads).flatMap(({ tensor, indices: [flat] }) => {
-    if (flat?.kind !== 'affine') return [];
-    const furthest = Math.max(...flat.terms.map((term) => Math.abs(term.coefficient)));
-    return batch.some((axis) => Math.abs(coefficientOf(flat, axis)) === furthest) ? [tensor] : [];
-  });
-}
