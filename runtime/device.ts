@@ -18,6 +18,7 @@ import { createRest } from './rest.ts';
 import { stagedAsync } from './stages.ts';
 import { loadBundledVulkanLoader, swiftShaderObstacle, unpackSwiftShader } from './swiftshader.ts';
 import { subgroupMatrixFeature, type TensorCores, tensorCoresOfEnvironment } from './tensor-cores.ts';
+import { type UnsafeToggle, unsafeTogglesOfEnvironment } from './unsafe-toggles.ts';
 import { vulkanSystem } from './vulkan-system.ts';
 
 export type Rung = 'hardware' | 'system-software' | 'bundled-swiftshader';
@@ -30,8 +31,8 @@ export interface DeviceOptions {
   readonly name?: string;
   /** Where it is not given, the environment's MLBTC_TENSOR_CORES decides. */
   readonly tensorCores?: TensorCores;
-  /** Dawn toggles that trade safety for speed: a wrong kernel then reads and writes anywhere. Off by default. */
-  readonly unsafeToggles?: readonly ('skip_validation' | 'disable_robustness')[];
+  /** Where it is not given, the environment's MLBTC_UNSAFE decides. */
+  readonly unsafeToggles?: readonly UnsafeToggle[];
 }
 
 export interface OpenedDevice {
@@ -121,7 +122,7 @@ export function destroyAllDevices(): void {
 export async function* adapters(
   wanted: string,
   attempts: Attempt[],
-  unsafeToggles: readonly string[] = [],
+  unsafeToggles: readonly string[] = unsafeTogglesOfEnvironment(),
 ): AsyncGenerator<FoundAdapter> {
   const selection = parseSelection(wanted);
   if (selection.rungs.includes('hardware') || selection.rungs.includes('system-software')) {

@@ -16,6 +16,7 @@ import type { ExecutablePlan } from './executable-plan.ts';
 import { createExecutor } from './executor.ts';
 import { type FamilyVerdict, kernelFamilies } from './kernel-families.ts';
 import { type MachineFacts, type Remedy, remedies } from './remedies.ts';
+import { unsafeTogglesOfEnvironment } from './unsafe-toggles.ts';
 import { oldLavapipe, vulkanSystem } from './vulkan-system.ts';
 
 interface WorkingDevice {
@@ -167,6 +168,7 @@ function formatDevice({ target, families }: WorkingDevice): string[] {
     ['workgroup memory', bytesText(limits.maxComputeWorkgroupStorageSize)],
     ['threads a workgroup', String(limits.maxComputeInvocationsPerWorkgroup)],
     ['workgroups a dimension', String(limits.maxComputeWorkgroupsPerDimension)],
+    ['checks left out', unsafeTogglesOfEnvironment().join(', ') || 'none'],
   ];
   const verdicts = families.map(({ family, lacks, note }): [string, string] => [
     family,
