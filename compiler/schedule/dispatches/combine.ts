@@ -6,9 +6,9 @@
  *   q = x·Wq   k = x·Wk   mean(L)   │   S = q·k   L / mean(L)   │   …
  *
  * Each kernel joins the first dispatch after all that it waits for, or opens one at the end; those with the longest way still to go
- * come first. So the gradient of a weight is made beside the next steps back; what only needs parameters joins the last dispatch before
- * it is asked for (`latest.ts`), and every layer combines in the same way, so that layers share pipelines. In which order the dispatches
- * then run is `sequence.ts`.
+ * come first. So the gradient of a weight is made beside the next steps back; what only needs parameters is done with the first
+ * layer or, where that has no room, just before its own (`latest.ts`), and every layer combines in the same way, so that layers share
+ * pipelines. In which order the dispatches then run is `sequence.ts`.
  */
 
 import { commonWorkgroup, type Workgroup, workgroupOf } from '../../../kernels/emit.ts';

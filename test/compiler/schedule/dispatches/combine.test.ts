@@ -1,7 +1,7 @@
 /** Which kernels share a dispatch, and that nothing in it waits for anything else in it. */
 import { describe, expect, test } from 'vitest';
 import { at, computed, input, over, param, program } from '../../../../compiler/ir/build.ts';
-import { constant, product, sum, unary } from '../../../../compiler/ir/expression.ts';
+import { product, sum, unary } from '../../../../compiler/ir/expression.ts';
 import type { Program, Tensor } from '../../../../compiler/ir/program.ts';
 import type { Plan } from '../../../../compiler/schedule/plan.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
@@ -239,34 +239,6 @@ describe('order', () => {
     expect(kernels.length).toBe(16);
     // The last of a layer writes an output instead of the workspace.
     expect(new Set(kernels.map((kernel) => kernel.key)).size).toBeLessThanOrEqual(6);
-  });
-
-  test('what only needs parameters is done in the layer before its own, in every layer alike', async () => {
-    const depth = 4;
-    const layer = (l: number): Tensor[] => [
-      mean(`${l}.norm`, `W${l}`),
-      computed(
-        `${l}.V`,
-        [32, 32],
-        [
-          over({ t: 32, i: 32 }, ({ t, i }) => ({
-            store: [i, t],
-            value: product([constant(1 / 32), at(`W${l}`, t, i), at(`${l}.norm`, i)]),
-          })),
-        ],
-      ),
-      projection(`${l}.y`, `x${l}`, `${l}.V`),
-      flipped(`${l}.z`, `${l}.y`),
-      flipped(`x${l + 1}`, `${l}.z`),
-    ];
-    const indices = Array.from({ length: depth }, (_, l) => l);
-    const p = program(
-      [input('x0', [32, 32]), ...indices.map((l) => param(`W${l}`, [32, 32])), ...indices.flatMap(layer)],
-      [`x${depth}`],
-    );
-    const plan = await hold(p, gpu);
-    expect(makes(plan).slice(0, 6)).toEqual(['0.norm 0.V', '0.y', '0.z', 'x1 1.norm 1.V', '1.y', '1.z']);
-    expect(new Set(plan.kernels.map((kernel) => kernel.key)).size).toBeLessThanOrEqual(6);
   });
 
   test('also where a dispatch touches more than a device binds, and what lies in memory grows with each layer', async () => {
