@@ -89,3 +89,13 @@ describe('on tensor cores', () => {
     expect(formOf(plan)).toBe('matrix');
   });
 });
+
+test('tiles that are one for each multiprocessor are not put side by side on half of them, whatever else there is to do', () => {
+  const p = normed(4096, 1, 64, 256);
+  const long = over({ a: 4, b: 4096 }, ({ a, b }) => ({ store: [a], value: at('z', a, b) }));
+  const tensors = [...p.tensors, input('z', [4, 4096]), computed('r', [4], [long])];
+  const { kernels } = schedule({ ...p, tensors, outputs: [...p.outputs, 'r'] }, { target: h100WithoutTensorCores });
+  const normedKernel = kernels.find((kernel) => kernel.makes.includes('q'))!;
+  expect(normedKernel.workgroups[0]).toBeGreaterThanOrEqual(128);
+  expect(normedKernel.wgsl).not.toContain('scratch_from');
+});
