@@ -9,8 +9,7 @@
  * reduction and is only left out where memory is written.
  */
 import { coefficientOf } from '../../../compiler/ir/affine.ts';
-import { loads } from '../../../compiler/ir/expression.ts';
-import type { Affine, Index } from '../../../compiler/ir/program.ts';
+import type { Affine } from '../../../compiler/ir/program.ts';
 import type { EpilogueStatement } from '../../kernel.ts';
 import { gatherFunction, type LaneOperator, shuffleFunction } from '../../parts/reducers.ts';
 import { shuffledLanes, type Target } from '../../target.ts';
@@ -142,12 +141,12 @@ export function finishInRows(w: ContractionParts): RowsEnd {
 /**
  * The end of a tile whose sums are in registers, a few rows of them at a time: first all that they read, then all that they write, for a
  * device must think that a store changes what is read after it. More would take registers that the sums' loop needs. Four rows where they
- * are exchanged by way of workgroup memory; one where masks or places are computed, since so many branches side by side take SwiftShader
+ * are exchanged by way of workgroup memory; one where masks are computed, since so many branches side by side take SwiftShader
  * minutes and all memory to compile.
  */
 export function finishRegisters(w: ContractionParts, end: RowsEnd, place: SumsPlace): string {
   const { rows, columns } = w.tuning;
-  const few = readsComputed(w) ? 1 : Math.min(4, rows, Math.max(1, rowsAtOnce / columns));
+  const few = comparesData(w) ? 1 : Math.min(4, rows, Math.max(1, rowsAtOnce / columns));
   const count = end.sharedQuads > 0 ? 4 : few;
   const turn = count === 1 ? 'i' : 'turn';
   const first = count === 1 ? turn : `${turn} * ${count}`;
@@ -168,12 +167,8 @@ export function finishRegisters(w: ContractionParts, end: RowsEnd, place: SumsPl
   `;
 }
 
-/** Whether the epilogue compares or reads at whole numbers that it must compute. */
-function readsComputed({ kernel }: ContractionParts): boolean {
+/** Whether the epilogue compares whole numbers that it must compute. */
+function comparesData({ kernel }: ContractionParts): boolean {
   const equations = kernel.epilogue.flatMap((statement) => statement.equations);
-  const isComputed = (index: Index): boolean => index.kind !== 'affine';
-  return equations.some(
-    ({ domain, value }) =>
-      domain.some(({ kind }) => kind === 'data') || loads(value).some(({ indices }) => indices.some(isComputed)),
-  );
+  return equations.some(({ domain }) => domain.some(({ kind }) => kind === 'data'));
 }
