@@ -107,6 +107,21 @@ describe('several bodies', () => {
     expect(wgslOf(loop('z'), contraction('W', 'y', 16))).toContain('@workgroup_size(4)');
     expect(() => wgslOf(contraction('W', 'y'), contraction('W', 'y 2', 16))).toThrow('no workgroup suits');
   });
+
+  test('large workgroups where there would be many small ones', () => {
+    const workgroupsOf = (t: number): readonly number[] => {
+      const equation = over({ t, k: 64 }, ({ t, k }) => ({ store: [t, k], value: at('x', k) }));
+      const kernel: LoopKernel = {
+        family: 'loop',
+        shape: [t, 64],
+        statements: [{ tensor: 'v', equations: [equation], stored: true }],
+      };
+      const layouts = (tensor: string) => ({ ...options.layouts(tensor), shape: tensor === 'v' ? [t, 64] : [64] });
+      return emitDispatch([kernel], { ...options, layouts }).workgroups;
+    };
+    expect(workgroupsOf(2048)).toEqual([2048, 1, 1]);
+    expect(workgroupsOf(4096)).toEqual([1024, 1, 1]);
+  });
 });
 
 describe('keys', () => {
