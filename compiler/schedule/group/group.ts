@@ -67,7 +67,7 @@ function place(tensor: Tensor, drafts: Drafts, options: GroupOptions): void {
   const { fuse } = options;
   const isPlaced =
     (fuse && (joinEpilogue(tensor, drafts, options) || joinRow(tensor, drafts, options))) ||
-    openRow(tensor, drafts) ||
+    openRow(tensor, drafts, options) ||
     (fuse && joinLoop(tensor, drafts));
   if (!isPlaced) openLoop(tensor, equationsOf(tensor), drafts);
 }
@@ -210,8 +210,8 @@ function withRows(
   return holdsRows(shape, tuningOf(joined), rowLength, target) ? joined : undefined;
 }
 
-function openRow(tensor: Tensor, drafts: Drafts): boolean {
-  const statement = openingRow(tensor, (name) => drafts.shapeOf(name));
+function openRow(tensor: Tensor, drafts: Drafts, { target }: GroupOptions): boolean {
+  const statement = openingRow(tensor, (name) => drafts.shapeOf(name), target);
   if (!statement) return false;
   drafts.open({ family: 'row', rows: tensor.shape, statements: [statement] }, tensor.name);
   return true;

@@ -11,7 +11,7 @@ import { flatIndex } from '../../../kernels/parts/linear.ts';
 import { readAsIndex } from '../../../kernels/statements.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { asAxis, coefficientOf, leastStep } from '../../ir/affine.ts';
-import { equationsOf, readTensors, reducedAxes } from '../../ir/equation.ts';
+import { equationsOf, readTensors, reducedAxes, reducedCount } from '../../ir/equation.ts';
 import { loads } from '../../ir/expression.ts';
 import { isPointwise, plainAxes, sameShape } from '../../ir/plain.ts';
 import type { Equation, Index, Tensor } from '../../ir/program.ts';
@@ -20,16 +20,18 @@ import { fewRows } from '../normalise/pieces.ts';
 
 /** Points a row that one workgroup may map without keeping the others waiting. */
 const longRowMap = 2048;
+/** Terms of a column that take one thread longer than the reduction over many. */
+const longColumn = 256;
 /** Rows that keep a software device's threads at work. */
 const fewRowsOnCpu = 8;
 
 type ShapeOf = (tensor: string) => readonly number[];
 
 /** The tensor as the first statement of a row kernel, where rows serve it better than a thread an element. */
-export function openingRow(tensor: Tensor, shapeOf: ShapeOf): RowStatement | undefined {
+export function openingRow(tensor: Tensor, shapeOf: ShapeOf, target: Target): RowStatement | undefined {
   const statement = asReduction(tensor);
   if (statement === undefined || reducedAxes(statement.equation).length === 0) return undefined;
-  return readsRowsInOrder(statement, shapeOf) ? statement : undefined;
+  return readsRowsInOrder(statement, shapeOf) || isLongColumn(statement, target) ? statement : undefined;
 }
 
 /** The tensor as one more statement of a row kernel, if it keeps to the kernel's rows. */
@@ -71,6 +73,12 @@ function readsRowsInOrder({ equation, rowAxes }: RowStatement, shapeOf: ShapeOf)
     .map((l) => flatIndex(shapeOf(l.tensor), l.indices)!)
     .filter((flat) => inner.some((axis) => coefficientOf(flat, axis) !== 0))
     .every((flat) => leastStep(flat, inner) <= leastStep(flat, rowAxes));
+}
+
+/** A few long columns would each keep one thread waiting for its next term; many threads a column may read out of order. */
+function isLongColumn({ equation, rowAxes }: RowStatement, target: Target): boolean {
+  const columns = elementCount(rowAxes.map((axis) => equation.axes[axis].extent));
+  return target.class === 'gpu' && columns < fewRows && reducedCount(equation) >= longColumn;
 }
 
 /** Whether the equation reads something that the kernel makes, or reads as well. */

@@ -13,7 +13,7 @@ import { splitLogSumExp } from '../../passes/for-kernels/log-sum-exp.ts';
 import { reuseSums } from '../../passes/for-kernels/reuse-sums.ts';
 import { type Chooser, createChooser } from '../choose.ts';
 import { mergeEquations } from './merge.ts';
-import { splitLongSum } from './pieces.ts';
+import { splitLongSum, tiledScatter } from './pieces.ts';
 
 export function normalise(program: Program): Program {
   const merged = mapComputed(splitLogSumExp(guardSingular(program)), (tensor, equations, known) => ({
@@ -80,7 +80,8 @@ function inPieces(
   chooser: Chooser,
 ): { equations: readonly Equation[]; before: readonly Tensor[] } {
   const before: Tensor[] = [];
-  const result = equations.map((equation, i) => {
+  const result = equations.map((given, i) => {
+    const equation = tiledScatter(given, tensor, known) ?? given;
     const split = splitLongSum(equation, tensor, i, known, target, chooser.pieces);
     if (!split) return equation;
     before.push(split.partial);

@@ -4,7 +4,7 @@ import { at, computed, input, over, program } from '../../../../compiler/ir/buil
 import { unary } from '../../../../compiler/ir/expression.ts';
 import type { Tensor } from '../../../../compiler/ir/program.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
-import { portableTarget } from '../../../../kernels/target.ts';
+import { portableTarget, type Target } from '../../../../kernels/target.ts';
 
 const cpu = { ...portableTarget, class: 'cpu' as const };
 
@@ -19,4 +19,15 @@ test('loops of one shape share a kernel as long as no thread has too much to do'
   };
   expect(kernelsFor(2048)).toEqual([['y', 'z']]);
   expect(kernelsFor(2049)).toEqual([['y'], ['z']]);
+});
+
+test('a few long columns are added up by many threads each on a GPU', () => {
+  const familyOf = (t: number, target: Target): readonly string[] => {
+    const sum = over({ i: 8, t }, ({ i, t }) => ({ store: [i], value: at('x', t, i) }));
+    const p = program([input('x', [t, 8]), computed('y', [8], [sum])], ['y']);
+    return schedule(p, { target }).kernels.map(({ family }) => family);
+  };
+  expect(familyOf(255, portableTarget)).toEqual(['loop']);
+  expect(familyOf(256, portableTarget)).toEqual(['row']);
+  expect(familyOf(256, cpu)).toEqual(['loop']);
 });

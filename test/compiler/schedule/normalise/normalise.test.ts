@@ -339,4 +339,50 @@ describe('long sums are made in pieces on a GPU', () => {
     expect(pieces(cpu)).toEqual([]);
     expect(gpu.tensors.find(({ name }) => name === 'g~pieces')?.shape).toEqual([15, 7, 5]);
   });
+
+  test('one with places and columns enough for tiles, as a product', () => {
+    const p = program(
+      [
+        input('ids', [4, 300], 'i32'),
+        input('c', [4, 300, 24]),
+        computed(
+          'g',
+          [9, 24],
+          [
+            over({ n: 4, t: 300, i: 24 }, ({ n, t, i }) => ({
+              store: [gather('ids', n, t), i],
+              value: at('c', n, t, i),
+            })),
+          ],
+        ),
+      ],
+      ['g'],
+    );
+    const { gpu, cpu } = hold(p);
+    expect(equations(cpu, 'g')[0]).toContain('g[ids[n, t], i]');
+    expect(equations(gpu, 'g~pieces')[0]).toContain('select(ids[n, t + 20*piece] == index(place), 1, 0) * c[');
+  });
+
+  test('columns over two axes, where one alone gives too few', () => {
+    const p = program(
+      [
+        input('x', [16, 12, 32, 8]),
+        computed(
+          's',
+          [8],
+          [over({ b: 16, h: 12, t: 32, j: 8 }, ({ b, h, t, j }) => ({ store: [j], value: at('x', b, h, t, j) }))],
+        ),
+      ],
+      ['s'],
+    );
+    expect(hold(p).gpu.tensors.find(({ name }) => name === 's~pieces')?.shape).toEqual([32, 3, 8]);
+  });
+
+  test('what lies side by side, a workgroup a piece', () => {
+    const p = program(
+      [input('x', [5000]), computed('s', [], [over({ i: 5000 }, ({ i }) => ({ store: [], value: at('x', i) }))])],
+      ['s'],
+    );
+    expect(hold(p).gpu.tensors.find(({ name }) => name === 's~pieces')?.shape).toEqual([4]);
+  });
 });
