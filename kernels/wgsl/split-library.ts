@@ -3,8 +3,9 @@
  *
  *   x · 2^s = high + low · 2^-11,   high = f16(x · 2^s),   low = f16((x · 2^s - high) · 2^11)
  *
- * Both have 11 bits, so together 22, and a sign. With s such that the largest of a block lies in [2^14, 2^15), high is a normal f16 down
- * to 2^-28 of it, and what lies below is known to 2^-49 of it. The largest f16 is 65504, the smallest normal one 2^-14.
+ * Both have 11 bits, so together 22, and a sign. With s such that the largest of a tile lies in [2^12, 2^13), high is a normal f16 down
+ * to 2^-26 of it, and what lies below is known to 2^-47 of it; what is up to four times as large fits too. The largest f16 is 65504, the
+ * smallest normal one 2^-14.
  *
  * The traps: a compiler may take `x - f32(f16(x))` for 0, so the bits of `high` go through an or with a zero that it cannot know. That
  * must not come from the workgroup's number: where bodies share a dispatch, the driver knows between what it lies.
@@ -12,8 +13,10 @@
  */
 import type { LibraryFunction } from './library.ts';
 
-/** What `split_f16` takes s to be: 14 less the exponent of a block's largest element. */
-export const scaledExponent = 14;
+/** What `split_f16` takes s to be: 12 less the exponent of the largest element that was known when the scale was chosen. */
+export const scaledExponent = 12;
+/** By so much may the exponent of a later element be larger: below 2^15 all fits an f16. */
+export const exponentRoom = 2;
 /** `low` counts for so much. */
 export const lowWeight = 2 ** -11;
 

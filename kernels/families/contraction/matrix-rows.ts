@@ -21,7 +21,7 @@ export function finishStripRows(w: ContractionParts, memory: MatrixMemory, end: 
   return strips(w, memory, (i) =>
     stripRows(w, end, i, (c, j) => {
       const column = j === 0 ? 'lane_in' : `(${plus('lane_in', j * matrixLanes)})`;
-      const sum = stripSum(w, memory, { row: `strip_row_${c}`, column }, i);
+      const sum = stripSum(memory, { row: `strip_row_${c}`, column });
       const total = `totals[${plus(`turn * ${atOnce(w) * columns}`, i * inStrip + c * columns + j)}]`;
       return hasTotals ? `${total} + ${sum}` : sum;
     }),

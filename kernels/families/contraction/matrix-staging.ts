@@ -1,13 +1,12 @@
 /**
  * How slabs of the matrix form (contraction/matrix.ts) get from memory to workgroup memory: which thread reads what, where it lies, and
- * how it is scaled and taken apart on the way.
+ * how it is scaled (contraction/matrix-scales.ts) and taken apart on the way.
  *
  * A slab's row is one position along m (or n) and its k, or one k and its positions, whichever way memory runs; matrices are loaded
  * from either. Its elements lie in quads, eight f16 each, its rows are padded by one against bank conflicts.
  */
 
-import { scaledExponent } from '../../wgsl/split-library.ts';
-import { guarded, plus, wgsl } from '../../wgsl/text.ts';
+import { guarded, plus } from '../../wgsl/text.ts';
 import { inside, quadInside } from './block.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import { matrixSize } from './matrix-tile-sizes.ts';
@@ -16,9 +15,6 @@ import { type ContractionTuning, contractionThreads, matrixLanes } from './tunin
 
 /** Elements of f16 in a quad of workgroup memory. */
 export const perQuad = 8;
-/** Of blocks whose elements are smaller; the largest scale is 2^114. */
-export const leastExponent = -100;
-
 export type SideName = 'left' | 'right';
 export const sides = ['left', 'right'] as const;
 
@@ -30,20 +26,24 @@ export interface MatrixMemory {
   /** Sums take the place of slabs: quads from one row of a strip to the next, and where the strip of low sums begins. */
   readonly stripStride: number;
   readonly lowStrip: number;
-  /** Of blocks of rows, then of blocks of columns, a quad each. */
+  /** Of what each subgroup staged, a quad each: exponents of the largest of both sides. */
   readonly exponents: number;
+  /** A quad that says whether something outgrew its scale. */
+  readonly outgrown: number;
   readonly total: number;
 }
 
 export function matrixMemory(products: Products): MatrixMemory {
-  const { tileM, tileN, rows } = products[0].tuning;
+  const { tuning } = products[0];
+  const { tileM, tileN, rows } = tuning;
   const slabsOf = (side: SideName): number => Math.max(...products.map((w) => slabOf(w, side).quads));
   const right = slabsOf('left');
   const slabs = right + slabsOf('right');
   const stripStride = tileN / 4 + 1;
   const lowStrip = (tileM / rows) * matrixSize * stripStride;
   const exponents = Math.max(slabs, 2 * lowStrip);
-  return { left: 0, right, stripStride, lowStrip, exponents, total: exponents + (tileM + tileN) / matrixSize };
+  const outgrown = exponents + contractionThreads(tuning) / matrixLanes;
+  return { left: 0, right, stripStride, lowStrip, exponents, outgrown, total: outgrown + 1 };
 }
 
 /** A row of a slab holds its high parts, then its low ones, and a quad that is left free. */
@@ -87,15 +87,16 @@ function stagedBlocks(tuning: ContractionTuning, side: SideName): StagedBlock[] 
   }));
 }
 
-/** What a thread holds of the next slabs, and the exponents of the blocks that its subgroup stages. */
+/** Names of the two vectors of each quad that a thread stages of a side. */
+export function stagedVectors(tuning: ContractionTuning, side: SideName): readonly (readonly [string, string])[] {
+  const quads = stagedBlocks(tuning, side).flatMap((block) => block.quads);
+  return quads.map((quad) => [`first_${quad}`, `second_${quad}`]);
+}
+
+/** What a thread holds of the next slabs. */
 export function stagedVariables(tuning: ContractionTuning): string {
-  const lines = sides
-    .flatMap((side) => stagedBlocks(tuning, side))
-    .flatMap(({ name, quads }) => [
-      `var exponent_${name} = ${leastExponent};`,
-      ...quads.flatMap((quad) => [`var first_${quad} = vec4<f32>();`, `var second_${quad} = vec4<f32>();`]),
-    ]);
-  return lines.join('\n');
+  const names = sides.flatMap((side) => stagedVectors(tuning, side)).flat();
+  return names.map((name) => `var ${name} = vec4<f32>();`).join('\n');
 }
 
 export interface MatrixStaging {
@@ -103,7 +104,7 @@ export interface MatrixStaging {
   readonly places: string;
   /** Reads them at `k_at`. */
   readonly fetch: string;
-  /** Scales what was read, takes it apart, and puts the parts, and the blocks' exponents, into workgroup memory. */
+  /** Scales what was read, takes it apart, and puts the parts into workgroup memory. */
   readonly store: string;
 }
 
@@ -156,35 +157,15 @@ function fetchText(w: ContractionParts, side: SideName, quad: string): string {
 }
 
 function storeText(w: ContractionParts, side: SideName, block: StagedBlock, memory: MatrixMemory): string {
-  const { name, quads } = block;
   const slab = slabOf(w, side);
-  const exponents = memory.exponents + (side === 'left' ? 0 : w.tuning.tileM / matrixSize);
-  const magnitudes = quads.map((quad) => `most = max(most, max(abs(first_${quad}), abs(second_${quad})));`);
-  const finite = quads.flatMap((quad) =>
-    ['first', 'second'].map((part) => `bits = max(bits, largest_finite_f32(${part}_${quad}));`),
-  );
-  const stores = quads.flatMap((quad) => {
+  const lines = block.quads.flatMap((quad) => {
     const [row, column] = slab.alongK ? [`p_${quad}`, `k_${quad}`] : [`k_${quad}`, `p_${quad}`];
     const place = `${row} * ${slab.stride} + ${column} / ${perQuad}`;
     return [
-      `let parts_${quad} = split_f16(first_${quad}, second_${quad}, scale, zero_bits);`,
+      `let parts_${quad} = split_f16(first_${quad}, second_${quad}, ${side}_scale, zero_bits);`,
       `scratch[${plus(place, memory[side])}] = parts_${quad}.high;`,
       `scratch[${plus(place, memory[side] + slab.low)}] = parts_${quad}.low;`,
     ];
   });
-  return wgsl`
-    {
-      var most = vec4<f32>();
-      ${magnitudes.join('\n')}
-      var bits = bitcast<u32>(max(max(most.x, most.y), max(most.z, most.w)));
-      if (bits >= 0x7f800000u) {
-        bits = 0u;
-        ${finite.join('\n')}
-      }
-      exponent_${name} = max(exponent_${name}, i32(subgroupMax(bits) >> 23u) - 127);
-      let scale = power_of_two_f32(${scaledExponent} - exponent_${name});
-      ${guarded(guardOf(block), stores.join('\n'))}
-      if (${[...guardOf(block), 'lane_in == 0'].join(' && ')}) { scratch[${exponents} + ${block.block}] = vec4<f32>(f32(exponent_${name})); }
-    }
-  `;
+  return guarded(guardOf(block), lines.join('\n'));
 }

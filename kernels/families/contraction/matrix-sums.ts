@@ -1,11 +1,12 @@
 /**
  * The way of the matrix form's sums to the threads that finish them: each subgroup's matrices go through workgroup memory, a strip of
- * their rows at a time, high and low parts put together and the scales of their blocks taken off.
+ * their rows at a time, high and low parts put together and the scales taken off.
  */
-import { lowWeight, scaledExponent } from '../../wgsl/split-library.ts';
+import { lowWeight } from '../../wgsl/split-library.ts';
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
 import { inside } from './block.ts';
 import type { ContractionParts } from './functions.ts';
+import { unscaledExponent } from './matrix-scales.ts';
 import type { MatrixMemory } from './matrix-staging.ts';
 import { matrixSize } from './matrix-tile-sizes.ts';
 import { type ContractionTuning, contractionThreads, matrixLanes } from './tuning.ts';
@@ -57,22 +58,16 @@ export function strips(
 }
 
 /**
- * WGSL of a sum of strip i in workgroup memory, by its row there, high and low put together and the scales taken off. Written out, not a
+ * WGSL of a sum of a strip in workgroup memory, by its row there, high and low put together and the scales taken off. Written out, not a
  * function: Dawn guards accesses by what it does not know the range of, a function's parameters for one.
  */
 export function stripSum(
-  { tuning }: ContractionParts,
-  memory: MatrixMemory,
+  { stripStride, lowStrip }: MatrixMemory,
   { row, column = 'column' }: { readonly row: string; readonly column?: string },
-  i: number,
 ): string {
-  const { stripStride, lowStrip, exponents } = memory;
   const at = `${row} * ${4 * stripStride} + ${column}`;
   const element = (base: number): string => `scratch[${plus(`(${at}) / 4`, base)}][(${at}) % 4]`;
-  const ofRow = `scratch[${row} / ${matrixSize} * ${tuning.rows / matrixSize} + ${exponents + i}].x`;
-  const ofColumn = `scratch[${column} / ${matrixSize} + ${exponents + tuning.tileM / matrixSize}].x`;
-  const exponent = `i32(${ofRow} + ${ofColumn}) - ${2 * scaledExponent}`;
-  return `scaled_f32(${element(0)} + ${element(lowStrip)} * ${lowWeight}, ${exponent})`;
+  return `scaled_f32(${element(0)} + ${element(lowStrip)} * ${lowWeight}, unscaled)`;
 }
 
 /** The row in a strip of a thread's sum r. */
@@ -92,11 +87,11 @@ export function rowsOfSubgroup({ tileN, columns }: ContractionTuning): number {
 export function addToTotals(w: ContractionParts, memory: MatrixMemory): string {
   const count = rowsOfThread(w.tuning);
   const each = Array.from({ length: atOnce }, (_, c) => c);
-  return strips(w, memory, (i) => {
+  const added = strips(w, memory, (i) => {
     const total = (c: number): string => `totals[${plus('r', i * count + c)}]`;
     const added = each.flatMap((c) => {
       const { lines, row, column } = totalPlace(w, c);
-      return [...lines, `let total_${c} = ${total(c)} + ${stripSum(w, memory, { row, column }, i)};`];
+      return [...lines, `let total_${c} = ${total(c)} + ${stripSum(memory, { row, column })};`];
     });
     return wgsl`
       for (var r = 0; r < ${count} + i32(zero_bits); r += ${atOnce}) {
@@ -105,6 +100,10 @@ export function addToTotals(w: ContractionParts, memory: MatrixMemory): string {
       }
     `;
   });
+  return wgsl`
+    let unscaled = ${unscaledExponent};
+    ${added}
+  `;
 }
 
 /** Where in its strip a thread's sum r + c lies, and the lines that find it. */
@@ -125,7 +124,7 @@ export function finishStrips(w: ContractionParts, memory: MatrixMemory, hasTotal
   const count = rowsOfThread(w.tuning);
   return strips(w, memory, (i) =>
     finishStrip(w, i, (c) => {
-      const sum = stripSum(w, memory, { row: `row_${c}` }, i);
+      const sum = stripSum(memory, { row: `row_${c}` });
       return hasTotals ? `totals[${plus('r', i * count + c)}] + ${sum}` : sum;
     }),
   );

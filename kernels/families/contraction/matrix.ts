@@ -4,10 +4,9 @@
  *   A · B ≈ high · high + (high · low + low · high) · 2^-11,   the two sums in matrices of their own, f32
  *
  * A workgroup stages slabs of both operands in workgroup memory, `tileK` of k, high parts and low parts
- * (contraction/matrix-staging.ts); each subgroup multiplies its `rows × columns` of the tile in matrices of 16×16×16, while the next
- * slabs are on their way from memory. A slab is cut into blocks of 16 rows (or columns), each staged by one subgroup, which knows how
- * large the block's elements are so far: their power of two is the block's scale. Where a larger one comes, the sums are made
- * smaller to match. At the end they go to the threads that finish them (contraction/matrix-sums.ts).
+ * (contraction/matrix-staging.ts), scaled by powers of two that make f16 hold them (contraction/matrix-scales.ts); each subgroup
+ * multiplies its `rows × columns` of the tile in matrices of 16×16×16, while the next slabs are on their way from memory. At the end
+ * the sums go to the threads that finish them (contraction/matrix-sums.ts).
  *
  * The traps. Tensor cores cut off what does not fit when they add, so an error grows with the length of a sum: after `longestSum` of k
  * the sums are added up in f32. All of a subgroup must do the same with a matrix, and WGSL does not see that `lane / 32` is the same for
@@ -18,8 +17,8 @@ import { kernelParts } from '../../statements.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import { finishStripRows } from './matrix-rows.ts';
+import { chooseScales, noteLargest, scaleVariables, unscaledExponent, untilScaled } from './matrix-scales.ts';
 import {
-  leastExponent,
   type MatrixMemory,
   matrixMemory,
   matrixStaging,
@@ -41,8 +40,8 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
   for (const name of ['power_of_two_f32', 'scaled_f32', 'largest_finite_f32', 'split_f16']) emitter.use(name);
   const memory = matrixMemory(products);
   const inColumns = tuning.tileN / tuning.columns;
-  const totals = `var since = 0;\nvar totals = array<f32, ${valuesOfThread(tuning)}>();`;
   const hasTotals = isBlocked(products);
+  const totals = hasTotals ? `totals = array<f32, ${valuesOfThread(tuning)}>();` : '';
   const finished = end === undefined ? finishStrips(w, memory, hasTotals) : finishStripRows(w, memory, end, hasTotals);
   const all = wgsl`
     ${head}
@@ -54,18 +53,17 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
     ${end === undefined ? `let column = i32(lane) % ${tuning.tileN};` : ''}
     let n = tile_n + ${end === undefined ? 'column' : 'lane_in'};
     ${stagedVariables(tuning)}
-    ${matrixVariables(tuning)}
-    ${hasTotals ? totals : ''}
-    ${overProducts(
-      products,
-      (one) => slabLoop(one, products, memory),
-      (one) => matrixStaging(one, memory).places,
-      () => '',
-    )}
+    ${scaleVariables}
+    ${sumsOf(tuning)
+      .map((sum) => `var ${sum} = ${sumType}();`)
+      .join('\n')}
+    ${hasTotals ? `var ${totals}` : ''}
+    ${untilScaled(memory, slabLoops(products, memory), [emptySums(tuning), totals].join('\n'))}
+    let unscaled = ${unscaledExponent};
     ${finished}
   `;
   return wgsl`
-    // scratch: high and low parts of the left operand, from ${memory.right} on of the right one; sums; from ${memory.exponents} on exponents of blocks
+    // scratch: high and low parts of the left operand, from ${memory.right} on of the right one; sums; from ${memory.exponents} on what subgroups say of scales
     @diagnostic(off, chromium.subgroup_matrix_uniformity) {
       ${all}
     }
@@ -77,13 +75,10 @@ function isBlocked(products: Products): boolean {
   return products.reduce((total, { sizes }) => total + sizes.k, 0) > longestSum;
 }
 
-function matrixVariables(tuning: ContractionTuning): string {
-  const [rows, columns] = matricesOf(tuning);
-  const exponents = [...blockNames('left', rows), ...blockNames('right', columns)];
-  return [
-    ...exponents.map((name) => `var ${name} = ${leastExponent}.0;`),
-    ...sumNames(tuning).flatMap(([high, low]) => [high, low].map((sum) => `var ${sum} = ${sumType}();`)),
-  ].join('\n');
+/** All matrices of sums, by their names. */
+function sumsOf(tuning: ContractionTuning): string[] {
+  const names = sumNames(tuning);
+  return [...names.map(([high]) => high), ...names.map(([, low]) => low)];
 }
 
 const sumType = `subgroup_matrix_result<f32, ${matrixSize}, ${matrixSize}>`;
@@ -92,14 +87,20 @@ const operandTypes = {
   right: `subgroup_matrix_right<f16, ${matrixSize}, ${matrixSize}>`,
 } as const;
 
-function blockNames(side: SideName, count: number): string[] {
-  return Array.from({ length: count }, (_, i) => `${side}_exponent_${i}`);
+function slabLoops(products: Products, memory: MatrixMemory): string {
+  const loops = overProducts(
+    products,
+    (one) => slabLoop(one, products, memory),
+    (one) => matrixStaging(one, memory).places,
+    () => '',
+  );
+  return isBlocked(products) ? `var since = 0;\n${loops}` : loops;
 }
 
 /** The steps of a product from `k_from` to `k_to`, in stretches where the sums get longer than tensor cores may make them. */
 function slabLoop(w: ContractionParts, products: Products, memory: MatrixMemory): string {
   const whole: Stretch = { from: 'k_from', to: 'k_to', length: longestLoop(w), isExact: isWholeLoop(w) };
-  if (!isBlocked(products)) return stretchLoop(w, memory, whole);
+  if (!isBlocked(products)) return stretchLoop(w, products, memory, whole);
   const length = Math.min(longestSum, whole.length);
   const isExact = whole.isExact && whole.length % length === 0;
   return wgsl`
@@ -111,14 +112,14 @@ function slabLoop(w: ContractionParts, products: Products, memory: MatrixMemory)
       }
       since += ${length};
       let stretch_to = min(stretch + ${length}, k_to);
-      ${stretchLoop(w, memory, { from: 'stretch', to: 'stretch_to', length, isExact })}
+      ${stretchLoop(w, products, memory, { from: 'stretch', to: 'stretch_to', length, isExact })}
     }
   `;
 }
 
 function emptySums(tuning: ContractionTuning): string {
-  return sumNames(tuning)
-    .flatMap(([high, low]) => [`${high} = ${sumType}();`, `${low} = ${sumType}();`])
+  return sumsOf(tuning)
+    .map((sum) => `${sum} = ${sumType}();`)
     .join('\n');
 }
 
@@ -131,55 +132,36 @@ interface Stretch {
 }
 
 /** A slab of both operands a step. The next one is on its way from memory while this one is multiplied. */
-function stretchLoop(w: ContractionParts, memory: MatrixMemory, { from, to, length, isExact }: Stretch): string {
-  const { tileK } = w.tuning;
+function stretchLoop(
+  w: ContractionParts,
+  products: Products,
+  memory: MatrixMemory,
+  { from, to, length, isExact }: Stretch,
+): string {
+  const { tuning } = w;
+  const { tileK } = tuning;
   const { fetch, store } = matrixStaging(w, memory);
+  const isAll = products.length === 1 && length === w.sizes.k;
   return wgsl`
     {
       let k_at = ${from};
       ${fetch}
     }
+    ${chooseScales(tuning, memory, isAll ? [] : sumsOf(tuning))}
     for (var step = 0; step < ${w.emitter.bound(Math.ceil(length / tileK))}; step++) {
       let k0 = ${from} + step * ${tileK};
       ${isExact ? '' : `if (k0 >= ${to}) { break; }`}
+      ${noteLargest(tuning)}
       ${store}
       workgroupBarrier();
       if (k0 + ${tileK} < ${to}) {
         let k_at = k0 + ${tileK};
         ${fetch}
       }
-      ${rescale(w, memory)}
       for (var k_in = 0; k_in < ${tileK / matrixSize}; k_in++) {
         ${multiply(w, memory)}
       }
       workgroupBarrier();
-    }
-  `;
-}
-
-/** Makes the sums smaller where a block's exponent has grown. */
-function rescale({ tuning }: ContractionParts, memory: MatrixMemory): string {
-  const [rows, columns] = matricesOf(tuning);
-  const [left, right] = [blockNames('left', rows), blockNames('right', columns)];
-  const rightFrom = memory.exponents + tuning.tileM / matrixSize;
-  const now = [
-    ...left.map((name, i) => `let ${name}_now = scratch[${plus(`subgroup_m * ${rows}`, memory.exponents + i)}].x;`),
-    ...right.map((name, j) => `let ${name}_now = scratch[${plus(`subgroup_n * ${columns}`, rightFrom + j)}].x;`),
-  ];
-  const shrink = sumNames(tuning).flatMap(([high, low, i, j]) => {
-    const by = `by_${i}_${j}`;
-    const grown = `${left[i]} - ${left[i]}_now + ${right[j]} - ${right[j]}_now`;
-    return [
-      `let ${by} = power_of_two_f32(i32(max(${grown}, -126.0)));`,
-      ...[high, low].map((sum) => `${sum} = subgroupMatrixScalarMultiply(${sum}, ${by});`),
-    ];
-  });
-  const all = [...left, ...right];
-  return wgsl`
-    ${now.join('\n')}
-    if (${all.map((name) => `${name} != ${name}_now`).join(' || ')}) {
-      ${shrink.join('\n')}
-      ${all.map((name) => `${name} = ${name}_now;`).join('\n')}
     }
   `;
 }

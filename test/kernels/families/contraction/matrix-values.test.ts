@@ -85,12 +85,24 @@ function triangularResults({ h, t, u, j }: MaskedSizes): Program {
 }
 
 /** Relative L2 error of `y` against the interpreter. */
-async function errorOf(p: Program, contraction: ContractionTuning): Promise<number> {
+async function errorOf(
+  p: Program,
+  contraction: ContractionTuning,
+  weight: (name: string, at: number) => number = () => 1,
+): Promise<number> {
   const plan = schedule(p, { target, contractAll: true, override: { contraction } });
   expect(plan.kernels.map(({ tuning }) => tuning.form)).toEqual(['matrix']);
   const executor = await createExecutor(opened, emulateMatrices(plan));
   try {
-    const inputs = new Map([...feed(p)].map(([name, v]) => [name, ndarray(v.shape, Float32Array.from(v.data))]));
+    const inputs = new Map(
+      [...feed(p)].map(([name, v]) => [
+        name,
+        ndarray(
+          v.shape,
+          Float32Array.from(v.data, (x, at) => x * weight(name, at)),
+        ),
+      ]),
+    );
     for (const [name, { data }] of inputs) executor.upload(name, Float32Array.from(data));
     executor.run();
     const made = (await executor.download('y')).get('y')!;
@@ -140,6 +152,17 @@ describe('against the interpreter', () => {
   test.each([1061, 2053])('a sum of %i', async (k) => {
     expect(k).toBeGreaterThan(longestSum);
     expect(await errorOf(matmul({ b: 1, i: 20, j: 24, k }, 'ik', 'kj'), small)).toBeLessThan(tolerance);
+  });
+  // Scales come from what is first in k: from 10^-3, from 0, and of the first of two products.
+  test.each([
+    ['later ones are 10^6 times the first', 1, (_: string, k: number) => (k < 32 ? 1e-3 : 1e3)],
+    ['the first are 0', 1, (_: string, k: number) => (k < 40 ? 0 : 1)],
+    ['what is added to them is 10^8 times as large', 2, (name: string) => (name.endsWith('0') ? 1e-4 : 1e4)],
+    ['what is added to them is 10^-6 as large', 2, (name: string) => (name.endsWith('0') ? 1 : 1e-6)],
+  ] as const)('where %s', async (_, pairs, weight) => {
+    const k = 100;
+    const p = matmul({ b: 1, i: 37, j: 41, k }, 'ik', 'jk', pairs);
+    expect(await errorOf(p, small, (name, at) => weight(name, at % k))).toBeLessThan(tolerance);
   });
   test('products that are too long together', async () => {
     expect(await errorOf(matmul({ b: 1, i: 20, j: 24, k: 600 }, 'ki', 'jk', 2), small)).toBeLessThan(tolerance);
