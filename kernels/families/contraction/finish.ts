@@ -65,6 +65,14 @@ export interface ElementPlace {
   readonly element: string;
   readonly coordinates: Map<string, string>;
   readonly lines: string[];
+  /** The coordinates of the output that are known by themselves: the element's number is the sum of all, `step` times each. */
+  readonly known: readonly Known[];
+}
+
+interface Known {
+  readonly step: number;
+  readonly extent: number;
+  readonly name: string;
 }
 
 /** The lines that find the output's element. */
@@ -77,8 +85,14 @@ export function placeOf(w: ContractionParts): { readonly place: ElementPlace; re
   decode(w, s.n, w.names.n, lines, names);
   const scope = scopeOf(w, names);
   const element = emitter.fresh('element');
-  lines.push(`let ${element} = ${affineText(s.equation.store[0] as Affine, scope)};`);
-  return { place: { element, coordinates: new Map(), lines }, scope };
+  const store = s.equation.store[0] as Affine;
+  lines.push(`let ${element} = ${affineText(store, scope)};`);
+  const known = store.terms.flatMap(({ axis, coefficient }) => {
+    const { extent } = s.equation.axes[axis];
+    return extent === 1 ? [] : [{ step: coefficient, extent, name: scope.axis(axis) }];
+  });
+  const isPlain = store.constant === 0 && known.every(({ step }) => step > 0);
+  return { place: { element, coordinates: new Map(), lines, known: isPlain ? known : [] }, scope };
 }
 
 /** The element itself out of its sum: scaled, masked, with what is added to it. The name of its value. */
@@ -135,18 +149,35 @@ export function guardsOf(equation: Equation): readonly Constraint[] {
 /** The name of a coordinate: a digit of the element's number, `extent` values that lie `step` elements apart. */
 export function digit(
   { emitter, kernel }: ContractionParts,
-  { element, coordinates, lines }: ElementPlace,
+  { element, coordinates, lines, known }: ElementPlace,
   { step, extent, name }: { readonly step: number; readonly extent: number; readonly name: string },
 ): string {
   const key = `${step} ${extent}`;
-  const known = coordinates.get(key);
-  if (known !== undefined) return known;
-  const made = emitter.named(name);
+  const made = coordinates.get(key);
+  if (made !== undefined) return made;
+  const own = knownDigit(known, step, extent);
+  if (own !== undefined && /^\w+$/.test(own)) return own;
+  const fresh = emitter.named(name);
   const quotient = step === 1 ? element : `${element} / ${step}`;
   const isFirst = step * extent === elementCount(emitter.layout(kernel.tensor).shape);
-  lines.push(`let ${made} = ${isFirst ? quotient : `${quotient} % ${extent}`};`);
-  coordinates.set(key, made);
-  return made;
+  lines.push(`let ${fresh} = ${own ?? (isFirst ? quotient : `${quotient} % ${extent}`)};`);
+  coordinates.set(key, fresh);
+  return fresh;
+}
+
+/**
+ * The digit out of the one coordinate that it is of, where there is such a one: of the elements of a row it is then plainly the same, and so
+ * is all that is made of it, which a compiler then makes once.
+ */
+function knownDigit(known: readonly Known[], step: number, extent: number): string | undefined {
+  const next = step * extent;
+  const own = known.find((one) => step % one.step === 0 && (one.step * one.extent) % next === 0);
+  if (own === undefined) return undefined;
+  const others = known.filter((one) => one !== own);
+  const least = others.filter((one) => one.step < own.step).reduce((sum, one) => sum + one.step * (one.extent - 1), 0);
+  if (least >= own.step || others.some((one) => one.step >= own.step && one.step % next !== 0)) return undefined;
+  const quotient = step === own.step ? own.name : `${own.name} / ${step / own.step}`;
+  return own.step * own.extent === next ? quotient : `${quotient} % ${extent}`;
 }
 
 /**

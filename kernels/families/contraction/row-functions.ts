@@ -3,7 +3,7 @@
  * reduction, values of a row out of others, and what stores them.
  */
 import { affine, equalAffine } from '../../../compiler/ir/affine.ts';
-import type { Equation, Load } from '../../../compiler/ir/program.ts';
+import type { Affine, Equation, Load } from '../../../compiler/ir/program.ts';
 import type { EpilogueStatement } from '../../kernel.ts';
 import { affineText, constraintText, elementText } from '../../parts/address.ts';
 import { flatIndex, flattenLoads } from '../../parts/linear.ts';
@@ -152,6 +152,13 @@ export function writePut(
   return name;
 }
 
+/** The element's number by a statement's axes. */
+const numberOf = (steps: readonly number[]): Affine =>
+  affine(
+    0,
+    steps.flatMap((coefficient, axis) => (coefficient === 0 ? [] : [{ axis, coefficient }])),
+  );
+
 /** The scope of a statement whose axes are digits of the element's number. */
 function scopeInRows(
   w: ContractionParts,
@@ -161,10 +168,7 @@ function scopeInRows(
 ): Scope {
   const { emitter } = w;
   const { steps } = inRows!;
-  const number = affine(
-    0,
-    steps.flatMap((coefficient, axis) => (coefficient === 0 ? [] : [{ axis, coefficient }])),
-  );
+  const number = numberOf(steps);
   const isSame = (l: Load): boolean => {
     const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
     return flat !== undefined && equalAffine(flat, number);
@@ -216,5 +220,6 @@ function inRowsValue(
 function ownElement(w: ContractionParts, statement: EpilogueStatement, place: ElementPlace): string {
   const [equation] = statement.equations as readonly [Equation];
   const flat = flatIndex(w.emitter.layout(statement.tensor).shape, equation.store)!;
+  if (equalAffine(flat, numberOf(statement.inRows!.steps))) return place.element;
   return affineText(flat, scopeInRows(w, statement, place, new Map()));
 }
