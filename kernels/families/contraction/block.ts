@@ -27,6 +27,11 @@ function names({ tuning: { rows, columns } }: ContractionParts, word: 'sum' | 't
   return all;
 }
 
+/** Names of a thread's finished sums, row by row. */
+export function finishedNames(w: ContractionParts): readonly string[] {
+  return names(w, isBlocked(w) ? 'total' : 'sum');
+}
+
 /** `var sum_i_j = …` lines, and those of the totals where there are any. */
 export function beginSums(w: ContractionParts): string {
   return [...names(w, 'sum'), ...(isBlocked(w) ? names(w, 'total') : [])]

@@ -32,6 +32,7 @@ import { matrixMemory } from './matrix-staging.ts';
 import { isOneRange, tileRange } from './range.ts';
 import { finishInRows, finishRegisters, type RowsEnd } from './rows.ts';
 import { type ContractionShape, contractionSizes, scaleRatio } from './shape.ts';
+import { ofOneSlice } from './slices.ts';
 import { chip } from './tile-sizes.ts';
 import { slabQuads, tiledBody } from './tiled.ts';
 import { type ContractionTuning, contractionThreads, mostWholeLanes } from './tuning.ts';
@@ -61,8 +62,9 @@ export function emitContraction(
   const [w] = products;
   const { text, groups } = tuning.form === 'lanes' ? lanesHead(w, workgroupSize) : tileHead(w);
   const operands = products.flatMap(operandFunctions);
-  const inRows = kernel.rowLength === undefined ? undefined : finishInRows(w);
-  const end = (place: SumsPlace): string => (inRows ? finishRegisters(w, inRows, place) : finishRows(w, place));
+  const owned = ofOneSlice(w);
+  const inRows = kernel.rowLength === undefined ? undefined : finishInRows(owned);
+  const end = (place: SumsPlace): string => (inRows ? finishRegisters(owned, inRows, place) : finishRows(owned, place));
   return {
     functions: [...operands, ...(inRows?.functions ?? finishFunctions(w))],
     sharedQuads: Math.max(sharedQuads(products), inRows?.sharedQuads ?? 0),

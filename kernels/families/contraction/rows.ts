@@ -24,10 +24,12 @@ import { type ContractionTuning, lanesAcross, lanesTogether, mostWholeLanes } fr
 
 /** Groups of lanes whose parts of a row each lane reads out of workgroup memory. */
 const mostGroups = 16;
+/** Rows that are exchanged at once, a quad. */
+const rowsExchanged = 4;
 
 /** Whether a tile holds rows of so many elements whole, in threads that can tell each other. */
 export function holdsRows(s: ContractionShape, tuning: ContractionTuning, length: number, target: Target): boolean {
-  const { form, tileN } = tuning;
+  const { form, tileN, rows, slices = 1 } = tuning;
   if (form === 'lanes') {
     const lanes = interleavedLanes(s, tuning, length);
     return lanes !== undefined && lanes <= shuffledLanes(target) && mostWholeLanes(s, tuning) > 0;
@@ -35,6 +37,7 @@ export function holdsRows(s: ContractionShape, tuning: ContractionTuning, length
   const across = lanesAcross(tuning);
   const together = Math.min(shuffledLanes(target), lanesTogether(tuning));
   if ((form !== 'tiled' && form !== 'matrix') || across > mostGroups * together) return false;
+  if (slices > 1 && across > together && rows / slices < rowsExchanged) return false;
   const inner = s.n.at(-1);
   if (inner === undefined || coefficientOf(s.equation.store[0] as Affine, inner) !== 1) return false;
   if (contractionSizes(s).n === length && length <= tileN) return true;
@@ -147,7 +150,7 @@ export function finishInRows(w: ContractionParts): RowsEnd {
 export function finishRegisters(w: ContractionParts, end: RowsEnd, place: SumsPlace): string {
   const { rows, columns } = w.tuning;
   const few = comparesData(w) ? 1 : Math.min(4, rows, Math.max(1, rowsAtOnce / columns));
-  const count = end.sharedQuads > 0 ? 4 : few;
+  const count = end.sharedQuads > 0 ? rowsExchanged : few;
   const turn = count === 1 ? 'i' : 'turn';
   const first = count === 1 ? turn : `${turn} * ${count}`;
   const lines = end.text({

@@ -10,6 +10,7 @@
 
 import type { Target } from '../../target.ts';
 import type { ContractionSizes } from './shape.ts';
+import { slicedQuads } from './slices.ts';
 import { type ContractionTuning, contractionThreads } from './tuning.ts';
 
 interface TiledForm {
@@ -47,7 +48,9 @@ const rowForms: readonly TiledForm[] = [
   { tuning: tiled(32, 256, 16, [8, 4]), tflops: 25 },
 ];
 
-/** Others that a tuner tries. Blocks of 8×8 a thread were slower on the H100, 30 TFLOP/s at n = 4096, with one buffer or two. */
+/**
+ * Others that a tuner tries. Slices were faster alone where tiles are about one for each multiprocessor (H100, test/bench/records/2026-11-27-slices.jsonl):
+ * 4096 × 64 × 256 with a norm's gradient 10.1 µs where 32 × 64 without took 13.4; in whole steps they were not timed yet. Blocks of 8×8 a thread were slower on the H100, 30 TFLOP/s at n = 4096, with one buffer or two. */
 const otherTunings: readonly ContractionTuning[] = [
   tiled(128, 128, 8, [8, 8]),
   tiled(128, 128, 8, [8, 8], 2),
@@ -58,6 +61,10 @@ const otherTunings: readonly ContractionTuning[] = [
   tiled(64, 64, 16, [8, 4], 2),
   tiled(64, 64, 16, [4, 4]),
   tiled(64, 32, 16, [8, 4]),
+  tiled(64, 64, 32, [4, 4]),
+  tiled(64, 16, 16, [4, 4]),
+  { ...tiled(32, 64, 64, [8, 4]), slices: 4 },
+  { ...tiled(32, 64, 32, [4, 4]), slices: 2 },
 ];
 
 /** Of an H100: what a tile is chosen for, until a tuner has measured the device at hand. */
@@ -70,7 +77,7 @@ const waiting = 0.26;
 const stepsAround = 64;
 
 function slabBytes(t: ContractionTuning): number {
-  return 16 * (t.buffers ?? 1) * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1);
+  return 16 * Math.max((t.buffers ?? 1) * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1), slicedQuads(t));
 }
 
 /** Whether the target has the threads and the workgroup memory that a tiled form takes. */

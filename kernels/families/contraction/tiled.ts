@@ -21,36 +21,49 @@ import { guarded, plus, wgsl } from '../../wgsl/text.ts';
 import { beginSums, inside, quadInside, type SumsPlace } from './block.ts';
 import type { ContractionParts, OperandQuad, Products } from './functions.ts';
 import { isWholeLoop, kIsExact, longestLoop, overProducts } from './range.ts';
+import { addSlices, ownSums, slicedQuads, threadsOfSlice } from './slices.ts';
 import { type ContractionTuning, contractionThreads, lanesTogether } from './tuning.ts';
 
 /** `end` takes a thread's sums to memory. */
 export function tiledBody(products: Products, head: string, end: (place: SumsPlace) => string): string {
   const [w] = products;
-  const { rows, columns, tileM, tileN, buffers } = w.tuning;
+  const { rows, columns, tileM, tileN, buffers, slices = 1 } = w.tuning;
   const [threadsM, threadsN] = [tileM / rows, tileN / columns];
   const isTwo = buffers === 2;
   const together = lanesTogether(w.tuning);
+  const isSliced = slices > 1;
+  const lane = isSliced ? 'lane_of_slice' : 'lane';
   const [laneM, laneN] =
     together === threadsN
-      ? [`lane / ${threadsN}`, `lane % ${threadsN}`]
-      : [`lane / ${together} % ${threadsM}`, `lane % ${together} + lane / ${together * threadsM} * ${together}`];
+      ? [`${lane} / ${threadsN}`, `${lane} % ${threadsN}`]
+      : [
+          `${lane} / ${together} % ${threadsM}`,
+          `${lane} % ${together} + ${lane} / ${together * threadsM} * ${together}`,
+        ];
+  const sliceLines = wgsl`
+    let slice = i32(lane / ${threadsOfSlice(w.tuning)});
+    let lane_of_slice = lane % ${threadsOfSlice(w.tuning)};
+  `;
+  const place: SumsPlace = {
+    m: (turn, rows) =>
+      rows === 4
+        ? `tile_m + (${turn} * ${threadsM} + lane_m) * 4`
+        : `tile_m + (${turn} / ${4 / rows} * ${threadsM} + lane_m) * 4 + ${turn} % ${4 / rows}${rows === 1 ? '' : ` * ${rows}`}`,
+    n: 'tile_n + lane_n',
+    columnAt: (j) => (j >> 2) * threadsN + (j % 4) * (tileN / 4),
+    lane: 'lane_n',
+    laneRow: 'lane_m',
+  };
   return wgsl`
     // scratch: a slab [k][m / 4], then a slab [k][n / 4], rows padded by one against bank conflicts${isTwo ? '; twice, used in turn' : ''}
     ${head}
+    ${isSliced ? sliceLines : ''}
     let lane_m = i32(${laneM});
     let lane_n = i32(${laneN});
     ${beginSums(w)}
     ${overProducts(products, slabLoop, slabDeclarations)}
-    ${end({
-      m: (turn, rows) =>
-        rows === 4
-          ? `tile_m + (${turn} * ${threadsM} + lane_m) * 4`
-          : `tile_m + (${turn} / ${4 / rows} * ${threadsM} + lane_m) * 4 + ${turn} % ${4 / rows}${rows === 1 ? '' : ` * ${rows}`}`,
-      n: 'tile_n + lane_n',
-      columnAt: (j) => (j >> 2) * threadsN + (j % 4) * (tileN / 4),
-      lane: 'lane_n',
-      laneRow: 'lane_m',
-    })}
+    ${isSliced ? addSlices(w) : ''}
+    ${end(isSliced ? ownSums(w, place) : place)}
   `;
 }
 
@@ -66,7 +79,7 @@ function slabDeclarations(w: ContractionParts): string {
 
 /** The steps of a product from `k_from` to `k_to`, a slab of both operands each. */
 function slabLoop(w: ContractionParts): string {
-  const { rows, columns, tileM, tileN, tileK, buffers } = w.tuning;
+  const { rows, columns, tileM, tileN, tileK, buffers, slices = 1 } = w.tuning;
   const { a, b } = stagings(w);
   const isTwo = buffers === 2;
   const half = isTwo ? ['step % 2', '(step + 1) % 2'] : ['0', '0'];
@@ -79,7 +92,7 @@ function slabLoop(w: ContractionParts): string {
     }
   `;
   const multiply = wgsl`
-    for (var k_in = 0; k_in < ${tileK}; k_in++) {
+    for (var k_in = 0; k_in < ${tileK / slices}; k_in++) {
       ${multiplySlabs(w, tileM / rows, tileN / columns, half[0]).join('\n')}
     }
   `;
@@ -103,7 +116,7 @@ function slabLoop(w: ContractionParts): string {
 
 /** Quads of workgroup memory that the form needs. */
 export function slabQuads(tuning: ContractionTuning): number {
-  return (tuning.buffers ?? 1) * bufferQuads(tuning);
+  return Math.max((tuning.buffers ?? 1) * bufferQuads(tuning), slicedQuads(tuning));
 }
 
 /** Both slabs, the left one first. */
@@ -134,9 +147,10 @@ function place(
 
 /** One step of k: a thread's quads of both slabs, and all their products. */
 function multiplySlabs(w: ContractionParts, threadsM: number, threadsN: number, half: string): string[] {
-  const { rows, columns } = w.tuning;
+  const { rows, columns, tileK, slices = 1 } = w.tuning;
   const lines: string[] = [];
-  const quad = (side: 'left' | 'right', at: string) => `scratch[${place(w, side, { half, k: 'k_in', quad: at })}]`;
+  const k = slices === 1 ? 'k_in' : `(slice * ${tileK / slices} + k_in)`;
+  const quad = (side: 'left' | 'right', at: string) => `scratch[${place(w, side, { half, k, quad: at })}]`;
   for (let i = 0; i < rows / 4; i++) lines.push(`let a_${i} = ${quad('left', plus('lane_m', i * threadsM))};`);
   for (let j = 0; j < columns / 4; j++) lines.push(`let b_${j} = ${quad('right', plus('lane_n', j * threadsN))};`);
   for (let i = 0; i < rows; i++)

@@ -18,6 +18,8 @@ export interface ContractionTuning {
   readonly columns: number;
   /** Form `tiled`: pairs of slabs, 1 where it is not said. */
   readonly buffers?: 1 | 2;
+  /** Form `tiled`: groups of threads that share the k of each slab (slices.ts), 1 where it is not said. Divides `rows` and `tileK`. */
+  readonly slices?: number;
 }
 
 /** Of 4×4, 8×4, 4×8 and 8×8, 8×4 was fastest on SwiftShader (1.1 GFLOP/s, 4×4: 0.6) and second on lavapipe (2.4, 4×4: 2.8). */
@@ -67,9 +69,9 @@ const lanesWorkgroupSize = 64;
 export const matrixLanes = 32;
 
 /** Invocations of a workgroup. */
-export function contractionThreads({ form, tileM, tileN, rows, columns }: ContractionTuning): number {
+export function contractionThreads({ form, tileM, tileN, rows, columns, slices = 1 }: ContractionTuning): number {
   if (form === 'lanes') return lanesWorkgroupSize;
-  return (tileM / rows) * (tileN / columns) * (form === 'matrix' ? matrixLanes : 1);
+  return (tileM / rows) * (tileN / columns) * (form === 'matrix' ? matrixLanes : slices);
 }
 
 /** Threads side by side in a row of a tile, in forms that stage slabs. */

@@ -21,6 +21,8 @@ const tunings: Readonly<Record<string, ContractionTuning>> = {
   'tiled 32×16': { form: 'tiled', tileM: 32, tileN: 16, tileK: 8, rows: 8, columns: 4 },
   'tiled 16×32': { form: 'tiled', tileM: 16, tileN: 32, tileK: 4, rows: 4, columns: 8 },
   'tiled 32×32, two buffers': { form: 'tiled', tileM: 32, tileN: 32, tileK: 8, rows: 8, columns: 8, buffers: 2 },
+  'tiled 32×16, two slices': { form: 'tiled', tileM: 32, tileN: 16, tileK: 8, rows: 8, columns: 4, slices: 2 },
+  'tiled 16×32, four slices': { form: 'tiled', tileM: 16, tileN: 32, tileK: 4, rows: 4, columns: 8, slices: 4 },
   'direct 8×8': { form: 'direct', tileM: 8, tileN: 8, tileK: 1, rows: 4, columns: 4 },
   'direct 32×32': { form: 'direct', tileM: 32, tileN: 32, tileK: 1, rows: 8, columns: 4 },
   ...(opened.features.includes('subgroups')

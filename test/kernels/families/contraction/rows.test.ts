@@ -17,13 +17,13 @@ const gpu: Target = {
   class: 'gpu',
   subgroupSize: { min: 4, max: opened.target.subgroupSize?.max ?? 4 },
 };
-const tile = (tileN: number, columns: number, rows: number) => ({
-  contraction: { form: 'tiled' as const, tileM: 16, tileN, tileK: 4, rows, columns },
+const tile = (tileN: number, columns: number, rows: number, slices = 1) => ({
+  contraction: { form: 'tiled' as const, tileM: 16, tileN, tileK: 4, rows, columns, slices },
 });
 
 /** Products of a dispatch each, so that one with its epilogue is one. */
-async function hold(p: Program, tileN: number, columns = 4, contractAll = true, rows = 4): Promise<Plan> {
-  const options = { target: gpu, contractAll, combine: false, override: tile(tileN, columns, rows) };
+async function hold(p: Program, tileN: number, columns = 4, contractAll = true, rows = 4, slices = 1): Promise<Plan> {
+  const options = { target: gpu, contractAll, combine: false, override: tile(tileN, columns, rows, slices) };
   const { worst, worstOutput, plan } = await compare(opened, p, feed(p), options);
   expect(worst, worstOutput).toBeLessThan(1e-5);
   return plan;
@@ -115,18 +115,37 @@ describe('a norm behind its product', () => {
     },
   );
 
-  test('exchanged in tiles side by side in a larger workgroup, beside another kernel', async () => {
-    const other = over({ t: 9, u: 70 }, ({ t, u }) => ({ store: [t], value: at('z', t, u) }));
-    const p = program(
-      [...heads(63, 1, 30), ...norm(63, 1, 30), input('z', [9, 70]), computed('r', [9], [other])],
-      ['q', 'r'],
-    );
-    const options = { target: gpu, contractAll: true, override: tile(32, 4, 4) };
-    const { worst, worstOutput, plan } = await compare(opened, p, feed(p), options);
-    expect(worst, worstOutput).toBeLessThan(1e-5);
-    expect(plan.kernels[0].wgsl).toContain('scratch_from');
-    expect(makes(plan)).toEqual(['y mean var q r']);
-  });
+  test.each([
+    [33, 2, 16, 16, 4, 4, 4],
+    [17, 3, 8, 16, 4, 4, 2],
+    [18, 1, 29, 32, 4, 8, 2],
+    [9, 5, 8, 64, 4, 8, 2],
+  ])(
+    '%i tokens, %i heads of %i features, %i columns a tile, %i a thread of %i rows in %i slices',
+    async (t, h, e, tileN, columns, rows, slices) => {
+      const p = program([...heads(t, h, e), ...norm(t, h, e)], ['q', 'mean', 'var', 'y']);
+      expect(makes(await hold(p, tileN, columns, true, rows, slices))).toEqual(['y mean var q']);
+    },
+  );
+
+  test.each([
+    [4, 1],
+    [8, 2],
+  ])(
+    'exchanged in tiles side by side in a larger workgroup, beside another kernel: %i rows in %i slices',
+    async (rows, slices) => {
+      const other = over({ t: 9, u: 70 }, ({ t, u }) => ({ store: [t], value: at('z', t, u) }));
+      const p = program(
+        [...heads(63, 1, 30), ...norm(63, 1, 30), input('z', [9, 70]), computed('r', [9], [other])],
+        ['q', 'r'],
+      );
+      const options = { target: gpu, contractAll: true, override: tile(32, 4, rows, slices) };
+      const { worst, worstOutput, plan } = await compare(opened, p, feed(p), options);
+      expect(worst, worstOutput).toBeLessThan(1e-5);
+      expect(plan.kernels[0].wgsl).toContain('scratch_from');
+      expect(makes(plan)).toEqual(['y mean var q r']);
+    },
+  );
 
   test('is a kernel of its own where a tile does not hold the row', async () => {
     const p = program([...heads(9, 2, 24), ...norm(9, 2, 24)], ['q']);
