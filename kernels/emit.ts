@@ -138,7 +138,8 @@ export function commonWorkgroup(wishes: readonly Workgroup[]): number | undefine
 
 /**
  * A GPU begins so many workgroups a nanosecond, whatever their size and however little they do, an H200 1.6: 4 MB written by 16384 of 64
- * threads took 11 µs, by 4096 of 256 it took 6, and a step of AdamW 49 and 40.
+ * threads took 11 µs, by 4096 of 256 it took 6, and a step of AdamW 49 and 40
+ * (test/bench/records/2026-11-27-small-kernels.jsonl).
  */
 const manyWorkgroups = 2048;
 const largeWorkgroup = 256;
