@@ -25,7 +25,7 @@ const streamSchema = z.object({
   ahead: z.union([z.literal(0), z.literal(1)]).optional(),
   interleave: z.union([z.literal(1), z.literal(2)]).optional(),
 });
-const rowSchema = z.object({ lanes: count, workgroupSize: count, shuffle: z.boolean() });
+const rowSchema = z.object({ lanes: count, workgroupSize: count, shuffle: z.boolean(), quads: z.boolean().optional() });
 
 export const decisionsSchema = z.object({
   contractions: z.record(z.string(), contractionSchema),

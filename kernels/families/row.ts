@@ -3,8 +3,9 @@
  * layer norm (mean, variance, normalise).
  *
  * A row is worked on by `lanes` invocations, which stride over its points; what a reduction finds is then known to all lanes
- * of the row. One lane a row on a software device, where a barrier costs more than the row. The trap: a later statement may
- * read what an earlier map wrote from other lanes' stores, so a barrier stands between them; no lane may leave early.
+ * of the row. One lane a row on a software device, where a barrier costs more than the row. Where memory has four points of a row side by
+ * side, a lane takes the four at once. The trap: a later statement may read what an earlier map wrote from other lanes' stores, so a
+ * barrier stands between them; no lane may leave early.
  */
 import { loads } from '../../compiler/ir/expression.ts';
 import { multiplyAddsOf } from '../../compiler/ir/multiply-adds.ts';
@@ -29,6 +30,7 @@ import { shuffledLanes, type Target } from '../target.ts';
 import type { Emitter } from '../wgsl/emitter.ts';
 import { flatThreads } from '../wgsl/grid.ts';
 import { f32Literal, guarded, indent } from '../wgsl/text.ts';
+import { openQuads, type Quad, type QuadLanes, quadPlace, quadText } from './row-quads.ts';
 
 export interface RowTuning {
   /** Invocations that share a row: a power of two, at most `workgroupSize`. */
@@ -36,6 +38,8 @@ export interface RowTuning {
   readonly workgroupSize: number;
   /** Reduce within a subgroup by shuffles instead of through workgroup memory. */
   readonly shuffle: boolean;
+  /** A lane takes four points at once, of statements without a domain whose reads come in quads. */
+  readonly quads?: boolean;
 }
 
 /** Rows at least so many keep a GPU busy with one subgroup each (132 multiprocessors of an H100 take 64 subgroups each). */
@@ -46,11 +50,13 @@ export function defaultRowTuning(kernel: RowKernel, target: Target): RowTuning {
   const rows = elementCount(kernel.rows);
   const points = Math.max(1, ...kernel.statements.map((s) => pointsOfRow(s)));
   const most = Math.min(256, target.limits.maxComputeInvocationsPerWorkgroup);
-  const wanted = rows >= manyRows ? 32 : most;
+  const isMany = rows >= manyRows;
+  const wanted = isMany ? 32 : most;
+  const each = isMany && points % 4 === 0 && kernel.statements.every((s) => s.equation.domain.length === 0) ? 4 : 1;
   let lanes = 1;
-  while (lanes < wanted && lanes * 2 <= points) lanes *= 2;
+  while (lanes < wanted && lanes * 2 * each <= points) lanes *= 2;
   const shuffle = lanes > 1 && lanes <= shuffledLanes(target);
-  return { lanes, workgroupSize: Math.max(lanes, 128), shuffle };
+  return { lanes, workgroupSize: Math.max(lanes, 128), shuffle, quads: each === 4 };
 }
 
 function pointsOfRow(statement: RowStatement): number {
@@ -77,12 +83,14 @@ interface RowCode {
   /** Names of the functions that reduce over the lanes of a row. */
   readonly reducers: Map<LaneOperator, string>;
   readonly invariants: Invariants;
+  readonly quadLanes: QuadLanes;
 }
 
 export function emitRow(kernel: RowKernel, emitter: Emitter, tuning: RowTuning): KernelBody {
   const { lanes, workgroupSize, shuffle } = tuning;
   const { rows, statements } = collapseRow(kernel, (tensor) => emitter.layout(tensor));
   const { groups, ...head } = rowHead(rows, statements[0], emitter, tuning);
+  const made = new Set(statements.map(({ tensor }) => tensor));
   const code: RowCode = {
     ...head,
     emitter,
@@ -91,6 +99,7 @@ export function emitRow(kernel: RowKernel, emitter: Emitter, tuning: RowTuning):
     written: new Set(),
     reducers: new Map(),
     invariants: new Map(),
+    quadLanes: { lane: head.lane, lanes, mostTurns: fewTurns, kept: new Map(), isMade: (tensor) => made.has(tensor) },
   };
   for (const statement of statements) emitStatement(statement, code);
   const operators = [...code.reducers];
@@ -174,10 +183,12 @@ function emitStatement(statement: RowStatement, code: RowCode): void {
 }
 
 interface LaneLoop {
-  /** Undefined where the row has one point. */
+  /** Undefined where the row has one point, or a lane four. */
   readonly loop: Loop | undefined;
   readonly lets: readonly string[];
   readonly guards: readonly string[];
+  /** Where a turn is four points. */
+  readonly quad?: Quad;
 }
 
 /**
@@ -193,6 +204,8 @@ function openLoop({ inner, nest }: RowPoints, code: RowCode, tighten: boolean): 
   const { lanes } = tuning;
   const lets: string[] = [];
   let loop: Loop | undefined;
+  const quad = tuning.quads ? openQuads(nest, inner, code.quadLanes) : undefined;
+  if (quad !== undefined) return { loop: quad.loop, lets: [], guards: [], quad };
   if (inner.length === 1) {
     const [axis] = inner as [number];
     const { extent } = axes[axis];
@@ -224,15 +237,19 @@ function openLoop({ inner, nest }: RowPoints, code: RowCode, tighten: boolean): 
 }
 
 /** A value at a point, with what every point of the row shares computed before the loop. */
-function valueInLoop(
-  value: Expression,
-  { inner, nest }: RowPoints,
-  code: RowCode,
-): { readonly lines: readonly string[]; readonly text: string } {
+function valueInLoop(value: Expression, { inner, nest }: RowPoints, code: RowCode, quad?: Quad): Value {
   if (inner.length === 0) return sharedText(value, nest.scope);
   const hoisted = hoistInvariants(value, inner, nest.scope, code.invariants);
   code.lines.push(...hoisted.lines);
-  return sharedText(value, hoisted.scope);
+  if (quad === undefined) return sharedText(value, hoisted.scope);
+  const { known = new Map<Expression, string>() } = hoisted.scope;
+  return sharedText(value, { ...hoisted.scope, known: new Map([...known, ...quad.known]) });
+}
+
+/** What a lane does in a turn: `lines` at each of its points. */
+function turnText({ lets, guards, quad }: LaneLoop, lines: readonly string[]): string {
+  if (quad !== undefined) return quadText(quad, lines);
+  return [...lets, guarded(guards, lines.join('\n'))].join('\n');
 }
 
 function storePlace({ statement, nest }: RowPoints, { emitter }: RowCode): string {
@@ -253,8 +270,8 @@ function emitReduce(points: RowPoints, code: RowCode): void {
 }
 
 /** What the lanes of a row find together; without a loop every lane has the row's one value already. */
-function acrossLanes(loop: Loop | undefined, { emitter, reducers, tuning }: RowCode): AcrossLanes | undefined {
-  if (tuning.lanes === 1 || loop === undefined) return undefined;
+function acrossLanes({ loop, quad }: LaneLoop, { emitter, reducers, tuning }: RowCode): AcrossLanes | undefined {
+  if (tuning.lanes === 1 || (loop === undefined && quad === undefined)) return undefined;
   return (operator, variable) => {
     const name = reducers.get(operator) ?? emitter.global(`row_${operator}`);
     reducers.set(operator, name);
@@ -265,53 +282,77 @@ function acrossLanes(loop: Loop | undefined, { emitter, reducers, tuning }: RowC
 
 function emitSum(points: RowPoints, result: string, code: RowCode): void {
   const { emitter, lines } = code;
-  const { loop, lets, guards } = openLoop(points, code, true);
+  const turn = openLoop(points, code, true);
+  const { loop, guards, quad } = turn;
   const given = points.nest.equation.value;
-  if (loop === undefined && guards.length === 0) {
+  if (loop === undefined && quad === undefined && guards.length === 0) {
     const { lines: shared, text } = valueInLoop(given, points, code);
     lines.push(...shared, `let ${result} = ${text};`);
     return;
   }
   const { value, scale } = withoutScale(given);
-  const { lines: shared, text } = valueInLoop(value, points, code);
+  const { lines: shared, text } = valueInLoop(value, points, code, quad);
   const sum = emitter.fresh('sum');
-  const body = (into: string): string =>
-    [...lets, guarded(guards, [...shared, `${into} += ${text};`].join('\n'))].join('\n');
+  const body = (into: string): string => turnText(turn, [...shared, `${into} += ${text};`]);
   lines.push(`var ${sum} = 0.0;`);
   if (loop === undefined) lines.push(body(sum));
   else lines.push(blockedLoop(loop, cutLoop(loop.turns, 1).blocks, sum, body, emitter));
-  const total = acrossLanes(loop, code)?.('sum', sum) ?? sum;
+  const total = acrossLanes(turn, code)?.('sum', sum) ?? sum;
   lines.push(`let ${result} = ${scale === 1 ? '' : `${f32Literal(scale)} * `}${total};`);
 }
 
 function emitOther(points: RowPoints, reducer: Exclude<Reducer, 'sum'>, result: string, code: RowCode): void {
   const { lines } = code;
   const mayBeEmpty = points.nest.pending.size > 0;
-  const { loop, lets, guards } = openLoop(points, code, true);
-  const { lines: shared, text: value } = valueInLoop(points.nest.equation.value, points, code);
-  const taken = { value, across: acrossLanes(loop, code), mayBeEmpty };
+  const turn = openLoop(points, code, true);
+  const { loop, quad } = turn;
+  const { lines: shared, text: value } = valueInLoop(points.nest.equation.value, points, code, quad);
+  const taken = { value, across: acrossLanes(turn, code), mayBeEmpty };
   const { before, inner, after } = laneReduction(reducer, taken, result, code.emitter);
-  const text = [...lets, guarded(guards, [...shared, inner].join('\n'))].join('\n');
+  const text = turnText(turn, [...shared, inner]);
   lines.push(before, loop === undefined ? text : loopText(loop, text), after);
 }
 
 function emitMap(points: RowPoints, code: RowCode): void {
-  const { emitter, lines, lane, live, tuning } = code;
+  const { lines, lane, tuning } = code;
+  const turn = openLoop(points, code, false);
+  const value = valueInLoop(points.nest.equation.value, points, code, turn.quad);
+  const { quad } = turn;
+  const text = quad === undefined ? storedText(points, turn, value, code) : storedInQuads(points, quad, value, code);
+  if (turn.loop !== undefined) lines.push(loopText(turn.loop, text));
+  else if (quad !== undefined) lines.push(text);
+  else lines.push(tuning.lanes > 1 ? guarded([`${lane} == 0`], text) : `{\n${indent(text)}\n}`);
+  code.written.add(points.statement.tensor);
+  code.invariants.clear();
+}
+
+interface Value {
+  readonly lines: readonly string[];
+  readonly text: string;
+}
+
+function storedText(points: RowPoints, { lets, guards }: LaneLoop, { lines, text }: Value, code: RowCode): string {
   const { tensor, withinDomain } = points.statement;
-  const { loop, lets, guards } = openLoop(points, code, false);
-  const { lines: shared, text: value } = valueInLoop(points.nest.equation.value, points, code);
+  const { emitter, live } = code;
   const place = storePlace(points, code);
   const body = [...lets];
-  if (guards.length === 0) body.push(...shared, guarded(live, `${place} = ${value};`));
-  else if (withinDomain) body.push(guarded([...live, ...guards], [...shared, `${place} = ${value};`].join('\n')));
+  if (guards.length === 0) body.push(...lines, guarded(live, `${place} = ${text};`));
+  else if (withinDomain) body.push(guarded([...live, ...guards], [...lines, `${place} = ${text};`].join('\n')));
   else {
     const name = emitter.value(tensor, true);
-    const assigned = [...shared, `${name} = ${value};`].join('\n');
+    const assigned = [...lines, `${name} = ${text};`].join('\n');
     body.push(`var ${name} = 0.0;`, guarded(guards, assigned), guarded(live, `${place} = ${name};`));
   }
-  const text = body.join('\n');
-  if (loop !== undefined) lines.push(loopText(loop, text));
-  else lines.push(tuning.lanes > 1 ? guarded([`${lane} == 0`], text) : `{\n${indent(text)}\n}`);
-  code.written.add(tensor);
-  code.invariants.clear();
+  return body.join('\n');
+}
+
+/** Four at a time, where they lie so in a buffer that is written so. */
+function storedInQuads(points: RowPoints, quad: Quad, { lines, text }: Value, code: RowCode): string {
+  const { emitter, live } = code;
+  const { tensor, equation } = points.statement;
+  const place = quadPlace(points.nest, quad, tensor, equation.store);
+  if (place === undefined) return quadText(quad, [...lines, guarded(live, `${storePlace(points, code)} = ${text};`)]);
+  const name = emitter.value(tensor, true);
+  const assigned = quadText(quad, [...lines, `${name}[${quad.inQuad}] = ${text};`]);
+  return [`var ${name} = vec4<f32>();`, assigned, guarded(live, `${place} = ${name};`)].join('\n');
 }

@@ -155,6 +155,14 @@ export class Emitter {
     return `${slot.name}[${this.within(tensor, offset)}]`;
   }
 
+  /** The place of four elements from a flat offset on, a multiple of 4; undefined where the buffer is bound as elements. */
+  writesQuad(tensor: string, offset: string): string | undefined {
+    if (this.forms.get(this.layouts(tensor).slot) === 'elements') return undefined;
+    const slot = this.slot(tensor, 'quads');
+    slot.written = true;
+    return `${slot.name}[(${this.within(tensor, offset)}) >> 2u]`;
+  }
+
   /** WGSL (u32) of a 0 that no compiler can know to be one: the buffer of a tensor that the code writes is not empty. */
   unknownZero(tensor: string): string {
     const { name } = this.slots.get(this.layouts(tensor).slot)!;

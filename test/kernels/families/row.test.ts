@@ -19,6 +19,9 @@ const tunings: Readonly<Record<string, RowTuning>> = {
   '1 lane': { lanes: 1, workgroupSize: 4, shuffle: false },
   '8 lanes': { lanes: 8, workgroupSize: 16, shuffle: false },
   '32 lanes': { lanes: 32, workgroupSize: 32, shuffle: false },
+  '1 lane, quads': { lanes: 1, workgroupSize: 4, shuffle: false, quads: true },
+  '4 lanes, quads': { lanes: 4, workgroupSize: 16, shuffle: false, quads: true },
+  '8 lanes, quads': { lanes: 8, workgroupSize: 16, shuffle: false, quads: true },
   ...(subgroup >= 2 ? { shuffle: { lanes: Math.min(subgroup, 8), workgroupSize: 32, shuffle: true } } : {}),
 };
 
@@ -134,6 +137,46 @@ function layerNorm(rows: number, width: number): Program {
   );
 }
 cases['layer norm'] = layerNorm(9, 31);
+cases['layer norm in quads'] = layerNorm(9, 32);
+
+/** Points of two axes, the last of them side by side in memory. */
+cases['quads along one of two axes, stored transposed'] = program(
+  [
+    input('x', [3, 8, 2, 4]),
+    input('g', [4, 8]),
+    computed(
+      'm',
+      [3, 2],
+      [
+        over({ a: 3, b: 2, r: 4, k: 8 }, ({ a, b, r, k }) => ({
+          store: [a, b],
+          value: product([at('x', a, k, b, r), at('g', r, k)]),
+        })),
+      ],
+    ),
+    computed(
+      'y',
+      [2, 3, 8, 4],
+      [
+        over({ a: 3, b: 2, r: 4, k: 8 }, ({ a, b, r, k }) => ({
+          store: [b, a, k, r],
+          value: product([sum([at('x', a, k, b, r), negate(at('m', a, b))]), at('g', r, k)]),
+        })),
+      ],
+    ),
+    computed(
+      'z',
+      [2, 4, 8, 3],
+      [
+        over({ a: 3, b: 2, r: 4, k: 8 }, ({ a, b, r, k }) => ({
+          store: [b, r, k, a],
+          value: product([at('x', a, k, b, r), at('m', a, b)]),
+        })),
+      ],
+    ),
+  ],
+  ['m', 'y', 'z'],
+);
 
 cases['map transposed, rows of rank 2'] = program(
   [
