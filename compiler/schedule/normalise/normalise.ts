@@ -2,7 +2,7 @@
  * Makes a program ready to be cut into kernels, without changing what its outputs are; program → program. In this order:
  * products that may be infinite outside their domain are guarded, a logsumexp becomes its largest value and its sum,
  * equations over one box are merged, products are limited to where their factors are not 0 and tensors to where they are read,
- * and sums that are there already are not summed again. Once streams are found, long sums for few results are made in pieces.
+ * and sums and quotients that are there already are not made again. Once streams are found, long sums for few results are made in pieces.
  */
 import type { Target } from '../../../kernels/target.ts';
 import { tensorMap } from '../../ir/equation.ts';
@@ -10,6 +10,7 @@ import type { Equation, Program, Tensor } from '../../ir/program.ts';
 import { guardSingular } from '../../passes/for-kernels/guard-singular.ts';
 import { limitToDemand, limitToNonzero } from '../../passes/for-kernels/limit.ts';
 import { splitLogSumExp } from '../../passes/for-kernels/log-sum-exp.ts';
+import { reuseQuotients } from '../../passes/for-kernels/reuse-quotients.ts';
 import { reuseSums } from '../../passes/for-kernels/reuse-sums.ts';
 import { type Chooser, createChooser } from '../choose.ts';
 import { mergeEquations } from './merge.ts';
@@ -23,7 +24,7 @@ export function normalise(program: Program): Program {
       known,
     ),
   }));
-  return reuseSums(limitToDemand(merged));
+  return reuseQuotients(reuseSums(limitToDemand(merged)));
 }
 
 /** Long sums for few results in pieces, where a device would wait for them otherwise; `streams` have their own. */
