@@ -12,7 +12,8 @@
 import { axisIndex, complement } from '../../ir/affine.ts';
 import { dependencies, equationsOf, pointwise, readTensors } from '../../ir/equation.ts';
 import { binary, constant, loadAxes, product, select, sum, unary } from '../../ir/expression.ts';
-import type { Constraint, Equation, Expression, Program, Tensor } from '../../ir/program.ts';
+import { addTo } from '../../ir/lists.ts';
+import type { AffineTerm, Constraint, Equation, Expression, Program, Tensor } from '../../ir/program.ts';
 
 /** Of the buffers of a kernel that makes one part: its own and the part before it. */
 const ownBuffers = 2;
@@ -42,7 +43,9 @@ function splitTensor(tensor: Tensor, budget: number, taken: Set<string>): Tensor
     return name;
   };
   const narrow = equationsOf(tensor).flatMap((equation) => narrowEquations(equation, budget, add));
-  const groups = inGroups(narrow, readTensors, budget);
+  const alike = new Map<string, Equation[]>();
+  for (const equation of narrow) addTo(alike, storeKey(equation), equation);
+  const groups = inGroups([...alike.values()].flat(), readTensors, budget);
   const { shape } = tensor;
   const axes = shape.map((extent, d) => ({ name: `o${d}`, extent }));
   const dimensions = [...axes.keys()];
@@ -51,6 +54,15 @@ function splitTensor(tensor: Tensor, budget: number, taken: Set<string>): Tensor
     before = [pointwise(axes, loadAxes(add(shape, [...before, ...group]), dimensions))];
   }
   return [...made, { ...tensor, source: { kind: 'computed', equations: [...before, ...groups.at(-1)!] } }];
+}
+
+/** Which axes an equation stores along: those that store alike may be one kernel (`scaleRatio`), and so stand together. */
+function storeKey({ store, axes }: Equation): string {
+  const step = ({ axis, coefficient }: AffineTerm) => [axes[axis].extent, coefficient];
+  const steps = store.map((index) =>
+    index.kind === 'affine' ? index.terms.map(step).filter(([extent]) => extent > 1) : 'gather',
+  );
+  return JSON.stringify(steps);
 }
 
 /** Neighbours together as long as all that they read is within the budget. */

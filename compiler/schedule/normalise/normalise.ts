@@ -2,7 +2,8 @@
  * Makes a program ready to be cut into kernels, without changing what its outputs are; program → program. In this order:
  * products that may be infinite outside their domain are guarded, a logsumexp becomes its largest value and its sum,
  * equations over one box are merged, products are limited to where their factors are not 0 and tensors to where they are read,
- * and sums and quotients that are there already are not made again. Once streams are found, long sums for few results are made in pieces.
+ * sums and quotients that are there already are not made again, and temporaries lie in memory as products write and read them. Once streams are
+ * found, long sums for few results are made in pieces.
  */
 import type { Target } from '../../../kernels/target.ts';
 import { tensorMap } from '../../ir/equation.ts';
@@ -10,6 +11,7 @@ import type { Equation, Program, Tensor } from '../../ir/program.ts';
 import { guardSingular } from '../../passes/for-kernels/guard-singular.ts';
 import { limitToDemand, limitToNonzero } from '../../passes/for-kernels/limit.ts';
 import { splitLogSumExp } from '../../passes/for-kernels/log-sum-exp.ts';
+import { orderMemory } from '../../passes/for-kernels/memory-order.ts';
 import { reuseQuotients } from '../../passes/for-kernels/reuse-quotients.ts';
 import { reuseSums } from '../../passes/for-kernels/reuse-sums.ts';
 import { type Chooser, createChooser } from '../choose.ts';
@@ -24,7 +26,7 @@ export function normalise(program: Program): Program {
       known,
     ),
   }));
-  return reuseQuotients(reuseSums(limitToDemand(merged)));
+  return orderMemory(reuseQuotients(reuseSums(limitToDemand(merged))));
 }
 
 /** Long sums for few results in pieces, where a device would wait for them otherwise; `streams` have their own. */
