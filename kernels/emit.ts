@@ -14,7 +14,6 @@ import { defaultRowTuning, emitRow } from './families/row.ts';
 import { emitStream } from './families/stream/stream.ts';
 import { defaultStreamTuning, type StreamTuning } from './families/stream/tuning.ts';
 import {
-  type Arrays,
   type ContractionKernel,
   type DispatchCode,
   type Kernel,
@@ -22,6 +21,7 @@ import {
   type KernelBody,
   type Layouts,
   packNumber,
+  type Shapes,
   type StreamKernel,
 } from './kernel.ts';
 import type { Target } from './target.ts';
@@ -33,7 +33,7 @@ import { choiceOfPart } from './workgroups.ts';
 /** What decides the form of a kernel that has no choice of its own. */
 export interface FormOptions {
   readonly target: Target;
-  readonly layouts: Arrays;
+  readonly layouts: Shapes;
 }
 
 export interface EmitOptions extends FormOptions {

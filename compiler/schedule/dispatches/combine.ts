@@ -13,7 +13,7 @@
 
 import { commonWorkgroup, type Workgroup, workgroupOf } from '../../../kernels/emit.ts';
 import { fillsMultiprocessor } from '../../../kernels/families/contraction/matrix-tile-sizes.ts';
-import type { Arrays, Kernel } from '../../../kernels/kernel.ts';
+import type { Kernel, Shapes } from '../../../kernels/kernel.ts';
 import { kernelParts, kernelReads } from '../../../kernels/statements.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { tensorMap, viewBase } from '../../ir/equation.ts';
@@ -70,7 +70,7 @@ export function combineKernels(
 ): Dispatch[] {
   const graph = kernelGraph(program, kernels, inPlace, after);
   const tensors = tensorMap(program);
-  const layouts: Arrays = (name) => tensors.get(name)!;
+  const layouts: Shapes = (name) => tensors.get(name)!;
   const bufferOf = bufferNames(program, inPlace);
   const bytesOf = (name: string): number => sizeBytes(tensors.get(name)!);
   const described = kernels.map((kernel): Candidate => {

@@ -51,13 +51,9 @@ export interface StreamCode {
   stagedQuads: number;
 }
 
-/** Rows of a lane. */
-const rowsOf = ({ rowQuads, matrices }: Pick<StreamTuning, 'rowQuads' | 'matrices'>): number =>
-  matrices ? 2 : 4 * rowQuads;
-
-export const sizesOf = ({ threadRows, threadColumns, rowQuads, interleave = 1, matrices }: StreamTuning) => ({
+export const sizesOf = ({ threadRows, threadColumns, rowQuads, interleave = 1 }: StreamTuning) => ({
   threads: threadRows * threadColumns,
-  tileRows: rowsOf({ rowQuads, matrices }) * threadRows,
+  tileRows: 4 * rowQuads * threadRows,
   tileColumns: 4 * threadColumns,
   /** Quads of rows, and of columns, and one more, so that neighbours lie in other banks. */
   pitch: rowQuads * threadRows + 1,
@@ -66,17 +62,14 @@ export const sizesOf = ({ threadRows, threadColumns, rowQuads, interleave = 1, m
   exchangePitch: rowQuads * threadRows + interleave,
 });
 
-export const rowsOfLane = ({ tuning }: StreamCode): number => rowsOf(tuning);
+export const rowsOfLane = ({ tuning }: StreamCode): number => 4 * tuning.rowQuads;
 
 /** WGSL of a lane's `own_row`-th row, of its `own_column`-th column, and of the same kept inside. */
 export function places({ kernel, tuning, rowTile, columnTile }: StreamCode) {
-  const { threadRows, threadColumns, rowQuads, matrices } = tuning;
+  const { threadRows, threadColumns, rowQuads } = tuning;
   const quad = rowQuads === 1 ? 'lane_y' : `(own_row / 4 * ${threadRows} + lane_y)`;
-  const rows = `row_start + ${quad} * 4 + ${rowQuads === 1 ? 'own_row' : 'own_row % 4'}`;
-  const row = matrices ? 'row_start + lane_y * 2 + own_row' : rows;
-  const column = matrices
-    ? 'walk_start + lane_x * 4 + own_column'
-    : `walk_start + own_column * ${threadColumns} + lane_x`;
+  const row = `row_start + ${quad} * 4 + ${rowQuads === 1 ? 'own_row' : 'own_row % 4'}`;
+  const column = `walk_start + own_column * ${threadColumns} + lane_x`;
   const isWhole = (size: number, tile: RowTile): boolean => size % tile.rows === 0;
   return {
     row,

@@ -180,21 +180,12 @@ function placeFunction(equation: Equation, { at }: Place, w: StreamCode): string
   return name;
 }
 
-/** What the sum takes of a lane's elements: an array of that name. */
-export function takeWeights({ equation, left, onTile }: TwoSided, weights: string, w: StreamCode): string {
-  const value = expressionText(left, scopeOf(w, equation));
-  return wgsl`
-    var ${weights} = array<vec4<f32>, ${rowsOfLane(w)}>();
-    ${overElements(w, guarded(masks(w, equation, onTile), `${weights}[own_row][own_column] = ${value};`))}
-  `;
-}
-
-/** The same to workgroup memory: a quad of rows for each column of the walk. */
-function exchangeWeights(parts: TwoSided, w: StreamCode): string {
+/** What the sum takes of a lane's elements, to workgroup memory: a quad of rows for each column of the walk. */
+function exchangeWeights({ equation, left, onTile }: TwoSided, w: StreamCode): string {
   const { threadRows, threadColumns, rowQuads } = w.tuning;
   const { exchangePitch } = sizesOf(w.tuning);
   const weights = w.emitter.fresh('weights');
-  const taken = takeWeights(parts, weights, w);
+  const value = expressionText(left, scopeOf(w, equation));
   const put: string[] = [];
   for (let q = 0; q < rowQuads; q++) {
     for (let j = 0; j < 4; j++) {
@@ -204,7 +195,8 @@ function exchangeWeights(parts: TwoSided, w: StreamCode): string {
     }
   }
   return wgsl`
-    ${taken}
+    var ${weights} = array<vec4<f32>, ${rowsOfLane(w)}>();
+    ${overElements(w, guarded(masks(w, equation, onTile), `${weights}[own_row][own_column] = ${value};`))}
     workgroupBarrier();
     ${put.join('\n')}
   `;

@@ -84,25 +84,16 @@ function productStage(p: TwoSided, name: string, w: StreamCode, levels?: Levels)
 
 function addProducts(p: TwoSided, term: Slabs, name: string, w: StreamCode): string {
   const { kernel, emitter } = w;
-  if (constantScale(p) === 1) return slabLoop(term, name, w);
+  const factor = p.onTile.length === 0 && p.scale.kind === 'constant' ? p.scale.value : undefined;
+  if (factor === 1) return slabLoop(term, name, w);
   const part = emitter.fresh('part');
   const lines = [
     `var ${part} = array<vec4<f32>, ${rowsOfLane(w)}>();`,
     slabLoop(term, part, w),
-    addPart(p, part, name, w),
+    factor === undefined ? addElements(p, part, name, w) : addRows(factor, part, name, w),
   ];
   const skip = touches(p.onTile, kernel, w.rowTile, w.columnTile);
   return `${skip.length === 0 ? '' : `if (${skip.join(' && ')}) `}{\n${indent(lines.join('\n'))}\n}`;
-}
-
-/** What a term's sums are multiplied with, where it is a constant and every element has it. */
-const constantScale = ({ onTile, scale }: TwoSided): number | undefined =>
-  onTile.length === 0 && scale.kind === 'constant' ? scale.value : undefined;
-
-/** Adds what a part of the term came to. */
-export function addPart(p: TwoSided, part: string, name: string, w: StreamCode): string {
-  const factor = constantScale(p);
-  return factor === undefined ? addElements(p, part, name, w) : addRows(factor, part, name, w);
 }
 
 /** Adds what a part of the term came to, times a constant. */

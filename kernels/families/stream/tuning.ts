@@ -5,10 +5,9 @@
  * Sizes are bounded by workgroup memory: an H100's multiprocessor has 48 KiB for all its workgroups, so that a tile of 64 × 64 with
  * its slabs (19 KiB) leaves room for two (`gpu-facts`), and by registers: what is summed up has a row of its own in each lane.
  */
-import type { Arrays, StreamKernel } from '../../kernel.ts';
-import { hasTensorCores, type Target } from '../../target.ts';
+import type { Shapes, StreamKernel } from '../../kernel.ts';
+import type { Target } from '../../target.ts';
 import { sizesOf } from './code.ts';
-import { matrixParts } from './matrix-parts.ts';
 import { columnsOf, streamAxes } from './shape.ts';
 
 /** Quads of workgroup memory that a sum's right side is staged in at once, at most. */
@@ -25,8 +24,6 @@ export interface StreamTuning {
   readonly ahead?: 0 | 1;
   /** Rows whose lanes take turns (`lanes.ts`): one where it is not said. */
   readonly interleave?: 1 | 2;
-  /** Products on tensor cores (`matrix.ts`): a lane has two rows of a tile, a subgroup 16. Not where it is not said. */
-  readonly matrices?: 1;
 }
 
 /** A walk at least so long is worth rows twice as many, which are read less often. */
@@ -46,8 +43,7 @@ function covering(size: number, most: number): number {
  * 8 × 4 a lane at T = 1024 (1.77 ms, 4 × 4 1.87): test/bench/records, 2026-11-26, an H100. At T = 1024, of a layer forward and backward:
  * 416 and 1120 µs as they were, 407 and 1105 with lanes of two rows in turns, 357 and 997 read ahead too (358 and 1049 that alone).
  */
-export function defaultStreamTuning(kernel: StreamKernel, layouts: Arrays, target: Target): StreamTuning {
-  if (prefersTensorCores && suitsTensorCores(kernel, layouts, target)) return matrixTuning;
+export function defaultStreamTuning(kernel: StreamKernel, layouts: Shapes, target: Target): StreamTuning {
   const { row, walk } = kernel;
   const axes = streamAxes(kernel);
   const columns = kernel.statements
@@ -73,22 +69,4 @@ export function defaultStreamTuning(kernel: StreamKernel, layouts: Arrays, targe
 function scratchBytes(tuning: StreamTuning): number {
   const { tileColumns, pitch, columnPitch, exchangePitch } = sizesOf(tuning);
   return 16 * (Math.max(tileColumns * exchangePitch, tuning.depth * (pitch + columnPitch)) + stagedQuads);
-}
-
-/**
- * Whether streams that suit tensor cores have their products there. On an H200, T = 1024, d = 64, 64 heads, kernels written by hand took 171 to 231 µs
- * forward and 371 + 286 backward, the f32 form 314 and 950 (test/bench/records, 2026-11-27); what the compiler writes has not been timed.
- */
-const prefersTensorCores = false;
-
-/** On tensor cores: four subgroups of 16 rows, 16 columns at a time. */
-export const matrixTuning: StreamTuning = { threadRows: 32, threadColumns: 4, rowQuads: 1, depth: 16, matrices: 1 };
-
-/** Where a walk is long, whole tiles cover it, and tiles and sums are all of plain products. */
-function suitsTensorCores(kernel: StreamKernel, layouts: Arrays, target: Target): boolean {
-  const { row, walk } = kernel;
-  const { tileRows, tileColumns } = sizesOf(matrixTuning);
-  const isWhole = row.extent % tileRows === 0 && walk.extent % tileColumns === 0;
-  const isLong = walk.extent >= longWalk && row.extent >= longWalk;
-  return hasTensorCores(target) && isLong && isWhole && matrixParts(kernel, layouts) !== undefined;
 }
