@@ -84,16 +84,22 @@ export function chooseScales(tuning: ContractionTuning, memory: MatrixMemory, su
   `;
 }
 
-/** Makes the tile, by `attempt`, and once more where something has outgrown its scale. */
-export function untilScaled(memory: MatrixMemory, attempt: string, again: string): string {
+/**
+ * Makes a tile's sums, by `make`, and once more where something has outgrown its scale; then finishes them. Both inside the loop: sums that go
+ * through its turns would cost registers.
+ */
+export function untilScaled(memory: MatrixMemory, make: string, finish: string): string {
   const outgrown = sides.map((side) => `i32(${side}_most >> 23u) - 127 > ${side}_exponent + ${exponentRoom}`);
   return wgsl`
     for (var attempt = 0; attempt < 2; attempt++) {
       if (lane == 0u) { scratch[${memory.outgrown}] = vec4<f32>(); }
-      ${attempt}
+      ${make}
       if (${outgrown.join(' || ')}) { scratch[${memory.outgrown}] = vec4<f32>(1.0); }
-      if (workgroupUniformLoad(&scratch[${memory.outgrown}]).x == 0.0) { break; }
-      ${again}
+      if (workgroupUniformLoad(&scratch[${memory.outgrown}]).x == 0.0 || attempt == 1) {
+        let unscaled = ${unscaledExponent};
+        ${finish}
+        break;
+      }
     }
   `;
 }

@@ -17,7 +17,7 @@ import { kernelParts } from '../../statements.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import { finishStripRows } from './matrix-rows.ts';
-import { chooseScales, noteLargest, scaleVariables, unscaledExponent, untilScaled } from './matrix-scales.ts';
+import { chooseScales, noteLargest, scaleVariables, untilScaled } from './matrix-scales.ts';
 import {
   type MatrixMemory,
   matrixMemory,
@@ -41,7 +41,6 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
   const memory = matrixMemory(products);
   const inColumns = tuning.tileN / tuning.columns;
   const hasTotals = isBlocked(products);
-  const totals = hasTotals ? `totals = array<f32, ${valuesOfThread(tuning)}>();` : '';
   const finished = end === undefined ? finishStrips(w, memory, hasTotals) : finishStripRows(w, memory, end, hasTotals);
   const all = wgsl`
     ${head}
@@ -54,13 +53,7 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
     let n = tile_n + ${end === undefined ? 'column' : 'lane_in'};
     ${stagedVariables(tuning)}
     ${scaleVariables}
-    ${sumsOf(tuning)
-      .map((sum) => `var ${sum} = ${sumType}();`)
-      .join('\n')}
-    ${hasTotals ? `var ${totals}` : ''}
-    ${untilScaled(memory, slabLoops(products, memory), [emptySums(tuning), totals].join('\n'))}
-    let unscaled = ${unscaledExponent};
-    ${finished}
+    ${untilScaled(memory, madeSums(products, memory), finished)}
   `;
   return wgsl`
     // scratch: high and low parts of the left operand, from ${memory.right} on of the right one; sums; from ${memory.exponents} on what subgroups say of scales
@@ -87,14 +80,18 @@ const operandTypes = {
   right: `subgroup_matrix_right<f16, ${matrixSize}, ${matrixSize}>`,
 } as const;
 
-function slabLoops(products: Products, memory: MatrixMemory): string {
+/** The loops of all products, and the sums that they add to. */
+function madeSums(products: Products, memory: MatrixMemory): string {
+  const { tuning } = products[0];
+  const sums = sumsOf(tuning).map((sum) => `var ${sum} = ${sumType}();`);
+  const totals = [`var totals = array<f32, ${valuesOfThread(tuning)}>();`, 'var since = 0;'];
   const loops = overProducts(
     products,
     (one) => slabLoop(one, products, memory),
     (one) => matrixStaging(one, memory).places,
     () => '',
   );
-  return isBlocked(products) ? `var since = 0;\n${loops}` : loops;
+  return [...sums, ...(isBlocked(products) ? totals : []), loops].join('\n');
 }
 
 /** The steps of a product from `k_from` to `k_to`, in stretches where the sums get longer than tensor cores may make them. */
