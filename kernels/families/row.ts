@@ -45,9 +45,6 @@ export interface RowTuning {
 /** Rows at least so many keep a GPU busy with one subgroup each (132 multiprocessors of an H100 take 64 subgroups each). */
 const manyRows = 2048;
 
-/** Whether lanes take four points at once unless a table says otherwise. Not yet: whole steps were not timed with it. */
-const takesQuads = false;
-
 export function defaultRowTuning(kernel: RowKernel, target: Target): RowTuning {
   if (target.class === 'cpu') return { lanes: 1, workgroupSize: 32, shuffle: false };
   const rows = elementCount(kernel.rows);
@@ -55,8 +52,7 @@ export function defaultRowTuning(kernel: RowKernel, target: Target): RowTuning {
   const most = Math.min(256, target.limits.maxComputeInvocationsPerWorkgroup);
   const isMany = rows >= manyRows;
   const wanted = isMany ? 32 : most;
-  const isOfQuads = isMany && points % 4 === 0 && kernel.statements.every((s) => s.equation.domain.length === 0);
-  const each = takesQuads && isOfQuads ? 4 : 1;
+  const each = isMany && points % 4 === 0 && kernel.statements.every((s) => s.equation.domain.length === 0) ? 4 : 1;
   let lanes = 1;
   while (lanes < wanted && lanes * 2 * each <= points) lanes *= 2;
   const shuffle = lanes > 1 && lanes <= shuffledLanes(target);

@@ -2,7 +2,8 @@
  * Makes a program ready to be cut into kernels, without changing what its outputs are; program → program. In this order:
  * products that may be infinite outside their domain are guarded, a logsumexp becomes its largest value and its sum,
  * equations over one box are merged, products are limited to where their factors are not 0 and tensors to where they are read,
- * and sums and quotients that are there already are not made again. Once streams are found, long sums for few results are made in pieces.
+ * sums and quotients that are there already are not made again, and temporaries lie in memory as products write and read them. Once streams are
+ * found, long sums for few results are made in pieces.
  */
 import type { Target } from '../../../kernels/target.ts';
 import { tensorMap } from '../../ir/equation.ts';
@@ -17,9 +18,6 @@ import { type Chooser, createChooser } from '../choose.ts';
 import { mergeEquations } from './merge.ts';
 import { splitLongSum, tiledScatter } from './pieces.ts';
 
-/** Whether temporaries lie in memory as products want them (`memory-order.ts`). Not yet: whole steps were not timed with it. */
-const ordersMemory = false;
-
 export function normalise(program: Program): Program {
   const merged = mapComputed(splitLogSumExp(guardSingular(program)), (tensor, equations, known) => ({
     equations: mergeEquations(
@@ -28,8 +26,7 @@ export function normalise(program: Program): Program {
       known,
     ),
   }));
-  const reused = reuseQuotients(reuseSums(limitToDemand(merged)));
-  return ordersMemory ? orderMemory(reused) : reused;
+  return orderMemory(reuseQuotients(reuseSums(limitToDemand(merged))));
 }
 
 /** Long sums for few results in pieces, where a device would wait for them otherwise; `streams` have their own. */
