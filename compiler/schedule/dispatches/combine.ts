@@ -32,7 +32,7 @@ export type Dispatch = readonly [Kernel, ...Kernel[]];
 const bytesPerUs = 2e6;
 const multiplyAddsPerUs = 1e7;
 /** What takes less loses less by the company of a kernel that leaves less room than it would by a dispatch of its own. */
-const smallUs = 5;
+const smallUs = 15;
 /** Workspaces of a dispatch beside the one that its temporaries are counted as: what it reads, and what it makes. */
 const workspacesBeside = (allowed: number): number => Math.min(3, Math.floor(allowed / 4) - 1);
 /** Longer code takes longer to compile than it saves. */

@@ -21,7 +21,7 @@ import { fewRows } from '../normalise/pieces.ts';
 /** Points a row that one workgroup may map without keeping the others waiting. */
 const longRowMap = 2048;
 /** Terms of a column that take one thread longer than the reduction over many. */
-const longColumn = 256;
+const longColumn = 512;
 /** Rows that keep a software device's threads at work. */
 const fewRowsOnCpu = 8;
 

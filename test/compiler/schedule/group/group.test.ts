@@ -27,7 +27,7 @@ test('a few long columns are added up by many threads each on a GPU', () => {
     const p = program([input('x', [t, 8]), computed('y', [8], [sum])], ['y']);
     return schedule(p, { target }).kernels.map(({ family }) => family);
   };
-  expect(familyOf(255, portableTarget)).toEqual(['loop']);
-  expect(familyOf(256, portableTarget)).toEqual(['row']);
-  expect(familyOf(256, cpu)).toEqual(['loop']);
+  expect(familyOf(511, portableTarget)).toEqual(['loop']);
+  expect(familyOf(512, portableTarget)).toEqual(['row']);
+  expect(familyOf(512, cpu)).toEqual(['loop']);
 });
