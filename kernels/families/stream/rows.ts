@@ -77,7 +77,13 @@ export function extremeStep(s: StreamStatement, w: StreamCode): string {
   ].join('\n');
 }
 
-/** A row tensor that moves with an extreme: what follows it is rescaled. */
+/** The largest finite f32. */
+const largest = '0x1.fffffep127f';
+
+/**
+ * A row tensor that moves with an extreme: what follows it is rescaled. The trap: before anything is summed up it is where it begins, at 0,
+ * and from there to scores of -89 and less the factor would be infinite, and 0 times that nothing.
+ */
 export function followedStep(s: StreamStatement, w: StreamCode): string {
   const equation = readyOf(w, s.equations[0]);
   const name = w.variables.get(s.tensor)!;
@@ -101,7 +107,8 @@ export function followedStep(s: StreamStatement, w: StreamCode): string {
     w,
     wgsl`
     let moved = ${expressionText(equation.value, scope)};
-    let scale = ${factor};
+    let factor = ${factor};
+    let scale = select(factor, ${largest}, factor > ${largest});
     ${scaled.join('\n')}
     ${name}[own_row / 4][own_row % 4] = moved;
   `,

@@ -41,6 +41,32 @@ describe('streaming and storing agree', () => {
   }
 });
 
+describe('scores far from 0, the first of a row masked', () => {
+  for (const [score, where] of [
+    ['- 200', 'u <= t'],
+    ['- 200', 't <= u'],
+    ['+ 200', 't <= u'],
+    ['- 9 * (u + 20)', 't <= u'],
+  ]) {
+    test(`${score} where ${where}`, async () => {
+      const text = `structure S {
+        size T
+        axis b: 2, t, u: T, r: 2, e: 3
+        input q[b, t, r]
+        input k[b, u, r]
+        input v[b, u, e]
+        A[b, t, u] = softmax[u](q[b, t, r] * k[b, u, r] ${score} where ${where})
+        y[b, t, e] = A[b, t, u] * v[b, u, e]
+        output y
+      }`;
+      const program = withGradients(lowered(text, { T: 70 }));
+      const { worst, worstOutput } = await compare(opened, program, feed(program), { streaming: 'always' });
+      // Of scores of 800 the last bit of f32 is 6e-5.
+      expect(worst, worstOutput).toBeLessThan(2e-4);
+    });
+  }
+});
+
 describe('what is summed lies where the equation says, whichever digits of a dimension it is', () => {
   for (const [name, store] of [
     ['heads last', 'y[b, t, (e h)]'],
