@@ -33,6 +33,10 @@ const bytesPerUs = 2e6;
 const multiplyAddsPerUs = 1e7;
 /** What takes less loses less by the company of a kernel that leaves less room than it would by a dispatch of its own. */
 const smallUs = 15;
+/**
+ * The same of loops and rows: beside slabs a multiprocessor holds a third of their threads, and what they wait for memory is not hidden.
+ */
+const smallBesideSlabsUs = 5;
 /** Workspaces of a dispatch beside the one that its temporaries are counted as: what it reads, and what it makes. */
 const workspacesBeside = (allowed: number): number => Math.min(3, Math.floor(allowed / 4) - 1);
 /** Longer code takes longer to compile than it saves. */
@@ -76,7 +80,7 @@ export function combineKernels(
   const described = kernels.map((kernel): Candidate => {
     const touched = touchedBy(kernel);
     const need = needOf(kernel);
-    const isLarge = estimateUs(kernel, touched, bytesOf) > smallUs;
+    const isLarge = estimateUs(kernel, touched, bytesOf) > (need === needs.little ? smallBesideSlabsUs : smallUs);
     return {
       kernel,
       wish: workgroupOf(kernel, { target, layouts }),
