@@ -13,13 +13,30 @@
 import { axisIndex, substitute } from '../../ir/affine.ts';
 import { dependencies, equationLoads, equationsOf, hasSymbol, readTensors } from '../../ir/equation.ts';
 import { axesOf, load, loads, mapChildren, product, renameAxes } from '../../ir/expression.ts';
+import { addTo, mapSame } from '../../ir/lists.ts';
 import { emptyMatch, matchExpression } from '../../ir/match.ts';
 import { isPointwise, longReduced, pointOf } from '../../ir/plain.ts';
 import type { Affine, Equation, Expression, Program, Tensor } from '../../ir/program.ts';
 import { heldTensors } from '../rename.ts';
 
 export function reuseQuotients(program: Program): Program {
-  return program.tensors.reduce((current, { name }) => withQuotient(current, name) ?? current, program);
+  const current: Current = { tensors: new Map(), places: new Map(), readers: new Map(), held: heldTensors(program) };
+  for (const [place, tensor] of program.tensors.entries()) {
+    current.tensors.set(tensor.name, tensor);
+    current.places.set(tensor.name, place);
+    for (const source of dependencies(tensor)) addTo(current.readers, source, tensor.name);
+  }
+  for (const { name } of program.tensors) readQuotient(current, name);
+  const tensors = mapSame(program.tensors, ({ name }) => current.tensors.get(name)!);
+  return tensors === program.tensors ? program : { ...program, tensors };
+}
+
+/** The program as it becomes: its tensors in their order, the place of each, and who reads it, or has read it. */
+interface Current {
+  readonly tensors: Map<string, Tensor>;
+  readonly places: Map<string, number>;
+  readonly readers: Map<string, string[]>;
+  readonly held: ReadonlySet<string>;
 }
 
 /** A tensor that is a quotient, its dividend, and what of its row that is divided by. */
@@ -42,25 +59,26 @@ function quotientOf(tensor: Tensor): Quotient | undefined {
   return isOfRow ? { tensor, equation, dividend: value.left, divisor: value.right } : undefined;
 }
 
-/** The program with the quotient read in the place of its dividend's tensor; undefined where that would save nothing. */
-function withQuotient(program: Program, name: string): Program | undefined {
-  const at = program.tensors.findIndex((tensor) => tensor.name === name);
-  const quotient = quotientOf(program.tensors[at]);
-  if (quotient === undefined) return undefined;
-  const later = program.tensors.slice(at + 1);
-  if (!later.some((tensor) => equationsOf(tensor).some((e) => isSumOver(e, name)))) return undefined;
-  const held = heldTensors(program);
+/** Has the quotient read in the place of its dividend's tensor, where that saves something. */
+function readQuotient({ tensors, places, readers, held }: Current, name: string): void {
+  const quotient = quotientOf(tensors.get(name)!);
+  if (quotient === undefined) return;
+  const readersAfter = (source: string): readonly Tensor[] => {
+    const after = (readers.get(source) ?? []).filter((reader) => places.get(reader)! > places.get(name)!);
+    return after.map((reader) => tensors.get(reader)!).filter((reader) => dependencies(reader).includes(source));
+  };
+  if (!readersAfter(name).some((tensor) => equationsOf(tensor).some((e) => isSumOver(e, name)))) return;
   const spared = wholeLoads(quotient).filter((tensor) => !held.has(tensor));
-  const readers = later.filter((tensor) => dependencies(tensor).some((source) => spared.includes(source)));
-  if (readers.length === 0) return undefined;
-  const changed = new Map<string, Tensor>();
-  for (const reader of readers) {
+  const changed: Tensor[] = [];
+  for (const reader of new Set(spared.flatMap(readersAfter))) {
     const equations = equationsOf(reader).map((e) => reading(e, quotient));
-    if (reader.source.kind !== 'computed' || equations.flatMap(readTensors).some((t) => spared.includes(t)))
-      return undefined;
-    changed.set(reader.name, { ...reader, source: { kind: 'computed', equations } });
+    if (reader.source.kind !== 'computed' || equations.flatMap(readTensors).some((t) => spared.includes(t))) return;
+    changed.push({ ...reader, source: { kind: 'computed', equations } });
   }
-  return { ...program, tensors: program.tensors.map((tensor) => changed.get(tensor.name) ?? tensor) };
+  for (const tensor of changed) {
+    tensors.set(tensor.name, tensor);
+    for (const source of dependencies(tensor)) addTo(readers, source, tensor.name);
+  }
 }
 
 /** Whether the equation sums products with the tensor, which lies in memory for it. */
