@@ -8,6 +8,11 @@ import type { Choices } from '../../compiler/schedule/choose.ts';
 import type { Plan } from '../../compiler/schedule/plan.ts';
 
 const count = z.number().int().positive();
+/** Every part of a family's tunings: one that is left out would be lost on the way through a checkpoint. */
+type Parts<Family extends 'contractions' | 'rows' | 'streams'> = Readonly<
+  Record<keyof Choices[Family][string], z.ZodType>
+>;
+
 const contractionSchema = z.object({
   form: z.enum(['tiled', 'direct', 'subgroup', 'lanes', 'matrix']),
   tileM: count,
@@ -16,7 +21,8 @@ const contractionSchema = z.object({
   rows: count,
   columns: count.multipleOf(4),
   buffers: z.union([z.literal(1), z.literal(2)]).optional(),
-});
+  slices: count.optional(),
+} satisfies Parts<'contractions'>);
 const streamSchema = z.object({
   threadRows: count,
   threadColumns: count,
@@ -24,8 +30,13 @@ const streamSchema = z.object({
   depth: count,
   ahead: z.union([z.literal(0), z.literal(1)]).optional(),
   interleave: z.union([z.literal(1), z.literal(2)]).optional(),
-});
-const rowSchema = z.object({ lanes: count, workgroupSize: count, shuffle: z.boolean(), quads: z.boolean().optional() });
+} satisfies Parts<'streams'>);
+const rowSchema = z.object({
+  lanes: count,
+  workgroupSize: count,
+  shuffle: z.boolean(),
+  quads: z.boolean().optional(),
+} satisfies Parts<'rows'>);
 
 export const decisionsSchema = z.object({
   contractions: z.record(z.string(), contractionSchema),

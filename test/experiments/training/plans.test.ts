@@ -37,3 +37,11 @@ test('a target whose decisions are pinned has the plans that they were made for,
   pinChoices(another, kept);
   expect(planOf(productOf(), another).kernels.map((kernel) => kernel.tuning)).toEqual([tuning]);
 });
+
+test('a tuning of every part comes back from a checkpoint as it was', () => {
+  const tiled = { form: 'tiled', tileM: 32, tileN: 64, tileK: 32, rows: 4, columns: 4, buffers: 2, slices: 2 } as const;
+  const row = { lanes: 8, workgroupSize: 128, shuffle: true, quads: true };
+  const stream = { threadRows: 8, threadColumns: 16, rowQuads: 2, depth: 16, ahead: 1, interleave: 2 } as const;
+  const choices = { contractions: { c: tiled }, rows: { r: row }, streams: { s: stream }, pieces: { p: 4 } };
+  expect(decisionsSchema.parse(JSON.parse(JSON.stringify(choices)))).toEqual(choices);
+});
