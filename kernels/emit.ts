@@ -10,7 +10,7 @@ import { emitContraction, mostSideBySide } from './families/contraction/contract
 import { type ContractionShape, contractionShape } from './families/contraction/shape.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './families/contraction/tuning.ts';
 import { emitLoop, loopWorkgroupSize } from './families/loop.ts';
-import { defaultRowTuning, emitRow } from './families/row.ts';
+import { defaultRowTuning, emitRow, type RowTuning } from './families/row.ts';
 import { emitStream } from './families/stream/stream.ts';
 import { defaultStreamTuning, type StreamTuning } from './families/stream/tuning.ts';
 import {
@@ -21,6 +21,7 @@ import {
   type KernelBody,
   type Layouts,
   packNumber,
+  type RowKernel,
   type Shapes,
   type StreamKernel,
 } from './kernel.ts';
@@ -106,7 +107,7 @@ export function workgroupOf(kernel: Kernel, options: FormOptions): Workgroup {
     case 'loop':
       return { alone: loopWorkgroupSize, unit: 1, most };
     case 'row': {
-      const { workgroupSize, lanes } = kernel.choice?.tuning ?? defaultRowTuning(kernel, target);
+      const { workgroupSize, lanes } = rowTuningOf(kernel, target);
       return { alone: workgroupSize, unit: lanes, most };
     }
     case 'contraction': {
@@ -157,8 +158,12 @@ function largeWhereMany(size: number, kernels: readonly Kernel[], { target }: Fo
 function invocationsOf(kernel: Kernel, target: Target): number | undefined {
   if (kernel.family === 'loop') return elementCount(kernel.shape);
   if (kernel.family !== 'row') return undefined;
-  const { lanes } = kernel.choice?.tuning ?? defaultRowTuning(kernel, target);
+  const { lanes } = rowTuningOf(kernel, target);
   return elementCount(kernel.rows) * lanes;
+}
+
+function rowTuningOf(kernel: RowKernel, target: Target): RowTuning {
+  return kernel.choice?.tuning ?? defaultRowTuning(kernel, target);
 }
 
 function contractionOf(
@@ -183,7 +188,7 @@ function writeBody(kernel: Kernel, emitter: Emitter, workgroupSize: number, opti
     case 'loop':
       return emitLoop(kernel, emitter, workgroupSize);
     case 'row': {
-      const tuning = kernel.choice?.tuning ?? defaultRowTuning(kernel, options.target);
+      const tuning = rowTuningOf(kernel, options.target);
       return emitRow(kernel, emitter, { ...tuning, workgroupSize });
     }
     case 'contraction': {

@@ -49,8 +49,10 @@ const rowForms: readonly TiledForm[] = [
 ];
 
 /**
- * Others that a tuner tries. Slices were faster alone where tiles are about one for each multiprocessor (H100, test/bench/records/2026-11-27-slices.jsonl):
- * 4096 × 64 × 256 with a norm's gradient 10.1 µs where 32 × 64 without took 13.4; in whole steps they were not timed yet. Blocks of 8×8 a thread were slower on the H100, 30 TFLOP/s at n = 4096, with one buffer or two. */
+ * Others that a tuner tries. Blocks of 8×8 a thread were slower on the H100, 30 TFLOP/s at n = 4096, with one buffer or two. Slices were
+ * faster alone where tiles are about one for each multiprocessor: 4096 × 64 × 256 with a norm's gradient 10.1 µs where 32 × 64 without
+ * took 13.4 (test/bench/records/2026-11-27-slices.jsonl); in whole steps they were not timed yet.
+ */
 const otherTunings: readonly ContractionTuning[] = [
   tiled(128, 128, 8, [8, 8]),
   tiled(128, 128, 8, [8, 8], 2),

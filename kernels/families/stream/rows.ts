@@ -7,7 +7,7 @@
 import { load, negate, sum, unary } from '../../../compiler/ir/expression.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { expressionText } from '../../parts/scalar.ts';
-import { guarded, wgsl } from '../../wgsl/text.ts';
+import { f32Literal, guarded, wgsl } from '../../wgsl/text.ts';
 import { masks, overElements, overRows, readyOf, type StreamCode, scopeOf } from './code.ts';
 import { sumQuads } from './columns.ts';
 
@@ -78,7 +78,7 @@ export function extremeStep(s: StreamStatement, w: StreamCode): string {
 }
 
 /** The largest finite f32. */
-const largest = '0x1.fffffep127f';
+const largest = f32Literal(Number.MAX_VALUE);
 
 /**
  * A row tensor that moves with an extreme: what follows it is rescaled. The trap: before anything is summed up it is where it begins, at 0,
