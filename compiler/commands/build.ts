@@ -83,6 +83,11 @@ export function registerBuild(program: Command, io: CommandIo): void {
     .addHelpText('after', help)
     .action((file: string, { structure, size, slot, grad, emit, out, target, memory, printAfter }: Options) => {
       if (out === '') throw new UsageError('--out "" names no folder; `.` is the one you are in');
+      if (out === '-') {
+        throw new UsageError(
+          '--out - : kernels are files of a folder, not one stream\n  help: ./- is a folder of that name; --print-after schedule without -o shows the kernels',
+        );
+      }
       const chosen = readTarget(target);
       const compiled = withinMemory(() =>
         compileFile(

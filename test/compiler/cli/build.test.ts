@@ -159,6 +159,8 @@ describe('whole or not at all', () => {
       expect(inside.err).not.toContain('.tmp');
       const nowhere = await mlbtcc(['build', shared('dense'), '-s', 'B=2', '-o', '']);
       expect(nowhere).toMatchObject({ code: 2, err: expect.stringContaining('names no folder') });
+      const stream = await mlbtcc(['build', shared('dense'), '-s', 'B=2', '-o', '-']);
+      expect(stream).toMatchObject({ code: 2, err: expect.stringContaining('./- is a folder of that name') });
     });
   });
 });
