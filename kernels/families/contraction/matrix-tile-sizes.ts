@@ -9,13 +9,14 @@ import { operandQuads } from './functions.ts';
 import { holdsRows } from './rows.ts';
 import { type ContractionShape, type ContractionSizes, contractionSizes } from './shape.ts';
 import {
+  type Company,
   chip,
   epilogueAloneUs,
-  faster,
   fastestTiled,
   rowsEndUs,
   type Timed,
   tiledTimesWithRows,
+  turns,
 } from './tile-sizes.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning, matrixLanes } from './tuning.ts';
 
@@ -31,7 +32,7 @@ export const longestSum = 1024;
 
 interface MatrixForm {
   readonly tuning: ContractionTuning;
-  /** TFLOP/s of a product large enough for every tile, on an H100. */
+  /** TFLOP/s of a product large enough for every tile, on an H100, of operands that both lie along m and n (`ratePerK`). */
   readonly tflops: number;
   /** Workgroups that a multiprocessor works on at once: as many as it has workgroup memory and registers for. */
   readonly resident: number;
@@ -92,43 +93,72 @@ function formsFor(target: Target, forms = matrixForms): readonly MatrixForm[] {
 }
 
 /**
- * Whether the products can be made on tensor cores, whatever their length: both operands come out of memory in quads. Those that are
- * expressions are taken apart anew by every workgroup that reads them, so they stay with the tiled form.
+ * How many operands of a product lie along k in memory, on average of the products; undefined where they cannot be made on tensor cores,
+ * whatever their length: both operands must come out of memory in quads. Those that are expressions are taken apart anew by every
+ * workgroup that reads them, so they stay with the tiled form.
  */
-function suit(shapes: readonly ContractionShape[], layouts: Layouts, target: Target): boolean {
+function operandsAlongK(shapes: readonly ContractionShape[], layouts: Layouts, target: Target): number | undefined {
   const [{ tuning } = { tuning: undefined }] = formsFor(target);
-  if (tuning === undefined) return false;
-  return shapes.every((s) => {
-    const { left, right } = operandQuads(s, tuning, layouts);
-    return left.load !== undefined && right.load !== undefined;
-  });
+  if (tuning === undefined) return undefined;
+  const operands = shapes.flatMap((s) => Object.values(operandQuads(s, tuning, layouts)));
+  if (operands.some(({ load }) => load === undefined)) return undefined;
+  return operands.filter(({ alongK }) => alongK).length / shapes.length;
 }
 
-/** Steps of k that a workgroup's beginning and end take as long as. */
-const stepsAround = 32;
+/**
+ * What each operand that lies along k adds to the rate, relative to the tiled form, which has to turn it over: 16384 × 256 × 1024 of
+ * two such is made at 66 TFLOP/s (tiled 36), 16384 × 1024 → 1024 × 256, a weight's gradient, at 62 (tiled 40).
+ */
+const ratePerK = 0.17;
+/**
+ * Steps of k that a workgroup's beginning and end take as long as: scales are looked for, sums go by way of workgroup memory. For
+ * 512 × (256×256×32) with an epilogue that reads two tensors of the output's size it takes twice as long as the tiled form.
+ */
+const stepsAround = 100;
+/** One of two took 31 µs for 1024 of k, two 21 for 512. */
+const company: Company = { each: 0.5, waiting: 0.5 };
 
-function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops, resident }: MatrixForm): number {
+function timeUs(
+  { batch, m, n, k }: ContractionSizes,
+  alongK: number,
+  { tuning, tflops, resident }: MatrixForm,
+): number {
   const { tileM, tileN } = tuning;
   const groups = Math.ceil(m / tileM) * Math.ceil(n / tileN) * batch;
-  const rounds = Math.ceil(groups / (chip.multiprocessors * resident));
   const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
-  return (rounds * resident * 2 * tileM * tileN * (k + stepsAround)) / flopsPerUs;
+  const steps = k / (1 + ratePerK * alongK) + stepsAround;
+  return (turns(groups, resident, company) * 2 * tileM * tileN * steps) / flopsPerUs;
 }
 
-function matrixTimes(sizes: ContractionSizes, target: Target, forms = matrixForms): readonly Timed[] {
-  return formsFor(target, forms).map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, form) }));
+function matrixTimes(
+  sizes: ContractionSizes,
+  alongK: number | undefined,
+  target: Target,
+  forms = matrixForms,
+): readonly Timed[] {
+  if (alongK === undefined) return [];
+  return formsFor(target, forms).map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, alongK, form) }));
 }
 
-/** What takes the tiled form less time is not worth the longer code: it takes 0.2 to 0.4 s to compile, that of the tiled form 0.05. */
-const leastUs = 40;
+/**
+ * The matrix form is taken where the tiled one takes so many times as long: its code is longer and takes 0.2 to 0.4 s to compile, 0.05 that
+ * of the tiled form, which also gains more by the company of other kernels in its dispatch. Sixteen gradients of 256 × 256 weights over 4096
+ * rows took 235 µs in one dispatch of the tiled form, 17.4 each alone, and three with another product on tensor cores 19 each, 16 alone:
+ * with 1.15 a step of icl low_rank 16 256 took 4.17 ms on an H200, with 1.2 4.00 (test/bench/records/2026-11-27-choice.jsonl).
+ */
+const leastGain = 1.2;
 
-/** The fastest of the tiled form and, where the operands suit them, those on tensor cores. */
-function fastest(sizes: ContractionSizes, mayBeMatrix: boolean, target: Target): Timed {
-  const tiled = fastestTiled(sizes, target);
-  return isWorthMatrices(tiled, mayBeMatrix) ? matrixTimes(sizes, target).reduce(faster, tiled) : tiled;
+const costUs = ({ tuning, timeUs }: Timed): number => (tuning.form === 'matrix' ? leastGain : 1) * timeUs;
+const wholeUs = (timed: Timed): number => costUs(timed) + rowsEndUs(timed.tuning);
+
+function cheapest(all: readonly Timed[], cost: (timed: Timed) => number): Timed {
+  return all.reduce((a, b) => (cost(b) < cost(a) ? b : a));
 }
 
-const isWorthMatrices = (tiled: Timed, mayBeMatrix: boolean): boolean => mayBeMatrix && tiled.timeUs >= leastUs;
+/** The best of the tiled form and, where the operands suit them, those on tensor cores. */
+function fastest(sizes: ContractionSizes, alongK: number | undefined, target: Target): Timed {
+  return cheapest([fastestTiled(sizes, target), ...matrixTimes(sizes, alongK, target)], costUs);
+}
 
 /** The form by default of products into the same sums; `rowLength` of an epilogue that has rows, if there is one. */
 export function contractionRule(
@@ -140,38 +170,34 @@ export function contractionRule(
   const [first] = shapes;
   const tuning = defaultContractionTuning(first, target);
   if (tuning.form !== 'tiled') return tuning;
-  const mayBeMatrix = suit(shapes, layouts, target);
+  const alongK = operandsAlongK(shapes, layouts, target);
   const k = shapes.reduce((total, s) => total + contractionSizes(s).k, 0);
   const sizes = { ...contractionSizes(first), k };
   if (rowLength !== undefined)
-    return fastestHolding(sizes, mayBeMatrix, target, (t) => holdsRows(first, t, rowLength, target));
-  return mayBeMatrix ? fastest(sizes, true, target).tuning : tuning;
+    return fastestHolding(sizes, alongK, target, (t) => holdsRows(first, t, rowLength, target));
+  return fastest(sizes, alongK, target).tuning;
 }
-
-const wholeUs = ({ tuning, timeUs }: Timed): number => timeUs + (tuning.form === 'tiled' ? rowsEndUs(tuning) : 0);
 
 /** The fastest that holds what an epilogue asks for; any where that takes longer than a dispatch of its own for the epilogue would. */
 function fastestHolding(
   sizes: ContractionSizes,
-  mayBeMatrix: boolean,
+  alongK: number | undefined,
   target: Target,
   holds: (tuning: ContractionTuning) => boolean,
 ): ContractionTuning {
-  const best = fastest(sizes, mayBeMatrix, target);
+  const best = fastest(sizes, alongK, target);
   const mostUs = best.timeUs + epilogueAloneUs(sizes);
   const all = [
     ...tiledTimesWithRows(sizes, target),
-    ...(isWorthMatrices(fastestTiled(sizes, target), mayBeMatrix)
-      ? matrixTimes(sizes, target, [...matrixForms, ...matrixRowForms])
-      : []),
+    ...matrixTimes(sizes, alongK, target, [...matrixForms, ...matrixRowForms]),
   ];
   const holding = all.filter(({ tuning }) => holds(tuning));
   if (holding.every(({ timeUs }) => timeUs > mostUs)) return best.tuning;
-  return holding.reduce((a, b) => (wholeUs(b) < wholeUs(a) ? b : a)).tuning;
+  return cheapest(holding, wholeUs).tuning;
 }
 
 /** How long a product of these operands takes by the rule, as a function of its sizes. */
 export function timeByRule(s: ContractionShape, layouts: Layouts, target: Target): (sizes: ContractionSizes) => number {
-  const mayBeMatrix = suit([s], layouts, target);
-  return (sizes) => fastest(sizes, mayBeMatrix, target).timeUs;
+  const alongK = operandsAlongK([s], layouts, target);
+  return (sizes) => fastest(sizes, alongK, target).timeUs;
 }

@@ -4,8 +4,9 @@
  *
  * A multiprocessor works on as many workgroups at once as its memory and registers hold: each costs what its multiply-adds cost at
  * the tile's rate, those of padding included. Fewer leave it waiting for memory: w of h that it can hold take as long as
- * `each · w + waiting · h` would, if that is more than w (n = 1024, test/bench/records/2026-11-26-products.jsonl: one of two takes
- * 1.2, two of five 2.7).
+ * `each · w + waiting · h` would, if that is more than w. Slices (slices.ts) are as many workgroups with a part of k each. Rates and these
+ * numbers fit 494 times of the products of the six training steps alone, in 19 tiles, of 4 to 500 µs, and choose a tile that takes 4 % more
+ * than the fastest of them on average (test/bench/records/2026-11-27-choice.jsonl).
  */
 
 import type { Target } from '../../target.ts';
@@ -31,28 +32,24 @@ function tiled(
 
 const tiledForms: readonly TiledForm[] = [
   { tuning: tiled(128, 64, 16, [8, 4]), tflops: 37 },
-  { tuning: tiled(64, 64, 16, [8, 4]), tflops: 35 },
-  { tuning: tiled(128, 32, 16, [8, 4]), tflops: 35 },
-  { tuning: tiled(32, 128, 16, [4, 8]), tflops: 33 },
-  { tuning: tiled(128, 16, 16, [4, 4]), tflops: 22 },
-  { tuning: tiled(16, 128, 16, [4, 4]), tflops: 22 },
-  { tuning: tiled(32, 32, 16, [4, 4]), tflops: 23 },
+  { tuning: tiled(64, 64, 16, [8, 4]), tflops: 34 },
+  { tuning: tiled(128, 32, 16, [8, 4]), tflops: 32 },
+  { tuning: tiled(32, 128, 16, [4, 8]), tflops: 31 },
+  { tuning: tiled(64, 32, 16, [8, 4]), tflops: 31 },
+  { tuning: tiled(32, 64, 16, [4, 4]), tflops: 30 },
+  { tuning: tiled(128, 16, 16, [4, 4]), tflops: 20 },
+  { tuning: tiled(16, 128, 16, [4, 4]), tflops: 27 },
+  { tuning: tiled(32, 32, 16, [4, 4]), tflops: 25 },
+  { tuning: { ...tiled(32, 64, 32, [4, 4]), slices: 2 }, tflops: 27 },
 ];
 
 /**
- * More for epilogues that ask for whole rows: few rows still make workgroups enough, and long ones lie in a tile. 32 × 256 in one wave of
- * 128 workgroups took 40 µs for 4096 × 256 × 256 and its norm, of which the model has 34; in two dispatches 31.
+ * More for epilogues that ask for whole rows: long ones lie in a tile. In one wave of 128 workgroups it took 40 µs for 4096 × 256 × 256 and
+ * its norm, of which the model has 33; in two dispatches 31.
  */
-const rowForms: readonly TiledForm[] = [
-  { tuning: tiled(32, 64, 16, [4, 4]), tflops: 23 },
-  { tuning: tiled(32, 256, 16, [8, 4]), tflops: 25 },
-];
+const rowForms: readonly TiledForm[] = [{ tuning: tiled(32, 256, 16, [8, 4]), tflops: 20 }];
 
-/**
- * Others that a tuner tries. Blocks of 8×8 a thread were slower on the H100, 30 TFLOP/s at n = 4096, with one buffer or two. Slices were
- * faster alone where tiles are about one for each multiprocessor: 4096 × 64 × 256 with a norm's gradient 10.1 µs where 32 × 64 without
- * took 13.4 (test/bench/records/2026-11-27-slices.jsonl); in whole steps they were not timed yet.
- */
+/** Others that a tuner tries. Blocks of 8×8 a thread were slower on the H100, 30 TFLOP/s at n = 4096, with one buffer or two. */
 const otherTunings: readonly ContractionTuning[] = [
   tiled(128, 128, 8, [8, 8]),
   tiled(128, 128, 8, [8, 8], 2),
@@ -62,21 +59,18 @@ const otherTunings: readonly ContractionTuning[] = [
   tiled(64, 128, 16, [8, 8]),
   tiled(64, 64, 16, [8, 4], 2),
   tiled(64, 64, 16, [4, 4]),
-  tiled(64, 32, 16, [8, 4]),
   tiled(64, 64, 32, [4, 4]),
   tiled(64, 16, 16, [4, 4]),
   { ...tiled(32, 64, 64, [8, 4]), slices: 4 },
-  { ...tiled(32, 64, 32, [4, 4]), slices: 2 },
 ];
 
 /** Of an H100: what a tile is chosen for, until a tuner has measured the device at hand. */
 export const chip = { multiprocessors: 132, workgroupBytes: 48 * 1024, threads: 2048, registers: 65536 } as const;
 /** Registers of a thread beside its sums. */
 const otherRegisters = 56;
-const each = 0.7;
-const waiting = 0.26;
+const company: Company = { each: 0.83, waiting: 0.13 };
 /** Steps of k that a workgroup's beginning and end take as long as. */
-const stepsAround = 64;
+const stepsAround = 28;
 
 function slabBytes(t: ContractionTuning): number {
   return 16 * Math.max((t.buffers ?? 1) * t.tileK * (t.tileM / 4 + 1 + t.tileN / 4 + 1), slicedQuads(t));
@@ -106,15 +100,25 @@ function resident(t: ContractionTuning): number {
   );
 }
 
+/** What a workgroup takes beside others, as a part of its share of a multiprocessor that is full, and what waiting for memory adds to it. */
+export interface Company {
+  readonly each: number;
+  readonly waiting: number;
+}
+
+/** How long the multiprocessor with the most of so many workgroups takes, as a multiple of a workgroup's share of one that is full. */
+export function turns(groups: number, resident: number, { each, waiting }: Company): number {
+  const whole = Math.floor(groups / (chip.multiprocessors * resident)) * resident;
+  const left = Math.ceil(groups / chip.multiprocessors - whole);
+  return whole + (left === 0 ? 0 : Math.max(left, each * left + waiting * resident));
+}
+
 function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops }: TiledForm): number {
-  const { tileM, tileN } = tuning;
+  const { tileM, tileN, slices = 1 } = tuning;
   const groups = Math.ceil(m / tileM) * Math.ceil(n / tileN) * batch;
-  const most = resident(tuning);
-  const rounds = Math.floor(groups / (chip.multiprocessors * most));
-  const left = Math.ceil((groups - rounds * chip.multiprocessors * most) / chip.multiprocessors);
-  const groupsEach = rounds * most + (left === 0 ? 0 : Math.max(left, each * left + waiting * most));
   const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
-  return (groupsEach * 2 * tileM * tileN * (k + stepsAround)) / flopsPerUs;
+  const shares = slices * turns(groups, resident(tuning), company);
+  return (shares * 2 * tileM * tileN * (k / slices + stepsAround)) / flopsPerUs;
 }
 
 /** A tile, and how long the model takes it to take. */
@@ -129,7 +133,7 @@ function timed(sizes: ContractionSizes, target: Target, forms = tiledForms): rea
     .map((form) => ({ tuning: form.tuning, timeUs: timeUs(sizes, form) }));
 }
 
-export const faster = (a: Timed, b: Timed): Timed => (b.timeUs < a.timeUs ? b : a);
+const faster = (a: Timed, b: Timed): Timed => (b.timeUs < a.timeUs ? b : a);
 
 /** The tile that the model takes to be fastest, and its time. */
 export function fastestTiled(sizes: ContractionSizes, target: Target): Timed {
@@ -146,8 +150,9 @@ export const rowsAtOnce = 16;
 const rowsTurnUs = 1;
 
 /** What an epilogue with rows takes in such a tile after the last sum: the more elements a thread has, those of padding included, the longer. */
-export function rowsEndUs({ rows, columns }: ContractionTuning): number {
-  return Math.ceil((rows * columns) / rowsAtOnce) * rowsTurnUs;
+export function rowsEndUs(tuning: ContractionTuning): number {
+  const elements = (tuning.tileM * tuning.tileN) / contractionThreads(tuning);
+  return Math.ceil(elements / rowsAtOnce) * rowsTurnUs;
 }
 
 /** What a dispatch of its own takes for what an epilogue does, which reads the output once more. */

@@ -59,12 +59,12 @@ describe('one dispatch', () => {
   });
 
   test('has one workgroup for tiles of different sizes: the smaller ones side by side', async () => {
-    const of = (y: string, x: string, w: string, t: number, i: number, j: number): Tensor =>
+    const of = (y: string, x: string, w: string, [n, t, i, j]: readonly [number, number, number, number]): Tensor =>
       computed(
         y,
-        [132, t, i],
+        [n, t, i],
         [
-          over({ n: 132, t, i, j }, ({ n, t, i, j }) => ({
+          over({ n, t, i, j }, ({ n, t, i, j }) => ({
             store: [n, t, i],
             value: product([at(x, n, t, j), at(w, i, j)]),
           })),
@@ -72,12 +72,12 @@ describe('one dispatch', () => {
       );
     const wide = program(
       [
-        input('x', [132, 64, 16]),
+        input('x', [529, 64, 16]),
         input('z', [132, 32, 16]),
         param('W', [64, 16]),
         param('V', [32, 16]),
-        of('large', 'x', 'W', 64, 64, 16),
-        of('small', 'z', 'V', 32, 32, 16),
+        of('large', 'x', 'W', [529, 64, 64, 16]),
+        of('small', 'z', 'V', [132, 32, 32, 16]),
       ],
       ['large', 'small'],
     );

@@ -149,6 +149,22 @@ describe('the choice', () => {
     for (const order of orders)
       expect(formsOn(matmul([1, 4096, 1024, 512], order), tensorCoreTarget)).toEqual(['matrix']);
   });
+  test('and for small ones, where their sums are long enough to make up for what begins and ends them', () => {
+    const formOf = (size: readonly [number, number, number, number], order = orders[0]) =>
+      formsOn(matmul(size, order), tensorCoreTarget);
+    expect(formOf([1, 4096, 256, 256])).toEqual(['matrix']);
+    expect(formOf([1, 2048, 384, 384])).toEqual(['matrix']);
+    expect(formOf([1, 16384, 1024, 32])).toEqual(['tiled']);
+    expect(formOf([512, 256, 256, 32])).toEqual(['tiled']);
+    expect(formOf([1, 1024, 64, 256])).toEqual(['tiled']);
+  });
+  test('operands that lie along k sooner than those that do not, which the tiled form need not turn over', () => {
+    const isMatrix = (k: number, order: Order): boolean =>
+      formsOn(matmul([1, 16384, 256, k], order), tensorCoreTarget).includes('matrix');
+    const least = (order: Order): number => [32, 64, 96, 128, 160, 192, 256, 512].find((k) => isMatrix(k, order))!;
+    const [along, , across] = orders;
+    expect(least(along)).toBeLessThan(least(across));
+  });
   test('long sums are made by one kernel, in pieces only where there are few of them', () => {
     const many = schedule(matmul([1, 8192, 512, 4096], orders[0]), { target: tensorCoreTarget });
     expect(many.kernels.map(({ tuning }) => tuning.form)).toEqual(['matrix']);

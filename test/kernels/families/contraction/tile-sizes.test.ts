@@ -2,7 +2,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ContractionSizes } from '../../../../kernels/families/contraction/shape.ts';
-import { fastestPieces, fastestTiled, tiledCandidates } from '../../../../kernels/families/contraction/tile-sizes.ts';
+import {
+  chip,
+  fastestPieces,
+  fastestTiled,
+  tiledCandidates,
+  turns,
+} from '../../../../kernels/families/contraction/tile-sizes.ts';
 import { type ContractionTuning, contractionThreads } from '../../../../kernels/families/contraction/tuning.ts';
 import { portableTarget } from '../../../../kernels/target.ts';
 
@@ -72,6 +78,44 @@ describe('tiles', () => {
 });
 
 const timeOf = (sizes: ContractionSizes): number => fastestTiled(sizes, large).timeUs;
+
+describe('how long workgroups take together', () => {
+  const company = { each: 0.8, waiting: 0.2 };
+  const wave = 3 * chip.multiprocessors;
+
+  test('a full wave takes what each of its workgroups does, another as much again', () => {
+    expect(turns(wave, 3, company)).toBe(3);
+    expect(turns(2 * wave, 3, company)).toBe(6);
+  });
+  test('fewer take less, but not in proportion; one more than a wave takes longer', () => {
+    expect(turns(chip.multiprocessors, 3, company)).toBeCloseTo(0.8 + 3 * 0.2);
+    expect(turns(1, 3, company)).toBe(turns(chip.multiprocessors, 3, company));
+    expect(turns(wave + 1, 3, company)).toBeGreaterThan(3);
+  });
+  test('more never take less', () => {
+    const groups = fc.integer({ min: 1, max: 5000 });
+    fc.assert(
+      fc.property(groups, fc.integer({ min: 1, max: 8 }), (count, resident) => {
+        expect(turns(count + 1, resident, company)).toBeGreaterThanOrEqual(turns(count, resident, company));
+      }),
+      { seed: 13 },
+    );
+  });
+});
+
+describe('slices', () => {
+  const slicesOf = (sizes: ContractionSizes): number => fastestTiled(sizes, large).tuning.slices ?? 1;
+
+  test('share long sums where there are few tiles', () => {
+    expect(slicesOf({ batch: 64, m: 64, n: 64, k: 512 })).toBeGreaterThan(1);
+    expect(slicesOf(one(4096, 64, 256))).toBeGreaterThan(1);
+  });
+  test('not where tiles keep every multiprocessor busy, nor where sums are short', () => {
+    expect(slicesOf(one(4096, 4096, 512))).toBe(1);
+    expect(slicesOf(one(65536, 64, 256))).toBe(1);
+    expect(slicesOf(one(4096, 64, 32))).toBe(1);
+  });
+});
 
 describe('pieces', () => {
   test('a long sum for few results is made in many, one that keeps the device busy in none', () => {
