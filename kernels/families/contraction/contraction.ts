@@ -29,9 +29,9 @@ import { finishFunctions } from './finish.ts';
 import { type ContractionParts, nameFunctions, operandFunctions, operandQuads, type Products } from './functions.ts';
 import { matrixBody } from './matrix.ts';
 import { matrixMemory } from './matrix-staging.ts';
-import { isOneRange, tileRange } from './range.ts';
+import { kRange } from './range.ts';
 import { finishInRows, finishRegisters, type RowsEnd } from './rows.ts';
-import { type ContractionShape, contractionSizes, scaleRatio } from './shape.ts';
+import { type ContractionShape, type ContractionSizes, contractionSizes, scaleRatio } from './shape.ts';
 import { ofOneSlice } from './slices.ts';
 import { chip } from './tile-sizes.ts';
 import { slabQuads, tiledBody } from './tiled.ts';
@@ -53,6 +53,8 @@ export function emitContraction(
     emitter,
     tuning,
     sideBySide,
+    placeLines:
+      tuning.form === 'lanes' ? laneLines(contractionSizes(s), tuning) : tileLines(contractionSizes(s), tuning),
     names: { batch, m, n, k },
     functions: nameFunctions(emitter),
     quads: operandQuads(s, tuning, (tensor) => emitter.layout(tensor)),
@@ -100,8 +102,7 @@ function sharedQuads(products: Products): number {
 const mostSharedBytes = 24576;
 
 /**
- * How many tiles a larger workgroup can do at once: no tile may be left over, and where there are barriers all must go through the
- * same k. A power of two. With an epilogue in rows, whose threads wait for each other, no thread may be left over, and tiles that are
+ * How many tiles a larger workgroup can do at once: no tile may be left over. A power of two. With an epilogue in rows, whose threads wait for each other, no thread may be left over, and tiles that are
  * about one for each multiprocessor stay so: 128 of 4096 × 64 × 256 with a norm took 38 µs in 64 workgroups on an H100, 26 in 128.
  */
 export function mostSideBySide(
@@ -116,7 +117,7 @@ export function mostSideBySide(
   const { batch, m, n } = contractionSizes(shapes[0]);
   const groups = Math.ceil(m / tuning.tileM) * Math.ceil(n / tuning.tileN) * batch;
   const isTiled = tuning.form === 'tiled';
-  if (tuning.form === 'subgroup' || tuning.form === 'matrix' || (isTiled && !shapes.every(isOneRange))) return 1;
+  if (tuning.form === 'subgroup' || tuning.form === 'matrix') return 1;
   const sharedBytes = isTiled ? 16 * slabQuads(tuning) : 0;
   const memory = Math.min(mostSharedBytes, limits.maxComputeWorkgroupStorageSize);
   if (inRows && groups > chip.multiprocessors / 2 && groups <= chip.multiprocessors) return 1;
@@ -153,13 +154,16 @@ interface Head extends Pick<KernelBody, 'groups'> {
   readonly text: string;
 }
 
-function tilesOf({ sizes, tuning }: ContractionParts): readonly [tilesM: number, tilesN: number] {
-  return [Math.ceil(sizes.m / tuning.tileM), Math.ceil(sizes.n / tuning.tileN)];
+function tilesOf(
+  sizes: ContractionSizes,
+  { tileM, tileN }: ContractionTuning,
+): readonly [tilesM: number, tilesN: number] {
+  return [Math.ceil(sizes.m / tileM), Math.ceil(sizes.n / tileN)];
 }
 
 /** The lines between what all forms need. The trap: the range asks for hidden bounds, so it is written before the emitter's head. */
 function headText(w: ContractionParts, lines: string): string {
-  const range = tileRange(w);
+  const range = kRange(w);
   return wgsl`
     ${w.emitter.head(w.sideBySide === 1 ? 'group' : packNumber)}
     ${lines}
@@ -169,42 +173,38 @@ function headText(w: ContractionParts, lines: string): string {
 
 /** A workgroup takes a tile. */
 function tileHead(w: ContractionParts): Head {
-  const { sizes, tuning } = w;
-  const { tileM, tileN } = tuning;
-  const [tilesM, tilesN] = tilesOf(w);
+  const [tilesM, tilesN] = tilesOf(w.sizes, w.tuning);
+  return { groups: tilesM * tilesN * w.sizes.batch, text: headText(w, w.placeLines) };
+}
+
+/** Lines that say which tile workgroup `group` takes. */
+function tileLines(sizes: ContractionSizes, tuning: ContractionTuning): string {
+  const [tilesM, tilesN] = tilesOf(sizes, tuning);
   const { batch, tile } = tileOfGroup(tilesM * tilesN, sizes.batch);
   const row = tilesN === 1 ? tile : `${tile} / ${tilesN}`;
   const column = tilesM === 1 ? tile : `${tile} % ${tilesN}`;
-  return {
-    groups: tilesM * tilesN * sizes.batch,
-    text: headText(
-      w,
-      wgsl`
-      let batch = ${batch};
-      let tile_m = ${tilesM === 1 ? '0' : `${row} * ${tileM}`};
-      let tile_n = ${tilesN === 1 ? '0' : `${column} * ${tileN}`};
-    `,
-    ),
-  };
+  return wgsl`
+    let batch = ${batch};
+    let tile_m = ${tilesM === 1 ? '0' : `${row} * ${tuning.tileM}`};
+    let tile_n = ${tilesN === 1 ? '0' : `${column} * ${tuning.tileN}`};
+  `;
 }
 
 /** An invocation takes a tile; neighbouring invocations take neighbouring batches of it. */
 function lanesHead(w: ContractionParts, workgroupSize: number): Head {
-  const { sizes, tuning } = w;
+  const [tilesM, tilesN] = tilesOf(w.sizes, w.tuning);
+  const { header, groups } = flatThreads(w.sizes.batch * tilesM * tilesN, 'invocation', workgroupSize);
+  return { groups, text: headText(w, `${header}\n${w.placeLines}`) };
+}
+
+/** Lines that say which tile an `invocation` takes. */
+function laneLines(sizes: ContractionSizes, tuning: ContractionTuning): string {
   const { tileM, tileN } = tuning;
-  const [tilesM, tilesN] = tilesOf(w);
-  const { header, groups } = flatThreads(sizes.batch * tilesM * tilesN, 'invocation', workgroupSize);
-  return {
-    groups,
-    text: headText(
-      w,
-      wgsl`
-      ${header}
-      let batch = invocation % ${sizes.batch};
-      let tile = invocation / ${sizes.batch};
-      let tile_m = ${tilesN === 1 ? 'tile' : `tile / ${tilesN}`} * ${tileM};
-      let tile_n = ${tilesN === 1 ? '0' : `tile % ${tilesN} * ${tileN}`};
-    `,
-    ),
-  };
+  const [, tilesN] = tilesOf(sizes, tuning);
+  return wgsl`
+    let batch = invocation % ${sizes.batch};
+    let tile = invocation / ${sizes.batch};
+    let tile_m = ${tilesN === 1 ? 'tile' : `tile / ${tilesN}`} * ${tileM};
+    let tile_n = ${tilesN === 1 ? '0' : `tile % ${tilesN} * ${tileN}`};
+  `;
 }

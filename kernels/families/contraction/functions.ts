@@ -30,6 +30,8 @@ export interface ContractionParts {
   readonly tuning: ContractionTuning;
   /** See `KernelBody`. */
   readonly sideBySide: number;
+  /** Lines that define `batch`, `tile_m` and `tile_n`: by the number of the workgroup, or of the invocation (`lanes`). */
+  readonly placeLines: string;
   /** Parameters of the functions. */
   readonly names: { readonly batch: string; readonly m: string; readonly n: string; readonly k: string };
   readonly functions: ContractionFunctions;

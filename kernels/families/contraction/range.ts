@@ -8,6 +8,7 @@
  */
 import { add, affine, axisIndex, coefficientOf, range, scale, subtract } from '../../../compiler/ir/affine.ts';
 import type { Affine } from '../../../compiler/ir/program.ts';
+import { packNumber } from '../../kernel.ts';
 import { affineText } from '../../parts/address.ts';
 import { coordinate, strides } from '../../parts/linear.ts';
 import { indent, plus, wgsl } from '../../wgsl/text.ts';
@@ -47,7 +48,7 @@ function isLimited({ s }: ContractionParts): boolean {
 }
 
 /** Whether every tile goes through all of k, whatever part of the output it is. */
-export function isOneRange({ onLeft, onRight, onOutput }: ContractionShape): boolean {
+function isOneRange({ onLeft, onRight, onOutput }: ContractionShape): boolean {
   return ![...onLeft, ...onRight, ...onOutput].some((c) => c.kind === 'nonnegative');
 }
 
@@ -127,13 +128,47 @@ function isNumber(text: string, isMeant: (value: number) => boolean): boolean {
   return /^-?\d+$/.test(text) && isMeant(Number(text));
 }
 
-/** Lines that define `k_from` and `k_to` for the tile, or `k_first` and `k_end` within a segment. */
-export function tileRange(w: ContractionParts): string {
-  const { s, sizes } = w;
+/** Names of the ends of the stretch: of all of k, or within a segment. */
+function rangeNames(w: ContractionParts): readonly [first: string, end: string] {
   const segment = segmentOf(w);
-  const isWhole = segment === sizes.k && segment <= chainOf(segment);
-  const [first, end] = isWhole ? ['k_from', 'k_to'] : ['k_first', 'k_end'];
-  const isLeft = storesNothingOutside(w);
+  const isWhole = segment === w.sizes.k && segment <= chainOf(segment);
+  return isWhole ? ['k_from', 'k_to'] : ['k_first', 'k_end'];
+}
+
+/** Lines that define `k_from` and `k_to`, or `k_first` and `k_end` within a segment, for the tile and all that lie side by side with it. */
+export function kRange(w: ContractionParts): string {
+  return isPacked(w) && !isOneRange(w.s) ? packRange(w) : tileRange(w);
+}
+
+/** Whether tiles side by side meet at barriers. */
+const isPacked = ({ tuning, sideBySide }: ContractionParts): boolean => tuning.form === 'tiled' && sideBySide > 1;
+
+/** The stretch of all tiles of a larger workgroup, from the first begin to the last end: they meet at the same barriers. */
+function packRange(w: ContractionParts): string {
+  const [first, end] = rangeNames(w);
+  return wgsl`
+    var least_${first} = ${w.emitter.bound(segmentOf(w))};
+    var most_${end} = 0;
+    for (var tile_in_pack = 0u; tile_in_pack < ${w.sideBySide}u; tile_in_pack++) {
+      let group = ${packNumber} * ${w.sideBySide}u + tile_in_pack;
+      ${w.placeLines}
+      ${tileRange(w)}
+      if (${first} < ${end}) {
+        least_${first} = min(least_${first}, ${first});
+        most_${end} = max(most_${end}, ${end});
+      }
+    }
+    let ${first} = least_${first};
+    let ${end} = most_${end};
+  `;
+}
+
+/** The same for the tile alone. */
+function tileRange(w: ContractionParts): string {
+  const { s } = w;
+  const segment = segmentOf(w);
+  const [first, end] = rangeNames(w);
+  const isLeft = storesNothingOutside(w) && !isPacked(w);
   const leave = isLeft ? 'return;' : `${end} = ${first};`;
   const outside = s.onOutput.flatMap((constraint) => {
     if (constraint.kind !== 'nonnegative') return [];
@@ -193,7 +228,7 @@ export function overProducts(
   flush: (w: ContractionParts) => string = flushSums,
 ): string {
   const texts = products.map((w, i) => {
-    const lines = [...(i === 0 ? [] : [tileRange(w)]), declarations(w), overSegments(w, loop(w), flush)];
+    const lines = [...(i === 0 ? [] : [kRange(w)]), declarations(w), overSegments(w, loop(w), flush)];
     const text = lines.filter((line) => line !== '').join('\n');
     return i === 0 ? text : `{\n${indent(text)}\n}`;
   });
