@@ -10,6 +10,7 @@ import { emitContraction, mostSideBySide } from './families/contraction/contract
 import { type ContractionShape, contractionShape } from './families/contraction/shape.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './families/contraction/tuning.ts';
 import { emitLoop, loopWorkgroupSize } from './families/loop.ts';
+import { emitResident } from './families/resident.ts';
 import { defaultRowTuning, emitRow, type RowTuning } from './families/row.ts';
 import { emitStream } from './families/stream/stream.ts';
 import { defaultStreamTuning, type StreamTuning } from './families/stream/tuning.ts';
@@ -124,6 +125,10 @@ export function workgroupOf(kernel: Kernel, options: FormOptions): Workgroup {
       const size = threadRows * threadColumns;
       return { alone: size, unit: size, most: size };
     }
+    case 'resident': {
+      const { workgroupSize: size } = kernel;
+      return { alone: size, unit: size, most: size };
+    }
     default:
       return kernel satisfies never;
   }
@@ -197,6 +202,8 @@ function writeBody(kernel: Kernel, emitter: Emitter, workgroupSize: number, opti
     }
     case 'stream':
       return emitStream(kernel, emitter, options.target, streamTuningOf(kernel, options));
+    case 'resident':
+      return emitResident(kernel, emitter, (stage) => writeBody(stage, emitter, workgroupSize, options));
     default:
       return kernel satisfies never;
   }
@@ -292,6 +299,8 @@ export function equations(kernel: Kernel): string[] {
         ...kernel.addends.map((e) => printEquation(e, kernel.tensor)),
         ...kernel.epilogue.flatMap((s) => s.equations.map((e) => printEquation(e, s.tensor))),
       ];
+    case 'resident':
+      return kernel.stages.flatMap((stage) => equations(stage.kernel));
     default:
       return kernel satisfies never;
   }

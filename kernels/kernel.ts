@@ -6,6 +6,7 @@
  *   row          several reductions and maps over the same rows, one row a workgroup (or a thread).
  *   contraction  sum of products in register tiles, with an epilogue over the finished elements.
  *   stream       rows made by walking along tensors that are computed tile by tile and never stored, such as attention.
+ *   resident     contractions and rows that depend on one another only within a piece (some tokens, a sequence and a head), stage by stage.
  *
  * In all of them `Statement`s come in the order of computation; a later one may read what an earlier one made, at the same
  * element (loop, contraction epilogue) or in the same row (row, contraction epilogue), without a trip through memory.
@@ -127,7 +128,28 @@ export interface StreamKernel {
   readonly choice?: KernelChoice<StreamTuning>;
 }
 
-export type Kernel = LoopKernel | RowKernel | ContractionKernel | StreamKernel;
+/**
+ * A kernel as one stage of several. Its workgroups, as it would have them alone, are numbered by what a piece has of them and by pieces:
+ * those of piece p are `(o · pieces + p) · inner + i`, for each o of `outer` and i of `inner`.
+ */
+export interface ResidentStage {
+  readonly kernel: ContractionKernel | RowKernel;
+  readonly outer: number;
+  readonly inner: number;
+}
+
+/**
+ * A workgroup takes a piece through all stages, one after another: a stage may read what the ones before have made of the same piece, from
+ * memory, and nothing that another piece has of it.
+ */
+export interface ResidentKernel {
+  readonly family: 'resident';
+  readonly pieces: number;
+  readonly workgroupSize: number;
+  readonly stages: readonly [ResidentStage, ...ResidentStage[]];
+}
+
+export type Kernel = LoopKernel | RowKernel | ContractionKernel | StreamKernel | ResidentKernel;
 
 /** What code generation must know of a tensor. */
 export interface TensorLayout {

@@ -7,7 +7,7 @@
  */
 import { equationKey, expressionKey } from '../compiler/ir/hash.ts';
 import { type EmitOptions, emitDispatch } from './emit.ts';
-import type { DispatchCode, Kernel, KernelChoice, Statement } from './kernel.ts';
+import type { DispatchCode, Kernel, KernelChoice, Shapes, Statement } from './kernel.ts';
 
 /** `emitDispatch` that writes each code once, whoever asks again gets it with tensors and buffers of their own. */
 export function createEmitter(): typeof emitDispatch {
@@ -23,6 +23,13 @@ export function createEmitter(): typeof emitDispatch {
   };
 }
 
+/** Kernels as a problem: all that is said of them but names, and the shapes of their tensors. */
+export function kernelsText(kernels: readonly Kernel[], shapes: Shapes): string {
+  const met = new Map<string, number>();
+  const text = numberedText(kernels, met);
+  return [text, ...[...met.keys()].map((name) => shapes(name).shape.join('x'))].join('\n');
+}
+
 /** Names by the number of their first mention. */
 interface Met {
   readonly tensors: Map<string, number>;
@@ -36,10 +43,7 @@ function numbered(names: Map<string, number>, name: string): number {
 }
 
 function dispatchKey(kernels: readonly Kernel[], { layouts, readWrite }: EmitOptions, met: Met): string {
-  const text = kernels
-    .map(kernelText)
-    .join('\n')
-    .replaceAll(/'([^']*)'/g, (_, name: string) => `'${numbered(met.tensors, name)}'`);
+  const text = numberedText(kernels, met.tensors);
   const places = [...met.tensors.keys()].map((name) => {
     const { shape, dtype, slot, start, cutsQuad = false } = layouts(name);
     const of = `${readWrite(slot) ? ' written' : ''}${cutsQuad ? ' cut' : ''}`;
@@ -47,6 +51,12 @@ function dispatchKey(kernels: readonly Kernel[], { layouts, readWrite }: EmitOpt
   });
   return [text, ...places].join('\n');
 }
+
+const numberedText = (kernels: readonly Kernel[], met: Map<string, number>): string =>
+  kernels
+    .map(kernelText)
+    .join('\n')
+    .replaceAll(/'([^']*)'/g, (_, name: string) => `'${numbered(met, name)}'`);
 
 /** All that is said of a kernel but its names of axes; those of tensors stand in quotes. */
 function kernelText(kernel: Kernel): string {
@@ -76,6 +86,10 @@ function kernelText(kernel: Kernel): string {
         return `${kind} ${statementText(s)} follows ${follows.map((name) => `'${name}'`)} finish ${finished}`;
       });
       return [`stream ${extents.join(' ')} ${choiceText(kernel.choice)}`, ...statements].join('\n');
+    }
+    case 'resident': {
+      const stages = kernel.stages.map((s) => `${s.outer} of ${s.inner} ${kernelText(s.kernel)}`);
+      return [`resident ${kernel.pieces} by ${kernel.workgroupSize}`, ...stages].join('\n');
     }
     default:
       return kernel satisfies never;

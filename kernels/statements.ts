@@ -3,7 +3,7 @@ import { equationLoads, readTensors } from '../compiler/ir/equation.ts';
 import { gatheredTensors } from '../compiler/ir/expression.ts';
 import type { Equation } from '../compiler/ir/program.ts';
 import { remembered } from '../compiler/ir/remembered.ts';
-import type { Kernel } from './kernel.ts';
+import type { Kernel, ResidentStage } from './kernel.ts';
 
 export interface KernelPart {
   readonly tensor: string;
@@ -31,6 +31,8 @@ function partsOf(kernel: Kernel): readonly KernelPart[] {
     }
     case 'stream':
       return kernel.statements;
+    case 'resident':
+      return kernel.stages.flatMap((stage) => kernelParts(stage.kernel));
     default:
       return kernel satisfies never;
   }
@@ -41,6 +43,7 @@ export function kernelReads(kernel: Kernel): ReadonlySet<string> {
   return remembered(readsOfKernel, kernel, () => {
     const names = kernelParts(kernel).flatMap((part) => part.equations.flatMap(readTensors));
     if (kernel.family === 'contraction' && kernel.accumulate) names.push(kernel.tensor);
+    if (kernel.family === 'resident') names.push(...kernel.stages.flatMap((stage) => [...kernelReads(stage.kernel)]));
     return new Set(names);
   });
 }
@@ -69,6 +72,13 @@ export function withStored(kernel: Kernel, stored: (tensor: string) => boolean):
         ...kernel,
         statements: kernel.statements.map((s) => (s.kind === 'tile' ? s : { ...s, stored: stored(s.tensor) })),
       };
+    case 'resident': {
+      const [first, ...others] = kernel.stages.map((stage) => ({
+        ...stage,
+        kernel: withStored(stage.kernel, stored) as ResidentStage['kernel'],
+      }));
+      return { ...kernel, stages: [first, ...others] };
+    }
     default:
       return kernel satisfies never;
   }

@@ -16,12 +16,15 @@ import { type GroupOptions, groupKernels } from './group/group.ts';
 import type { Remade } from './memory/remake.ts';
 import { inPlaceUpdates, placeTensors } from './place.ts';
 import { rereadNothing } from './reread.ts';
+import { type Residents, withResidents } from './residents/residents.ts';
 import { leaveUnread } from './unread.ts';
 import type { Placements } from './workspaces.ts';
 
 export interface ArrangeOptions extends Omit<GroupOptions, 'tuningOf'> {
   /** Whether kernels may share a dispatch. */
   readonly combine: boolean;
+  /** Whether some of these may be stages of one. */
+  readonly residents: Residents;
 }
 
 export interface Arrangement {
@@ -32,14 +35,17 @@ export interface Arrangement {
 
 export function arrange(remade: Remade, options: ArrangeOptions, chooser: Chooser): Arrangement {
   const { program } = remade.streams;
-  const { target, combine } = options;
+  const { target, combine, residents } = options;
   const layouts = layoutsOf(program);
   const tuningOf = (kernel: ContractionKernel) => contractionChoice(kernel, layouts, chooser, target).tuning;
   const drafted = groupKernels(remade, { ...options, tuningOf });
   const grouped = target.class === 'gpu' ? rereadNothing(program, drafted) : drafted;
   const inPlace = inPlaceUpdates(program, grouped);
   const kept = [...keepStored(program, grouped), ...stateCopies(program, inPlace)];
-  const kernels = withChoices(leaveUnread(program, kept), layouts, chooser, target);
+  const chosen = withChoices(leaveUnread(program, kept), layouts, chooser, target);
+  const kernels = combine
+    ? withResidents(program, chosen, { residents, target, layouts, chooser, inPlace, after: remade.after })
+    : chosen;
   const dispatches = combine
     ? combineKernels(program, kernels, inPlace, remade.after, target)
     : kernels.map((kernel): Dispatch => [kernel]);

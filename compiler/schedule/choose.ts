@@ -1,6 +1,6 @@
 /**
- * The one table of decisions: in which form and tile a kernel computes, over how many lanes, in how many pieces a long sum is made.
- * None of them changes what is computed, all of them how fast and in which order it is added up.
+ * The one table of decisions: in which form and tile a kernel computes, over how many lanes, in how many pieces a long sum is made, or
+ * kernels that depend on one another piece by piece. None of them changes what is computed, all of them how fast and in which order it is added up.
  *
  *   a problem (extents, strides, masks, dtypes) and the target ──hash──▶ key ──▶ what the given table says, else the default rules
  *
@@ -26,7 +26,7 @@ export interface Choices {
   readonly contractions: Readonly<Record<string, ContractionTuning>>;
   readonly rows: Readonly<Record<string, RowTuning>>;
   readonly streams: Readonly<Record<string, StreamTuning>>;
-  /** In how many pieces a long sum is made; 1 is as it stands. */
+  /** In how many pieces a long sum is made, or kernels are taken one after another by one; 1 is as they stand. */
   readonly pieces: Readonly<Record<string, number>>;
 }
 
@@ -114,6 +114,8 @@ export function withChoices(kernels: readonly Kernel[], layouts: Layouts, choose
         const byRule = () => defaultStreamTuning(kernel, layouts, target);
         return { ...kernel, choice: chooser.stream([extents.join(' '), ...statements].join('\n'), byRule) };
       }
+      case 'resident':
+        return kernel;
       default:
         return kernel satisfies never;
     }

@@ -3,12 +3,13 @@ import { tensorMap, viewBase } from '../ir/equation.ts';
 import { elementCount, type Program } from '../ir/program.ts';
 import { withinBindings } from '../passes/for-kernels/bindable.ts';
 import { explicitCopies } from '../passes/for-kernels/explicit-copies.ts';
-import { arrange } from './arrange.ts';
-import { type ChooseOptions, createChooser } from './choose.ts';
+import { type Arrangement, arrange } from './arrange.ts';
+import { type ChooseOptions, type Chooser, createChooser } from './choose.ts';
 import { emitDispatches } from './dispatches/emit-dispatches.ts';
-import { type MemoryBudget, recomputedIn, withinMemory } from './memory/within-memory.ts';
+import { type Fitting, type MemoryBudget, recomputedIn, withinMemory } from './memory/within-memory.ts';
 import { normalise, splitLongSums } from './normalise/normalise.ts';
 import type { Plan, PlanKernel, PlanTensor } from './plan.ts';
+import type { Residents } from './residents/residents.ts';
 import type { Counted } from './streams/drafts.ts';
 import type { Streaming } from './streams/spaces.ts';
 import { findStreams } from './streams/streams.ts';
@@ -19,6 +20,8 @@ export interface ScheduleOptions extends ChooseOptions {
   readonly fuse?: boolean;
   /** Whether kernels may share a dispatch; where nothing is said, on a GPU: a software device's dispatches cost next to nothing. */
   readonly combine?: boolean;
+  /** Whether kernels that depend on one another piece by piece may be one; where nothing is said, where it takes less time. */
+  readonly residents?: Residents;
   /** See `GroupOptions`. */
   readonly contractAll?: boolean;
   /** Whether tensors that are larger than their readers are computed where they are read. */
@@ -38,6 +41,7 @@ export function schedule(program: Program, options: ScheduleOptions): Plan {
 
 function scheduleCounting(program: Program, options: ScheduleOptions, counted: Counted): Plan {
   const { target, fuse = true, contractAll = false, streaming = 'auto', memoryBytes } = options;
+  const { residents = 'auto' } = options;
   const { combine = fuse && target.class === 'gpu' } = options;
   const chooser = createChooser(options);
   const bindable = withinBindings(
@@ -48,8 +52,10 @@ function scheduleCounting(program: Program, options: ScheduleOptions, counted: C
   const made = new Set([...streams.hidden, ...streams.results]);
   const ready = { ...streams, program: splitLongSums(streams.program, target, made, chooser) };
   const settings = { target, fuse, contractAll, combine };
-  const remade = withinMemory(ready, memoryBytes, (trial) => arrange(trial, settings, createChooser(options)));
-  const { program: arranged, dispatches, placements } = arrange(remade, settings, chooser);
+  const arrangeIn = ({ remade, isTight }: Fitting, table: Chooser): Arrangement =>
+    arrange(remade, { ...settings, residents: isTight ? 'never' : residents }, table);
+  const fitting = withinMemory(ready, memoryBytes, (trial) => arrangeIn(trial, createChooser(options)));
+  const { program: arranged, dispatches, placements } = arrangeIn(fitting, chooser);
   const kernels = emitDispatches(arranged, dispatches, placements, target);
   return {
     buffers: placements.buffers,
@@ -58,7 +64,7 @@ function scheduleCounting(program: Program, options: ScheduleOptions, counted: C
     inputs: arranged.tensors.filter((t) => t.source.kind === 'input').map((t) => t.name),
     params: arranged.tensors.filter((t) => t.source.kind === 'param').map((t) => t.name),
     outputs: arranged.outputs,
-    recomputed: recomputedIn(remade),
+    recomputed: recomputedIn(fitting.remade),
     choices: chooser.made(),
   };
 }

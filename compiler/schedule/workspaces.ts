@@ -73,7 +73,7 @@ const sorted = (blocks: readonly Block[], weigh: (block: Block) => number): read
   [...blocks].sort((a, b) => weigh(b) - weigh(a) || a.first - b.first);
 
 /** Workspaces that what is made goes to: so many that hardly a dispatch reads all of them. */
-const workspaceCount = 6;
+export const workspaceCount = 6;
 
 /** Which of several workspaces that a dispatch does not read what it makes goes to. No way takes less than the others for every model. */
 type Preference = 'the lowest number' | 'least growth';

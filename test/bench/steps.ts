@@ -27,6 +27,7 @@ interface Flags {
   readonly steps: string;
   readonly profile: string;
   readonly streaming: Streaming;
+  readonly residents: 'auto' | 'never';
   readonly tuning?: string;
   readonly memory?: string;
   readonly json?: string;
@@ -43,6 +44,7 @@ const command = new Command('steps')
   .option('--tuning <json>', 'a tuning for all kernels of a family, as tests force it: {"stream":{"threadRows":16,…}}')
   .option('--memory <MiB>', 'all buffers together take no more: what would is computed again')
   .option('--streaming <how>', 'auto, always or never', 'auto')
+  .option('--residents <how>', 'auto or never', 'auto')
   .option('--json <file>', 'keep the results in a file as well')
   .option('--pytorch <script>', 'run this bench of the reference’s models in PyTorch beside each')
   .option(
@@ -100,12 +102,13 @@ async function timeStep(
   { program, input }: StepCase,
   steps: number,
   most: number,
-  { streaming, tuning, memory }: Pick<Flags, 'streaming' | 'tuning' | 'memory'>,
+  { streaming, residents, tuning, memory }: Pick<Flags, 'streaming' | 'residents' | 'tuning' | 'memory'>,
 ) {
   const begun = performance.now();
   const plan = schedule(program(), {
     target: opened.target,
     streaming,
+    residents,
     ...(memory === undefined ? {} : { memoryBytes: Number(memory) * 2 ** 20 }),
     ...(tuning === undefined ? {} : { override: JSON.parse(tuning) as Override }),
   });

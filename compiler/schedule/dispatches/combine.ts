@@ -153,7 +153,7 @@ function touchedBy(kernel: Kernel): readonly string[] {
 }
 
 function needOf(kernel: Kernel): Need {
-  if (kernel.family === 'stream') return needs.slabs;
+  if (kernel.family === 'stream' || kernel.family === 'resident') return needs.slabs;
   if (kernel.family !== 'contraction') return needs.little;
   const { tuning } = kernel.choice ?? {};
   if (tuning?.form === 'lanes') return needs.registers;

@@ -70,11 +70,14 @@ export function emitDispatches(
       multiplyAdds: code.multiplyAdds,
       bytes: placesOf(kernels, placements).reduce((total, { sizeBytes }) => total + sizeBytes, 0),
       equations: kernels.flatMap(equations),
-      choices: kernels.flatMap((kernel) =>
-        'choice' in kernel && kernel.choice !== undefined ? [kernel.choice.key] : [],
-      ),
+      choices: kernels.flatMap(choicesOf),
     };
   });
+}
+
+function choicesOf(kernel: Kernel): readonly string[] {
+  if (kernel.family === 'resident') return kernel.stages.flatMap((stage) => choicesOf(stage.kernel));
+  return 'choice' in kernel && kernel.choice !== undefined ? [kernel.choice.key] : [];
 }
 
 function heldBy(kernel: Kernel, tensors: ReadonlyMap<string, Tensor>): PlanHeld[] {

@@ -54,7 +54,10 @@ export function kernelGraph(
 }
 
 /** The memory that a name stands for, as the names of tensors that do not overlap. */
-function memoryCells(program: Program, inPlace: ReadonlyMap<string, string>): (tensor: string) => readonly string[] {
+export function memoryCells(
+  program: Program,
+  inPlace: ReadonlyMap<string, string>,
+): (tensor: string) => readonly string[] {
   const tensors = tensorMap(program);
   const known = new Map<string, readonly string[]>();
   const cellsOf = (name: string): readonly string[] => {

@@ -31,39 +31,47 @@ export class MemoryShortage extends Error {
 /** So often is a plan tried that is thought to be small enough, and so many more, over all the way, where none was. */
 const mostTries = 8;
 
-/** `attempt` arranges a program that is partly made again. Throws MemoryShortage. */
+/** A program, partly made again, that fits; `isTight` where kernels of several stages, whose tensors all live at once, were too much. */
+export interface Fitting {
+  readonly remade: Remade;
+  readonly isTight: boolean;
+}
+
+/** `attempt` arranges a program that is partly made again, with kernels of one stage alone where memory is tight. Throws MemoryShortage. */
 export function withinMemory(
   streams: Streams,
   budget: MemoryBudget | undefined,
-  attempt: (remade: Remade) => Arrangement,
-): Remade {
-  const plain = notRemade(streams);
+  attempt: (fitting: Fitting) => Arrangement,
+): Fitting {
+  const [plain, tight] = [false, true].map((isTight) => ({ remade: notRemade(streams), isTight }));
   if (budget === undefined) return plain;
-  const arranged = attempt(plain);
-  const plainBytes = planBytes(arranged.placements);
+  const plainBytes = planBytes(attempt(plain).placements);
   const memoryBytes = typeof budget === 'number' ? budget : budget(plainBytes);
   if (plainBytes <= memoryBytes) return plain;
+  const arranged = attempt(tight);
+  const tightBytes = planBytes(arranged.placements);
+  if (tightBytes <= memoryBytes) return tight;
   const timeline = timelineOf(streams.program, arranged.dispatches, arranged.placements);
   const steps = recomputeSteps(timeline);
-  let leastBytes = plainBytes;
+  let leastBytes = tightBytes;
   const after = (count: number) => {
-    const remade = remake(streams, timeline, taken(steps.slice(0, count)));
-    const bytes = planBytes(attempt(remade).placements);
+    const fitting = { remade: remake(streams, timeline, taken(steps.slice(0, count))), isTight: true };
+    const bytes = planBytes(attempt(fitting).placements);
     leastBytes = Math.min(leastBytes, bytes);
-    return { remade, bytes };
+    return { fitting, bytes };
   };
   const liveAfter = (count: number) => peakOf(memoryWith(timeline, taken(steps.slice(0, count)))!).bytes;
-  let live = liveAfter(0) - (plainBytes - memoryBytes);
+  let live = liveAfter(0) - (tightBytes - memoryBytes);
   for (let count = 0, tries = 0; tries < mostTries && count < steps.length; tries++) {
     count = firstFrom(count + 1, steps.length, (count) => liveAfter(count) <= live);
-    const { remade, bytes } = after(count);
-    if (bytes <= memoryBytes) return remade;
+    const { fitting, bytes } = after(count);
+    if (bytes <= memoryBytes) return fitting;
     live -= bytes - memoryBytes;
   }
   // Nothing of what was thought small enough was.
   for (let part = mostTries; part > 0; part--) {
-    const { remade, bytes } = after(Math.ceil((part / mostTries) * steps.length));
-    if (bytes <= memoryBytes) return remade;
+    const { fitting, bytes } = after(Math.ceil((part / mostTries) * steps.length));
+    if (bytes <= memoryBytes) return fitting;
   }
   throw new MemoryShortage(memoryBytes, leastBytes, plainBytes);
 }

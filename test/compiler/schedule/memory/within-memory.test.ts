@@ -5,6 +5,7 @@ import { MemoryShortage } from '../../../../compiler/schedule/memory/within-memo
 import { type Plan, planBytes } from '../../../../compiler/schedule/plan.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
 import { portableTarget } from '../../../../kernels/target.ts';
+import { h100 } from '../../../support/h100-target.ts';
 import { memoryRange } from '../../../support/least-memory.ts';
 import { lowered } from '../../../support/lowered.ts';
 
@@ -35,10 +36,12 @@ const madeIn = (plan: Plan, tensor: string) => plan.kernels.findIndex(({ makes }
 
 describe('within a budget', () => {
   const program = programOf(4);
-  const plain = schedule(program, { target });
+  // Kernels of several stages give way first; what is said here is of what comes after that.
+  const residents = 'never';
+  const plain = schedule(program, { target, residents });
 
   test('what saves most for its time is computed again first: a map of one element', () => {
-    const plan = schedule(program, { target, memoryBytes: planBytes(plain) - 1 });
+    const plan = schedule(program, { target, residents, memoryBytes: planBytes(plain) - 1 });
     const { tensors, multiplyAdds } = plan.recomputed;
     expect(tensors.length).toBeGreaterThan(0);
     expect(tensors.filter((name) => !name.startsWith('active'))).toEqual([]);
@@ -46,7 +49,7 @@ describe('within a budget', () => {
   });
 
   test('it is computed late, once what it is read together with is there', () => {
-    const plan = schedule(program, { target, memoryBytes: planBytes(plain) - 1 });
+    const plan = schedule(program, { target, residents, memoryBytes: planBytes(plain) - 1 });
     for (const tensor of plan.recomputed.tensors) {
       const again = madeIn(plan, `${tensor}~again`);
       expect(again).toBeGreaterThan(madeIn(plan, 'h4'));
@@ -59,10 +62,10 @@ describe('within a budget', () => {
   });
 
   test('then products, as few as it takes', () => {
-    const { least, plain } = memoryRange(program, { target });
+    const { least, plain } = memoryRange(program, { target, residents });
     expect(least).toBeLessThan(0.7 * plain);
     const work = [plain, 0.9 * plain, 0.75 * plain, least].map(
-      (memoryBytes) => schedule(program, { target, memoryBytes }).recomputed.multiplyAdds,
+      (memoryBytes) => schedule(program, { target, residents, memoryBytes }).recomputed.multiplyAdds,
     );
     expect(work).toEqual([...work].sort((a, b) => a - b));
     // At most one more forward half.
@@ -70,13 +73,13 @@ describe('within a budget', () => {
   });
 
   test('the same plan comes out every time', () => {
-    const { least } = memoryRange(program, { target });
-    const texts = [1, 2].map(() => JSON.stringify(schedule(program, { target, memoryBytes: least })));
+    const { least } = memoryRange(program, { target, residents });
+    const texts = [1, 2].map(() => JSON.stringify(schedule(program, { target, residents, memoryBytes: least })));
     expect(texts[0]).toBe(texts[1]);
   });
 
   test('enough memory changes nothing', () => {
-    expect(schedule(program, { target, memoryBytes: planBytes(plain) })).toEqual(plain);
+    expect(schedule(program, { target, residents, memoryBytes: planBytes(plain) })).toEqual(plain);
   });
 });
 
@@ -92,4 +95,15 @@ test('too little is refused with the least that is enough', () => {
   expect(() => schedule(program, { target, memoryBytes: least - 1 })).toThrow(MemoryShortage);
   expect(planBytes(schedule(program, { target, memoryBytes: least }))).toBeLessThanOrEqual(least);
   expect(planBytes(schedule(program, { target }))).toBe(plain);
+});
+
+test('kernels of several stages give way before anything is computed again', () => {
+  const program = programOf(4);
+  const [free, tight] = (['auto', 'never'] as const).map((residents) => schedule(program, { target: h100, residents }));
+  expect(free.kernels.length).toBeLessThan(tight.kernels.length);
+  expect(planBytes(free)).toBeGreaterThan(planBytes(tight));
+  const within = (memoryBytes: number) => schedule(program, { target: h100, memoryBytes });
+  expect(within(planBytes(free)).kernels).toEqual(free.kernels);
+  expect(within(planBytes(free) - 1).kernels).toEqual(tight.kernels);
+  expect(within(planBytes(tight)).recomputed.tensors).toEqual([]);
 });

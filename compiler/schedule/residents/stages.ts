@@ -1,0 +1,141 @@
+/**
+ * A kernel as a stage of a resident one: in which tiles, and which of its workgroups make a piece.
+ *
+ * The trap: all stages have the same threads, whatever their sizes; where a tile has few sums, threads share its k (`slices`).
+ */
+import { holdsRows } from '../../../kernels/families/contraction/rows.ts';
+import {
+  type ContractionShape,
+  contractionShape,
+  contractionSizes,
+} from '../../../kernels/families/contraction/shape.ts';
+import { slabQuads } from '../../../kernels/families/contraction/tiled.ts';
+import { type ContractionTuning, contractionThreads } from '../../../kernels/families/contraction/tuning.ts';
+import type { ContractionKernel, Kernel, Layouts, ResidentStage } from '../../../kernels/kernel.ts';
+import type { Target } from '../../../kernels/target.ts';
+import { elementCount } from '../../ir/program.ts';
+import { type Touched, touchedByRows, touchedByTiles } from './touched.ts';
+
+/** A kernel that may be a stage. */
+export type Stageable = ResidentStage['kernel'];
+
+export function isStageable(kernel: Kernel): kernel is Stageable {
+  if (kernel.family === 'row') return true;
+  return kernel.family === 'contraction' && ['tiled', 'matrix'].includes(kernel.choice!.tuning.form);
+}
+
+/** Which workgroups of a stage make a piece (`ResidentStage`). */
+export interface Cut {
+  readonly pieces: number;
+  readonly outer: number;
+  readonly inner: number;
+  /** Of a contraction. */
+  readonly tuning?: ContractionTuning;
+}
+
+/** The ways in which a piece may take a contraction's tiles: each its own piece, those side by side in a row, those of all batches too. */
+function waysOf(
+  kernel: ContractionKernel,
+  tuning: ContractionTuning,
+  layouts: Layouts,
+): readonly Omit<Cut, 'tuning'>[] {
+  const { batch, m, n } = contractionSizes(shapeOf(kernel, layouts));
+  const [tilesM, tilesN] = [Math.ceil(m / tuning.tileM), Math.ceil(n / tuning.tileN)];
+  const ways = [
+    { pieces: tilesM, outer: batch, inner: tilesN },
+    { pieces: batch * tilesM, outer: 1, inner: tilesN },
+    { pieces: batch * tilesM * tilesN, outer: 1, inner: 1 },
+  ];
+  return ways.filter(({ pieces }) => pieces > 1);
+}
+
+export const shapeOf = (kernel: ContractionKernel, layouts: Layouts): ContractionShape =>
+  contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape)!;
+
+/** Asks how kernels are cut; what it has found it keeps. */
+export interface Cutter {
+  /** In tiles of so many rows, every number of pieces once. */
+  readonly cutsOf: (kernel: Stageable, rows: number) => readonly Cut[];
+  /** The cut into so many pieces of a kernel that has its workgroups in the order of its rows, whatever their tiles. */
+  readonly cutInOrder: (kernel: Stageable, pieces: number) => Cut | undefined;
+  /** The cut into so many pieces, of a contraction in tiles in the given ones. */
+  readonly cutInto: (kernel: Stageable, pieces: number, tuning?: ContractionTuning) => Cut | undefined;
+  readonly touchedIn: (kernel: Stageable, cut: Cut) => readonly Touched[];
+}
+
+export function createCutter(workgroupSize: number, layouts: Layouts, target: Target): Cutter {
+  const known = new WeakMap<Stageable, Map<string, readonly Touched[]>>();
+  const touchedBy = (kernel: Stageable, { tuning }: Cut): readonly Touched[] =>
+    kernel.family === 'row'
+      ? touchedByRows(kernel, workgroupSize / kernel.choice!.tuning.lanes, layouts)
+      : touchedByTiles(kernel, tuning!, layouts);
+  const cutInOrder = (kernel: Stageable, pieces: number): Cut | undefined => {
+    const groups = groupsInOrder(kernel, workgroupSize);
+    return groups !== undefined && groups % pieces === 0 ? { pieces, outer: 1, inner: groups / pieces } : undefined;
+  };
+  return {
+    cutInOrder,
+    cutsOf: (kernel, rows) => {
+      if (kernel.family === 'row') return [];
+      const tunings = stageTunings(kernel, shapeOf(kernel, layouts), rows, workgroupSize, target);
+      const all = tunings.flatMap((tuning) => waysOf(kernel, tuning, layouts).map((way) => ({ ...way, tuning })));
+      return [...new Map(all.toReversed().map((cut) => [cut.pieces, cut])).values()];
+    },
+    cutInto: (kernel, pieces, tuning) => {
+      if (kernel.family === 'row' || tuning === undefined) return cutInOrder(kernel, pieces);
+      const way = waysOf(kernel, tuning, layouts).find((way) => way.pieces === pieces);
+      return way && { ...way, tuning };
+    },
+    touchedIn: (kernel, cut) => {
+      const key = JSON.stringify(cut.tuning ?? null);
+      const ofKernel = known.get(kernel) ?? new Map<string, readonly Touched[]>();
+      known.set(kernel, ofKernel);
+      const touched = ofKernel.get(key) ?? touchedBy(kernel, cut);
+      ofKernel.set(key, touched);
+      return touched;
+    },
+  };
+}
+
+/** Workgroups of a row kernel, which has them in the order of its rows; undefined where that is no whole number, or of another kernel. */
+function groupsInOrder(kernel: Stageable, workgroupSize: number): number | undefined {
+  if (kernel.family !== 'row') return undefined;
+  const { lanes } = kernel.choice!.tuning;
+  const groups = (elementCount(kernel.rows) * lanes) / workgroupSize;
+  return workgroupSize % lanes === 0 && Number.isInteger(groups) ? groups : undefined;
+}
+
+/** Columns of a tile, and blocks of a thread. */
+const widths = [16, 32, 64, 128, 256];
+const blocks = [
+  [4, 4],
+  [8, 4],
+  [4, 8],
+] as const;
+/** So much workgroup memory leaves room for a second workgroup. */
+const mostBytes = 24576;
+
+/** Tiles of so many rows and threads: first what covers n with the fewest columns of padding, then what does so in the fewest turns. */
+function stageTunings(
+  { rowLength }: ContractionKernel,
+  shape: ContractionShape,
+  tileM: number,
+  workgroupSize: number,
+  target: Target,
+): readonly ContractionTuning[] {
+  const memory = Math.min(mostBytes, target.limits.maxComputeWorkgroupStorageSize);
+  const { n } = contractionSizes(shape);
+  const columnsOf = ({ tileN }: ContractionTuning): number => Math.ceil(n / tileN) * tileN;
+  const all = widths.flatMap((tileN) =>
+    blocks.flatMap(([rows, columns]): ContractionTuning[] => {
+      const slices = workgroupSize / ((tileM / rows) * (tileN / columns));
+      if (![1, 2, 4].includes(slices)) return [];
+      const tuning = { form: 'tiled' as const, tileM, tileN, tileK: slices === 1 ? 16 : 32, rows, columns };
+      return [slices === 1 ? tuning : { ...tuning, slices }];
+    }),
+  );
+  return all
+    .filter((tuning) => contractionThreads(tuning) === workgroupSize && 16 * slabQuads(tuning) <= memory)
+    .filter((tuning) => rowLength === undefined || holdsRows(shape, tuning, rowLength, target))
+    .sort((a, b) => columnsOf(a) - columnsOf(b) || b.tileN - a.tileN || (a.slices ?? 1) - (b.slices ?? 1));
+}
