@@ -15,6 +15,7 @@ import { defaultRowTuning, emitRow, type RowTuning } from './families/row.ts';
 import { emitStream } from './families/stream/stream.ts';
 import { defaultStreamTuning, type StreamTuning } from './families/stream/tuning.ts';
 import {
+  type Arrays,
   type ContractionKernel,
   type DispatchCode,
   type Kernel,
@@ -23,7 +24,6 @@ import {
   type Layouts,
   packNumber,
   type RowKernel,
-  type Shapes,
   type StreamKernel,
 } from './kernel.ts';
 import type { Target } from './target.ts';
@@ -35,7 +35,7 @@ import { choiceOfPart } from './workgroups.ts';
 /** What decides the form of a kernel that has no choice of its own. */
 export interface FormOptions {
   readonly target: Target;
-  readonly layouts: Shapes;
+  readonly layouts: Arrays;
 }
 
 export interface EmitOptions extends FormOptions {

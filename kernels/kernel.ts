@@ -165,6 +165,7 @@ export interface TensorLayout {
 
 export type Layouts = (tensor: string) => TensorLayout;
 export type Shapes = (tensor: string) => Pick<TensorLayout, 'shape'>;
+export type Arrays = (tensor: string) => Pick<TensorLayout, 'shape' | 'dtype'>;
 
 export interface KernelBinding {
   readonly slot: string;

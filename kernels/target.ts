@@ -56,3 +56,21 @@ export const portableTarget: Target = {
   },
   features: [],
 };
+
+/** Rows, columns and k of the matrices that subgroups multiply, and lanes of such a subgroup. */
+export const matrixSize = 16;
+export const matrixLanes = 32;
+/** WGSL extensions that code with such matrices enables. */
+export const matrixExtensions = ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'] as const;
+
+const features = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as const;
+
+/** Whether subgroups of the target multiply matrices of f16, 16×16×16, with sums in f32. */
+export function hasTensorCores({ features: present, subgroupSize, subgroupMatrices = [] }: Target): boolean {
+  const hasMatrices = subgroupMatrices.some(
+    ({ component, result, m, n, k }) =>
+      component === 'f16' && result === 'f32' && [m, n, k].every((size) => size === matrixSize),
+  );
+  const isOneSize = subgroupSize?.min === matrixLanes && subgroupSize.max === matrixLanes;
+  return hasMatrices && isOneSize && features.every((feature) => present.includes(feature));
+}

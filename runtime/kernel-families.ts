@@ -5,8 +5,7 @@
  * The trap: this names what can run, not what is chosen; choosing is the scheduler's.
  */
 
-import { hasTensorCores } from '../kernels/families/contraction/matrix-tile-sizes.ts';
-import type { Target } from '../kernels/target.ts';
+import { hasTensorCores, type Target } from '../kernels/target.ts';
 
 export interface FamilyVerdict {
   readonly family: string;

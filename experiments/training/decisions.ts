@@ -30,6 +30,7 @@ const streamSchema = z.object({
   depth: count,
   ahead: z.union([z.literal(0), z.literal(1)]).optional(),
   interleave: z.union([z.literal(1), z.literal(2)]).optional(),
+  matrices: z.literal(1).optional(),
 } satisfies Parts<'streams'>);
 const rowSchema = z.object({
   lanes: count,

@@ -13,7 +13,7 @@
 import { coefficientOf, range } from '../../compiler/ir/affine.ts';
 import type { Affine, Axis, Dtype, Expression } from '../../compiler/ir/program.ts';
 import { elementCount } from '../../compiler/ir/program.ts';
-import type { Layouts } from '../kernel.ts';
+import type { Arrays } from '../kernel.ts';
 import { affineText } from './address.ts';
 import type { Scope } from './scope.ts';
 
@@ -33,7 +33,7 @@ export function wideLoad(
   operand: Expression,
   axis: number | undefined,
   axes: readonly Axis[],
-  layouts: Layouts,
+  layouts: Arrays,
 ): WideLoad | undefined {
   if (operand.kind !== 'load' || axis === undefined || operand.indices.length !== 1) return undefined;
   const [offset] = operand.indices;

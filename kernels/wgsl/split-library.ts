@@ -58,4 +58,37 @@ fn split_f16(x: vec4<f32>, y: vec4<f32>, scale: f32, zero: u32) -> HighLow {
   return HighLow(bitcast<vec4<f32>>(high), bitcast<vec4<f32>>(low));
 }`,
   },
+  {
+    name: 'largest_f32',
+    needs: ['largest_finite_f32'],
+    code: `// The same of eight: asked one by one only where something is not finite.
+fn largest_f32(x: vec4<f32>, y: vec4<f32>) -> u32 {
+  let most = max(abs(x), abs(y));
+  let bits = bitcast<u32>(max(max(most.x, most.y), max(most.z, most.w)));
+  if (bits >= 0x7f800000u) { return max(largest_finite_f32(x), largest_finite_f32(y)); }
+  return bits;
+}`,
+  },
+  {
+    name: 'split_unweighted_f16',
+    needs: [],
+    code: `// Four numbers times a scale, taken apart with low parts as they are: two words of high parts, two of low ones.
+fn split_unweighted_f16(x: vec4<f32>, scale: f32, zero: u32) -> vec4<f32> {
+  let u = x * scale;
+  let high = vec2<u32>(pack2x16float(u.xy), pack2x16float(u.zw)) | vec2<u32>(zero);
+  let p = u - vec4<f32>(unpack2x16float(high.x), unpack2x16float(high.y));
+  return bitcast<vec4<f32>>(vec4<u32>(high, pack2x16float(p.xy), pack2x16float(p.zw)));
+}`,
+  },
+  {
+    name: 'split_octet_f16',
+    needs: ['split_unweighted_f16'],
+    code: `// The same of eight.
+struct Octet { high: vec4<f32>, low: vec4<f32> }
+fn split_octet_f16(x: vec4<f32>, y: vec4<f32>, scale: f32, zero: u32) -> Octet {
+  let p = split_unweighted_f16(x, scale, zero);
+  let q = split_unweighted_f16(y, scale, zero);
+  return Octet(vec4<f32>(p.xy, q.xy), vec4<f32>(p.zw, q.zw));
+}`,
+  },
 ];

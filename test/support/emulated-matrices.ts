@@ -1,7 +1,7 @@
 /**
  * The matrix form on devices without tensor cores: the WGSL with its matrices written as numbers, so that what it computes can be held against
- * the interpreter anywhere. A lane has 8 neighbouring elements of each matrix of sums; operands stay in workgroup memory and are read
- * where they are multiplied. What tensor cores cut off when they add is not imitated (split.test.ts does).
+ * the interpreter anywhere. A lane has 8 neighbouring elements of each matrix of sums, and its row of left operands; right ones stay
+ * in workgroup memory and are read where they are multiplied. What tensor cores cut off when they add is not imitated (split.test.ts does).
  */
 import type { Plan } from '../../compiler/schedule/plan.ts';
 import type { Target } from '../../kernels/target.ts';
@@ -21,17 +21,18 @@ export function emulateMatrices(plan: Plan): Plan {
   return { ...plan, kernels: plan.kernels.map((kernel) => ({ ...kernel, wgsl: emulated(kernel.wgsl) })) };
 }
 
-const library = `
-alias Sums = array<f32, 8>;
-struct Operand { at: u32, stride: u32, row_major: bool, weight: f32 }
+const shuffles = `
 var<private> own_lane: u32;
+// Never written: hides bounds of loops, which Mesa unrolls.
+var<workgroup> own_zero: u32;
 var<workgroup> own_bits: array<u32, 1024>;
+var<workgroup> own_quads: array<vec4<f32>, 256>;
 
 fn subgroup_max(bits: u32) -> u32 {
   own_bits[own_lane] = bits;
   workgroupBarrier();
   var most = 0u;
-  for (var i = 0u; i < 32u; i++) { most = max(most, own_bits[own_lane / 32u * 32u + i]); }
+  for (var i = own_zero; i < 32u; i++) { most = max(most, own_bits[own_lane / 32u * 32u + i]); }
   workgroupBarrier();
   return most;
 }
@@ -44,26 +45,43 @@ fn subgroup_shuffle_xor(value: f32, mask: u32) -> f32 {
   return other;
 }
 
+fn subgroup_shuffle_xor_quad(value: vec4<f32>, mask: u32) -> vec4<f32> {
+  own_quads[own_lane] = value;
+  workgroupBarrier();
+  let other = own_quads[own_lane ^ mask];
+  workgroupBarrier();
+  return other;
+}
+`;
+
+const matrices = `
+alias Sums = array<f32, 8>;
+struct Operand { at: u32, stride: u32, row_major: bool }
+struct Left { row: array<f32, 16> }
+
 fn element(m: Operand, row: u32, column: u32) -> f32 {
   let at = m.at * 8u + select(column * m.stride * 8u + row, row * m.stride * 8u + column, m.row_major);
-  return unpack2x16float(bitcast<u32>(scratch[at / 8u][at % 8u / 2u]))[at % 2u] * m.weight;
+  return unpack2x16float(bitcast<u32>(scratch[at / 8u][at % 8u / 2u]))[at % 2u];
 }
 
-fn weighted(m: Operand, weight: f32) -> Operand { return Operand(m.at, m.stride, m.row_major, m.weight * weight); }
-
-fn scaled(sums: Sums, factor: f32) -> Sums {
-  var result = sums;
-  for (var i = 0u; i < 8u; i++) { result[i] *= factor; }
+fn left(m: Operand) -> Left {
+  var result = Left();
+  for (var k = own_zero; k < 16u; k++) { result.row[k] = element(m, own_lane % 32u / 2u, k); }
   return result;
 }
 
-fn multiplied(left: Operand, right: Operand, sums: Sums) -> Sums {
-  let row = own_lane % 32u / 2u;
+fn scaled(sums: Sums, factor: f32) -> Sums {
+  var result = sums;
+  for (var i = own_zero; i < 8u; i++) { result[i] *= factor; }
+  return result;
+}
+
+fn multiplied(left: Left, right: Operand, sums: Sums) -> Sums {
   let column = own_lane % 2u * 8u;
   var result = sums;
-  for (var k = 0u; k < 16u; k++) {
-    let x = element(left, row, k);
-    for (var i = 0u; i < 8u; i++) { result[i] += x * element(right, k, column + i); }
+  for (var k = own_zero; k < 16u; k++) {
+    let x = left.row[k];
+    for (var i = own_zero; i < 8u; i++) { result[i] += x * element(right, k, column + i); }
   }
   return result;
 }
@@ -76,21 +94,24 @@ fn store(at: u32, sums: Sums, stride: u32) {
 `;
 
 function emulated(code: string): string {
-  if (!code.includes('subgroup_matrix_result')) return code;
+  if (!code.includes('subgroup_matrix_result') && !code.includes('subgroupShuffleXor(')) return code;
   const written = code
     .replace(/^enable (chromium_experimental_subgroup_matrix|subgroups|f16);\n/gm, '')
     .replaceAll('@diagnostic(off, chromium.subgroup_matrix_uniformity) ', '')
     .replaceAll('subgroup_matrix_result<f32, 16, 16>', 'Sums')
     .replace(
-      /subgroupMatrixLoad<subgroup_matrix_\w+<f16, 16, 16>, (row|col)_major>\(&scratch, (.*), (\d+)\);/g,
-      (_, order, at, stride) => `Operand(${at}, ${stride}u, ${order === 'row'}, 1.0);`,
+      /subgroupMatrixLoad<subgroup_matrix_(left|right)<f16, 16, 16>, (row|col)_major>\(&scratch, (.*), (\d+)\);/g,
+      (_, side, order, at, stride) => {
+        const operand = `Operand(${at}, ${stride}u, ${order === 'row'})`;
+        return side === 'left' ? `left(${operand});` : `${operand};`;
+      },
     )
     .replace(/subgroupMatrixStore<row_major>\(&scratch, /g, 'store(')
     .replaceAll('subgroupMatrixMultiplyAccumulate(', 'multiplied(')
-    .replace(/subgroupMatrixScalarMultiply\((left|right)/g, 'weighted($1')
     .replaceAll('subgroupMatrixScalarMultiply(', 'scaled(')
     .replaceAll('subgroupMax(', 'subgroup_max(')
+    .replaceAll('let other = subgroupShuffleXor(', 'let other = subgroup_shuffle_xor_quad(')
     .replaceAll('subgroupShuffleXor(', 'subgroup_shuffle_xor(')
     .replace(/(fn main\([^{]*\blane: u32\) \{)/, '$1\n  own_lane = lane;');
-  return `${written}\n${library}`;
+  return [written, shuffles, ...(code.includes('subgroup_matrix_result') ? [matrices] : [])].join('\n');
 }

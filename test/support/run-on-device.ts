@@ -17,13 +17,15 @@ export interface Comparison {
   readonly plan: Plan;
 }
 
+/** `written` changes the plan's code before it runs. */
 export async function runOnDevice(
   opened: OpenedDevice,
   program: Program,
   inputs: ReadonlyMap<string, NdArray>,
   options: Partial<ScheduleOptions> = {},
+  written: (plan: Plan) => Plan = (plan) => plan,
 ): Promise<{ readonly values: Map<string, NdArray>; readonly plan: Plan }> {
-  const plan = schedule(program, { target: opened.target, ...options });
+  const plan = written(schedule(program, { target: opened.target, ...options }));
   const executor = await createExecutor(opened, plan);
   try {
     fillWorkspaces(opened, plan, executor);
@@ -52,10 +54,11 @@ export async function compare(
   program: Program,
   inputs: ReadonlyMap<string, NdArray>,
   options: Partial<ScheduleOptions> = {},
+  written?: (plan: Plan) => Plan,
 ): Promise<Comparison> {
   const rounded = new Map([...inputs].map(([name, v]) => [name, ndarray(v.shape, Float32Array.from(v.data))]));
   const want = interpret(program, rounded, program.outputs);
-  const { values, plan } = await runOnDevice(opened, program, rounded, options);
+  const { values, plan } = await runOnDevice(opened, program, rounded, options, written);
   let [worst, worstOutput] = [0, ''];
   for (const name of program.outputs) {
     const error = relativeError(values.get(name)!.data, want.get(name)!.data);

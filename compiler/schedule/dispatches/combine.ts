@@ -13,7 +13,7 @@
 
 import { commonWorkgroup, type Workgroup, workgroupOf } from '../../../kernels/emit.ts';
 import { fillsMultiprocessor } from '../../../kernels/families/contraction/matrix-tile-sizes.ts';
-import type { Kernel, Shapes } from '../../../kernels/kernel.ts';
+import type { Arrays, Kernel } from '../../../kernels/kernel.ts';
 import { kernelParts, kernelReads } from '../../../kernels/statements.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { tensorMap, viewBase } from '../../ir/equation.ts';
@@ -74,7 +74,7 @@ export function combineKernels(
 ): Dispatch[] {
   const graph = kernelGraph(program, kernels, inPlace, after);
   const tensors = tensorMap(program);
-  const layouts: Shapes = (name) => tensors.get(name)!;
+  const layouts: Arrays = (name) => tensors.get(name)!;
   const bufferOf = bufferNames(program, inPlace);
   const bytesOf = (name: string): number => sizeBytes(tensors.get(name)!);
   const described = kernels.map((kernel): Candidate => {
@@ -160,6 +160,13 @@ function needOf(kernel: Kernel): Need {
   return tuning !== undefined && fillsMultiprocessor(tuning) ? needs.all : needs.slabs;
 }
 
+/**
+ * Streams whose rows and sums are matrices in registers: with another beside it, each has as few workgroups at once as the one that holds more
+ * (the two of a layer's way back 747 µs together, 720 one after the other: T = 1024, an H200).
+ */
+const holdsMatrices = (kernel: Kernel): boolean =>
+  kernel.family === 'stream' && kernel.choice?.tuning?.matrices !== undefined;
+
 function estimateUs(kernel: Kernel, touched: readonly string[], bytesOf: (tensor: string) => number): number {
   const bytes = touched.reduce((total, name) => total + bytesOf(name), 0);
   const equations = kernelParts(kernel).flatMap((part) => part.equations);
@@ -184,6 +191,7 @@ interface Candidate {
 
 function joins(candidate: Candidate, draft: Draft, target: Target): boolean {
   if (draft.kernels.length >= mostKernels) return false;
+  if (holdsMatrices(candidate.kernel) && draft.kernels.some(holdsMatrices)) return false;
   if (commonWorkgroup([...draft.wishes, candidate.wish]) === undefined) return false;
   const buffers = new Set([...draft.buffers, ...candidate.buffers]).size;
   const allowed = target.limits.maxStorageBuffersPerShaderStage;

@@ -2,13 +2,12 @@
  * The end of the matrix form's tiles where the epilogue reduces rows: of each strip of sums in workgroup memory (matrix-sums.ts) a
  * subgroup takes whole rows, neighbouring lanes neighbouring columns, 32 at a time, so that its lanes alone tell each other.
  */
+import { matrixLanes, matrixSize } from '../../target.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
 import type { ContractionParts } from './functions.ts';
 import type { MatrixMemory } from './matrix-staging.ts';
 import { matricesOf, rowsOfSubgroup, stripSum, strips, valuesOfThread } from './matrix-sums.ts';
-import { matrixSize } from './matrix-tile-sizes.ts';
 import type { RowsEnd } from './rows.ts';
-import { matrixLanes } from './tuning.ts';
 
 /** Rows that a subgroup finishes at once, while the values of one wait for those of the others. */
 const mostAtOnce = 4;

@@ -8,10 +8,11 @@
  * What is not finite has no part in a scale. A side that is 0 where a stretch begins has the largest scale there is, and is made again
  * where it does not stay so.
  */
+import { matrixLanes } from '../../target.ts';
 import { exponentRoom, scaledExponent } from '../../wgsl/split-library.ts';
 import { wgsl } from '../../wgsl/text.ts';
 import { type MatrixMemory, type SideName, sides, stagedVectors } from './matrix-staging.ts';
-import { type ContractionTuning, contractionThreads, matrixLanes } from './tuning.ts';
+import { type ContractionTuning, contractionThreads } from './tuning.ts';
 
 /** Of sides whose elements are smaller; the largest scale is 2^112. */
 const leastExponent = -100;

@@ -6,12 +6,12 @@
  * from either. Its elements lie in quads, eight f16 each, its rows are padded by one against bank conflicts.
  */
 
+import { matrixLanes, matrixSize } from '../../target.ts';
 import { guarded, plus } from '../../wgsl/text.ts';
 import { inside, quadInside } from './block.ts';
 import type { ContractionParts, Products } from './functions.ts';
-import { matrixSize } from './matrix-tile-sizes.ts';
 import { kIsExact } from './range.ts';
-import { type ContractionTuning, contractionThreads, matrixLanes } from './tuning.ts';
+import { type ContractionTuning, contractionThreads } from './tuning.ts';
 
 /** Elements of f16 in a quad of workgroup memory. */
 export const perQuad = 8;

@@ -2,14 +2,14 @@
  * The way of the matrix form's sums to the threads that finish them: each subgroup's matrices go through workgroup memory, a strip of
  * their rows at a time, high and low parts put together and the scales taken off.
  */
+import { matrixLanes, matrixSize } from '../../target.ts';
 import { lowWeight } from '../../wgsl/split-library.ts';
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
 import { inside } from './block.ts';
 import type { ContractionParts } from './functions.ts';
 import { unscaledExponent } from './matrix-scales.ts';
 import type { MatrixMemory } from './matrix-staging.ts';
-import { matrixSize } from './matrix-tile-sizes.ts';
-import { type ContractionTuning, contractionThreads, matrixLanes } from './tuning.ts';
+import { type ContractionTuning, contractionThreads } from './tuning.ts';
 
 /** Matrices of a subgroup: so many rows and columns of them. */
 export const matricesOf = ({ rows, columns }: ContractionTuning) => [rows / matrixSize, columns / matrixSize] as const;

@@ -4,7 +4,7 @@
  */
 
 import type { Layouts } from '../../kernel.ts';
-import type { Target } from '../../target.ts';
+import { hasTensorCores, matrixSize, type Target } from '../../target.ts';
 import { operandQuads } from './functions.ts';
 import { holdsRows } from './rows.ts';
 import { type ContractionShape, type ContractionSizes, contractionSizes } from './shape.ts';
@@ -18,10 +18,7 @@ import {
   tiledTimesWithRows,
   turns,
 } from './tile-sizes.ts';
-import { type ContractionTuning, contractionThreads, defaultContractionTuning, matrixLanes } from './tuning.ts';
-
-/** Rows, columns and k of the matrices. */
-export const matrixSize = 16;
+import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './tuning.ts';
 
 /**
  * Steps of k that tensor cores may add up, before the sums are added to totals in f32. They cut off where f32 units round, so the error
@@ -57,18 +54,6 @@ const matrixForms: readonly MatrixForm[] = [
  * scores of 512 × (256×80×256) with their softmax took it 593 µs on an H100, 128 × 128 and rows by themselves 236 and 93.
  */
 const matrixRowForms: readonly MatrixForm[] = [{ tuning: matrix(32, 256, 32, [32, 32]), tflops: 13, resident: 1 }];
-
-const features = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as const;
-
-/** Whether subgroups of the target multiply matrices of f16, 16×16×16, with sums in f32. */
-export function hasTensorCores({ features: present, subgroupSize, subgroupMatrices = [] }: Target): boolean {
-  const hasMatrices = subgroupMatrices.some(
-    ({ component, result, m, n, k }) =>
-      component === 'f16' && result === 'f32' && [m, n, k].every((size) => size === matrixSize),
-  );
-  const isOneSize = subgroupSize?.min === matrixLanes && subgroupSize.max === matrixLanes;
-  return hasMatrices && isOneSize && features.every((feature) => present.includes(feature));
-}
 
 /** What a tuner tries: those of the table that the target has room for. */
 export function matrixCandidates(target: Target): readonly ContractionTuning[] {

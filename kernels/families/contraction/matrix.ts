@@ -14,6 +14,7 @@
  */
 
 import { kernelParts } from '../../statements.ts';
+import { matrixLanes, matrixSize } from '../../target.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import { finishStripRows } from './matrix-rows.ts';
@@ -28,10 +29,10 @@ import {
   stagedVariables,
 } from './matrix-staging.ts';
 import { addToTotals, finishStrips, matricesOf, sumNames, valuesOfThread } from './matrix-sums.ts';
-import { longestSum, matrixSize } from './matrix-tile-sizes.ts';
+import { longestSum } from './matrix-tile-sizes.ts';
 import { isWholeLoop, longestLoop, overProducts } from './range.ts';
 import type { RowsEnd } from './rows.ts';
-import { type ContractionTuning, matrixLanes } from './tuning.ts';
+import type { ContractionTuning } from './tuning.ts';
 
 /** `end` takes sums to memory where the epilogue has rows. */
 export function matrixBody(products: Products, head: string, end: RowsEnd | undefined): string {

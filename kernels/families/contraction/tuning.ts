@@ -1,7 +1,7 @@
 /** Forms and tile sizes of a contraction by default, by its sizes and the target; those of the tiled form in contraction/tile-sizes.ts. */
 import { coefficientOf } from '../../../compiler/ir/affine.ts';
 import { loads } from '../../../compiler/ir/expression.ts';
-import type { Target } from '../../target.ts';
+import { matrixLanes, type Target } from '../../target.ts';
 import { type ContractionShape, type ContractionSizes, contractionSizes } from './shape.ts';
 import { fastestTiled } from './tile-sizes.ts';
 
@@ -64,9 +64,6 @@ const leastTiled = 16;
 /** So many batches side by side fill a subgroup. */
 const leastLanes = 32;
 const lanesWorkgroupSize = 64;
-
-/** Threads of a subgroup that multiplies matrices. */
-export const matrixLanes = 32;
 
 /** Invocations of a workgroup. */
 export function contractionThreads({ form, tileM, tileN, rows, columns, slices = 1 }: ContractionTuning): number {

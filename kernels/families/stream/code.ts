@@ -8,7 +8,7 @@ import { affineText, constraintText } from '../../parts/address.ts';
 import { flattenLoads, strides } from '../../parts/linear.ts';
 import type { Scope } from '../../parts/scope.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
-import { indent, wgsl } from '../../wgsl/text.ts';
+import { guarded, indent, wgsl } from '../../wgsl/text.ts';
 import type { Joint } from './joint.ts';
 import type { LaneOrder } from './lanes.ts';
 import type { RowTile, StreamAxes } from './shape.ts';
@@ -49,12 +49,18 @@ export interface StreamCode {
   /** Quads of workgroup memory: slabs or an exchanged tile, and behind them a sum's right side. */
   readonly exchangeQuads: number;
   stagedQuads: number;
+  /** WGSL of what is known of rows and of columns before the tile (`matrix-points.ts`). */
+  pointValues?: ((load: Load, equation: Equation) => string | undefined) | undefined;
 }
 
-export const sizesOf = ({ threadRows, threadColumns, rowQuads, interleave = 1 }: StreamTuning) => ({
+/** Rows of a lane. */
+const rowsOf = ({ rowQuads, matrices }: Pick<StreamTuning, 'rowQuads' | 'matrices'>): number =>
+  matrices ? 1 : 4 * rowQuads;
+
+export const sizesOf = ({ threadRows, threadColumns, rowQuads, interleave = 1, matrices }: StreamTuning) => ({
   threads: threadRows * threadColumns,
-  tileRows: 4 * rowQuads * threadRows,
-  tileColumns: 4 * threadColumns,
+  tileRows: rowsOf({ rowQuads, matrices }) * threadRows,
+  tileColumns: (matrices ? 8 : 4) * threadColumns,
   /** Quads of rows, and of columns, and one more, so that neighbours lie in other banks. */
   pitch: rowQuads * threadRows + 1,
   columnPitch: threadColumns + 1,
@@ -62,14 +68,23 @@ export const sizesOf = ({ threadRows, threadColumns, rowQuads, interleave = 1 }:
   exchangePitch: rowQuads * threadRows + interleave,
 });
 
-export const rowsOfLane = ({ tuning }: StreamCode): number => 4 * tuning.rowQuads;
+export const rowsOfLane = ({ tuning }: StreamCode): number => rowsOf(tuning);
+
+/** Quads of a tile that a lane has: one of each of its rows, or, where tiles come out of matrices, two of its one row. */
+export const quadsOfLane = (w: StreamCode): number => (w.tuning.matrices ? 2 : rowsOfLane(w));
+export const quadOfLane = ({ tuning }: StreamCode): string => (tuning.matrices ? 'own_quad' : 'own_row');
+/** WGSL of a lane's element of what it holds of a tile. */
+export const elementOf = (name: string, w: StreamCode): string => `${name}[${quadOfLane(w)}][own_column]`;
 
 /** WGSL of a lane's `own_row`-th row, of its `own_column`-th column, and of the same kept inside. */
 export function places({ kernel, tuning, rowTile, columnTile }: StreamCode) {
-  const { threadRows, threadColumns, rowQuads } = tuning;
+  const { threadRows, threadColumns, rowQuads, matrices } = tuning;
   const quad = rowQuads === 1 ? 'lane_y' : `(own_row / 4 * ${threadRows} + lane_y)`;
-  const row = `row_start + ${quad} * 4 + ${rowQuads === 1 ? 'own_row' : 'own_row % 4'}`;
-  const column = `walk_start + own_column * ${threadColumns} + lane_x`;
+  const rows = `row_start + ${quad} * 4 + ${rowQuads === 1 ? 'own_row' : 'own_row % 4'}`;
+  const row = matrices ? 'row_start + lane_y' : rows;
+  const column = matrices
+    ? `walk_start + own_quad * ${4 * threadColumns} + lane_x * 4 + own_column`
+    : `walk_start + own_column * ${threadColumns} + lane_x`;
   const isWhole = (size: number, tile: RowTile): boolean => size % tile.rows === 0;
   return {
     row,
@@ -97,16 +112,14 @@ export function overRows(w: StreamCode, body: string): string {
 export function overElements(w: StreamCode, body: string): string {
   const { column, columnsWhole } = places(w);
   const name = w.names.get(w.axes.walk)!;
-  return overRows(
-    w,
-    wgsl`
+  const columns = wgsl`
     for (var own_column = 0; own_column < ${w.emitter.bound(4)}; own_column++) {
       ${columnsWhole ? '' : `let column = ${column};`}
       ${name === '0' ? '' : `let ${name} = ${columnsWhole ? column : `min(column, ${w.kernel.walk.extent - 1})`};`}
       ${body}
     }
-  `,
-  );
+  `;
+  return overRows(w, w.tuning.matrices ? loopOver('own_quad', quadsOfLane(w), columns, w) : columns);
 }
 
 /** A loop over all values of an axis, which `body` knows as `name`. */
@@ -141,8 +154,9 @@ export function scopeOf(w: StreamCode, equation: Equation, more: ReadonlyMap<num
     held: (l: Load) => {
       const kind = kinds.get(l.tensor);
       const name = variables.get(l.tensor);
-      if (kind === undefined || name === undefined || kind === 'sum') return undefined;
-      return kind === 'tile' || kind === 'map' ? `${name}[own_row][own_column]` : `${name}[own_row / 4][own_row % 4]`;
+      if (kind === undefined || name === undefined || kind === 'sum')
+        return more.size === 0 ? w.pointValues?.(l, equation) : undefined;
+      return kind === 'tile' || kind === 'map' ? elementOf(name, w) : `${name}[own_row / 4][own_row % 4]`;
     },
   };
 }
@@ -159,6 +173,21 @@ export function masks(w: StreamCode, equation: Equation, constraints: readonly C
     ...(columnsWhole ? [] : [`column < ${w.kernel.walk.extent}`]),
     ...constraints.map((c) => constraintText(c, scope)),
   ];
+}
+
+/**
+ * WGSL of a value that counts where conditions hold, and of the statement that takes it. Neighbours whose tiles come out of matrices all do the
+ * same, with a value that changes nothing where it does not count; others pass by.
+ */
+export function whereItCounts(
+  conditions: readonly string[],
+  none: string,
+  value: string,
+  take: (value: string) => string,
+  { tuning }: StreamCode,
+): string {
+  if (!tuning.matrices || conditions.length === 0) return guarded(conditions, take(value));
+  return take(`select(${none}, ${value}, ${conditions.join(' && ')})`);
 }
 
 export const batchNames = (w: StreamCode): readonly string[] =>

@@ -3,11 +3,12 @@
  * the walk and how that is read, and where they are stored.
  */
 
+import { coefficientOf } from '../../../compiler/ir/affine.ts';
 import { constraintLoads, loads } from '../../../compiler/ir/expression.ts';
 import type { Affine, Equation } from '../../../compiler/ir/program.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { affineText, constraintText } from '../../parts/address.ts';
-import { coordinate } from '../../parts/linear.ts';
+import { coordinate, flatIndex } from '../../parts/linear.ts';
 import { type WideLoad, wideLoad, wideText } from '../../parts/loads.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
@@ -24,7 +25,7 @@ import {
   sizesOf,
   storeText,
 } from './code.ts';
-import { scaleOfColumn, splitLevels } from './levels.ts';
+import { scaleOfColumn, scaleOfQuad, splitLevels } from './levels.ts';
 import { columnDimensions, columnsOf, type TwoSided } from './shape.ts';
 import { stagedQuads } from './tuning.ts';
 
@@ -158,20 +159,11 @@ function columnFunction(s: StreamStatement, p: TwoSided, w: StreamCode): string 
   return name;
 }
 
-/** Stores a sum's rows. */
-export function finishSum(s: StreamStatement, exists: readonly string[], w: StreamCode): string {
-  const { emitter, tuning, axes } = w;
-  const name = w.variables.get(s.tensor)!;
-  const { shape } = emitter.layout(s.tensor);
-  const dimensions = columnDimensions(s, shape, axes);
-  const columns = columnsOf(s, shape, axes);
-  const quads = sumQuads(s, w);
-  const member = w.joints.get(s.tensor)?.members.find(({ sum }) => sum === s);
-  const lines: string[] = [];
-  const factor = emitter.fresh('factor');
-  if (s.finish !== undefined) lines.push(`let ${factor} = ${expressionText(s.finish, scopeOf(w, s.equations[0]))};`);
+/** WGSL of where column `element` of a sum lies, along its column dimensions. */
+export function columnPlaces(s: StreamStatement, w: StreamCode): ReadonlyMap<number, string> {
+  const { shape } = w.emitter.layout(s.tensor);
+  const dimensions = columnDimensions(s, shape, w.axes);
   const places = new Map<number, string>();
-  const inner: string[] = [];
   const extents = dimensions.map(({ extent }) => extent);
   const isSingle = extents.filter((extent) => extent > 1).length === 1;
   // The columns' dimensions lie behind one another in memory more often than not, else each has its coordinate.
@@ -182,6 +174,38 @@ export function finishSum(s: StreamStatement, exists: readonly string[], w: Stre
     const own = step === 1 ? column : `${step} * ${column}`;
     places.set(dimension, base.terms.length === 0 ? own : `${affineText(base, scope)} + ${own}`);
   });
+  return places;
+}
+
+/**
+ * The place of four columns of a sum from `element` on, where they lie in one quad of memory and tiles come out of matrices: neighbours have
+ * neighbouring quads of a row then, and element by element each would ask for a sector of memory four times.
+ */
+export function quadOfColumns(s: StreamStatement, w: StreamCode): string | undefined {
+  const { emitter, axes } = w;
+  const [equation] = s.equations;
+  const { shape, start } = emitter.layout(s.tensor);
+  const flat = flatIndex(shape, equation.store);
+  if (!w.tuning.matrices || flat === undefined || start % 4 !== 0) return undefined;
+  const others = flat.terms.filter(({ axis }) => axis !== axes.own && equation.axes[axis].extent > 1);
+  const inQuads = flat.constant % 4 === 0 && others.every(({ coefficient }) => coefficient % 4 === 0);
+  if (!inQuads || coefficientOf(flat, axes.own) !== 1) return undefined;
+  return emitter.writesQuad(s.tensor, affineText(flat, scopeOf(w, equation, new Map([[axes.own, 'element']]))));
+}
+
+/** Stores a sum's rows. */
+export function finishSum(s: StreamStatement, exists: readonly string[], w: StreamCode): string {
+  const { emitter, tuning, axes } = w;
+  const name = w.variables.get(s.tensor)!;
+  const { shape } = emitter.layout(s.tensor);
+  const columns = columnsOf(s, shape, axes);
+  const quads = sumQuads(s, w);
+  const member = w.joints.get(s.tensor)?.members.find(({ sum }) => sum === s);
+  const lines: string[] = [];
+  const factor = emitter.fresh('factor');
+  if (s.finish !== undefined) lines.push(`let ${factor} = ${expressionText(s.finish, scopeOf(w, s.equations[0]))};`);
+  const places = columnPlaces(s, w);
+  const inner: string[] = [];
   const { levels, others } = levelsOfSum(s, w);
   const beyond = others.length === 0 ? [] : [{ to: columns, block: undefined, scale: 1 }];
   const scaled = levels && { ...levels, levels: [...levels.levels, ...beyond] };
@@ -191,6 +215,13 @@ export function finishSum(s: StreamStatement, exists: readonly string[], w: Stre
     ...(scaled === undefined ? [] : scaleOfColumn(scaled, 'element', w)),
     ...(member === undefined || member.factor === 1 ? [] : [f32Literal(member.factor)]),
   ];
+  const wide = quadOfColumns(s, w);
+  if (wide !== undefined) {
+    const scale = scaled === undefined ? [] : scaleOfQuad(scaled, 'element', w);
+    const value = [`${name}[own_row * ${quads} + quad]`, ...(s.finish === undefined ? [] : [factor]), ...scale];
+    const store = [`let element = (lane_x + quad * ${tuning.threadColumns}) * 4;`, `${wide} = ${value.join(' * ')};`];
+    return overRows(w, guarded(exists, [...lines, loopOver('quad', quads, store.join('\n'), w)].join('\n')));
+  }
   const store = `${emitter.writes(s.tensor, storeText(s, s.equations[0], places, w))} = ${factors.join(' * ')};`;
   const firstQuad = member?.firstQuad ?? 0;
   const quad = plus(quads === 1 ? 'lane_x' : `lane_x + quad * ${tuning.threadColumns}`, -firstQuad);

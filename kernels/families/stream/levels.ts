@@ -145,6 +145,12 @@ export function scaleOfColumn({ levels }: Levels, column: string, w: StreamCode)
   return [`${functionOfColumn('level_scale', 'f32', scales, w)}(${column})`];
 }
 
+/** The same of four columns from `column` on. */
+export function scaleOfQuad(levels: Levels, column: string, w: StreamCode): readonly string[] {
+  const each = [0, 1, 2, 3].map((c) => scaleOfColumn(levels, plus(column, c), w)[0]);
+  return each[0] === undefined ? [] : [`vec4<f32>(${each.join(', ')})`];
+}
+
 /** WGSL of the sizes of the blocks in which columns count, four columns from `column` on; one that holds all where they do everywhere. */
 function blocksOfColumns({ levels }: Levels, column: string, w: StreamCode): string {
   const { row, walk } = w.kernel;

@@ -8,14 +8,31 @@ import { load, negate, sum, unary } from '../../../compiler/ir/expression.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import { f32Literal, guarded, wgsl } from '../../wgsl/text.ts';
-import { masks, overElements, overRows, readyOf, type StreamCode, scopeOf } from './code.ts';
+import { masks, overElements, overRows, readyOf, type StreamCode, scopeOf, whereItCounts } from './code.ts';
 import { sumQuads } from './columns.ts';
 
 export const isFollowed = (s: StreamStatement, { kernel }: StreamCode): boolean =>
   kernel.statements.some(({ follows }) => follows.includes(s.tensor));
 
-/** `fn row_max(values, lane)`: a reduction over the lanes that share rows, four rows at once. */
-export function rowFunction(operator: 'sum' | 'max' | 'min', w: StreamCode): string {
+/** What the lanes that share rows have of one each, reduced: four rows at once, or the one of a lane whose tiles come out of matrices. */
+export function reduceRows(name: string, operator: 'sum' | 'max' | 'min', w: StreamCode): string {
+  const call = rowFunction(operator, w);
+  if (w.tuning.matrices) return `${name}[0][0] = ${call}(${name}[0][0], lane);`;
+  return overQuads(w, (q) => `${name}[${q}] = ${call}(${name}[${q}], lane);`);
+}
+
+/** After the walk: 0 for rows that had nothing an extreme could be of. */
+export function noneWhereEmpty(name: string, w: StreamCode): string {
+  const call = rowFunction('max', w);
+  if (w.tuning.matrices) return `${name}[0][0] = select(0.0, ${name}[0][0], ${call}(${name}_found[0][0], lane) > 0.0);`;
+  return overQuads(
+    w,
+    (q) => `${name}[${q}] = select(vec4<f32>(), ${name}[${q}], ${call}(${name}_found[${q}], lane) > vec4<f32>());`,
+  );
+}
+
+/** `fn row_max(values, lane)`: that reduction. */
+function rowFunction(operator: 'sum' | 'max' | 'min', w: StreamCode): string {
   const known = w.shared.get(operator);
   if (known !== undefined) return known;
   const name = w.emitter.global(`row_${operator}`);
@@ -23,14 +40,18 @@ export function rowFunction(operator: 'sum' | 'max' | 'min', w: StreamCode): str
   const X = w.tuning.threadColumns;
   const step = w.lanes === 'rows' ? 1 : 2;
   if (operator !== 'sum') w.emitter.use(`${operator}_f32`);
+  const type = w.tuning.matrices ? 'f32' : 'vec4<f32>';
+  const other = w.tuning.matrices ? 'other_half' : 'other';
   const joined = (a: string, b: string): string =>
     operator === 'sum'
       ? `${a} + ${b}`
-      : `vec4<f32>(${['x', 'y', 'z', 'w'].map((c) => `${operator}_f32(${a}.${c}, ${b}.${c})`).join(', ')})`;
+      : w.tuning.matrices
+        ? `${operator}_f32(${a}, ${b})`
+        : `vec4<f32>(${['x', 'y', 'z', 'w'].map((c) => `${operator}_f32(${a}.${c}, ${b}.${c})`).join(', ')})`;
   const lines: string[] = [];
   if (w.shuffles) {
     for (let width = X / 2; width >= 1; width /= 2) {
-      lines.push('{', `  let other = subgroupShuffleXor(v, ${width * step}u);`, `  v = ${joined('v', 'other')};`, '}');
+      lines.push('{', `  let ${other} = subgroupShuffleXor(v, ${width * step}u);`, `  v = ${joined('v', other)};`, '}');
     }
   } else {
     lines.push(
@@ -47,7 +68,7 @@ export function rowFunction(operator: 'sum' | 'max' | 'min', w: StreamCode): str
     );
   }
   w.functions.push(wgsl`
-    fn ${name}(values: vec4<f32>, lane: u32) -> vec4<f32> {
+    fn ${name}(values: ${type}, lane: u32) -> ${type} {
       var v = values;
       ${lines.join('\n')}
       return v;
@@ -56,7 +77,7 @@ export function rowFunction(operator: 'sum' | 'max' | 'min', w: StreamCode): str
   return name;
 }
 
-export function overQuads(w: StreamCode, body: (q: number) => string): string {
+function overQuads(w: StreamCode, body: (q: number) => string): string {
   return Array.from({ length: w.tuning.rowQuads }, (_, q) => body(q)).join('\n');
 }
 
@@ -66,15 +87,30 @@ export function extremeStep(s: StreamStatement, w: StreamCode): string {
   const operator = equation.reducer === 'min' ? 'min' : 'max';
   const scope = scopeOf(w, equation);
   w.emitter.use(`${operator}_f32`);
-  const take = [
-    `${name}[own_row / 4][own_row % 4] = ${operator}_f32(${name}[own_row / 4][own_row % 4], ${expressionText(equation.value, scope)});`,
-    `${name}_found[own_row / 4][own_row % 4] = 1.0;`,
-  ].join('\n');
-  const call = rowFunction(operator, w);
-  return [
-    overElements(w, guarded(masks(w, equation, equation.domain), take)),
-    overQuads(w, (q) => `${name}[${q}] = ${call}(${name}[${q}], lane);`),
-  ].join('\n');
+  const value = expressionText(equation.value, scope);
+  const conditions = masks(w, equation, equation.domain);
+  const own = `${name}[own_row / 4][own_row % 4]`;
+  const found = `${name}_found[own_row / 4][own_row % 4]`;
+  const take = (each: string): string => `${own} = ${operator}_f32(${own}, ${each});`;
+  const none = operator === 'max' ? '-infinity_f32()' : 'infinity_f32()';
+  const step = w.tuning.matrices
+    ? [
+        whereItCounts(conditions, none, value, take, w),
+        whereItCounts(conditions, found, '1.0', (each) => `${found} = ${each};`, w),
+      ].join('\n')
+    : guarded(conditions, [take(value), `${found} = 1.0;`].join('\n'));
+  return [overElements(w, step), reduceRows(name, operator, w)].join('\n');
+}
+
+/** WGSL of the factor by which what follows a shift is rescaled when it moves: no more than the largest f32, for 0 may be multiplied with it. */
+export function factorBetween(s: StreamStatement, from: string, to: string, w: StreamCode): string {
+  const [before, after] = [load(s.tensor, []), load(s.tensor, [])];
+  const known = new Map([
+    [before, from],
+    [after, to],
+  ]);
+  const scope = scopeOf(w, readyOf(w, s.equations[0]));
+  return `min(${expressionText(unary('exp', sum([before, negate(after)])), { ...scope, known })}, ${largest})`;
 }
 
 /** The largest finite f32. */
@@ -120,8 +156,9 @@ export function totalStep(s: StreamStatement, w: StreamCode): string {
   return s.equations
     .map((given) => {
       const equation = readyOf(w, given);
-      const text = `${name}[own_row / 4][own_row % 4] += ${expressionText(equation.value, scopeOf(w, equation))};`;
-      return overElements(w, guarded(masks(w, equation, equation.domain), text));
+      const value = expressionText(equation.value, scopeOf(w, equation));
+      const add = (each: string): string => `${name}[own_row / 4][own_row % 4] += ${each};`;
+      return overElements(w, whereItCounts(masks(w, equation, equation.domain), '0.0', value, add, w));
     })
     .join('\n');
 }

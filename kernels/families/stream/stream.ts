@@ -17,9 +17,9 @@ import { elementCount } from '../../../compiler/ir/program.ts';
 import type { KernelBody, StreamKernel, StreamStatement } from '../../kernel.ts';
 import { coordinate } from '../../parts/linear.ts';
 import { expressionText } from '../../parts/scalar.ts';
-import { shuffledLanes, type Target } from '../../target.ts';
+import { matrixExtensions, shuffledLanes, type Target } from '../../target.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
-import { guarded, wgsl } from '../../wgsl/text.ts';
+import { guarded, indent, wgsl } from '../../wgsl/text.ts';
 import { inFlight, type Stage } from './ahead.ts';
 import {
   loopOver,
@@ -32,10 +32,12 @@ import {
   sizesOf,
   storeText,
 } from './code.ts';
-import { finishSum, sumQuads } from './columns.ts';
+import { finishSum, quadOfColumns, sumQuads } from './columns.ts';
 import { findJoints } from './joint.ts';
 import { laneOrder, placeOfLane } from './lanes.ts';
-import { extremeStep, followedStep, isFollowed, overQuads, rowFunction, totalStep } from './rows.ts';
+import { matrixWalk } from './matrix.ts';
+import { matrixParts } from './matrix-parts.ts';
+import { extremeStep, followedStep, isFollowed, noneWhereEmpty, reduceRows, totalStep } from './rows.ts';
 import { streamAxes, tilesOf, type WalkRange, walkRange } from './shape.ts';
 import { sumStep } from './sum.ts';
 import { mapStep, tileStep } from './tile.ts';
@@ -45,15 +47,16 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
   const w = openStream(kernel, emitter, target, tuning);
   const range = walkRange(kernel, w.rowTile, emitter.bound(kernel.walk.extent));
   const before = kernel.statements.flatMap((s) => beginResult(s, w));
-  const walk = walkLoop(w);
+  const walk = tuning.matrices ? onTensorCores(w) : walkLoop(w);
   const after = finish(w);
   const { groups, lines } = tileHead(w, range);
-  const body = wgsl`
+  const all = wgsl`
     ${lines.join('\n')}
     ${before.join('\n')}
     ${walk}
     ${after}
   `;
+  const body = tuning.matrices ? `@diagnostic(off, chromium.subgroup_matrix_uniformity) {\n${indent(all)}\n}` : all;
   const usesShuffles = w.shuffles && kernel.statements.some((s) => s.kind === 'extreme' || s.kind === 'total');
   return {
     functions: w.functions,
@@ -62,7 +65,7 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
     groups,
     body: [emitter.head(), body].filter((text) => text !== '').join('\n'),
     tuning: { ...tuning },
-    enables: usesShuffles ? ['subgroups'] : [],
+    enables: tuning.matrices ? matrixExtensions : usesShuffles ? ['subgroups'] : [],
     multiplyAdds: kernel.statements.flatMap((s) => s.equations).reduce((n, e) => n + multiplyAddsOf(e), 0),
   };
 }
@@ -90,10 +93,10 @@ function openStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuni
     tileHead: [],
     levels: new Map(),
     joints: new Map(),
-    exchangeQuads: Math.max(slabs, tileColumns * exchangePitch, threads),
+    exchangeQuads: tuning.matrices ? 0 : Math.max(slabs, tileColumns * exchangePitch, threads),
     stagedQuads: 0,
   };
-  for (const [name, joint] of findJoints(w)) {
+  for (const [name, joint] of tuning.matrices ? [] : findJoints(w)) {
     w.joints.set(name, joint);
     w.variables.set(name, w.variables.get(joint.members[0].sum.tensor)!);
   }
@@ -126,7 +129,7 @@ function tileHead({ kernel, names, tuning, lanes }: StreamCode, { from, to, grow
 
 /** The walk, tile by tile, for each value of the outer axes. */
 function walkLoop(w: StreamCode): string {
-  const { kernel, names } = w;
+  const { kernel } = w;
   const { tileColumns } = sizesOf(w.tuning);
   const stages = kernel.statements.flatMap((s) => step(s, w)).filter(({ text }) => text !== '');
   const { before, lines } = inFlight(stages, w);
@@ -138,10 +141,29 @@ function walkLoop(w: StreamCode): string {
       ${[...w.tileHead, ...lines].join('\n')}
     }
   `;
+  return overOuter(loop, w);
+}
+
+function overOuter(walk: string, w: StreamCode): string {
+  const { kernel, names } = w;
   return kernel.outer.reduceRight((text, { extent }, d) => {
     const name = names.get(kernel.batch.length + d)!;
     return name === '0' ? text : loopOver(name, extent, text, w);
-  }, loop);
+  }, walk);
+}
+
+/** The same with products on tensor cores. */
+function onTensorCores(w: StreamCode): string {
+  const { kernel, emitter } = w;
+  const { tileRows, tileColumns } = sizesOf(w.tuning);
+  const parts = matrixParts(kernel, (name) => emitter.layout(name), tileRows);
+  const isWhole = kernel.row.extent % tileRows === 0 && kernel.walk.extent % tileColumns === 0;
+  if (parts === undefined || !isWhole) throw new Error(`${kernel.statements[0].tensor} is no stream for tensor cores`);
+  const [summed] = kernel.statements.filter(({ kind }) => kind === 'sum');
+  if (quadOfColumns(summed, w) === undefined) emitter.writes(summed.tensor, '0');
+  const { before, walk, after, sharedQuads } = matrixWalk(w, parts, emitter.unknownZero(summed.tensor));
+  w.stagedQuads = sharedQuads;
+  return [before, overOuter(walk, w), after].join('\n');
 }
 
 /** What is kept through the walk. */
@@ -204,21 +226,13 @@ function finish(w: StreamCode): string {
   for (const s of kernel.statements) {
     const name = variables.get(s.tensor)!;
     if (s.kind === 'total') {
-      const call = rowFunction('sum', w);
-      lines.push(overQuads(w, (q) => `${name}[${q}] = ${call}(${name}[${q}], lane);`));
+      lines.push(reduceRows(name, 'sum', w));
       if (s.finish !== undefined) {
         const factor = expressionText(s.finish, scopeOf(w, s.equations[0]));
         lines.push(overRows(w, `${name}[own_row / 4][own_row % 4] *= ${factor};`));
       }
     } else if (s.kind === 'extreme') {
-      const call = rowFunction('max', w);
-      lines.push(
-        overQuads(
-          w,
-          (q) =>
-            `${name}[${q}] = select(vec4<f32>(), ${name}[${q}], ${call}(${name}_found[${q}], lane) > vec4<f32>());`,
-        ),
-      );
+      lines.push(noneWhereEmpty(name, w));
     } else if (s.kind === 'row') {
       const equation = readyOf(w, s.equations[0]);
       lines.push(

@@ -13,15 +13,17 @@ import { aheadVariables, type Stage } from './ahead.ts';
 import {
   batchNames,
   clamped,
+  elementOf,
   loopOver,
   masks,
   overElements,
   overLanes,
   places,
-  rowsOfLane,
+  quadsOfLane,
   type StreamCode,
   scopeOf,
   sizesOf,
+  whereItCounts,
 } from './code.ts';
 import { columnsOfWalk, levelsOfSum, type Staged, stagedOf, stagedPoints, sumQuads } from './columns.ts';
 import type { Joint } from './joint.ts';
@@ -180,12 +182,24 @@ function placeFunction(equation: Equation, { at }: Place, w: StreamCode): string
   return name;
 }
 
-/** What the sum takes of a lane's elements, to workgroup memory: a quad of rows for each column of the walk. */
-function exchangeWeights({ equation, left, onTile }: TwoSided, w: StreamCode): string {
+/** What the sum takes of a lane's elements: an array of that name. */
+export function takeWeights({ equation, left, onTile }: TwoSided, weights: string, w: StreamCode): string {
+  const value = expressionText(left, scopeOf(w, equation));
+  return wgsl`
+    var ${weights} = array<vec4<f32>, ${quadsOfLane(w)}>();
+    ${overElements(
+      w,
+      whereItCounts(masks(w, equation, onTile), '0.0', value, (each) => `${elementOf(weights, w)} = ${each};`, w),
+    )}
+  `;
+}
+
+/** The same to workgroup memory: a quad of rows for each column of the walk. */
+function exchangeWeights(parts: TwoSided, w: StreamCode): string {
   const { threadRows, threadColumns, rowQuads } = w.tuning;
   const { exchangePitch } = sizesOf(w.tuning);
   const weights = w.emitter.fresh('weights');
-  const value = expressionText(left, scopeOf(w, equation));
+  const taken = takeWeights(parts, weights, w);
   const put: string[] = [];
   for (let q = 0; q < rowQuads; q++) {
     for (let j = 0; j < 4; j++) {
@@ -195,8 +209,7 @@ function exchangeWeights({ equation, left, onTile }: TwoSided, w: StreamCode): s
     }
   }
   return wgsl`
-    var ${weights} = array<vec4<f32>, ${rowsOfLane(w)}>();
-    ${overElements(w, guarded(masks(w, equation, onTile), `${weights}[own_row][own_column] = ${value};`))}
+    ${taken}
     workgroupBarrier();
     ${put.join('\n')}
   `;

@@ -17,14 +17,16 @@ import { type Ahead, aheadVariables, type Stage } from './ahead.ts';
 import {
   batchNames,
   clamped,
+  elementOf,
   type LevelNames,
   loopOver,
   masks,
   overElements,
   overLanes,
   places,
+  quadOfLane,
+  quadsOfLane,
   readyOf,
-  rowsOfLane,
   type StreamCode,
   scopeOf,
   sideFunction,
@@ -36,7 +38,7 @@ import { asProduct, ownAxes, type TwoSided, touches } from './shape.ts';
 
 export function tileStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   const name = w.variables.get(s.tensor)!;
-  const stages: Stage[] = [{ text: `var ${name} = array<vec4<f32>, ${rowsOfLane(w)}>();` }];
+  const stages: Stage[] = [{ text: `var ${name} = array<vec4<f32>, ${quadsOfLane(w)}>();` }];
   const ready = s.equations.map((equation) => readyOf(w, equation));
   const { levels, others } = levelsOfTile(ready, w);
   if (levels !== undefined) stages.push(productStage(levels.parts, name, w, levels));
@@ -59,7 +61,7 @@ function levelsOfTile(equations: readonly Equation[], w: StreamCode) {
 export function mapStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   const { row, rowsWhole } = places(w);
   const exists = [...(rowsWhole ? [] : [`${row} < ${w.kernel.row.extent}`]), ...masks(w, s.equations[0], [])];
-  const store = `${w.emitter.writes(s.tensor, storeText(s, s.equations[0], new Map(), w))} = ${w.variables.get(s.tensor)}[own_row][own_column];`;
+  const store = `${w.emitter.writes(s.tensor, storeText(s, s.equations[0], new Map(), w))} = ${elementOf(w.variables.get(s.tensor)!, w)};`;
   return [...tileStep(s, w), { text: overElements(w, guarded(exists, store)) }];
 }
 
@@ -71,7 +73,7 @@ function elementStage(equation: Equation, name: string, isFirst: boolean, w: Str
   const guards = [...equation.domain].map((c) => constraintText(c, scope));
   const value = expressionText(equation.value, scope);
   const assign = isFirst && own.length === 0 && guards.length === 0 ? '=' : '+=';
-  const add = guarded(guards, `${name}[own_row][own_column] ${assign} ${value};`);
+  const add = guarded(guards, `${elementOf(name, w)} ${assign} ${value};`);
   const loops = own.reduceRight((text, axis) => loopOver(more.get(axis)!, equation.axes[axis].extent, text, w), add);
   return overElements(w, loops);
 }
@@ -84,32 +86,42 @@ function productStage(p: TwoSided, name: string, w: StreamCode, levels?: Levels)
 
 function addProducts(p: TwoSided, term: Slabs, name: string, w: StreamCode): string {
   const { kernel, emitter } = w;
-  const factor = p.onTile.length === 0 && p.scale.kind === 'constant' ? p.scale.value : undefined;
-  if (factor === 1) return slabLoop(term, name, w);
+  if (constantScale(p) === 1) return slabLoop(term, name, w);
   const part = emitter.fresh('part');
   const lines = [
-    `var ${part} = array<vec4<f32>, ${rowsOfLane(w)}>();`,
+    `var ${part} = array<vec4<f32>, ${quadsOfLane(w)}>();`,
     slabLoop(term, part, w),
-    factor === undefined ? addElements(p, part, name, w) : addRows(factor, part, name, w),
+    addPart(p, part, name, w),
   ];
   const skip = touches(p.onTile, kernel, w.rowTile, w.columnTile);
   return `${skip.length === 0 ? '' : `if (${skip.join(' && ')}) `}{\n${indent(lines.join('\n'))}\n}`;
 }
 
+/** What a term's sums are multiplied with, where it is a constant and every element has it. */
+const constantScale = ({ onTile, scale }: TwoSided): number | undefined =>
+  onTile.length === 0 && scale.kind === 'constant' ? scale.value : undefined;
+
+/** Adds what a part of the term came to. */
+export function addPart(p: TwoSided, part: string, name: string, w: StreamCode): string {
+  const factor = constantScale(p);
+  return factor === undefined ? addElements(p, part, name, w) : addRows(factor, part, name, w);
+}
+
 /** Adds what a part of the term came to, times a constant. */
 function addRows(factor: number, part: string, name: string, w: StreamCode): string {
-  const rows = w.emitter.bound(rowsOfLane(w));
-  return `for (var own_row = 0; own_row < ${rows}; own_row++) { ${name}[own_row] += ${f32Literal(factor)} * ${part}[own_row]; }`;
+  const rows = w.emitter.bound(quadsOfLane(w));
+  const own = quadOfLane(w);
+  return `for (var ${own} = 0; ${own} < ${rows}; ${own}++) { ${name}[${own}] += ${f32Literal(factor)} * ${part}[${own}]; }`;
 }
 
 /** The same times a scale of row and walk, where the domain has the element. */
 function addElements(p: TwoSided, part: string, name: string, w: StreamCode): string {
   const scope = scopeOf(w, p.equation);
   const summed = load(name, []);
-  const known = new Map([[summed, `${part}[own_row][own_column]`]]);
+  const known = new Map([[summed, elementOf(part, w)]]);
   const scaled = expressionText(product([p.scale, summed]), { ...scope, known });
   const guards = p.onTile.map((c) => constraintText(c, scope));
-  return overElements(w, guarded(guards, `${name}[own_row][own_column] += ${scaled};`));
+  return overElements(w, guarded(guards, `${elementOf(name, w)} += ${scaled};`));
 }
 
 /** One of a term's slabs in workgroup memory: quads of rows, or of columns of the walk, for each of `depth` steps. */

@@ -5,9 +5,12 @@
  * Sizes are bounded by workgroup memory: an H100's multiprocessor has 48 KiB for all its workgroups, so that a tile of 64 × 64 with
  * its slabs (19 KiB) leaves room for two (`gpu-facts`), and by registers: what is summed up has a row of its own in each lane.
  */
-import type { Shapes, StreamKernel } from '../../kernel.ts';
-import type { Target } from '../../target.ts';
+import type { Arrays, StreamKernel } from '../../kernel.ts';
+import { hasTensorCores, matrixLanes, type Target } from '../../target.ts';
 import { sizesOf } from './code.ts';
+import { blockQuads } from './matrix-operands.ts';
+import { type MatrixParts, matrixParts } from './matrix-parts.ts';
+import { slabQuads } from './matrix-slabs.ts';
 import { columnsOf, streamAxes } from './shape.ts';
 
 /** Quads of workgroup memory that a sum's right side is staged in at once, at most. */
@@ -24,6 +27,8 @@ export interface StreamTuning {
   readonly ahead?: 0 | 1;
   /** Rows whose lanes take turns (`lanes.ts`): one where it is not said. */
   readonly interleave?: 1 | 2;
+  /** Products on tensor cores (`matrix.ts`): a lane has half a row of a tile, a subgroup 16 rows. Not where it is not said. */
+  readonly matrices?: 1;
 }
 
 /** A walk at least so long is worth rows twice as many, which are read less often. */
@@ -43,7 +48,8 @@ function covering(size: number, most: number): number {
  * 8 × 4 a lane at T = 1024 (1.77 ms, 4 × 4 1.87): test/bench/records, 2026-11-26, an H100. At T = 1024, of a layer forward and backward:
  * 416 and 1120 µs as they were, 407 and 1105 with lanes of two rows in turns, 357 and 997 read ahead too (358 and 1049 that alone).
  */
-export function defaultStreamTuning(kernel: StreamKernel, layouts: Shapes, target: Target): StreamTuning {
+export function defaultStreamTuning(kernel: StreamKernel, layouts: Arrays, target: Target): StreamTuning {
+  if (suitsTensorCores(kernel, layouts, target)) return matrixTuning;
   const { row, walk } = kernel;
   const axes = streamAxes(kernel);
   const columns = kernel.statements
@@ -69,4 +75,36 @@ export function defaultStreamTuning(kernel: StreamKernel, layouts: Shapes, targe
 function scratchBytes(tuning: StreamTuning): number {
   const { tileColumns, pitch, columnPitch, exchangePitch } = sizesOf(tuning);
   return 16 * (Math.max(tileColumns * exchangePitch, tuning.depth * (pitch + columnPitch)) + stagedQuads);
+}
+
+/**
+ * On tensor cores: four subgroups of 16 rows, 16 columns at a time. On an H200, 64 elements a head: at T = 1024 forward, keys and values, queries
+ * 266, 438 and 282 µs, on f32 units 368 and, both ways back in one dispatch, 1039; with levels 256, 520 and 347, on f32 units 348 and 1051; at
+ * T = 256 115, 163 and 128, on f32 units 147 and 433. With two or eight subgroups 359 and 349 forward where four took 295 (test/bench/records,
+ * 2026-11-27).
+ */
+export const matrixTuning: StreamTuning = { threadRows: 64, threadColumns: 2, rowQuads: 1, depth: 16, matrices: 1 };
+
+/** A walk at least so long is worth the rows that are kept through it as matrices. */
+const leastWalk = 256;
+
+/** Where a walk is long, whole tiles cover it, and tiles and sums are all of plain products. */
+function suitsTensorCores(kernel: StreamKernel, layouts: Arrays, target: Target): boolean {
+  const { row, walk } = kernel;
+  const { tileRows, tileColumns } = sizesOf(matrixTuning);
+  const isWhole = row.extent % tileRows === 0 && walk.extent % tileColumns === 0;
+  const isLong = walk.extent >= leastWalk && row.extent >= leastWalk;
+  if (!hasTensorCores(target) || !isLong || !isWhole) return false;
+  const parts = matrixParts(kernel, layouts, tileRows);
+  return parts !== undefined && 16 * matrixQuads(parts, matrixTuning) <= target.limits.maxComputeWorkgroupStorageSize;
+}
+
+/** Quads of workgroup memory that the form takes: slabs, blocks of all subgroups, and what is known of points, at most. */
+function matrixQuads({ products, sums }: MatrixParts, tuning: StreamTuning): number {
+  const { threads } = sizesOf(tuning);
+  const sides = [...products.values(), ...sums.values()].map(({ right }) => right);
+  const slabs = new Map(sides.map(({ load, extent }) => [[load.tensor, load.offset.constant, extent].join(), extent]));
+  const staged = [...slabs.values()].reduce((total, extent) => total + slabQuads(extent), 0);
+  const blocks = Math.max(products.size, sums.size) * (threads / matrixLanes) * blockQuads;
+  return staged + blocks + threads + 1;
 }

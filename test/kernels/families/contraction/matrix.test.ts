@@ -8,13 +8,9 @@ import { at, atLeastZero, computed, input, over, program } from '../../../../com
 import { constant, product, sum, unary } from '../../../../compiler/ir/expression.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
 import { type ScheduleOptions, schedule } from '../../../../compiler/schedule/schedule.ts';
-import {
-  hasTensorCores,
-  longestSum,
-  matrixCandidates,
-} from '../../../../kernels/families/contraction/matrix-tile-sizes.ts';
+import { longestSum, matrixCandidates } from '../../../../kernels/families/contraction/matrix-tile-sizes.ts';
 import { contractionThreads } from '../../../../kernels/families/contraction/tuning.ts';
-import { portableTarget, type Target } from '../../../../kernels/target.ts';
+import { hasTensorCores, portableTarget, type Target } from '../../../../kernels/target.ts';
 import { wgslProblem } from '../../../support/null-device.ts';
 import { tensorCoreTarget } from '../../../support/tensor-core-target.ts';
 

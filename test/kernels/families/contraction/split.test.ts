@@ -4,7 +4,8 @@
  * float64 is at most four times that of a sum in f32, element by element, relative to the sum of absolute values.
  */
 import { describe, expect, test } from 'vitest';
-import { longestSum, matrixSize } from '../../../../kernels/families/contraction/matrix-tile-sizes.ts';
+import { longestSum } from '../../../../kernels/families/contraction/matrix-tile-sizes.ts';
+import { matrixSize } from '../../../../kernels/target.ts';
 import { exponentRoom, lowWeight, scaledExponent } from '../../../../kernels/wgsl/split-library.ts';
 import { floatToHalf, halfToFloat } from '../../../../runtime/half-float.ts';
 import { type OperandKind, one, operandKinds, type Weight } from '../../../support/operand-kinds.ts';

@@ -8,13 +8,10 @@ import { at, atLeastZero, computed, input, over, program } from '../../../../com
 import { constant, product, sum, unary } from '../../../../compiler/ir/expression.ts';
 import { type NdArray, ndarray } from '../../../../compiler/ir/ndarray.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
-import {
-  hasTensorCores,
-  longestSum,
-  matrixCandidates,
-} from '../../../../kernels/families/contraction/matrix-tile-sizes.ts';
+import { longestSum, matrixCandidates } from '../../../../kernels/families/contraction/matrix-tile-sizes.ts';
 import { tiledCandidates } from '../../../../kernels/families/contraction/tile-sizes.ts';
 import type { ContractionTuning } from '../../../../kernels/families/contraction/tuning.ts';
+import { hasTensorCores } from '../../../../kernels/target.ts';
 import { testDevice } from '../../../support/device.ts';
 import { feed } from '../../../support/feed.ts';
 import { normed } from '../../../support/normed.ts';

@@ -1,0 +1,146 @@
+/**
+ * What a stream's products on tensor cores are of: which of its tiles are made from matrices and which sums take some, and whether all of
+ * them suit the form (matrix.ts).
+ *
+ *   tiles   one product of rows and walk, over up to 64 steps that lie side by side in memory, or element by element from other tiles
+ *   sums    one term, of up to 64 columns that lie side by side in memory
+ */
+import type { Equation } from '../../../compiler/ir/program.ts';
+import type { Arrays, StreamKernel, StreamStatement } from '../../kernel.ts';
+import { flattenLoads } from '../../parts/linear.ts';
+import { type WideLoad, wideLoad } from '../../parts/loads.ts';
+import { matrixSize } from '../../target.ts';
+import { type Levels, splitLevels } from './levels.ts';
+import { asProduct, asSum, columnDimensions, columnsOf, ownAxes, streamAxes, type TwoSided, tilesOf } from './shape.ts';
+
+/**
+ * Levels (levels.ts) of which matrices take the `coarse` first ones, up to column `to`: their blocks are whole tiles of rows, so that a tile
+ * has one number of columns that count. How many `fine` ones there are, within a tile of rows (matrix-near.ts).
+ */
+export interface MatrixLevels {
+  readonly levels: Levels;
+  readonly to: number;
+  readonly fine: number;
+}
+
+/** One of two operands: what is read in quads, along `axis` of the equation, of so many elements. */
+export interface MatrixSide {
+  readonly load: WideLoad;
+  readonly parts: TwoSided;
+  readonly axis: number;
+  readonly extent: number;
+  readonly levels: MatrixLevels | undefined;
+}
+
+export interface MatrixProduct {
+  readonly parts: TwoSided;
+  readonly left: MatrixSide;
+  readonly right: MatrixSide;
+}
+
+export interface MatrixSum {
+  readonly parts: TwoSided;
+  readonly right: MatrixSide;
+}
+
+/** By tensor. */
+export interface MatrixParts {
+  readonly products: ReadonlyMap<string, MatrixProduct>;
+  readonly sums: ReadonlyMap<string, MatrixSum>;
+}
+
+/** Steps or columns that a subgroup holds matrices of. */
+const mostElements = 64;
+/** Steps, and columns, of all tiles and sums together: their matrices are in registers through the walk. */
+const mostHeld = 128;
+
+/** `tileRows`: rows of a workgroup. */
+export function matrixParts(kernel: StreamKernel, layouts: Arrays, tileRows: number): MatrixParts | undefined {
+  const products = new Map<string, MatrixProduct>();
+  const sums = new Map<string, MatrixSum>();
+  for (const s of kernel.statements) {
+    if (s.kind === 'map') return undefined;
+    if (s.kind === 'tile') {
+      const product = productOf(s, kernel, layouts, tileRows);
+      if (product === undefined) return undefined;
+      if (product !== 'elements') products.set(s.tensor, product);
+    }
+    if (s.kind === 'sum') {
+      const sum = sumOf(s, kernel, layouts, tileRows);
+      if (sum === undefined) return undefined;
+      sums.set(s.tensor, sum);
+    }
+  }
+  const held = (extents: readonly number[]): number => extents.reduce((total, extent) => total + extent, 0);
+  const suits =
+    products.size > 0 &&
+    sums.size > 0 &&
+    held([...products.values()].map(({ left }) => left.extent)) <= mostHeld &&
+    held([...sums.values()].map(({ right }) => right.extent)) <= mostHeld;
+  return suits ? { products, sums } : undefined;
+}
+
+/** A statement's terms as one, and the levels that it is of. */
+function termOf(
+  s: StreamStatement,
+  kernel: StreamKernel,
+  layouts: Arrays,
+  tileRows: number,
+): { readonly equation: Equation; readonly levels: MatrixLevels | undefined } | undefined {
+  const equations = s.equations.map((equation) => flattenLoads(equation, layouts));
+  if (equations.length === 1) return { equation: equations[0], levels: undefined };
+  const { levels, others } = splitLevels(equations, streamAxes(kernel));
+  if (levels === undefined || others.length > 0) return undefined;
+  const isCoarse = ({ block }: Levels['levels'][number]): boolean => block === undefined || block % tileRows === 0;
+  const coarse = levels.levels.filter(isCoarse);
+  if (coarse.length === 0) return undefined;
+  return {
+    equation: levels.equation,
+    levels: { levels, to: coarse.at(-1)!.to, fine: levels.levels.length - coarse.length },
+  };
+}
+
+function productOf(
+  s: StreamStatement,
+  kernel: StreamKernel,
+  layouts: Arrays,
+  tileRows: number,
+): MatrixProduct | 'elements' | undefined {
+  const axes = streamAxes(kernel);
+  if (s.equations.every((equation) => ownAxes(flattenLoads(equation, layouts), axes).length === 0)) return 'elements';
+  const term = termOf(s, kernel, layouts, tileRows);
+  const parts = term && asProduct(term.equation, axes, tilesOf(kernel));
+  if (parts === undefined || parts.onLeft.length > 0) return undefined;
+  if (term!.levels !== undefined && parts.onTile.length > 0) return undefined;
+  const left = sideOf(parts, parts.left, term!.levels, layouts);
+  const right = sideOf(parts, parts.right, term!.levels, layouts);
+  return left && right && { parts, left, right };
+}
+
+function sumOf(s: StreamStatement, kernel: StreamKernel, layouts: Arrays, tileRows: number): MatrixSum | undefined {
+  const axes = streamAxes(kernel);
+  const term = termOf(s, kernel, layouts, tileRows);
+  const parts = term && asSum(term.equation, axes, tilesOf(kernel));
+  if (parts === undefined || parts.place !== undefined || !s.stored) return undefined;
+  if (term!.levels !== undefined && s.follows.length > 0) return undefined;
+  const right = sideOf(parts, parts.right, term!.levels, layouts);
+  const { shape } = layouts(s.tensor);
+  const along = columnDimensions(s, shape, axes).filter(({ extent }) => extent > 1);
+  const isAll = along.length === 1 && right?.extent === columnsOf(s, shape, axes);
+  return right && isAll ? { parts, right } : undefined;
+}
+
+function sideOf(
+  parts: TwoSided,
+  operand: TwoSided['left'],
+  levels: MatrixLevels | undefined,
+  layouts: Arrays,
+): MatrixSide | undefined {
+  const { own, equation, onRight } = parts;
+  if (own.length !== 1 || onRight.length > 0) return undefined;
+  const [axis] = own;
+  const { extent } = equation.axes[axis];
+  const wide = wideLoad(operand, axis, equation.axes, layouts);
+  if (wide === undefined || extent % matrixSize !== 0 || extent > mostElements) return undefined;
+  return { load: wide, parts, axis, extent, levels };
+}

@@ -1,0 +1,110 @@
+/**
+ * Streams on tensor cores: which suit the form, and what it computes, on any device with its matrices as numbers (emulated-matrices.ts),
+ * against the interpreter: values and gradients, walks longer than a stretch, scores that move far from tile to tile.
+ */
+import { expect, test } from 'vitest';
+import { compileProgram } from '../../../../compiler/compile.ts';
+import { type NdArray, ndarray } from '../../../../compiler/ir/ndarray.ts';
+import { schedule } from '../../../../compiler/schedule/schedule.ts';
+import { matrixTuning, type StreamTuning } from '../../../../kernels/families/stream/tuning.ts';
+import type { Target } from '../../../../kernels/target.ts';
+import { testDevice } from '../../../support/device.ts';
+import { emulateMatrices, withMatrices } from '../../../support/emulated-matrices.ts';
+import { feed } from '../../../support/feed.ts';
+import { h100, h100WithoutTensorCores } from '../../../support/h100-target.ts';
+import { lowered } from '../../../support/lowered.ts';
+import { compare } from '../../../support/run-on-device.ts';
+
+const opened = await testDevice();
+const target = withMatrices(opened.target);
+
+/** Two subgroups. */
+const stream: StreamTuning = { ...matrixTuning, threadRows: 32 };
+const options = { target, streaming: 'always', override: { stream } } as const;
+
+const attention = (tokens: number, steps = 16, columns = 16, where = 'u <= t'): string => `structure S {
+  size T = ${tokens}
+  axis t, u: T, h: 1, r: ${steps}, e: ${columns}
+  param q[h, t, r] ~ normal(std = 1)
+  param k[h, u, r] ~ normal(std = 1)
+  param v[h, u, e] ~ normal(std = 1)
+  A[h, t, u] = softmax[u](0.25 * q[h, t, r] * k[h, u, r] where ${where})
+  y[h, t, e] = A[h, t, u] * v[h, u, e]
+  output y
+}`;
+
+async function errorOf(text: string, gradients: boolean, change = (inputs: Map<string, NdArray>) => inputs) {
+  const { program } = compileProgram(lowered(text, {}), { target, gradients });
+  const inputs = change(new Map(feed(program, 1)));
+  const { plan, worst, worstOutput } = await compare(opened, program, inputs, options, emulateMatrices);
+  const streams = plan.kernels.filter(({ family }) => family.includes('stream'));
+  expect(streams.length).toBeGreaterThan(0);
+  for (const { wgsl } of streams) expect(wgsl).toContain('Sums()');
+  return { worst, worstOutput };
+}
+
+test('a softmax and its gradients', async () => {
+  const { worst, worstOutput } = await errorOf(attention(64), true);
+  expect(worst, worstOutput).toBeLessThan(2e-6);
+});
+
+test('elements that fill no matrix’s lanes, in a window', async () => {
+  const { worst, worstOutput } = await errorOf(attention(96, 48, 32, 'u <= t and t - u < 40'), true);
+  expect(worst, worstOutput).toBeLessThan(2e-6);
+});
+
+// Scores of −40 to 40 in rows of growing size: shifts move by more than may stay behind, and weights of one subgroup are far apart.
+test('a walk longer than a stretch, with scores that move far', async () => {
+  const { worst, worstOutput } = await errorOf(attention(320, 32), false, (inputs) => {
+    const { shape, data } = inputs.get('k')!;
+    return inputs.set(
+      'k',
+      ndarray(
+        shape,
+        data.map((x, i) => ((x * i) / data.length) * 8),
+      ),
+    );
+  });
+  expect(worst, worstOutput).toBeLessThan(1e-5);
+});
+
+const levels = `structure S {
+  size T = 128, blocks = [128, 64, 16, 8], ranks = [8, 4, 2, 2]
+  axis t, u: T, h: 1, r: 16, e: 16
+  param q[h, t, r] ~ normal(std = 1)
+  param k[h, u, r] ~ normal(std = 1)
+  param v[h, u, e] ~ normal(std = 1)
+  level l in 0 .. len(ranks) - 1 {
+    axis c: T / blocks[l], m, n: blocks[l], o: ranks[l]
+    S[h, (c m), (c n)] += q[h, (c m), prefix(ranks, l) + o] * k[h, (c n), prefix(ranks, l) + o] / ranks[l]
+  }
+  A[h, t, u] = softmax[u](S[h, t, u] where u <= t)
+  y[h, t, e] = A[h, t, u] * v[h, u, e]
+  output y
+}`;
+
+test('levels of blocks, wider and narrower than the rows of a workgroup', async () => {
+  const { worst, worstOutput } = await errorOf(levels, true);
+  expect(worst, worstOutput).toBeLessThan(2e-6);
+});
+
+const onTensorCores = (text: string, device: Target): readonly boolean[] => {
+  const { program } = compileProgram(lowered(text, {}), { target: device, gradients: true });
+  const { kernels } = schedule(program, { target: device, streaming: 'always' });
+  return kernels.filter(({ family }) => family === 'stream').map(({ wgsl }) => wgsl.includes('subgroupMatrixLoad'));
+};
+
+test('long walks of whole tiles are on tensor cores, each in a dispatch of its own', () => {
+  const long = attention(1024, 64, 64);
+  expect(onTensorCores(long, h100)).toEqual([true, true, true]);
+  expect(onTensorCores(long, h100WithoutTensorCores)).not.toContain(true);
+  const small = { ...h100, limits: { ...h100.limits, maxComputeWorkgroupStorageSize: 16384 } };
+  expect(onTensorCores(long, small)).toEqual([true, false]);
+  expect(onTensorCores(attention(1000, 64, 64), h100)).not.toContain(true);
+  expect(onTensorCores(attention(128, 64, 64), h100)).not.toContain(true);
+});
+
+test('what does not suit the form is refused', () => {
+  const { program } = compileProgram(lowered(attention(48), {}), { target, gradients: false });
+  expect(() => schedule(program, { ...options, override: { stream: matrixTuning } })).toThrow('tensor cores');
+});
