@@ -13,6 +13,8 @@ import { tensorCoreTarget } from '../../../support/tensor-core-target.ts';
 
 const opened = await testDevice();
 const gpu: Target = { ...opened.target, class: 'gpu' };
+/** Small kernels that wait for one another are mostly stages of one (residents.test.ts): here each is by itself. */
+const residents = 'never';
 
 const makes = (plan: Plan): string[] => plan.kernels.map((kernel) => kernel.makes.join(' '));
 
@@ -45,7 +47,7 @@ const layers = program(
 );
 
 async function hold(p: Program, target: Target): Promise<Plan> {
-  const { worst, worstOutput, plan } = await compare(opened, p, feed(p), { target });
+  const { worst, worstOutput, plan } = await compare(opened, p, feed(p), { target, residents });
   expect(worst, worstOutput).toBeLessThan(1e-5);
   return plan;
 }
@@ -88,7 +90,7 @@ describe('one dispatch', () => {
   });
 
   test('is what each kernel has where nothing is to be combined, as on a software device', () => {
-    expect(schedule(layers, { target: gpu, combine: false }).kernels.length).toBe(9);
+    expect(schedule(layers, { target: gpu, residents, combine: false }).kernels.length).toBe(9);
     expect(schedule(layers, { target: { ...gpu, class: 'cpu' } }).kernels.length).toBe(9);
   });
 
@@ -126,8 +128,8 @@ describe('one dispatch', () => {
         ],
         ['z', 'w'],
       );
-    expect(makes(schedule(beside(32), { target: gpu }))).toEqual(['y z', 'w']);
-    expect(makes(schedule(beside(n), { target: gpu }))).toEqual(['y', 'w', 'z']);
+    expect(makes(schedule(beside(32), { target: gpu, residents }))).toEqual(['y z', 'w']);
+    expect(makes(schedule(beside(n), { target: gpu, residents }))).toEqual(['y', 'w', 'z']);
   });
 });
 
@@ -156,8 +158,8 @@ describe('small products that lie interleaved', () => {
       ['y', 'z'],
     );
   test('have a dispatch of their own, apart from slabs, where much comes out of memory', () => {
-    expect(makes(schedule(beside(64), { target: gpu }))).toEqual(['y z']);
-    expect(makes(schedule(beside(16384), { target: gpu }))).toEqual(['y', 'z']);
+    expect(makes(schedule(beside(64), { target: gpu, residents }))).toEqual(['y z']);
+    expect(makes(schedule(beside(16384), { target: gpu, residents }))).toEqual(['y', 'z']);
   });
 });
 
@@ -169,7 +171,7 @@ describe('a code that would be too long, or too greedy', () => {
       many.map((i) => `m${i}`),
     );
     const target = { ...gpu, limits: { ...gpu.limits, maxStorageBuffersPerShaderStage: 64 } };
-    expect(schedule(p, { target }).kernels.map(({ makes }) => makes.length)).toEqual([16, 4]);
+    expect(schedule(p, { target, residents }).kernels.map(({ makes }) => makes.length)).toEqual([16, 4]);
   });
 
   test('a large product on f32 units shares no dispatch with one whose slabs fill a multiprocessor', () => {
@@ -190,7 +192,8 @@ describe('a code that would be too long, or too greedy', () => {
     ];
     const wide = batched('wide', 1, 2048, 2048, 512);
     const dispatches = (narrow: Tensor[]): number =>
-      schedule(program([...wide, ...narrow], ['wide', 'narrow']), { target: tensorCoreTarget }).kernels.length;
+      schedule(program([...wide, ...narrow], ['wide', 'narrow']), { target: tensorCoreTarget, residents }).kernels
+        .length;
     expect(dispatches(batched('narrow', 64, 256, 16, 256))).toBe(1);
     expect(dispatches(batched('narrow', 1024, 256, 16, 256))).toBe(2);
   });
@@ -201,7 +204,7 @@ describe('a code that would be too long, or too greedy', () => {
       projection(name, `x ${name}`, `x ${name}`, n),
     ];
     const p = program([...sized('large', 1024), ...sized('small', 64)], ['large', 'small']);
-    const [kernel, ...more] = schedule(p, { target: tensorCoreTarget }).kernels;
+    const [kernel, ...more] = schedule(p, { target: tensorCoreTarget, residents }).kernels;
     expect(more).toEqual([]);
     expect(kernel.wgsl).toMatch(/\/\/ contraction: form matrix/);
     expect(kernel.wgsl).toMatch(/\/\/ contraction: form (?!matrix)/);
@@ -219,7 +222,7 @@ describe('order', () => {
       ...program([input('x', [32, 32]), param('state', [32, 32]), mean('y', 'state'), next], ['y']),
       updates: [{ state: 'state', next: 'next' }],
     };
-    const plan = schedule(p, { target: gpu });
+    const plan = schedule(p, { target: gpu, residents });
     expect(makes(plan)).toEqual(['y', 'next']);
     expect(plan.tensors.next.buffer).toBe('state');
   });
@@ -235,7 +238,7 @@ describe('order', () => {
       [input('x0', [32, 32]), ...names.map((name) => param(`W${name}`, [32, 32])), ...[0, 1, 2, 3].flatMap(layer)],
       ['x4'],
     );
-    const { kernels } = schedule(p, { target: { ...portableTarget, class: 'gpu' } });
+    const { kernels } = schedule(p, { target: { ...portableTarget, class: 'gpu' }, residents });
     expect(kernels.length).toBe(16);
     // The last of a layer writes an output instead of the workspace.
     expect(new Set(kernels.map((kernel) => kernel.key)).size).toBeLessThanOrEqual(6);
