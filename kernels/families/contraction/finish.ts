@@ -11,45 +11,117 @@ import { affineText, constraintText, elementText } from '../../parts/address.ts'
 import { flatIndex, flattenLoads, strides } from '../../parts/linear.ts';
 import { expressionText, multiplied } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
-import { wgsl } from '../../wgsl/text.ts';
+import { plus, wgsl } from '../../wgsl/text.ts';
 import { type ContractionParts, decode, readsQuads, scopeOf } from './functions.ts';
 
-/** `finish(batch, m, n, sum)`; in forms that stage slabs in two halves: `finished` gives the values to store, `put` stores them. */
+/**
+ * `finish(batch, m, n, sum)`; in forms that stage slabs in two halves: `finished` gives the values to store, `put` stores them. Where four
+ * neighbours lie in a quad, `finished_quad` and `put_quad` do so for them at once.
+ */
 export function finishFunctions(w: ContractionParts): string[] {
   const { emitter, tuning, functions } = w;
   const sum = emitter.fresh('sum');
-  const values = finishedValues(w, sum);
-  const stores = values.stores.map(({ tensor, name }) => ({ at: emitter.writes(tensor, values.element), name }));
-  const parameters = `${w.names.batch}: i32, ${w.names.m}: i32, ${w.names.n}: i32`;
+  const isQuads = storesQuads(w);
+  const values = finishedValues(w, sum, isQuads);
+  const parameters = [w.names.batch, w.names.m, w.names.n].map((name) => `${name}: i32`);
   if (!readsQuads(tuning)) {
-    const puts = stores.map(({ at, name }) => `${at} = ${name};`);
     return [
       wgsl`
-        fn ${functions.finish}(${parameters}, ${sum}: f32) {
-          ${[...values.place, ...values.lines, ...puts].join('\n')}
+        fn ${functions.finish}(${[...parameters, `${sum}: f32`].join(', ')}) {
+          ${[...values.place, ...values.lines, ...putLines(w, values, ({ name }) => name)].join('\n')}
         }
       `,
     ];
   }
-  return [
+  const given = [`${sum}: f32`, ...[...values.reads.values()].map((name) => `${name}: f32`)];
+  const halves = [
     wgsl`
       struct ${functions.values} {
-        ${stores.map((_, i) => `value_${i}: f32,`).join('\n')}
+        ${values.stores.map((_, i) => `value_${i}: f32,`).join('\n')}
       }
     `,
     wgsl`
-      fn ${functions.finished}(${parameters}, ${sum}: f32) -> ${functions.values} {
+      fn ${functions.finished}(${[...parameters, ...given].join(', ')}) -> ${functions.values} {
         ${[...values.place, ...values.lines].join('\n')}
-        return ${functions.values}(${stores.map(({ name }) => name).join(', ')});
-      }
-    `,
-    wgsl`
-      fn ${functions.put}(${parameters}, values: ${functions.values}) {
-        ${values.place.join('\n')}
-        ${stores.map(({ at }, i) => `${at} = values.value_${i};`).join('\n')}
+        return ${functions.values}(${values.stores.map(({ name }) => name).join(', ')});
       }
     `,
   ];
+  if (isQuads) return [...halves, ...quadFunctions(w, values)];
+  return [
+    ...halves,
+    wgsl`
+      fn ${functions.put}(${parameters.join(', ')}, values: ${functions.values}) {
+        ${values.place.join('\n')}
+        ${putLines(w, values, (_, i) => `values.value_${i}`).join('\n')}
+      }
+    `,
+  ];
+}
+
+function putLines(
+  { emitter }: ContractionParts,
+  { stores, element }: FinishedValues,
+  value: (store: FinishedValues['stores'][number], i: number) => string,
+): string[] {
+  return stores.map((store, i) => `${emitter.writes(store.tensor, element)} = ${value(store, i)};`);
+}
+
+/** Both halves for four neighbours, from a column on that is a multiple of 4. */
+function quadFunctions({ emitter, functions, names }: ContractionParts, values: FinishedValues): string[] {
+  const { finished, finishedQuad, putQuad, quadValues } = functions;
+  const { batch, m, n } = names;
+  const parameters = `${batch}: i32, ${m}: i32, ${n}: i32`;
+  const four = ['a', 'b', 'c', 'd'] as const;
+  const reads = [...values.reads].map(
+    ([tensor, name]) => `let ${name} = ${emitter.readsQuad(tensor, values.element)};`,
+  );
+  const made = four.map((_, c) => {
+    const given = ['sums', ...values.reads.values()].map((name) => `${name}.${'xyzw'[c]}`);
+    return `${finished}(${[batch, m, plus(n, c), ...given].join(', ')})`;
+  });
+  const puts = values.stores.map(({ tensor }, i) => {
+    const parts = four.map((name) => `values.${name}.value_${i}`);
+    return `${emitter.writesQuad(tensor, values.element)} = vec4<f32>(${parts.join(', ')});`;
+  });
+  return [
+    wgsl`
+      struct ${quadValues} {
+        ${four.map((name) => `${name}: ${functions.values},`).join('\n')}
+      }
+    `,
+    wgsl`
+      fn ${finishedQuad}(${parameters}, sums: vec4<f32>) -> ${quadValues} {
+        ${[...(reads.length === 0 ? [] : values.place), ...reads].join('\n')}
+        return ${quadValues}(${made.join(', ')});
+      }
+    `,
+    wgsl`
+      fn ${putQuad}(${parameters}, values: ${quadValues}) {
+        ${[...values.place, ...puts].join('\n')}
+      }
+    `,
+  ];
+}
+
+/**
+ * Whether four neighbouring columns are one quad of memory in all that the matrix form stores, and nothing in the dispatch takes what lies
+ * there one by one. On an H200 8192×2048×512 takes 239 µs so, 248 otherwise; with gelu and an addend 282 and 300
+ * (test/bench/records/2026-11-27-matrix.jsonl).
+ */
+export function storesQuads({ kernel, s, emitter, tuning }: ContractionParts): boolean {
+  if (tuning.form !== 'matrix' || kernel.rowLength !== undefined) return false;
+  const { axes } = s.equation;
+  const store = s.equation.store[0] as Affine;
+  const column = s.n.at(-1);
+  const inQuads = store.terms.every(
+    ({ axis, coefficient }) =>
+      axes[axis].extent === 1 ||
+      (axis === column ? coefficient === 1 && axes[axis].extent % 4 === 0 : coefficient % 4 === 0),
+  );
+  if (!inQuads || store.constant % 4 !== 0 || !store.terms.some(({ axis }) => axis === column)) return false;
+  const stored = [kernel, ...kernel.epilogue].filter((part) => part.stored);
+  return stored.every(({ tensor }) => emitter.writesQuad(tensor, '0') !== undefined);
 }
 
 /** The lines that find the output's element, those that compute what is stored there, and the names of its values. */
@@ -58,6 +130,8 @@ interface FinishedValues {
   readonly element: string;
   readonly lines: readonly string[];
   readonly stores: readonly { readonly tensor: string; readonly name: string }[];
+  /** Names of the elements that are given to the lines, by their tensors: those that come in quads of four neighbours. */
+  readonly reads: ReadonlyMap<string, string>;
 }
 
 /** Where an element is, the lines that find its coordinates when something asks for them, and what is known already. */
@@ -67,6 +141,8 @@ export interface ElementPlace {
   readonly lines: string[];
   /** The coordinates of the output that are known by themselves: the element's number is the sum of all, `step` times each. */
   readonly known: readonly Known[];
+  /** The name of a tensor's element at the same place, where it is given. */
+  readonly given?: (tensor: string) => string | undefined;
 }
 
 interface Known {
@@ -129,17 +205,23 @@ export function pointwiseValue(
   return name;
 }
 
-function finishedValues(w: ContractionParts, sum: string): FinishedValues {
-  const { kernel } = w;
+function finishedValues(w: ContractionParts, sum: string, isQuads: boolean): FinishedValues {
+  const { kernel, emitter } = w;
   const { place: found, scope } = placeOf(w);
-  const place: ElementPlace = { ...found, lines: [] };
+  const reads = new Map<string, string>();
+  const given = (tensor: string): string | undefined => {
+    const isWide = emitter.layout(tensor).dtype === 'f32' && emitter.readsQuad(tensor, '0') !== undefined;
+    if (isWide && !reads.has(tensor)) reads.set(tensor, emitter.fresh('read'));
+    return reads.get(tensor);
+  };
+  const place: ElementPlace = { ...found, lines: [], ...(isQuads ? { given } : {}) };
   const value = contractedValue(w, sum, place, scope);
   const held = new Map([[kernel.tensor, value]]);
   for (const statement of kernel.epilogue) held.set(statement.tensor, pointwiseValue(w, statement, place, held));
   const stores = [kernel, ...kernel.epilogue]
     .filter(({ stored }) => stored)
     .map(({ tensor }) => ({ tensor, name: held.get(tensor)! }));
-  return { place: found.lines, element: place.element, lines: place.lines, stores };
+  return { place: found.lines, element: place.element, lines: place.lines, stores, reads };
 }
 
 export function guardsOf(equation: Equation): readonly Constraint[] {
@@ -203,11 +285,12 @@ function pointwise(
     const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
     return flat !== undefined && equalAffine(flat, identity);
   };
+  const same = ({ tensor }: Load): string => place.given?.(tensor) ?? elementText(tensor, place.element, emitter);
   const scope: Scope = {
     emitter,
     axis,
     axes: equation.axes,
-    held: (l) => held.get(l.tensor) ?? (isSame(l) ? elementText(l.tensor, place.element, emitter) : undefined),
+    held: (l) => held.get(l.tensor) ?? (isSame(l) ? same(l) : undefined),
     heldInteger: (l) => (isSame(l) ? emitter.reads(l.tensor, place.element) : undefined),
   };
   const guards = guardsOf(equation).map((c) => constraintText(c, scope));

@@ -53,6 +53,10 @@ export interface ContractionFunctions {
   readonly finished: string;
   readonly put: string;
   readonly values: string;
+  /** The same for four neighbours. */
+  readonly finishedQuad: string;
+  readonly putQuad: string;
+  readonly quadValues: string;
 }
 
 /** Every body has functions of its own, for it may not be alone in its dispatch. */
@@ -66,6 +70,9 @@ export function nameFunctions(emitter: Emitter): ContractionFunctions {
     finished: emitter.global('finished'),
     put: emitter.global('put'),
     values: emitter.global('Finished'),
+    finishedQuad: emitter.global('finished_quad'),
+    putQuad: emitter.global('put_quad'),
+    quadValues: emitter.global('FinishedQuad'),
   };
 }
 

@@ -5,7 +5,8 @@
 import { matrixLanes, matrixSize } from '../../target.ts';
 import { lowWeight } from '../../wgsl/split-library.ts';
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
-import { inside } from './block.ts';
+import { inside, quadInside } from './block.ts';
+import { storesQuads } from './finish.ts';
 import type { ContractionParts } from './functions.ts';
 import { unscaledExponent } from './matrix-scales.ts';
 import type { MatrixMemory } from './matrix-staging.ts';
@@ -31,8 +32,16 @@ function rowsOfThread(tuning: ContractionTuning): number {
 
 export const valuesOfThread = (tuning: ContractionTuning): number => matricesOf(tuning)[0] * rowsOfThread(tuning);
 
-/** Sums that a thread finishes at once: first what they read, then what they write (`finishFunctions`). */
-const atOnce = 4;
+/** Sums that a thread adds to its totals at once. */
+const addedAtOnce = 4;
+
+/**
+ * Sums that a thread finishes at once: first what they read, then what they write (`finishFunctions`). With 8 in place of 4 an epilogue
+ * that reads takes less: 8192×2048×512 with gelu and an addend 306 → 295 µs on an H200, without one the same
+ * (test/bench/records/2026-11-27-matrix.jsonl).
+ */
+const mostFinished = 8;
+const finishedAtOnce = (tuning: ContractionTuning): number => Math.min(mostFinished, rowsOfThread(tuning));
 
 /** Takes the sums to workgroup memory, a row of each subgroup's matrices after the other, and does `use` with each strip of them. */
 export function strips(
@@ -70,9 +79,19 @@ export function stripSum(
   return `scaled_f32(${element(0)} + ${element(lowStrip)} * ${lowWeight}, unscaled)`;
 }
 
-/** The row in a strip of a thread's sum r. */
-function rowText(tuning: ContractionTuning, r: string): string {
-  return `i32(lane) / ${tuning.tileN} + ${r} * ${contractionThreads(tuning) / tuning.tileN}`;
+/** Neighbouring columns whose sums a thread finishes together: those of a quad of the output, where they are stored so. */
+export const columnsOfThread = (w: ContractionParts): number => (storesQuads(w) ? 4 : 1);
+
+/** WGSL of a thread's first column in its tile, where the epilogue has no rows. */
+export function columnText(w: ContractionParts): string {
+  const columns = columnsOfThread(w);
+  return columns === 1 ? `i32(lane) % ${w.tuning.tileN}` : `i32(lane) % ${w.tuning.tileN / columns} * ${columns}`;
+}
+
+/** The row in a strip of a thread's sums r, r + 1 …, as many as it has neighbouring columns. */
+function rowText(w: ContractionParts, r: string): string {
+  const across = w.tuning.tileN / columnsOfThread(w);
+  return `i32(lane) / ${across} + ${r} * ${contractionThreads(w.tuning) / across}`;
 }
 
 /** Rows of a strip that a subgroup finishes whole where the epilogue has rows, 32 columns at a time (matrix-rows.ts). */
@@ -86,15 +105,15 @@ export function rowsOfSubgroup({ tileN, columns }: ContractionTuning): number {
  */
 export function addToTotals(w: ContractionParts, memory: MatrixMemory): string {
   const count = rowsOfThread(w.tuning);
-  const each = Array.from({ length: atOnce }, (_, c) => c);
+  const each = Array.from({ length: addedAtOnce }, (_, c) => c);
   const added = strips(w, memory, (i) => {
     const total = (c: number): string => `totals[${plus('r', i * count + c)}]`;
     const added = each.flatMap((c) => {
-      const { lines, row, column } = totalPlace(w, c);
-      return [...lines, `let total_${c} = ${total(c)} + ${stripSum(memory, { row, column })};`];
+      const { lines, text } = stripValue(w, memory, c);
+      return [...lines, `let total_${c} = ${total(c)} + ${text};`];
     });
     return wgsl`
-      for (var r = 0; r < ${count} + i32(zero_bits); r += ${atOnce}) {
+      for (var r = 0; r < ${count} + i32(zero_bits); r += ${addedAtOnce}) {
         ${added.join('\n')}
         ${each.map((c) => `${total(c)} = total_${c};`).join('\n')}
       }
@@ -106,53 +125,75 @@ export function addToTotals(w: ContractionParts, memory: MatrixMemory): string {
   `;
 }
 
-/** Where in its strip a thread's sum r + c lies, and the lines that find it. */
-function totalPlace({ tuning, kernel }: ContractionParts, c: number) {
+/** WGSL of a thread's sum r + c of a strip, r a multiple of 4; the lines that it needs, where it lies too, before those of the next ones. */
+function stripValue(w: ContractionParts, memory: MatrixMemory, c: number) {
+  const { tuning, kernel } = w;
   const r = c === 0 ? 'r' : `(${plus('r', c)})`;
-  const [row, column] = [`row_${c}`, `column_${c}`];
-  if (kernel.rowLength === undefined) return { lines: [`let ${row} = ${rowText(tuning, r)};`], row, column: 'column' };
-  const columns = tuning.tileN / matrixLanes;
+  if (kernel.rowLength !== undefined) {
+    const columns = tuning.tileN / matrixLanes;
+    const [row, column] = [`row_${c}`, `column_${c}`];
+    const lines = [
+      `let ${row} = subgroup * ${rowsOfSubgroup(tuning)} + ${r} / ${columns};`,
+      `let ${column} = lane_in + ${r} % ${columns} * ${matrixLanes};`,
+    ];
+    return { lines, text: stripSum(memory, { row, column }) };
+  }
+  if (columnsOfThread(w) === 1)
+    return { lines: [`let row_${c} = ${rowText(w, r)};`], text: stripSum(memory, { row: `row_${c}` }) };
+  const q = Math.floor(c / 4);
+  const at = `row_${q} * ${memory.stripStride} + column / 4`;
   const lines = [
-    `let ${row} = subgroup * ${rowsOfSubgroup(tuning)} + ${r} / ${columns};`,
-    `let ${column} = lane_in + ${r} % ${columns} * ${matrixLanes};`,
+    `let row_${q} = ${rowText(w, `(${plus('r / 4', q)})`)};`,
+    `let sums_${q} = scratch[${at}] + scratch[${plus(at, memory.lowStrip)}] * ${lowWeight};`,
   ];
-  return { lines, row, column };
+  return { lines: c % 4 === 0 ? lines : [], text: `scaled_f32(sums_${q}.${'xyzw'[c % 4]}, unscaled)` };
 }
 
 /** Finishes the sums strip by strip, with the totals of those before where there are any. */
 export function finishStrips(w: ContractionParts, memory: MatrixMemory, hasTotals: boolean): string {
-  const count = rowsOfThread(w.tuning);
-  return strips(w, memory, (i) =>
-    finishStrip(w, i, (c) => {
-      const sum = stripSum(memory, { row: `row_${c}` });
-      return hasTotals ? `totals[${plus('r', i * count + c)}] + ${sum}` : sum;
-    }),
-  );
+  return strips(w, memory, (i) => finishStrip(w, memory, i, hasTotals));
 }
 
-/** Finishes a thread's sums of strip i; `value` is that of sum r + c, whose row is `row_c`. */
-function finishStrip(w: ContractionParts, i: number, value: (c: number) => string): string {
-  const { tuning, sizes, functions } = w;
-  const { tileM, tileN, rows } = tuning;
-  const [isRaggedM, isRaggedN] = [sizes.m % tileM !== 0, sizes.n % tileN !== 0];
-  const each = Array.from({ length: atOnce }, (_, c) => {
-    const m = `tile_m + row_${c} / ${matrixSize} * ${rows} + ${i} * ${matrixSize} + row_${c} % ${matrixSize}`;
-    const place = `${inside(`m_${c}`, 0, sizes.m, tileM)}, ${inside('n', 0, sizes.n, tileN)}`;
-    const guards = [...(isRaggedM ? [`m_${c} < ${sizes.m}`] : []), ...(isRaggedN ? [`n < ${sizes.n}`] : [])];
-    return {
-      read: [
-        `let row_${c} = ${rowText(tuning, c === 0 ? 'r' : `(${plus('r', c)})`)};`,
-        `let m_${c} = ${m};`,
-        `let f_${c} = ${functions.finished}(batch, ${place}, ${value(c)});`,
-      ],
-      put: guarded(guards, `${functions.put}(batch, m_${c}, n, f_${c});`),
-    };
+/** Finishes a thread's sums of strip i, several at once: first what they read, then what they write. */
+function finishStrip(w: ContractionParts, memory: MatrixMemory, i: number, hasTotals: boolean): string {
+  const { tuning, sizes } = w;
+  const count = rowsOfThread(tuning);
+  const atOnce = finishedAtOnce(tuning);
+  const columns = columnsOfThread(w);
+  const groups = Array.from({ length: atOnce / columns }, (_, at) => {
+    const values = Array.from({ length: columns }, (_, c) => stripValue(w, memory, at * columns + c));
+    const sums = values.map(({ text }, c) =>
+      hasTotals ? `totals[${plus('r', i * count + at * columns + c)}] + ${text}` : text,
+    );
+    const m = `tile_m + row_${at} / ${matrixSize} * ${tuning.rows} + ${i} * ${matrixSize} + row_${at} % ${matrixSize}`;
+    const lines = [...values.flatMap(({ lines }) => lines), `let m_${at} = ${m};`];
+    return [...lines, `let f_${at} = ${finishedText(w, inside(`m_${at}`, 0, sizes.m, tuning.tileM), sums)};`];
   });
   return wgsl`
-    for (var part = 0; part < ${rowsOfThread(tuning) / atOnce}; part++) {
+    for (var part = 0; part < ${count / atOnce}; part++) {
       let r = part * ${atOnce};
-      ${each.flatMap(({ read }) => read).join('\n')}
-      ${each.map(({ put }) => put).join('\n')}
+      ${groups.flat().join('\n')}
+      ${groups.map((_, at) => putText(w, at)).join('\n')}
     }
   `;
+}
+
+/** WGSL of the values to store of neighbouring sums. */
+function finishedText(w: ContractionParts, m: string, sums: readonly string[]): string {
+  const { tuning, sizes, functions } = w;
+  if (sums.length === 1)
+    return `${functions.finished}(batch, ${m}, ${inside('n', 0, sizes.n, tuning.tileN)}, ${sums[0]})`;
+  const n = quadInside('n', 0, sizes.n, tuning.tileN);
+  return `${functions.finishedQuad}(batch, ${m}, ${n}, vec4<f32>(${sums.join(', ')}))`;
+}
+
+/** Stores what was finished, `at` of those at once. */
+function putText(w: ContractionParts, at: number): string {
+  const { tuning, sizes, functions } = w;
+  const guards = [
+    ...(sizes.m % tuning.tileM === 0 ? [] : [`m_${at} < ${sizes.m}`]),
+    ...(sizes.n % tuning.tileN === 0 ? [] : [`n < ${sizes.n}`]),
+  ];
+  const put = columnsOfThread(w) === 1 ? functions.put : functions.putQuad;
+  return guarded(guards, `${put}(batch, m_${at}, n, f_${at});`);
 }

@@ -28,7 +28,7 @@ import {
   slabOf,
   stagedVariables,
 } from './matrix-staging.ts';
-import { addToTotals, finishStrips, matricesOf, sumNames, valuesOfThread } from './matrix-sums.ts';
+import { addToTotals, columnText, finishStrips, matricesOf, sumNames, valuesOfThread } from './matrix-sums.ts';
 import { longestSum } from './matrix-tile-sizes.ts';
 import { isWholeLoop, longestLoop, overProducts } from './range.ts';
 import type { RowsEnd } from './rows.ts';
@@ -50,7 +50,7 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
     let subgroup = i32(lane / ${matrixLanes}u);
     let subgroup_m = subgroup / ${inColumns};
     let subgroup_n = subgroup % ${inColumns};
-    ${end === undefined ? `let column = i32(lane) % ${tuning.tileN};` : ''}
+    ${end === undefined ? `let column = ${columnText(w)};` : ''}
     let n = tile_n + ${end === undefined ? 'column' : 'lane_in'};
     ${stagedVariables(tuning)}
     ${scaleVariables}

@@ -134,6 +134,25 @@ describe('what is written passes the checks of Dawn', () => {
   });
 });
 
+test('four neighbouring columns are stored and read at once where they are a quad of memory, and one by one elsewhere', async () => {
+  const [contraction] = matrixCandidates(tensorCoreTarget);
+  const [m, k] = [256, 64];
+  for (const [n, isQuad] of [
+    [256, true],
+    [132, true],
+    [129, false],
+  ] as const) {
+    const y = over({ m, n, k }, ({ m, n, k }) => ({ store: [m, n], value: product([at('x', m, k), at('w', n, k)]) }));
+    const o = over({ m, n }, ({ m, n }) => ({ store: [m, n], value: sum([at('y', m, n), at('z', m, n)]) }));
+    const inputs = [input('x', [m, k]), input('w', [n, k]), input('z', [m, n])];
+    const p = program([...inputs, computed('y', [m, n], [y]), computed('o', [m, n], [o])], ['o']);
+    const plan = schedule(p, { target: tensorCoreTarget, contractAll: true, override: { contraction } });
+    const [{ wgsl }] = plan.kernels;
+    expect(await wgslProblem(wgsl)).toBeUndefined();
+    for (const name of ['z', 'o']) expect(wgsl).toContain(`${name}: array<${isQuad ? 'vec4<f32>' : 'f32'}>`);
+  }
+});
+
 describe('the choice', () => {
   const large = matmul([1, 4096, 1024, 512], orders[0]);
   const formsOn = (p: Program, target: Target): readonly string[] =>
