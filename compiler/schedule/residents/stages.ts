@@ -58,7 +58,7 @@ export interface Cutter {
   readonly cutsOf: (kernel: Stageable, rows: number) => readonly Cut[];
   /** The cut into so many pieces of a kernel that has its workgroups in the order of its rows, whatever their tiles. */
   readonly cutInOrder: (kernel: Stageable, pieces: number) => Cut | undefined;
-  /** The cut into so many pieces, of a contraction in tiles in the given ones. */
+  /** The cut into so many pieces, of a contraction in tiles in the given ones, if these are a stage's: a choice that was forced may not be. */
   readonly cutInto: (kernel: Stageable, pieces: number, tuning?: ContractionTuning) => Cut | undefined;
   readonly touchedIn: (kernel: Stageable, cut: Cut) => readonly Touched[];
 }
@@ -73,6 +73,10 @@ export function createCutter(workgroupSize: number, layouts: Layouts, target: Ta
     const groups = groupsInOrder(kernel, workgroupSize);
     return groups !== undefined && groups % pieces === 0 ? { pieces, outer: 1, inner: groups / pieces } : undefined;
   };
+  const isOfStage = (kernel: ContractionKernel, tuning: ContractionTuning): boolean =>
+    tuning.form === 'tiled' &&
+    contractionThreads(tuning) === workgroupSize &&
+    (kernel.rowLength === undefined || holdsRows(shapeOf(kernel, layouts), tuning, kernel.rowLength, target));
   return {
     cutInOrder,
     cutsOf: (kernel, rows) => {
@@ -83,6 +87,7 @@ export function createCutter(workgroupSize: number, layouts: Layouts, target: Ta
     },
     cutInto: (kernel, pieces, tuning) => {
       if (kernel.family === 'row' || tuning === undefined) return cutInOrder(kernel, pieces);
+      if (!isOfStage(kernel, tuning)) return undefined;
       const way = waysOf(kernel, tuning, layouts).find((way) => way.pieces === pieces);
       return way && { ...way, tuning };
     },

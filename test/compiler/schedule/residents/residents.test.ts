@@ -102,6 +102,23 @@ describe('a block of tokens goes through', () => {
   });
 });
 
+test('kernels whose tiles are given are stages where those have the threads of a piece', () => {
+  const tensors = [
+    input('x', [33, 4]),
+    ...linear('y', 'x', 33, 8, 4),
+    ...norm('y', 33, 8),
+    ...linear('q', 'y.norm', 33, 20, 8),
+  ];
+  const p = program(tensors, ['y', 'q']);
+  const tile = { form: 'tiled', tileM: 16, tileN: 16, tileK: 16 } as const;
+  const familiesOf = (rows: number, columns: number): string[] =>
+    schedule(p, { ...forced, target: gpu, override: { contraction: { ...tile, rows, columns } } }).kernels.map(
+      ({ family }) => family,
+    );
+  expect(familiesOf(4, 4)).toEqual(['resident']);
+  expect(familiesOf(4, 2)).not.toContain('resident');
+});
+
 describe('a sequence and a head', () => {
   const [h, t, e] = [6, 15, 5];
   const product3 = (
