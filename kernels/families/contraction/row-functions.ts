@@ -2,7 +2,8 @@
  * The functions that an epilogue with rows is made of: stages, which make values of an element and the term that it gives to a row's
  * reduction, values of a row out of others, and what stores them.
  */
-import { affine, equalAffine } from '../../../compiler/ir/affine.ts';
+import { affine, axisIndex, decide, equalAffine, isAffine, substitute } from '../../../compiler/ir/affine.ts';
+import { reducedAxes } from '../../../compiler/ir/equation.ts';
 import type { Affine, Equation, Load } from '../../../compiler/ir/program.ts';
 import type { EpilogueStatement } from '../../kernel.ts';
 import { affineText, constraintText, elementText } from '../../parts/address.ts';
@@ -78,7 +79,7 @@ export function writeStage(
     else {
       const { reducer } = statement.equations[0];
       const operator = reducer as Exclude<typeof reducer, 'logsumexp'>;
-      const mayLack = operator !== 'sum' && guardsOf(statement.equations[0]).length > 0;
+      const mayLack = operator !== 'sum' && mayBeEmpty(statement.equations[0]);
       const found = mayLack ? emitter.fresh('found') : undefined;
       const value = inRowsValue(w, statement, { place, held, none: noneOf(operator, w), found });
       const row = emitter.named(statement.tensor, 'value');
@@ -102,6 +103,19 @@ export function writeStage(
   );
   written.steps.push({ kind: 'stage', function: name, type, variable });
   if (reduce !== undefined) written.steps.push(reduce);
+}
+
+/** Whether a row may have no element in the domain: none is there for sure, neither its first nor its last. */
+function mayBeEmpty(equation: Equation): boolean {
+  const { axes } = equation;
+  const reduced = new Set(reducedAxes(equation));
+  const isThere = (indexOf: (axis: number) => number): boolean =>
+    guardsOf(equation).every((c) => {
+      if (!isAffine(c)) return false;
+      const at = substitute(c.affine, (axis) => (reduced.has(axis) ? affine(indexOf(axis)) : axisIndex(axis)));
+      return decide({ kind: c.kind, affine: at }, axes) === 'always';
+    });
+  return !isThere(() => 0) && !isThere((axis) => axes[axis].extent - 1);
 }
 
 /** What changes nothing in a reduction. */
