@@ -160,13 +160,6 @@ function needOf(kernel: Kernel): Need {
   return tuning !== undefined && fillsMultiprocessor(tuning) ? needs.all : needs.slabs;
 }
 
-/**
- * Streams whose rows and sums are matrices in registers: with another beside it, each has as few workgroups at once as the one that holds more
- * (the two of a layer's way back 747 µs together, 720 one after the other: T = 1024, an H200).
- */
-const holdsMatrices = (kernel: Kernel): boolean =>
-  kernel.family === 'stream' && kernel.choice?.tuning?.matrices !== undefined;
-
 function estimateUs(kernel: Kernel, touched: readonly string[], bytesOf: (tensor: string) => number): number {
   const bytes = touched.reduce((total, name) => total + bytesOf(name), 0);
   const equations = kernelParts(kernel).flatMap((part) => part.equations);
@@ -191,7 +184,6 @@ interface Candidate {
 
 function joins(candidate: Candidate, draft: Draft, target: Target): boolean {
   if (draft.kernels.length >= mostKernels) return false;
-  if (holdsMatrices(candidate.kernel) && draft.kernels.some(holdsMatrices)) return false;
   if (commonWorkgroup([...draft.wishes, candidate.wish]) === undefined) return false;
   const buffers = new Set([...draft.buffers, ...candidate.buffers]).size;
   const allowed = target.limits.maxStorageBuffersPerShaderStage;
