@@ -54,24 +54,39 @@ const links: Readonly<Record<string, (score: string, mask: string) => string>> =
   tanh: (s, mask) => `A[b, h, t, u] = tanh(${s})${mask}`,
 };
 
-export const randomScore: fc.Arbitrary<RandomScore> = fc
-  .record({
-    chosen: fc.subarray(Object.keys(terms), { minLength: 1, maxLength: 3 }),
-    mask: fc.constantFrom(...Object.keys(masks)),
-    link: fc.constantFrom(...Object.keys(links)),
-    residual: fc.boolean(),
-    merged: fc.boolean(),
-    blocks: fc.integer({ min: 1, max: 3 }),
-    block: fc.integer({ min: 2, max: 7 }),
-    B: fc.integer({ min: 1, max: 2 }),
-    H: fc.integer({ min: 1, max: 2 }),
-    R: fc.integer({ min: 1, max: 11 }),
-    E: fc.integer({ min: 1, max: 19 }),
-  })
-  .map(({ chosen, mask, link, residual, merged, blocks, block, B, H, R, E }) => {
-    const score = chosen.map((name) => terms[name].value).join(' + ');
-    const declared = chosen.map((name) => terms[name].declared).filter((line) => line !== '');
-    const text = `structure Score {
+/** What of a score is drawn from other than usual. */
+export interface ScoreRanges {
+  /** Names of terms. */
+  readonly chosen?: fc.Arbitrary<readonly string[]>;
+  /** How many blocks there are, and tokens of each. */
+  readonly blocks?: fc.Arbitrary<number>;
+  readonly block?: fc.Arbitrary<number>;
+  /** Texts. */
+  readonly B?: fc.Arbitrary<number>;
+  /** Features and columns of a head. */
+  readonly R?: fc.Arbitrary<number>;
+  readonly E?: fc.Arbitrary<number>;
+}
+
+export const randomScoreOf = (ranges: ScoreRanges): fc.Arbitrary<RandomScore> =>
+  fc
+    .record({
+      chosen: ranges.chosen ?? fc.subarray(Object.keys(terms), { minLength: 1, maxLength: 3 }),
+      mask: fc.constantFrom(...Object.keys(masks)),
+      link: fc.constantFrom(...Object.keys(links)),
+      residual: fc.boolean(),
+      merged: fc.boolean(),
+      blocks: ranges.blocks ?? fc.integer({ min: 1, max: 3 }),
+      block: ranges.block ?? fc.integer({ min: 2, max: 7 }),
+      B: ranges.B ?? fc.integer({ min: 1, max: 2 }),
+      H: fc.integer({ min: 1, max: 2 }),
+      R: ranges.R ?? fc.integer({ min: 1, max: 11 }),
+      E: ranges.E ?? fc.integer({ min: 1, max: 19 }),
+    })
+    .map(({ chosen, mask, link, residual, merged, blocks, block, B, H, R, E }) => {
+      const score = chosen.map((name) => terms[name].value).join(' + ');
+      const declared = chosen.map((name) => terms[name].declared).filter((line) => line !== '');
+      const text = `structure Score {
   size T = ${blocks * block}, C = ${blocks}
   axis b: B, h: H, t, u: T, r: R, e: E, c: C, m, n: T / C, d: 2 * T - 1, f: H * E, p: T, c5: 5, z: 2
   input q[b, h, t, r]
@@ -84,5 +99,7 @@ export const randomScore: fc.Arbitrary<RandomScore> = fc
   ${merged ? 'y[b, t, (h e)] = A[b, h, t, u] * v[b, u, (h e)]' : 'y[b, h, t, e] = A[b, h, t, u] * v[b, h, u, e]'}${residual ? (merged ? ' + x[b, t, (h e)]' : ' + x[b, h, t, e]') : ''}
   output y
 }`;
-    return { text, sizes: { B, H, R, E } };
-  });
+      return { text, sizes: { B, H, R, E } };
+    });
+
+export const randomScore = randomScoreOf({});

@@ -2,8 +2,10 @@
  * Streams on tensor cores: which suit the form, and what it computes, on any device with its matrices as numbers (emulated-matrices.ts),
  * against the interpreter: values and gradients, walks longer than a stretch, scores that move far from tile to tile.
  */
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { compileProgram } from '../../../../compiler/compile.ts';
+import { interpret } from '../../../../compiler/ir/interpret.ts';
 import { type NdArray, ndarray } from '../../../../compiler/ir/ndarray.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
 import { matrixTuning, type StreamTuning } from '../../../../kernels/families/stream/tuning.ts';
@@ -13,7 +15,9 @@ import { emulateMatrices, withMatrices } from '../../../support/emulated-matrice
 import { feed } from '../../../support/feed.ts';
 import { h100, h100WithoutTensorCores } from '../../../support/h100-target.ts';
 import { lowered } from '../../../support/lowered.ts';
-import { compare } from '../../../support/run-on-device.ts';
+import { randomScoreOf } from '../../../support/random-score.ts';
+import { asF32 } from '../../../support/rounding.ts';
+import { compare, relativeError, runOnDevice } from '../../../support/run-on-device.ts';
 
 const opened = await testDevice();
 const target = withMatrices(opened.target);
@@ -66,6 +70,57 @@ test('a walk longer than a stretch, with scores that move far', async () => {
     );
   });
   expect(worst, worstOutput).toBeLessThan(1e-5);
+});
+
+test.each([
+  ['- 200', 'u <= t'],
+  ['+ 200', 't <= u'],
+  ['- 9 * (u + 20)', 't <= u'],
+])('scores far from 0: %s where %s', async (more, where) => {
+  const text = attention(96, 16, 16, where).replace('k[h, u, r] where', `k[h, u, r] ${more} where`);
+  const { worst, worstOutput } = await errorOf(text, true);
+  // Of scores of 800 the last bit of f32 is 6e-5.
+  expect(worst, worstOutput).toBeLessThan(2e-4);
+});
+
+const scores = randomScoreOf({
+  chosen: fc.constantFrom(['product'], ['product'], ['product', 'slope'], ['blocks']),
+  blocks: fc.integer({ min: 1, max: 2 }),
+  block: fc.constant(32),
+  B: fc.constant(1),
+  R: fc.constantFrom(16, 32),
+  E: fc.constantFrom(16, 32),
+});
+const runs = Number(process.env.MLBTC_RANDOM_PROGRAMS ?? 8);
+const seed = Number(process.env.MLBTC_RANDOM_SEED ?? 20_261_127);
+let suited = 0;
+
+test(`${runs} random scores with gradients, seed ${seed}`, { timeout: 1_800_000 }, async () => {
+  await fc.assert(
+    fc.asyncProperty(scores, async ({ text, sizes }) => {
+      const { program } = compileProgram(lowered(text, sizes), { target, gradients: true });
+      const inputs = asF32(feed(program));
+      const want = interpret(program, inputs, program.outputs);
+      const errorsOf = async (tuning: StreamTuning): Promise<readonly number[]> => {
+        const override = { stream: tuning };
+        const { values } = await runOnDevice(opened, program, inputs, { ...options, override }, emulateMatrices);
+        return program.outputs.map((name) => relativeError(values.get(name)!.data, want.get(name)!.data));
+      };
+      const plain = await errorsOf({ threadRows: 4, threadColumns: 4, rowQuads: 1, depth: 4 });
+      let found: readonly number[];
+      try {
+        found = await errorsOf(stream);
+      } catch (error) {
+        if (!(error instanceof Error) || !error.message.includes('tensor cores')) throw error;
+        return;
+      }
+      suited += 1;
+      for (const [i, name] of program.outputs.entries())
+        expect(found[i], `${name} of\n${text}\n${JSON.stringify(sizes)}`).toBeLessThan(5e-6 + 4 * plain[i]);
+    }),
+    { numRuns: runs, seed, ...(process.env.MLBTC_SHRINK ? {} : { endOnFailure: true }) },
+  );
+  expect(suited / runs).toBeGreaterThan(0.2);
 });
 
 const levels = `structure S {
