@@ -41,7 +41,7 @@ export function schedule(program: Program, options: ScheduleOptions): Plan {
 
 function scheduleCounting(program: Program, options: ScheduleOptions, counted: Counted): Plan {
   const { target, fuse = true, contractAll = false, streaming = 'auto', memoryBytes } = options;
-  const { residents = 'auto' } = options;
+  const { residents = fuse ? 'auto' : 'never' } = options;
   const { combine = fuse && target.class === 'gpu' } = options;
   const chooser = createChooser(options);
   const bindable = withinBindings(

@@ -102,8 +102,9 @@ function sharedQuads(products: Products): number {
 const mostSharedBytes = 24576;
 
 /**
- * How many tiles a larger workgroup can do at once: no tile may be left over. A power of two. With an epilogue in rows, whose threads wait for each other, no thread may be left over, and tiles that are
- * about one for each multiprocessor stay so: 128 of 4096 × 64 × 256 with a norm took 38 µs in 64 workgroups on an H100, 26 in 128.
+ * How many tiles a larger workgroup can do at once: no tile may be left over. A power of two. With an epilogue in rows, whose threads wait
+ * for each other, no thread may be left over, and tiles that are about one for each multiprocessor stay so: 128 of 4096 × 64 × 256 with a
+ * norm took 38 µs in 64 workgroups on an H100, 26 in 128.
  */
 export function mostSideBySide(
   shapes: readonly [ContractionShape, ...ContractionShape[]],
