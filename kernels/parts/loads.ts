@@ -28,6 +28,15 @@ export interface WideLoad {
   readonly axis: number;
 }
 
+/** Whether a quad of memory is four neighbours along an axis, from a multiple of 4 on: memory runs along it, and all else goes in fours. */
+export function runsInQuads(offset: Affine, axis: number, axes: readonly Axis[]): boolean {
+  const others = offset.terms.filter((t) => t.axis !== axis && axes[t.axis].extent > 1);
+  return (
+    coefficientOf(offset, axis) === 1 &&
+    [offset.constant, ...others.map((t) => t.coefficient)].every((n) => n % 4 === 0)
+  );
+}
+
 /** The operand's quads along an axis, if it is a plain load (flat, see linear.ts) that comes in whole quads of memory. */
 export function wideLoad(
   operand: Expression,
@@ -39,11 +48,9 @@ export function wideLoad(
   const [offset] = operand.indices;
   const { shape, dtype } = layouts(operand.tensor);
   if (offset.kind !== 'affine' || dtype !== 'f32') return undefined;
-  const inQuads = offset.terms.every((t) => t.axis === axis || axes[t.axis].extent === 1 || t.coefficient % 4 === 0);
-  const isContiguous = coefficientOf(offset, axis) === 1 && axes[axis].extent % 4 === 0;
   const { min, max } = range(offset, axes);
   const isInside = min >= 0 && max < elementCount(shape);
-  if (!inQuads || !isContiguous || offset.constant % 4 !== 0 || !isInside) return undefined;
+  if (!runsInQuads(offset, axis, axes) || axes[axis].extent % 4 !== 0 || !isInside) return undefined;
   return { tensor: operand.tensor, dtype, width: 4, offset, axis };
 }
 

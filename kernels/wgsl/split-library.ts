@@ -17,6 +17,8 @@ import type { LibraryFunction } from './library.ts';
 export const scaledExponent = 12;
 /** By so much may the exponent of a later element be larger: below 2^15 all fits an f16. */
 export const exponentRoom = 2;
+/** What the exponent of operands is taken for that are smaller: the largest scale is 2^100 times that of a 1. */
+export const leastExponent = -100;
 /** `low` counts for so much. */
 export const lowWeight = 2 ** -11;
 

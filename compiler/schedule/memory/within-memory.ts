@@ -45,10 +45,12 @@ export function withinMemory(
 ): Fitting {
   const [plain, tight] = [false, true].map((isTight) => ({ remade: notRemade(streams), isTight }));
   if (budget === undefined) return plain;
-  const plainBytes = planBytes(attempt(plain).placements);
+  const free = attempt(plain);
+  const plainBytes = planBytes(free.placements);
   const memoryBytes = typeof budget === 'number' ? budget : budget(plainBytes);
   if (plainBytes <= memoryBytes) return plain;
-  const arranged = attempt(tight);
+  const hasResidents = free.dispatches.some((kernels) => kernels.some(({ family }) => family === 'resident'));
+  const arranged = hasResidents ? attempt(tight) : free;
   const tightBytes = planBytes(arranged.placements);
   if (tightBytes <= memoryBytes) return tight;
   const timeline = timelineOf(streams.program, arranged.dispatches, arranged.placements);

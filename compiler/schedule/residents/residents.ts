@@ -20,7 +20,7 @@ import { bufferNames } from '../place.ts';
 import { isWorkspace, workspaceCount } from '../workspaces.ts';
 import { staysInPieces } from './pieces.ts';
 import { type Cut, type Cutter, createCutter, isStageable, type Stageable } from './stages.ts';
-import { isWorth, multiprocessors, piecesAtOnce } from './worth.ts';
+import { isWorth, mostPieces } from './worth.ts';
 
 /** Rows of a piece and threads of its workgroup, whatever it takes: tests force them on small ragged shapes. */
 export interface ForcedPieces {
@@ -45,7 +45,7 @@ const threads = 256;
 /** Rows of a piece that are tried. */
 const pieceRows = [64, 32, 16] as const;
 /** Pieces that leave hardly a multiprocessor with fewer than it takes at once. */
-const enoughPieces = 0.75 * piecesAtOnce * multiprocessors;
+const enoughPieces = 0.75 * mostPieces;
 
 /** Kernels that are one by now, with their cuts once they are more than one. */
 interface Unit {
@@ -154,7 +154,7 @@ function begun(kernels: readonly Stageable[], cutter: Cutter, residents: Residen
 /** Pieces that multiprocessors take at once are better than more, and these than fewer, which leave some idle. */
 function rankOf({ pieces }: Cut): number {
   if (pieces < enoughPieces) return 2;
-  return pieces <= piecesAtOnce * multiprocessors ? 0 : 1;
+  return pieces <= mostPieces ? 0 : 1;
 }
 
 /** Of two cuts of a rank, the larger pieces are better where there are enough. */

@@ -3,11 +3,13 @@
  *
  * The trap: all stages have the same threads, whatever their sizes; where a tile has few sums, threads share its k (`slices`).
  */
+import { mostSharedBytes } from '../../../kernels/families/contraction/contraction.ts';
 import { holdsRows } from '../../../kernels/families/contraction/rows.ts';
 import {
   type ContractionShape,
   contractionShape,
   contractionSizes,
+  tilesOf,
 } from '../../../kernels/families/contraction/shape.ts';
 import { slabQuads } from '../../../kernels/families/contraction/tiled.ts';
 import { type ContractionTuning, contractionThreads } from '../../../kernels/families/contraction/tuning.ts';
@@ -39,8 +41,9 @@ function waysOf(
   tuning: ContractionTuning,
   layouts: Layouts,
 ): readonly Omit<Cut, 'tuning'>[] {
-  const { batch, m, n } = contractionSizes(shapeOf(kernel, layouts));
-  const [tilesM, tilesN] = [Math.ceil(m / tuning.tileM), Math.ceil(n / tuning.tileN)];
+  const sizes = contractionSizes(shapeOf(kernel, layouts));
+  const { batch } = sizes;
+  const [tilesM, tilesN] = tilesOf(sizes, tuning);
   const ways = [
     { pieces: tilesM, outer: batch, inner: tilesN },
     { pieces: batch * tilesM, outer: 1, inner: tilesN },
@@ -81,7 +84,8 @@ export function createCutter(workgroupSize: number, layouts: Layouts, target: Ta
     cutInOrder,
     cutsOf: (kernel, rows) => {
       if (kernel.family === 'row') return [];
-      const tunings = stageTunings(kernel, shapeOf(kernel, layouts), rows, workgroupSize, target);
+      const { n } = contractionSizes(shapeOf(kernel, layouts));
+      const tunings = stageTunings(n, rows, workgroupSize, target).filter((tuning) => isOfStage(kernel, tuning));
       const all = tunings.flatMap((tuning) => waysOf(kernel, tuning, layouts).map((way) => ({ ...way, tuning })));
       return [...new Map(all.toReversed().map((cut) => [cut.pieces, cut])).values()];
     },
@@ -117,19 +121,9 @@ const blocks = [
   [8, 4],
   [4, 8],
 ] as const;
-/** So much workgroup memory leaves room for a second workgroup. */
-const mostBytes = 24576;
-
-/** Tiles of so many rows and threads: first what covers n with the fewest columns of padding, then what does so in the fewest turns. */
-function stageTunings(
-  { rowLength }: ContractionKernel,
-  shape: ContractionShape,
-  tileM: number,
-  workgroupSize: number,
-  target: Target,
-): readonly ContractionTuning[] {
-  const memory = Math.min(mostBytes, target.limits.maxComputeWorkgroupStorageSize);
-  const { n } = contractionSizes(shape);
+/** Tiles of so many rows, for so many threads: first what covers n with the fewest columns of padding, then what does so in the fewest turns. */
+function stageTunings(n: number, tileM: number, workgroupSize: number, target: Target): readonly ContractionTuning[] {
+  const memory = Math.min(mostSharedBytes, target.limits.maxComputeWorkgroupStorageSize);
   const columnsOf = ({ tileN }: ContractionTuning): number => Math.ceil(n / tileN) * tileN;
   const all = widths.flatMap((tileN) =>
     blocks.flatMap(([rows, columns]): ContractionTuning[] => {
@@ -140,7 +134,6 @@ function stageTunings(
     }),
   );
   return all
-    .filter((tuning) => contractionThreads(tuning) === workgroupSize && 16 * slabQuads(tuning) <= memory)
-    .filter((tuning) => rowLength === undefined || holdsRows(shape, tuning, rowLength, target))
+    .filter((tuning) => 16 * slabQuads(tuning) <= memory)
     .sort((a, b) => columnsOf(a) - columnsOf(b) || b.tileN - a.tileN || (a.slices ?? 1) - (b.slices ?? 1));
 }

@@ -8,6 +8,7 @@ import {
   type ContractionSizes,
   contractionShape,
   contractionSizes,
+  tilesOf,
 } from '../../../kernels/families/contraction/shape.ts';
 import type { ContractionTuning } from '../../../kernels/families/contraction/tuning.ts';
 import type { ContractionKernel, EpilogueStatement, Layouts, RowKernel, Statement } from '../../../kernels/kernel.ts';
@@ -37,8 +38,8 @@ type Box = (axis: number) => Stretch;
 type Place = Readonly<Record<'batch' | 'm' | 'n', Stretch>>;
 
 /** A tile a workgroup: `tileHead` of the family. */
-function placeOfTile(group: number, { m, n }: ContractionSizes, { tileM, tileN }: ContractionTuning): Place {
-  const [tilesM, tilesN] = [Math.ceil(m / tileM), Math.ceil(n / tileN)];
+function placeOfTile(group: number, sizes: ContractionSizes, tuning: ContractionTuning): Place {
+  const [tilesM, tilesN] = tilesOf(sizes, tuning);
   const batch = Math.floor(group / (tilesM * tilesN));
   const tiles = (tile: number, size: number, of: number): Stretch => ({
     least: tile * size,
@@ -46,8 +47,8 @@ function placeOfTile(group: number, { m, n }: ContractionSizes, { tileM, tileN }
   });
   return {
     batch: { least: batch, most: batch },
-    m: tiles(Math.floor(group / tilesN) % tilesM, tileM, m),
-    n: tiles(group % tilesN, tileN, n),
+    m: tiles(Math.floor(group / tilesN) % tilesM, tuning.tileM, sizes.m),
+    n: tiles(group % tilesN, tuning.tileN, sizes.n),
   };
 }
 

@@ -6,14 +6,16 @@
  * a step of in-context regression more as one kernel; blocks of 16 tokens, 256 pieces, 11 % less
  * (H200, test/bench/records/2026-11-27-residents.jsonl).
  */
-import { contractionSizes } from '../../../kernels/families/contraction/shape.ts';
+import { contractionSizes, tileCount } from '../../../kernels/families/contraction/shape.ts';
+import { chip } from '../../../kernels/families/contraction/tile-sizes.ts';
 import type { ContractionTuning } from '../../../kernels/families/contraction/tuning.ts';
 import type { Layouts } from '../../../kernels/kernel.ts';
 import { type Cut, type Stageable, shapeOf } from './stages.ts';
 
-export const multiprocessors = 132;
 /** Pieces that a multiprocessor takes at once: while one waits the other goes on. */
-export const piecesAtOnce = 2;
+const piecesAtOnce = 2;
+/** So many that all are begun at once. */
+export const mostPieces = piecesAtOnce * chip.multiprocessors;
 
 /** What a dispatch takes beside what it does: it begins when the last workgroup of the one before has ended, and fetches its first slabs. */
 const dispatchUs = 8;
@@ -29,14 +31,14 @@ function rateAlone({ form, tileM, tileN }: ContractionTuning): number {
 
 export function isWorth(kernels: readonly Stageable[], cuts: readonly Cut[], layouts: Layouts): boolean {
   const [{ pieces }] = cuts;
-  if (pieces > piecesAtOnce * multiprocessors) return false;
+  if (pieces > mostPieces) return false;
   return kernels.every((kernel, s) => {
     const { tuning } = cuts[s];
     if (kernel.family === 'row' || tuning === undefined) return true;
-    const { batch, m, n, k } = contractionSizes(shapeOf(kernel, layouts));
+    const sizes = contractionSizes(shapeOf(kernel, layouts));
     const timeUs = (t: ContractionTuning, rate: number, most = Number.POSITIVE_INFINITY): number => {
-      const tiles = Math.ceil(m / t.tileM) * Math.ceil(n / t.tileN) * batch;
-      return (t.tileM * t.tileN * (k + stepsAround) * tiles) / Math.min(tiles, most, multiprocessors) / rate;
+      const tiles = tileCount(sizes, t);
+      return (t.tileM * t.tileN * (sizes.k + stepsAround) * tiles) / Math.min(tiles, most, chip.multiprocessors) / rate;
     };
     const alone = kernel.choice!.tuning;
     return timeUs(tuning, stageRate, pieces) <= timeUs(alone, rateAlone(alone)) + dispatchUs;

@@ -19,7 +19,7 @@
 import { multiplyAddsOf } from '../../../compiler/ir/multiply-adds.ts';
 import { type ContractionKernel, type KernelBody, packNumber } from '../../kernel.ts';
 import { kernelParts } from '../../statements.ts';
-import type { Target } from '../../target.ts';
+import { matrixExtensions, type Target } from '../../target.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
 import { flatThreads, tileOfGroup } from '../../wgsl/grid.ts';
 import { wgsl } from '../../wgsl/text.ts';
@@ -31,7 +31,14 @@ import { matrixBody } from './matrix.ts';
 import { matrixMemory } from './matrix-staging.ts';
 import { kRange } from './range.ts';
 import { finishInRows, finishRegisters, type RowsEnd } from './rows.ts';
-import { type ContractionShape, type ContractionSizes, contractionSizes, scaleRatio } from './shape.ts';
+import {
+  type ContractionShape,
+  type ContractionSizes,
+  contractionSizes,
+  scaleRatio,
+  tileCount,
+  tilesOf,
+} from './shape.ts';
 import { ofOneSlice } from './slices.ts';
 import { chip } from './tile-sizes.ts';
 import { slabQuads, tiledBody } from './tiled.ts';
@@ -89,7 +96,7 @@ const enables: Readonly<Record<ContractionTuning['form'], readonly string[]>> = 
   direct: [],
   subgroup: ['subgroups'],
   lanes: [],
-  matrix: ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'],
+  matrix: matrixExtensions,
 };
 
 function sharedQuads(products: Products): number {
@@ -99,7 +106,7 @@ function sharedQuads(products: Products): number {
 }
 
 /** Workgroup memory of workgroups side by side: two such are at home in a multiprocessor of NVIDIA, which has twice as much. */
-const mostSharedBytes = 24576;
+export const mostSharedBytes = 24576;
 
 /**
  * How many tiles a larger workgroup can do at once: no tile may be left over. A power of two. With an epilogue in rows, whose threads wait
@@ -115,8 +122,7 @@ export function mostSideBySide(
   const threads = contractionThreads(tuning);
   const most = limits.maxComputeInvocationsPerWorkgroup / threads;
   if (tuning.form === 'lanes') return inRows ? Math.min(most, mostWholeLanes(shapes[0], tuning)) : most;
-  const { batch, m, n } = contractionSizes(shapes[0]);
-  const groups = Math.ceil(m / tuning.tileM) * Math.ceil(n / tuning.tileN) * batch;
+  const groups = tileCount(contractionSizes(shapes[0]), tuning);
   const isTiled = tuning.form === 'tiled';
   if (tuning.form === 'subgroup' || tuning.form === 'matrix') return 1;
   const sharedBytes = isTiled ? 16 * slabQuads(tuning) : 0;
@@ -153,13 +159,6 @@ function bodyText(
 /** First lines of the body: `batch`, `tile_m`, `tile_n` and the range of k. */
 interface Head extends Pick<KernelBody, 'groups'> {
   readonly text: string;
-}
-
-function tilesOf(
-  sizes: ContractionSizes,
-  { tileM, tileN }: ContractionTuning,
-): readonly [tilesM: number, tilesN: number] {
-  return [Math.ceil(sizes.m / tileM), Math.ceil(sizes.n / tileN)];
 }
 
 /** The lines between what all forms need. The trap: the range asks for hidden bounds, so it is written before the emitter's head. */

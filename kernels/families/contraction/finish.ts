@@ -9,6 +9,7 @@ import { type Affine, type Constraint, type Equation, elementCount, type Load } 
 import type { Statement } from '../../kernel.ts';
 import { affineText, constraintText, elementText } from '../../parts/address.ts';
 import { flatIndex, flattenLoads, strides } from '../../parts/linear.ts';
+import { runsInQuads } from '../../parts/loads.ts';
 import { expressionText, multiplied } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
@@ -114,12 +115,7 @@ export function storesQuads({ kernel, s, emitter, tuning }: ContractionParts): b
   const { axes } = s.equation;
   const store = s.equation.store[0] as Affine;
   const column = s.n.at(-1);
-  const inQuads = store.terms.every(
-    ({ axis, coefficient }) =>
-      axes[axis].extent === 1 ||
-      (axis === column ? coefficient === 1 && axes[axis].extent % 4 === 0 : coefficient % 4 === 0),
-  );
-  if (!inQuads || store.constant % 4 !== 0 || !store.terms.some(({ axis }) => axis === column)) return false;
+  if (column === undefined || axes[column].extent % 4 !== 0 || !runsInQuads(store, column, axes)) return false;
   const stored = [kernel, ...kernel.epilogue].filter((part) => part.stored);
   return stored.every(({ tensor }) => emitter.writesQuad(tensor, '0') !== undefined);
 }

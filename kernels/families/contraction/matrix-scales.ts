@@ -9,13 +9,10 @@
  * where it does not stay so.
  */
 import { matrixLanes } from '../../target.ts';
-import { exponentRoom, scaledExponent } from '../../wgsl/split-library.ts';
+import { exponentRoom, leastExponent, scaledExponent } from '../../wgsl/split-library.ts';
 import { wgsl } from '../../wgsl/text.ts';
 import { type MatrixMemory, type SideName, sides, stagedVectors } from './matrix-staging.ts';
 import { type ContractionTuning, contractionThreads } from './tuning.ts';
-
-/** Of sides whose elements are smaller; the largest scale is 2^112. */
-const leastExponent = -100;
 
 /** Bits of the largest that a thread has seen of each side, what is known of all of the tile, and the scale that follows. */
 export const scaleVariables = sides

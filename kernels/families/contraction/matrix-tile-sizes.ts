@@ -7,7 +7,7 @@ import type { Layouts } from '../../kernel.ts';
 import { hasTensorCores, matrixSize, type Target } from '../../target.ts';
 import { operandQuads } from './functions.ts';
 import { holdsRows } from './rows.ts';
-import { type ContractionShape, type ContractionSizes, contractionSizes } from './shape.ts';
+import { type ContractionShape, type ContractionSizes, contractionSizes, tileCount } from './shape.ts';
 import {
   type Company,
   chip,
@@ -103,16 +103,11 @@ const stepsAround = 100;
 /** One of two took 31 µs for 1024 of k, two 21 for 512. */
 const company: Company = { each: 0.5, waiting: 0.5 };
 
-function timeUs(
-  { batch, m, n, k }: ContractionSizes,
-  alongK: number,
-  { tuning, tflops, resident }: MatrixForm,
-): number {
+function timeUs(sizes: ContractionSizes, alongK: number, { tuning, tflops, resident }: MatrixForm): number {
   const { tileM, tileN } = tuning;
-  const groups = Math.ceil(m / tileM) * Math.ceil(n / tileN) * batch;
   const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
-  const steps = k / (1 + ratePerK * alongK) + stepsAround;
-  return (turns(groups, resident, company) * 2 * tileM * tileN * steps) / flopsPerUs;
+  const steps = sizes.k / (1 + ratePerK * alongK) + stepsAround;
+  return (turns(tileCount(sizes, tuning), resident, company) * 2 * tileM * tileN * steps) / flopsPerUs;
 }
 
 function matrixTimes(

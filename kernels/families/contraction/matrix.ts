@@ -15,6 +15,7 @@
 
 import { kernelParts } from '../../statements.ts';
 import { matrixLanes, matrixSize } from '../../target.ts';
+import { multiplyAccumulate, operandMatrix, sumMatrix } from '../../wgsl/matrices.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import { finishStripRows } from './matrix-rows.ts';
@@ -75,16 +76,10 @@ function sumsOf(tuning: ContractionTuning): string[] {
   return [...names.map(([high]) => high), ...names.map(([, low]) => low)];
 }
 
-const sumType = `subgroup_matrix_result<f32, ${matrixSize}, ${matrixSize}>`;
-const operandTypes = {
-  left: `subgroup_matrix_left<f16, ${matrixSize}, ${matrixSize}>`,
-  right: `subgroup_matrix_right<f16, ${matrixSize}, ${matrixSize}>`,
-} as const;
-
 /** The loops of all products, and the sums that they add to. */
 function madeSums(products: Products, memory: MatrixMemory): string {
   const { tuning } = products[0];
-  const sums = sumsOf(tuning).map((sum) => `var ${sum} = ${sumType}();`);
+  const sums = sumsOf(tuning).map((sum) => `var ${sum} = ${sumMatrix}();`);
   const totals = [`var totals = array<f32, ${valuesOfThread(tuning)}>();`, 'var since = 0;'];
   const loops = overProducts(
     products,
@@ -117,7 +112,7 @@ function slabLoop(w: ContractionParts, products: Products, memory: MatrixMemory)
 
 function emptySums(tuning: ContractionTuning): string {
   return sumsOf(tuning)
-    .map((sum) => `${sum} = ${sumType}();`)
+    .map((sum) => `${sum} = ${sumMatrix}();`)
     .join('\n');
 }
 
@@ -170,13 +165,14 @@ function multiply(w: ContractionParts, memory: MatrixMemory): string {
   const loads = (side: SideName, i: number): string[] =>
     (['high', 'low'] as const).map((part) => `let ${side}_${part}_${i} = ${loadMatrix(w, memory, side, part, i)};`);
   const lines = Array.from({ length: columns }, (_, j) => loads('right', j)).flat();
-  const add = (sum: string, left: string, right: string): string =>
-    `${sum} = subgroupMatrixMultiplyAccumulate(${left}, ${right}, ${sum});`;
   for (let i = 0; i < rows; i++) {
     lines.push(...loads('left', i));
-    for (let j = 0; j < columns; j++) lines.push(add(`low_${i}_${j}`, `left_high_${i}`, `right_low_${j}`));
-    for (let j = 0; j < columns; j++) lines.push(add(`low_${i}_${j}`, `left_low_${i}`, `right_high_${j}`));
-    for (let j = 0; j < columns; j++) lines.push(add(`high_${i}_${j}`, `left_high_${i}`, `right_high_${j}`));
+    for (let j = 0; j < columns; j++)
+      lines.push(multiplyAccumulate(`low_${i}_${j}`, `left_high_${i}`, `right_low_${j}`));
+    for (let j = 0; j < columns; j++)
+      lines.push(multiplyAccumulate(`low_${i}_${j}`, `left_low_${i}`, `right_high_${j}`));
+    for (let j = 0; j < columns; j++)
+      lines.push(multiplyAccumulate(`high_${i}_${j}`, `left_high_${i}`, `right_high_${j}`));
   }
   return lines.join('\n');
 }
@@ -196,5 +192,5 @@ function loadMatrix(
     : plus(`k_in * ${matrixSize * stride} + ${own} * ${count / perQuad}`, base + (i * matrixSize) / perQuad);
   const isRowMajor = (side === 'left') === alongK;
   const order = isRowMajor ? 'row_major' : 'col_major';
-  return `subgroupMatrixLoad<${operandTypes[side]}, ${order}>(&scratch, u32(${place}), ${stride})`;
+  return `subgroupMatrixLoad<${operandMatrix[side]}, ${order}>(&scratch, u32(${place}), ${stride})`;
 }

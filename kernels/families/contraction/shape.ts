@@ -225,3 +225,22 @@ export interface ContractionSizes {
 export function contractionSizes(s: ContractionShape): ContractionSizes {
   return { batch: extentOf(s, s.batch), m: extentOf(s, s.m), n: extentOf(s, s.n), k: extentOf(s, s.k) };
 }
+
+interface TileSize {
+  readonly tileM: number;
+  readonly tileN: number;
+}
+
+/** Tiles of one batch, along m and along n. */
+export function tilesOf(
+  { m, n }: Pick<ContractionSizes, 'm' | 'n'>,
+  { tileM, tileN }: TileSize,
+): readonly [tilesM: number, tilesN: number] {
+  return [Math.ceil(m / tileM), Math.ceil(n / tileN)];
+}
+
+/** Tiles of all batches. */
+export function tileCount(sizes: Pick<ContractionSizes, 'batch' | 'm' | 'n'>, tile: TileSize): number {
+  const [tilesM, tilesN] = tilesOf(sizes, tile);
+  return sizes.batch * tilesM * tilesN;
+}

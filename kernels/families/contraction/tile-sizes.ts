@@ -10,7 +10,7 @@
  */
 
 import type { Target } from '../../target.ts';
-import type { ContractionSizes } from './shape.ts';
+import { type ContractionSizes, tileCount } from './shape.ts';
 import { slicedQuads } from './slices.ts';
 import { type ContractionTuning, contractionThreads } from './tuning.ts';
 
@@ -113,12 +113,11 @@ export function turns(groups: number, resident: number, { each, waiting }: Compa
   return whole + (left === 0 ? 0 : Math.max(left, each * left + waiting * resident));
 }
 
-function timeUs({ batch, m, n, k }: ContractionSizes, { tuning, tflops }: TiledForm): number {
+function timeUs(sizes: ContractionSizes, { tuning, tflops }: TiledForm): number {
   const { tileM, tileN, slices = 1 } = tuning;
-  const groups = Math.ceil(m / tileM) * Math.ceil(n / tileN) * batch;
   const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
-  const shares = slices * turns(groups, resident(tuning), company);
-  return (shares * 2 * tileM * tileN * (k / slices + stepsAround)) / flopsPerUs;
+  const shares = slices * turns(tileCount(sizes, tuning), resident(tuning), company);
+  return (shares * 2 * tileM * tileN * (sizes.k / slices + stepsAround)) / flopsPerUs;
 }
 
 /** A tile, and how long the model takes it to take. */

@@ -2,7 +2,7 @@
 import { coefficientOf } from '../../../compiler/ir/affine.ts';
 import { loads } from '../../../compiler/ir/expression.ts';
 import { matrixLanes, type Target } from '../../target.ts';
-import { type ContractionShape, type ContractionSizes, contractionSizes } from './shape.ts';
+import { type ContractionShape, type ContractionSizes, contractionSizes, tileCount } from './shape.ts';
 import { fastestTiled } from './tile-sizes.ts';
 
 export interface ContractionTuning {
@@ -95,9 +95,8 @@ export function laneThreads(s: ContractionShape): number {
 }
 
 /** Workgroups of the `lanes` form that lie side by side in the largest which leaves no thread over, a power of two; 0 where one does. */
-export function mostWholeLanes(s: ContractionShape, { tileM, tileN }: ContractionTuning): number {
-  const { batch, m, n } = contractionSizes(s);
-  const threads = batch * Math.ceil(m / tileM) * Math.ceil(n / tileN);
+export function mostWholeLanes(s: ContractionShape, tuning: ContractionTuning): number {
+  const threads = tileCount(contractionSizes(s), tuning);
   let count = 0;
   while (threads % (lanesWorkgroupSize * Math.max(1, 2 * count)) === 0) count = Math.max(1, 2 * count);
   return count;

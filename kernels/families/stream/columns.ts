@@ -3,13 +3,12 @@
  * the walk and how that is read, and where they are stored.
  */
 
-import { coefficientOf } from '../../../compiler/ir/affine.ts';
 import { constraintLoads, loads } from '../../../compiler/ir/expression.ts';
 import type { Affine, Equation } from '../../../compiler/ir/program.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { affineText, constraintText } from '../../parts/address.ts';
 import { coordinate, flatIndex } from '../../parts/linear.ts';
-import { type WideLoad, wideLoad, wideText } from '../../parts/loads.ts';
+import { runsInQuads, type WideLoad, wideLoad, wideText } from '../../parts/loads.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
 import { f32Literal, guarded, plus } from '../../wgsl/text.ts';
@@ -187,9 +186,7 @@ export function quadOfColumns(s: StreamStatement, w: StreamCode): string | undef
   const { shape, start } = emitter.layout(s.tensor);
   const flat = flatIndex(shape, equation.store);
   if (!w.tuning.matrices || flat === undefined || start % 4 !== 0) return undefined;
-  const others = flat.terms.filter(({ axis }) => axis !== axes.own && equation.axes[axis].extent > 1);
-  const inQuads = flat.constant % 4 === 0 && others.every(({ coefficient }) => coefficient % 4 === 0);
-  if (!inQuads || coefficientOf(flat, axes.own) !== 1) return undefined;
+  if (!runsInQuads(flat, axes.own, equation.axes)) return undefined;
   return emitter.writesQuad(s.tensor, affineText(flat, scopeOf(w, equation, new Map([[axes.own, 'element']]))));
 }
 

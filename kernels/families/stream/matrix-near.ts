@@ -11,6 +11,13 @@ import { levelNames, scaleOfQuad } from './levels.ts';
 import { quadText } from './matrix-operands.ts';
 import type { MatrixLevels, MatrixProduct, MatrixSide } from './matrix-parts.ts';
 
+/** A side's levels within a tile of rows, if it has any. */
+const nearOf = ({ levels }: MatrixSide): MatrixLevels | undefined => (levels?.fine ? levels : undefined);
+
+/** WGSL of 1 for those of four columns from `column` on that matrices leave, of 0 for the others. */
+const leftColumns = ({ to }: MatrixLevels, column: number): string =>
+  `vec4<f32>(${[0, 1, 2, 3].map((c) => (column + c < to ? '0.0' : '1.0')).join(', ')})`;
+
 /** First columns of the quads that have any of them. */
 function quadsOf({ levels, to }: MatrixLevels): readonly number[] {
   const first = Math.floor(to / 4);
@@ -43,12 +50,11 @@ const atPoints = (side: MatrixSide, column: number, w: StreamCode): readonly str
 
 /** Adds such columns to a lane's elements of a product. */
 export function addNearProducts({ left, right }: MatrixProduct, name: string, w: StreamCode): string {
-  const { levels } = right;
-  if (levels === undefined || levels.fine === 0) return '';
+  const levels = nearOf(right);
+  if (levels === undefined) return '';
   const lines = quadsOf(levels).map((column) => {
-    const own = [0, 1, 2, 3].map((c) => (column + c < levels.to ? '0.0' : '1.0'));
     const row = [
-      ...(own.includes('0.0') ? [`vec4<f32>(${own.join(', ')})`] : []),
+      ...(column < levels.to ? [leftColumns(levels, column)] : []),
       ...scaleOfQuad(levels.levels, String(column), w),
       quadText(left, w.axes.row, w, '(row_start + lane_y)', String(column)),
     ];
@@ -70,16 +76,14 @@ export interface NearSums {
 }
 
 export function nearVariables({ name, right }: NearSums): string {
-  const { levels } = right;
-  return levels === undefined || levels.fine === 0
-    ? ''
-    : `var ${name}_near = array<vec4<f32>, ${quadsOf(levels).length}>();`;
+  const levels = nearOf(right);
+  return levels === undefined ? '' : `var ${name}_near = array<vec4<f32>, ${quadsOf(levels).length}>();`;
 }
 
 /** Adds a tile's weights times the walk's side of those columns. */
 export function addNearSums({ name, right }: NearSums, weights: string, w: StreamCode): string {
-  const { levels } = right;
-  if (levels === undefined || levels.fine === 0) return '';
+  const levels = nearOf(right);
+  if (levels === undefined) return '';
   const lines = quadsOf(levels).map((column, i) => {
     const terms = atPoints(right, column, w).map((quad, c) => `${weights}[own_quad][${c}] * ${quad}`);
     return `${name}_near[${i}] += select(vec4<f32>(), ${terms.join(' + ')}, ${counts(column)});`;
@@ -89,13 +93,12 @@ export function addNearSums({ name, right }: NearSums, weights: string, w: Strea
 
 /** What both lanes of a row have summed, to the one that stores it: `variable` has a lane's quads of the row. */
 export function nearToLanes({ name, right }: NearSums, variable: string): string {
-  const { levels } = right;
-  if (levels === undefined || levels.fine === 0) return '';
+  const levels = nearOf(right);
+  if (levels === undefined) return '';
   return quadsOf(levels)
     .map((column, i) => {
-      const own = [0, 1, 2, 3].map((c) => (column + c < levels.to ? '0.0' : '1.0'));
       const quad = column / 4;
-      const add = `${variable}[${Math.floor(quad / 2)}] += vec4<f32>(${own.join(', ')}) * (${name}_near[${i}] + other);`;
+      const add = `${variable}[${Math.floor(quad / 2)}] += ${leftColumns(levels, column)} * (${name}_near[${i}] + other);`;
       return `{\n  let other = subgroupShuffleXor(${name}_near[${i}], 1u);\n  if (lane_x == ${quad % 2}) { ${add} }\n}`;
     })
     .join('\n');

@@ -1,18 +1,13 @@
 /** How streams write matrices: operands out of workgroup memory and memory, products, and the block through which a subgroup tells its lanes. */
 import { wideText } from '../../parts/loads.ts';
 import { matrixSize } from '../../target.ts';
+import { multiplyAccumulate, operandMatrix } from '../../wgsl/matrices.ts';
 import { type StreamCode, scopeOf } from './code.ts';
 import type { MatrixSide } from './matrix-parts.ts';
 
 /** Quads of a row of a 16×16 block in workgroup memory: its elements, or their high and low parts, and one that is left free. */
 export const blockPitch = 5;
 export const blockQuads = matrixSize * blockPitch;
-
-export const result = `subgroup_matrix_result<f32, ${matrixSize}, ${matrixSize}>`;
-const operands = {
-  left: `subgroup_matrix_left<f16, ${matrixSize}, ${matrixSize}>`,
-  right: `subgroup_matrix_right<f16, ${matrixSize}, ${matrixSize}>`,
-} as const;
 
 /** WGSL of the quad from `column` on of what is at `place`, which is along `position`. */
 export function quadText(
@@ -29,15 +24,20 @@ export function quadText(
   return wideText(load, scopeOf(w, parts.equation, names));
 }
 
-export const multiply = (sum: string, left: string, right: string): string =>
-  `${sum} = subgroupMatrixMultiplyAccumulate(${left}, ${right}, ${sum});`;
+/** Adds a product of two operands to a sum, by the names of their high and low parts: all products but low · low. */
+export const multiplyParts = (sum: string, [high, low]: Parts, [rightHigh, rightLow]: Parts): readonly string[] => [
+  multiplyAccumulate(sum, high, rightLow),
+  multiplyAccumulate(sum, low, rightHigh),
+  multiplyAccumulate(sum, high, rightHigh),
+];
+type Parts = readonly [high: string, low: string];
 
 export const matrixLoad = (
   side: 'left' | 'right',
   order: 'row_major' | 'col_major',
   place: string | number,
   pitch: number,
-): string => `subgroupMatrixLoad<${operands[side]}, ${order}>(&scratch, u32(${place}), ${pitch})`;
+): string => `subgroupMatrixLoad<${operandMatrix[side]}, ${order}>(&scratch, u32(${place}), ${pitch})`;
 
 export const matrixStore = (place: string, matrix: string): string =>
   `subgroupMatrixStore<row_major>(&scratch, u32(${place}), ${matrix}, ${blockPitch});`;

@@ -6,6 +6,7 @@
  *   turn   a piece of work for each lane: two quads of some slab, read long before they are staged
  */
 import { matrixLanes, matrixSize } from '../../target.ts';
+import { leastExponent } from '../../wgsl/split-library.ts';
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
 import { type StreamCode, sizesOf } from './code.ts';
 import { levelNames } from './levels.ts';
@@ -14,8 +15,6 @@ import type { MatrixSide } from './matrix-parts.ts';
 
 /** Scales are such that the exponent of the largest is this: the largest f16 is just below 2^16. */
 export const scaledExponent = 14;
-/** Of operands that are smaller; the largest scale is 2^114. */
-export const leastExponent = -100;
 /** Elements of a lane's piece of work. */
 const perPiece = 8;
 

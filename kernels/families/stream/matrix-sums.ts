@@ -6,22 +6,15 @@
  *   y = y·exp(base - before) + matrices      what lies in memory is relative to shift `base`, the matrices are to `before`
  */
 import type { StreamStatement } from '../../kernel.ts';
+import { sumMatrix } from '../../wgsl/matrices.ts';
+import { leastExponent } from '../../wgsl/split-library.ts';
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
 import { loopOver, overRows, type StreamCode, storeText } from './code.ts';
 import { columnPlaces, quadOfColumns } from './columns.ts';
 import { addNearSums, nearToLanes, nearVariables } from './matrix-near.ts';
-import {
-  blockOf,
-  blockPitch,
-  laneIn,
-  matricesOf,
-  matrixLoad,
-  matrixStore,
-  multiply,
-  result,
-} from './matrix-operands.ts';
+import { blockOf, blockPitch, laneIn, matricesOf, matrixLoad, matrixStore, multiplyParts } from './matrix-operands.ts';
 import type { MatrixSum } from './matrix-parts.ts';
-import { leastExponent, type Slab, scaledExponent, scaleOfQuad, whereCounted } from './matrix-slabs.ts';
+import { type Slab, scaledExponent, scaleOfQuad, whereCounted } from './matrix-slabs.ts';
 import { factorBetween } from './rows.ts';
 import { takeWeights } from './sum.ts';
 
@@ -38,7 +31,7 @@ const sumNames = ({ name, right }: Sum): readonly string[] => matricesOf(right.e
 
 export const sumVariables = (sum: Sum): string =>
   [
-    ...sumNames(sum).map((each) => `var ${each} = ${result}();`),
+    ...sumNames(sum).map((each) => `var ${each} = ${sumMatrix}();`),
     `var ${sum.name}_exponent = ${leastExponent};`,
     nearVariables(sum),
   ].join('\n');
@@ -92,9 +85,11 @@ export function multiplyColumns({ name, right, slab }: Sum): string {
       const lines = [
         `let ${name}_right_high_${e} = ${staged(e, 0)};`,
         `let ${name}_right_low_${e} = ${staged(e, slab.low)};`,
-        multiply(`${name}_${e}`, `${name}_high`, `${name}_right_low_${e}`),
-        multiply(`${name}_${e}`, `${name}_low`, `${name}_right_high_${e}`),
-        multiply(`${name}_${e}`, `${name}_high`, `${name}_right_high_${e}`),
+        ...multiplyParts(
+          `${name}_${e}`,
+          [`${name}_high`, `${name}_low`],
+          [`${name}_right_high_${e}`, `${name}_right_low_${e}`],
+        ),
       ];
       return guarded(whereCounted(slab, e), lines.join('\n'));
     })
@@ -111,7 +106,7 @@ export const sumsToMemory = (sums: readonly Sum[], w: StreamCode): string =>
         w,
         '_before',
         () => add,
-        (e) => `${sum.name}_${e} = ${result}();`,
+        (e) => `${sum.name}_${e} = ${sumMatrix}();`,
       );
     })
     .join('\n');

@@ -17,6 +17,8 @@ import { load, negate, sum as sumOf } from '../../../compiler/ir/expression.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import { matrixLanes, matrixSize } from '../../target.ts';
+import { sumMatrix } from '../../wgsl/matrices.ts';
+import { leastExponent } from '../../wgsl/split-library.ts';
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
 import { overRows, readyOf, type StreamCode, scopeOf, sizesOf } from './code.ts';
 import { scaleOfQuad as scaleOfLevels } from './levels.ts';
@@ -29,9 +31,8 @@ import {
   matricesOf,
   matrixLoad,
   matrixStore,
-  multiply,
+  multiplyParts,
   quadText,
-  result,
 } from './matrix-operands.ts';
 import type { MatrixParts, MatrixProduct, MatrixSide } from './matrix-parts.ts';
 import { withPointValues } from './matrix-points.ts';
@@ -39,7 +40,6 @@ import {
   countedColumns,
   countedKey,
   fetch,
-  leastExponent,
   openSlabs,
   type Slab,
   type Slabs,
@@ -230,7 +230,7 @@ function multiplyRows({ products, overlaid }: MatrixStream): string {
   );
   return wgsl`
     {
-      ${products.map(({ name }) => `var ${name}_product = ${result}();`).join('\n')}
+      ${products.map(({ name }) => `var ${name}_product = ${sumMatrix}();`).join('\n')}
       ${lines.flat().join('\n')}
       ${overlaid ? 'workgroupBarrier();' : ''}
       ${products.map(({ name, area }) => matrixStore(blockOf(area), `${name}_product`)).join('\n')}
@@ -243,9 +243,11 @@ function productStep({ name, slab }: Product, k: number): readonly string[] {
   return [
     `let ${name}_right_high_${k} = ${right(0)};`,
     `let ${name}_right_low_${k} = ${right(slab.low)};`,
-    multiply(`${name}_product`, `${name}_high_${k}`, `${name}_right_low_${k}`),
-    multiply(`${name}_product`, `${name}_low_${k}`, `${name}_right_high_${k}`),
-    multiply(`${name}_product`, `${name}_high_${k}`, `${name}_right_high_${k}`),
+    ...multiplyParts(
+      `${name}_product`,
+      [`${name}_high_${k}`, `${name}_low_${k}`],
+      [`${name}_right_high_${k}`, `${name}_right_low_${k}`],
+    ),
   ];
 }
 

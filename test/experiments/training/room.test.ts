@@ -69,7 +69,7 @@ describe('a device with too little', () => {
     const error = await refusal(demand, total * 0.6);
     expect(error).toBeInstanceOf(MachineError);
     expect(error?.message).toMatch(
-      /^training takes \S+ [KM]iB of memory \(params and optimizer .*, a step .*, an evaluation .*\), the device 'small' has about .* free\n {2}help: --batch_size=8 --gradient_accumulation_steps=4 takes /,
+      /^training takes \S+ MiB of memory \(params and optimizer .*, a step .*, an evaluation .*\), the device 'small' has about .* free\n {2}help: --batch_size=8 --gradient_accumulation_steps=4 takes /,
     );
     const smaller = { ...lmDemand(8, 4), smaller: [] };
     expect(await refusal(smaller, total * 0.6)).toBeUndefined();

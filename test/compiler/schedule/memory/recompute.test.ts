@@ -34,7 +34,7 @@ function budgets(p: Program, options: ScheduleOptions): readonly number[] {
 }
 
 /** Runs a program's plan by the given options, and holds every output to the interpreter by what rounding may do to it. */
-function holder(p: Program): (options: ScheduleOptions) => Promise<Plan> {
+function holder(p: Program, text = ''): (options: ScheduleOptions) => Promise<Plan> {
   const inputs = asF32(feed(p));
   const want = interpret(p, inputs, p.outputs);
   const allowed = roundingBounds(p, inputs, want);
@@ -42,7 +42,7 @@ function holder(p: Program): (options: ScheduleOptions) => Promise<Plan> {
     const { values, plan } = await runOnDevice(opened, p, inputs, options);
     for (const name of p.outputs) {
       const error = relativeError(values.get(name)!.data, want.get(name)!.data);
-      expect(error, name).toBeLessThan(allowed.get(name)!);
+      expect(error, `${name} ${text}`).toBeLessThan(allowed.get(name)!);
     }
     return plan;
   };
@@ -108,7 +108,7 @@ let withBudget = 0;
 
 async function hold(text: string): Promise<void> {
   const p = compileProgram(lowered(text, { B: 3 }), { target: gpu, gradients: true }).program;
-  const held = holder(p);
+  const held = holder(p, `in\n${text}`);
   opened.pipelines.clear();
   for (const options of [
     { target: gpu, override },
