@@ -46,6 +46,15 @@ fn largest_finite_f32(x: vec4<f32>) -> u32 {
 }`,
   },
   {
+    name: 'largest_magnitude_f32',
+    needs: [],
+    code: `// The largest magnitude, whether it is finite or not.
+fn largest_magnitude_f32(x: vec4<f32>, y: vec4<f32>) -> f32 {
+  let most = max(abs(x), abs(y));
+  return max(max(most.x, most.y), max(most.z, most.w));
+}`,
+  },
+  {
     name: 'split_f16',
     needs: [],
     code: `// Eight numbers times a scale, taken apart: high and low parts, two f16 in a word.
@@ -62,11 +71,10 @@ fn split_f16(x: vec4<f32>, y: vec4<f32>, scale: f32, zero: u32) -> HighLow {
   },
   {
     name: 'largest_f32',
-    needs: ['largest_finite_f32'],
-    code: `// The same of eight: asked one by one only where something is not finite.
+    needs: ['largest_finite_f32', 'largest_magnitude_f32'],
+    code: `// The bits of the largest finite one of eight: asked one by one only where something is not finite.
 fn largest_f32(x: vec4<f32>, y: vec4<f32>) -> u32 {
-  let most = max(abs(x), abs(y));
-  let bits = bitcast<u32>(max(max(most.x, most.y), max(most.z, most.w)));
+  let bits = bitcast<u32>(largest_magnitude_f32(x, y));
   if (bits >= 0x7f800000u) { return max(largest_finite_f32(x), largest_finite_f32(y)); }
   return bits;
 }`,

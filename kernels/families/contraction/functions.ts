@@ -4,12 +4,12 @@
  *
  * The trap: an operand is read at points outside the domain too, so a load that the domain keeps inside is clamped.
  */
-import { isAffine } from '../../../compiler/ir/affine.ts';
+import { coefficientOf, isAffine } from '../../../compiler/ir/affine.ts';
 import { axesOf, constant, constraintAxes, product } from '../../../compiler/ir/expression.ts';
-import type { Constraint, Expression } from '../../../compiler/ir/program.ts';
+import type { Affine, Axis, Constraint, Expression } from '../../../compiler/ir/program.ts';
 import type { ContractionKernel, Layouts } from '../../kernel.ts';
-import { constraintText, wideConstraintText } from '../../parts/address.ts';
-import { coordinate } from '../../parts/linear.ts';
+import { affineText, constraintText, wideConstraintText } from '../../parts/address.ts';
+import { coordinate, strides } from '../../parts/linear.ts';
 import { type WideLoad, wideLoad, wideText } from '../../parts/loads.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
@@ -47,6 +47,9 @@ export interface ContractionFunctions {
   readonly right: string;
   readonly leftQuad: string;
   readonly rightQuad: string;
+  /** Where quads lie in memory, for those who read them by that (`OperandQuad.stepOfK`). */
+  readonly leftOffset: string;
+  readonly rightOffset: string;
   /** All at once. */
   readonly finish: string;
   /** In two halves, with the type of what goes from the one to the other. */
@@ -66,6 +69,8 @@ export function nameFunctions(emitter: Emitter): ContractionFunctions {
     right: emitter.global('right_operand'),
     leftQuad: emitter.global('left_quad'),
     rightQuad: emitter.global('right_quad'),
+    leftOffset: emitter.global('left_offset'),
+    rightOffset: emitter.global('right_offset'),
     finish: emitter.global('finish'),
     finished: emitter.global('finished'),
     put: emitter.global('put'),
@@ -88,18 +93,18 @@ interface Operand {
 /** The text of those that the form needs. */
 export function operandFunctions(w: ContractionParts): string[] {
   const { s, factor, names, tuning, sizes, functions, quads } = w;
-  const { left, leftQuad, right, rightQuad } = functions;
+  const { left, leftQuad, leftOffset, right, rightQuad, rightOffset } = functions;
   const ofM: Operand = { value: s.left, factor, constraints: s.onLeft, own: s.m, ownName: names.m };
   const ofN: Operand = { value: s.right, factor: 1, constraints: s.onRight, own: s.n, ownName: names.n };
   const leftElement = () => operandFunction(w, left, ofM);
   const rightElement = () => operandFunction(w, right, ofN);
   const ofLeft =
     quads.left.load !== undefined
-      ? [wideFunction(w, leftQuad, quads.left.load, ofM)]
+      ? wideFunctions(w, leftQuad, leftOffset, quads.left, ofM)
       : [leftElement(), ...(readsQuads(tuning) ? [quadFunction(leftQuad, left, sizes.m, tuning.tileM, 1)] : [])];
   const ofRight =
     quads.right.load !== undefined
-      ? [wideFunction(w, rightQuad, quads.right.load, ofN)]
+      ? wideFunctions(w, rightQuad, rightOffset, quads.right, ofN)
       : [rightElement(), quadFunction(rightQuad, right, sizes.n, tuning.tileN, quads.right.step)];
   return [...ofLeft, ...ofRight];
 }
@@ -112,6 +117,11 @@ export interface OperandQuad {
   readonly alongK: boolean;
   readonly step: number;
   readonly load: WideLoad | undefined;
+  /**
+   * Elements of memory from one k to the next, where the form reads by offsets and it is always as many: a thread that knows where its quads
+   * of the first slab lie adds so much to that for a later one (8192×2048×512: 230 → 219 µs, test/bench/records/2026-11-27-matrix.jsonl).
+   */
+  readonly stepOfK: number | undefined;
 }
 
 /** Forms that stage slabs read four elements at a time, and finish sums in two halves. */
@@ -131,7 +141,8 @@ export function operandQuads(
   const { form, tileN, tileK, columns } = tuning;
   if (form === 'direct' || form === 'subgroup') {
     const step = form === 'subgroup' ? tileN / columns : 1;
-    return { left: { alongK: false, step: 1, load: undefined }, right: { alongK: false, step, load: undefined } };
+    const single = { alongK: false, load: undefined, stepOfK: undefined };
+    return { left: { ...single, step: 1 }, right: { ...single, step } };
   }
   const { axes } = s.equation;
   // What looks into memory for every element comes element by element.
@@ -147,12 +158,59 @@ export function operandQuads(
   ): OperandQuad => {
     const ownLoad = wide(operand, constraints, own);
     const load = ownLoad ?? ofK(operand, constraints);
-    return { alongK: ownLoad === undefined && load !== undefined, step, load };
+    const isEven = form === 'matrix' && load !== undefined && constraints.length === 0;
+    const stepOfK = isEven ? stepAlong(load.offset, s.k, axes) : undefined;
+    return { alongK: ownLoad === undefined && load !== undefined, step, load, stepOfK };
   };
   const left = along(s.left, s.onLeft, s.m.at(-1), 1);
   const right =
     form === 'tiled' ? along(s.right, s.onRight, undefined, tileN / 4) : along(s.right, s.onRight, s.n.at(-1), 1);
   return { left, right };
+}
+
+/** What an offset grows by from one position of several axes, numbered as a whole, to the next; undefined where that is not always the same. */
+function stepAlong(offset: Affine, axes: readonly number[], all: readonly Axis[]): number | undefined {
+  const stride = strides(axes.map((axis) => all[axis].extent));
+  const steps = axes.flatMap((axis, d) => (all[axis].extent === 1 ? [] : [coefficientOf(offset, axis) / stride[d]]));
+  return steps.every((step) => step === steps[0]) ? steps[0] : undefined;
+}
+
+function wideFunctions(
+  w: ContractionParts,
+  quad: string,
+  offset: string,
+  { load, stepOfK }: OperandQuad,
+  operand: Operand,
+): string[] {
+  if (load === undefined) return [];
+  return stepOfK === undefined
+    ? [wideFunction(w, quad, load, operand)]
+    : offsetFunctions(w, quad, offset, load, operand);
+}
+
+/** `fn left_offset(batch, p, k)`: where the quad from (p, k) on lies; `fn left_quad(offset)`: the quad that lies there. */
+function offsetFunctions(
+  w: ContractionParts,
+  quad: string,
+  offset: string,
+  load: WideLoad,
+  operand: Operand,
+): string[] {
+  const { lines, names } = decodeOperand(w, operand);
+  const scope = scopeOf(w, names);
+  const used = lines.filter((line) => isUsed(line, operand.value, [], names));
+  const place = wgsl`
+    fn ${offset}(${w.names.batch}: i32, ${operand.ownName}: i32, ${w.names.k}: i32) -> i32 {
+      ${used.join('\n')}
+      return ${affineText(load.offset, scope)};
+    }
+  `;
+  const read = wgsl`
+    fn ${quad}(offset: i32) -> vec4<f32> {
+      return ${factorText(operand.factor)}${wideText(load, scope, () => 'offset')};
+    }
+  `;
+  return [place, read];
 }
 
 /**

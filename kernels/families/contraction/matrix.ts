@@ -19,7 +19,7 @@ import { multiplyAccumulate, operandMatrix, sumMatrix } from '../../wgsl/matrice
 import { plus, wgsl } from '../../wgsl/text.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import { finishStripRows } from './matrix-rows.ts';
-import { chooseScales, noteLargest, scaleVariables, untilScaled } from './matrix-scales.ts';
+import { chooseScales, lookAgain, noteFinite, noteLargest, scaleVariables, untilScaled } from './matrix-scales.ts';
 import {
   type MatrixMemory,
   matrixMemory,
@@ -39,7 +39,7 @@ import type { ContractionTuning } from './tuning.ts';
 export function matrixBody(products: Products, head: string, end: RowsEnd | undefined): string {
   const [w] = products;
   const { tuning, emitter, kernel } = w;
-  for (const name of ['power_of_two_f32', 'scaled_f32', 'largest_finite_f32', 'split_f16']) emitter.use(name);
+  for (const name of ['power_of_two_f32', 'scaled_f32', 'largest_f32', 'split_f16']) emitter.use(name);
   const memory = matrixMemory(products);
   const inColumns = tuning.tileN / tuning.columns;
   const hasTotals = isBlocked(products);
@@ -55,7 +55,7 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
     let n = tile_n + ${end === undefined ? 'column' : 'lane_in'};
     ${stagedVariables(tuning)}
     ${scaleVariables}
-    ${untilScaled(memory, madeSums(products, memory), finished)}
+    ${untilScaled(memory, madeSums(products, memory), lookAgain(finiteLoops(products, memory)), finished)}
   `;
   return wgsl`
     // scratch: high and low parts of the left operand, from ${memory.right} on of the right one; sums; from ${memory.exponents} on what subgroups say of scales
@@ -88,6 +88,22 @@ function madeSums(products: Products, memory: MatrixMemory): string {
     () => '',
   );
   return [...sums, ...(isBlocked(products) ? totals : []), loops].join('\n');
+}
+
+/** Goes through all that a thread stages of all products, and notes what is finite. */
+function finiteLoops(products: Products, memory: MatrixMemory): string {
+  const loop = (w: ContractionParts): string => wgsl`
+    for (var k_at = k_from; k_at < k_to; k_at += ${w.tuning.tileK}) {
+      ${matrixStaging(w, memory).fetch}
+      ${noteFinite(w.tuning)}
+    }
+  `;
+  return overProducts(
+    products,
+    loop,
+    (one) => matrixStaging(one, memory).places,
+    () => '',
+  );
 }
 
 /** The steps of a product from `k_from` to `k_to`, in stretches where the sums get longer than tensor cores may make them. */
