@@ -225,7 +225,7 @@ function mainFunction(
   const functions = parts.flatMap((part) =>
     part.name === '' ? part.functions : [...part.functions, partFunction(part, workgroupSize)],
   );
-  const shares = parts.map(({ name, groups, sideBySide = 1 }) => ({ name, groups: groups / sideBySide }));
+  const shares = parts.map(({ groups, sideBySide = 1, ...part }) => ({ ...part, groups: groups / sideBySide }));
   const main = wgsl`
     @compute @workgroup_size(${workgroupSize})
     fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -199,6 +199,8 @@ export interface KernelBody {
    * `group`.
    */
   readonly sideBySide?: number;
+  /** Kernels that a workgroup does one after another; 1 where it is not said. */
+  readonly stages?: number;
   readonly body: string;
   /** WGSL extensions that it needs. */
   readonly enables: readonly string[];

@@ -9,7 +9,7 @@
  */
 import type { KernelBody, ResidentKernel, ResidentStage } from '../kernel.ts';
 import type { Emitter } from '../wgsl/emitter.ts';
-import { indent, wgsl } from '../wgsl/text.ts';
+import { wgsl } from '../wgsl/text.ts';
 
 /** `write` writes a stage as if it were a kernel by itself. */
 export function emitResident(
@@ -25,19 +25,25 @@ export function emitResident(
   const calls = stages.map((stage, s) => stageText(stage, bodies[s].name, pieces, emitter));
   const lines = calls.join('\nstorageBarrier();\nworkgroupBarrier();\n');
   return {
-    functions: bodies.flatMap(({ name, functions, body }) => [
-      ...functions,
-      `fn ${name}(group: u32, lane: u32) {\n${indent(body)}\n}`,
-    ]),
+    functions: bodies.flatMap(({ name, functions, body }) => [...functions, stageFunction(name, body, workgroupSize)]),
     sharedQuads: Math.max(...bodies.map(({ sharedQuads }) => sharedQuads)),
     workgroupSize,
     groups: pieces,
+    stages: stages.length,
     body: [emitter.head(), lines].filter((text) => text !== '').join('\n'),
     enables: [...new Set(bodies.flatMap(({ enables }) => enables))],
     tuning: { pieces, workgroupSize },
     multiplyAdds: bodies.reduce((total, { multiplyAdds }) => total + multiplyAdds, 0),
   };
 }
+
+/** A stage's function. Dawn knows between what a remainder lies, but nothing of a parameter (`partFunction` of emit.ts). */
+const stageFunction = (name: string, body: string, workgroupSize: number): string => wgsl`
+  fn ${name}(group: u32, index: u32) {
+    let lane = index % ${workgroupSize}u;
+    ${body}
+  }
+`;
 
 /** What a stage has of a piece, turn by turn. */
 function stageText({ outer, inner }: ResidentStage, name: string, pieces: number, emitter: Emitter): string {

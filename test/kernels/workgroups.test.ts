@@ -1,4 +1,4 @@
-/** Whose the workgroups of a dispatch are: each body gets every number of its own once, those of few workgroups first. */
+/** Whose the workgroups of a dispatch are: each body gets every number of its own once, those of stages first, then those of few workgroups. */
 import { expect, test } from 'vitest';
 import { choiceOfPart, type Part } from '../../kernels/workgroups.ts';
 
@@ -27,4 +27,13 @@ test('few workgroups come first', () => {
       a(group - 1u, lane);
     }"
   `);
+});
+
+test('several stages come before few workgroups', () => {
+  const parts = [
+    { name: 'a', groups: 1 },
+    { name: 'b', groups: 2, stages: 2 },
+    { name: 'c', groups: 1, stages: 3 },
+  ];
+  expect(calls(parts)).toEqual(['c 0', 'b 0', 'b 1', 'a 0']);
 });
