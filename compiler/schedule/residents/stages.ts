@@ -7,6 +7,7 @@ import { mostSharedBytes } from '../../../kernels/families/contraction/contracti
 import { holdsRows } from '../../../kernels/families/contraction/rows.ts';
 import {
   type ContractionShape,
+  type ContractionSizes,
   contractionShape,
   contractionSizes,
   tilesOf,
@@ -84,8 +85,8 @@ export function createCutter(workgroupSize: number, layouts: Layouts, target: Ta
     cutInOrder,
     cutsOf: (kernel, rows) => {
       if (kernel.family === 'row') return [];
-      const { n } = contractionSizes(shapeOf(kernel, layouts));
-      const tunings = stageTunings(n, rows, workgroupSize, target).filter((tuning) => isOfStage(kernel, tuning));
+      const sizes = contractionSizes(shapeOf(kernel, layouts));
+      const tunings = stageTunings(sizes, rows, workgroupSize, target).filter((tuning) => isOfStage(kernel, tuning));
       const all = tunings.flatMap((tuning) => waysOf(kernel, tuning, layouts).map((way) => ({ ...way, tuning })));
       return [...new Map(all.toReversed().map((cut) => [cut.pieces, cut])).values()];
     },
@@ -121,15 +122,23 @@ const blocks = [
   [8, 4],
   [4, 8],
 ] as const;
-/** Tiles of so many rows, for so many threads: first what covers n with the fewest columns of padding, then what does so in the fewest turns. */
-function stageTunings(n: number, tileM: number, workgroupSize: number, target: Target): readonly ContractionTuning[] {
+/**
+ * Tiles of so many rows, for so many threads: first what covers n with the fewest columns of padding, then what does so in the fewest turns.
+ * Slabs are no deeper than k: the slices beyond it would multiply zeros. Of 64 in place of 32 a step took as long.
+ */
+function stageTunings(
+  { n, k }: Pick<ContractionSizes, 'n' | 'k'>,
+  tileM: number,
+  workgroupSize: number,
+  target: Target,
+): readonly ContractionTuning[] {
   const memory = Math.min(mostSharedBytes, target.limits.maxComputeWorkgroupStorageSize);
   const columnsOf = ({ tileN }: ContractionTuning): number => Math.ceil(n / tileN) * tileN;
   const all = widths.flatMap((tileN) =>
     blocks.flatMap(([rows, columns]): ContractionTuning[] => {
       const slices = workgroupSize / ((tileM / rows) * (tileN / columns));
       if (![1, 2, 4].includes(slices)) return [];
-      const tuning = { form: 'tiled' as const, tileM, tileN, tileK: slices === 1 ? 16 : 32, rows, columns };
+      const tuning = { form: 'tiled' as const, tileM, tileN, tileK: slices === 1 || k <= 16 ? 16 : 32, rows, columns };
       return [slices === 1 ? tuning : { ...tuning, slices }];
     }),
   );
