@@ -63,13 +63,15 @@ export class Drafts {
     return this.producedIn.get(name) ?? -1;
   }
 
-  /** The kernel by which everything that the tensor reads is made, and what it comes after: it can join none before that. */
+  /** The kernel by which everything that the equations read is made. */
+  madeBy(equations: readonly Equation[]): number {
+    return Math.max(-1, ...equations.flatMap(readTensors).map((name) => this.madeIn(name)));
+  }
+
+  /** The same of a tensor, and what it comes after: it can join no kernel before that. */
   readyAt(tensor: Tensor): number {
     const after = this.after.get(tensor.name);
-    let last = after === undefined ? -1 : Math.ceil(this.madeIn(after));
-    for (const equation of equationsOf(tensor))
-      for (const name of readTensors(equation)) last = Math.max(last, this.madeIn(name));
-    return last;
+    return Math.max(after === undefined ? -1 : Math.ceil(this.madeIn(after)), this.madeBy(equationsOf(tensor)));
   }
 
   /** Kernels that make what the equations read, latest first. */

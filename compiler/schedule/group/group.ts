@@ -95,28 +95,32 @@ function openLoop(tensor: Tensor, equations: readonly Equation[], drafts: Drafts
 }
 
 /**
- * A contraction that writes every element comes first and takes the pointwise rest with it; others add to it. Products of the same
- * elements are one kernel.
+ * Products of the same elements are one kernel, and kernels come in the order in which what they read is there, after one that writes every
+ * element: they add to it. The pointwise rest goes with the first that need not wait for it.
+ *
+ *   x = W·v + g·s + K·k, of which v is made before s, s before k   →   x = W·v   │   x += K·k + g·s      the first need not wait for s
  */
 function openContractions(tensor: Tensor, tiled: readonly Equation[], drafts: Drafts): void {
   const rest = equationsOf(tensor).filter((e) => !tiled.includes(e));
-  const covering = tiled.find((e) => storesWhole(e, tensor.shape));
-  const order = covering ? [covering, ...tiled.filter((e) => e !== covering)] : tiled;
-  const kernels = productsTogether(order, tensor, drafts);
-  const takesRest =
-    covering !== undefined &&
-    rest.every((e) => isPointwise(e, tensor.shape)) &&
-    drafts.isBindable([...kernels[0], ...rest], tensor);
-  const begun = !takesRest && (rest.length > 0 || !covering);
+  const isCovering = ([equation]: SameTiles): boolean => storesWhole(equation, tensor.shape);
+  const kernels = productsTogether(tiled, tensor, drafts).sort((a, b) => drafts.madeBy(a) - drafts.madeBy(b));
+  const first = kernels.find(isCovering);
+  const order = first === undefined ? kernels : [first, ...kernels.filter((products) => products !== first)];
+  const takers = rest.every((e) => isPointwise(e, tensor.shape))
+    ? order.filter((products) => isCovering(products) && drafts.isBindable([...products, ...rest], tensor))
+    : [];
+  const taker = takers.find((products) => drafts.madeBy(products) >= drafts.madeBy(rest)) ?? takers.at(-1);
+  const begun = taker === undefined && (rest.length > 0 || first === undefined);
   if (begun) openLoop(tensor, rest, drafts);
-  for (const [i, [equation, ...products]] of kernels.entries()) {
+  for (const [i, taken] of order.entries()) {
+    const [equation, ...products] = taken;
     drafts.open(
       {
         family: 'contraction',
         tensor: tensor.name,
         equation,
         products,
-        addends: takesRest && i === 0 ? rest : [],
+        addends: taken === taker ? rest : [],
         accumulate: begun || i > 0,
         stored: true,
         epilogue: [],
