@@ -100,17 +100,17 @@ export function rowsOfSubgroup({ tileN, columns }: ContractionTuning): number {
 }
 
 /**
- * Adds the sums to the totals in f32, several at once, as each waits for memory. They are addressed by a number that a compiler cannot know, so
- * that they stay in memory: in registers they would leave too few to the loop over k.
+ * Adds the sums to the totals in f32, several at once, as each waits for memory; `isFirst` where there are no totals yet. They are addressed
+ * by a number that a compiler cannot know, so that they stay in memory: in registers they would leave too few to the loop over k.
  */
-export function addToTotals(w: ContractionParts, memory: MatrixMemory): string {
+export function addToTotals(w: ContractionParts, memory: MatrixMemory, isFirst: boolean): string {
   const count = rowsOfThread(w.tuning);
   const each = Array.from({ length: addedAtOnce }, (_, c) => c);
   const added = strips(w, memory, (i) => {
     const total = (c: number): string => `totals[${plus('r', i * count + c)}]`;
     const added = each.flatMap((c) => {
       const { lines, text } = stripValue(w, memory, c);
-      return [...lines, `let total_${c} = ${total(c)} + ${text};`];
+      return [...lines, `let total_${c} = ${isFirst ? text : `${total(c)} + ${text}`};`];
     });
     return wgsl`
       for (var r = 0; r < ${count} + i32(zero_bits); r += ${addedAtOnce}) {

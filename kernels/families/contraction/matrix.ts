@@ -76,18 +76,28 @@ function sumsOf(tuning: ContractionTuning): string[] {
   return [...names.map(([high]) => high), ...names.map(([, low]) => low)];
 }
 
+/** Whether the sums are of one product, and twice as long as tensor cores may make them. */
+function isTwoStretches(products: Products): boolean {
+  const [w] = products;
+  return products.length === 1 && isWholeLoop(w) && w.sizes.k === 2 * longestSum;
+}
+
 /** The loops of all products, and the sums that they add to. */
 function madeSums(products: Products, memory: MatrixMemory): string {
   const { tuning } = products[0];
-  const sums = sumsOf(tuning).map((sum) => `var ${sum} = ${sumMatrix}();`);
-  const totals = [`var totals = array<f32, ${valuesOfThread(tuning)}>();`, 'var since = 0;'];
+  const totals = `var totals = array<f32, ${valuesOfThread(tuning)}>();`;
   const loops = overProducts(
     products,
     (one) => slabLoop(one, products, memory),
     (one) => matrixStaging(one, memory).places,
     () => '',
   );
-  return [...sums, ...(isBlocked(products) ? totals : []), loops].join('\n');
+  const variables = [
+    ...sumsOf(tuning).map((sum) => `var ${sum} = ${sumMatrix}();`),
+    ...(isBlocked(products) ? [totals] : []),
+    ...(isBlocked(products) && !isTwoStretches(products) ? ['var since = 0;'] : []),
+  ];
+  return [...variables, loops].join('\n');
 }
 
 /** Goes through all that a thread stages of all products, and notes what is finite. */
@@ -108,20 +118,49 @@ function finiteLoops(products: Products, memory: MatrixMemory): string {
 
 /** The steps of a product from `k_from` to `k_to`, in stretches where the sums get longer than tensor cores may make them. */
 function slabLoop(w: ContractionParts, products: Products, memory: MatrixMemory): string {
-  const whole: Stretch = { from: 'k_from', to: 'k_to', length: longestLoop(w), isExact: isWholeLoop(w) };
-  if (!isBlocked(products)) return stretchLoop(w, products, memory, whole);
-  const length = Math.min(longestSum, whole.length);
-  const isExact = whole.isExact && whole.length % length === 0;
+  if (!isBlocked(products)) {
+    const whole: Stretch = { from: 'k_from', to: 'k_to', length: longestLoop(w), isExact: isWholeLoop(w) };
+    return stretchLoop(w, memory, whole, products.length === 1 && whole.length === w.sizes.k);
+  }
+  return isTwoStretches(products) ? twoStretches(w, memory) : sharedStretches(w, memory);
+}
+
+/**
+ * Both written out, and the sums of the first are the totals: a loop that they live on through, and totals that are added to, cost more
+ * (8192×512×2048: 229 → 208 µs on an H200; of four the same took no less, test/bench/records/2026-11-27-matrix.jsonl).
+ */
+function twoStretches(w: ContractionParts, memory: MatrixMemory): string {
+  const to = `(stretch + ${longestSum})`;
+  const loop = stretchLoop(w, memory, { from: 'stretch', to, length: longestSum, isExact: true }, true);
+  return wgsl`
+    {
+      let stretch = k_from;
+      ${loop}
+      ${addToTotals(w, memory, true)}
+      ${emptySums(w.tuning)}
+    }
+    {
+      let stretch = k_from + ${longestSum};
+      ${loop}
+    }
+  `;
+}
+
+/** Sums live on from stretch to stretch, also of other products, until they get too long. */
+function sharedStretches(w: ContractionParts, memory: MatrixMemory): string {
+  const whole = longestLoop(w);
+  const length = Math.min(longestSum, whole);
+  const isExact = isWholeLoop(w) && whole % length === 0;
   return wgsl`
     for (var stretch = k_from; stretch < k_to; stretch += ${length}) {
       if (since > ${longestSum - length}) {
         since = 0;
-        ${addToTotals(w, memory)}
+        ${addToTotals(w, memory, false)}
         ${emptySums(w.tuning)}
       }
       since += ${length};
       let stretch_to = min(stretch + ${length}, k_to);
-      ${stretchLoop(w, products, memory, { from: 'stretch', to: 'stretch_to', length, isExact })}
+      ${stretchLoop(w, memory, { from: 'stretch', to: 'stretch_to', length, isExact }, false)}
     }
   `;
 }
@@ -140,23 +179,22 @@ interface Stretch {
   readonly isExact: boolean;
 }
 
-/** A slab of both operands a step. The next one is on its way from memory while this one is multiplied. */
+/** A slab of both operands a step. The next one is on its way from memory while this one is multiplied. `isFirst` where there are no sums yet. */
 function stretchLoop(
   w: ContractionParts,
-  products: Products,
   memory: MatrixMemory,
   { from, to, length, isExact }: Stretch,
+  isFirst: boolean,
 ): string {
   const { tuning } = w;
   const { tileK } = tuning;
   const { fetch, store } = matrixStaging(w, memory);
-  const isAll = products.length === 1 && length === w.sizes.k;
   return wgsl`
     {
       let k_at = ${from};
       ${fetch}
     }
-    ${chooseScales(tuning, memory, isAll ? [] : sumsOf(tuning))}
+    ${chooseScales(tuning, memory, isFirst ? [] : sumsOf(tuning))}
     for (var step = 0; step < ${w.emitter.bound(Math.ceil(length / tileK))}; step++) {
       let k0 = ${from} + step * ${tileK};
       ${isExact ? '' : `if (k0 >= ${to}) { break; }`}

@@ -165,7 +165,7 @@ describe('against the interpreter', () => {
   ] as const)('x %s, w %s, %j, %j', async (left, right, sizes, tuning) => {
     expect(await errorOf(matmul(sizes, left, right), tuning)).toBeLessThan(tolerance);
   });
-  test.each([1061, 2053])('a sum of %i', async (k) => {
+  test.each([1061, 2053, 2 * longestSum])('a sum of %i', async (k) => {
     expect(k).toBeGreaterThan(longestSum);
     expect(await errorOf(matmul({ b: 1, i: 20, j: 24, k }, 'ik', 'kj'), small)).toBeLessThan(tolerance);
   });
