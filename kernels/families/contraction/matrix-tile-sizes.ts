@@ -33,6 +33,8 @@ interface MatrixForm {
   readonly tflops: number;
   /** Workgroups that a multiprocessor works on at once: as many as it has workgroup memory and registers for. */
   readonly resident: number;
+  /** What each operand that lies along k adds to the rate, where that is not `ratePerK`. */
+  readonly perK?: number;
 }
 
 function matrix(
@@ -50,10 +52,15 @@ const matrixForms: readonly MatrixForm[] = [
 ];
 
 /**
- * More for epilogues that ask for whole rows. It reads twice as much into slabs as 128 × 128 does, and one workgroup waits for its own rows:
- * scores of 512 × (256×80×256) with their softmax took it 593 µs on an H100, 128 × 128 and rows by themselves 236 and 93.
+ * More for epilogues that ask for whole rows: one workgroup waits for its own. 32 × 256 reads twice as much into slabs as 128 × 128 does: scores of
+ * 512 × (256×80×256) with their softmax took it 593 µs on an H100, 128 × 128 and rows by themselves 236 and 93. 64 × 256 reads a quarter more, and
+ * what lies along k costs it more again: with a norm's gradient behind 64 × (2048×256×256) of operands along m and n the dispatch took 631 µs, 718
+ * in two; a norm behind 16384 × 256 × 1024 of operands along k 186, 131 in two (test/bench/records/2026-11-27-rows-of-256.jsonl).
  */
-const matrixRowForms: readonly MatrixForm[] = [{ tuning: matrix(32, 256, 32, [32, 32]), tflops: 13, resident: 1 }];
+const matrixRowForms: readonly MatrixForm[] = [
+  { tuning: matrix(64, 256, 32, [64, 32]), tflops: 58, resident: 1, perK: -0.1 },
+  { tuning: matrix(32, 256, 32, [32, 32]), tflops: 13, resident: 1 },
+];
 
 /** What a tuner tries: those of the table that the target has room for. */
 export function matrixCandidates(target: Target): readonly ContractionTuning[] {
@@ -103,10 +110,14 @@ const stepsAround = 100;
 /** One of two took 31 µs for 1024 of k, two 21 for 512. */
 const company: Company = { each: 0.5, waiting: 0.5 };
 
-function timeUs(sizes: ContractionSizes, alongK: number, { tuning, tflops, resident }: MatrixForm): number {
+function timeUs(
+  sizes: ContractionSizes,
+  alongK: number,
+  { tuning, tflops, resident, perK = ratePerK }: MatrixForm,
+): number {
   const { tileM, tileN } = tuning;
   const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
-  const steps = sizes.k / (1 + ratePerK * alongK) + stepsAround;
+  const steps = sizes.k / (1 + perK * alongK) + stepsAround;
   return (turns(tileCount(sizes, tuning), resident, company) * 2 * tileM * tileN * steps) / flopsPerUs;
 }
 

@@ -1,6 +1,6 @@
 /** Which products take the norm of their rows along on a GPU, by the model of the time; what is written then passes Dawn's checks. */
 import { describe, expect, test } from 'vitest';
-import { at, computed, input, over } from '../../../../compiler/ir/build.ts';
+import { at, computed, input, over, program } from '../../../../compiler/ir/build.ts';
 import { product } from '../../../../compiler/ir/expression.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
 import type { Plan } from '../../../../compiler/schedule/plan.ts';
@@ -82,6 +82,41 @@ describe('on tensor cores', () => {
     const plan = await planFor(normed(4096, 1, 64, 64), h100);
     expect(makes(plan)).toEqual(together);
     expect(formOf(plan)).toBe('tiled');
+  });
+  test('rows of 256 do where operands lie along m and n, not where they lie along k', async () => {
+    const [b, u, i, t] = [64, 2048, 256, 256];
+    const p = program(
+      [
+        input('a', [b, t, u]),
+        input('c', [b, t, i]),
+        computed(
+          'y',
+          [b, u, i],
+          [
+            over({ b, u, i, t }, ({ b, u, i, t }) => ({
+              store: [b, u, i],
+              value: product([at('a', b, t, u), at('c', b, t, i)]),
+            })),
+          ],
+        ),
+        computed('sum', [b, u], [over({ b, u, i }, ({ b, u, i }) => ({ store: [b, u], value: at('y', b, u, i) }))]),
+        computed(
+          'q',
+          [b, u, i],
+          [
+            over({ b, u, i }, ({ b, u, i }) => ({
+              store: [b, u, i],
+              value: product([at('y', b, u, i), at('sum', b, u)]),
+            })),
+          ],
+        ),
+      ],
+      ['q'],
+    );
+    const plan = await planFor(p, h100);
+    expect(makes(plan)).toEqual(['y sum q']);
+    expect(plan.kernels[0].tuning).toMatchObject({ form: 'matrix', tileM: 64, tileN: 256 });
+    expect(makes(await planFor(normed(16384, 1, 256, 1024), h100))).toEqual(apart);
   });
   test('rows longer than a tile do not', async () => {
     const plan = await planFor(normed(16384, 1, 512, 512), h100);

@@ -189,7 +189,11 @@ describe.skipIf(!hasTensorCores(opened.target))('on tensor cores', () => {
       [77, 5, 16, 36],
       [130, 2, 32, longestSum + 37],
     ] as const;
-    for (const [t, h, e, i] of cases) {
+    const wide = [
+      [150, 1, 256, 200],
+      [75, 1, 250, longestSum + 37],
+    ] as const;
+    for (const [t, h, e, i] of tuning.tileN < 256 ? cases : [...cases, ...wide]) {
       const p = { ...normed(t, h, e, i), outputs: ['y', 'mean', 'var', 'q'] };
       const { worst, plan } = await compare(opened, p, feed(p), { ...forced(tuning), combine: false });
       expect(plan.kernels.map((kernel) => kernel.makes)).toEqual([['y', 'mean', 'var', 'q']]);
