@@ -63,6 +63,28 @@ fn with_sign_f32(x: f32, y: f32) -> f32 {
     code: `fn min_f32(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, is_nan_f32(b)), a, is_nan_f32(a)); }`,
   },
   {
+    name: 'max_octet_f32',
+    needs: ['is_nan_f32'],
+    code: `// The largest of eight, NaN where one is: their magnitudes' sum says whether.
+fn max_octet_f32(x: vec4<f32>, y: vec4<f32>) -> f32 {
+  let pairs = max(x, y);
+  let sums = abs(x) + abs(y);
+  let sum = sums.x + sums.y + sums.z + sums.w;
+  return select(max(max(pairs.x, pairs.y), max(pairs.z, pairs.w)), sum, is_nan_f32(sum));
+}`,
+  },
+  {
+    name: 'min_octet_f32',
+    needs: ['is_nan_f32'],
+    code: `// The smallest of eight, NaN where one is: their magnitudes' sum says whether.
+fn min_octet_f32(x: vec4<f32>, y: vec4<f32>) -> f32 {
+  let pairs = min(x, y);
+  let sums = abs(x) + abs(y);
+  let sum = sums.x + sums.y + sums.z + sums.w;
+  return select(min(min(pairs.x, pairs.y), min(pairs.z, pairs.w)), sum, is_nan_f32(sum));
+}`,
+  },
+  {
     name: 'relu_f32',
     needs: ['is_nan_f32'],
     code: `fn relu_f32(x: f32) -> f32 { return select(max(x, 0.0), x, is_nan_f32(x)); }`,

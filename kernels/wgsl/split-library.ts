@@ -80,6 +80,27 @@ fn largest_f32(x: vec4<f32>, y: vec4<f32>) -> u32 {
 }`,
   },
   {
+    name: 'order_f32',
+    needs: [],
+    code: `// Grows with |x|, its exponent, one more, in the upper eight bits: what is not finite is less than 0 is.
+fn order_f32(x: vec4<f32>) -> vec4<u32> { return bitcast<vec4<u32>>(x) * 2u + 0x01000000u; }`,
+  },
+  {
+    name: 'largest_order_f32',
+    needs: ['order_f32'],
+    code: `// The largest order of eight.
+fn largest_order_f32(x: vec4<f32>, y: vec4<f32>) -> u32 {
+  let most = max(order_f32(x), order_f32(y));
+  return max(max(most.x, most.y), max(most.z, most.w));
+}`,
+  },
+  {
+    name: 'order_exponent_f32',
+    needs: [],
+    code: `// The exponent of the number of that order, -127 or -128 where it is too small for one or none is finite.
+fn order_exponent_f32(order: u32) -> i32 { return i32(order >> 24u) - 128; }`,
+  },
+  {
     name: 'split_unweighted_f16',
     needs: [],
     code: `// Four numbers times a scale, taken apart with low parts as they are: two words of high parts, two of low ones.

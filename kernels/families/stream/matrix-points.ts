@@ -1,16 +1,14 @@
 /**
  * What a stream on tensor cores reads at a row, or at a point of the walk, beside its products, such as the logarithm of a row's sum on
- * the way back. Of a lane's row it is kept in a register; of 16 points it is staged as their slabs are, a quad a lane, so that no element of
- * a tile waits for memory.
+ * the way back. Of a lane's row it is kept in a register; of 16 points it is staged as their slabs are, so that no element of a tile waits for
+ * memory. A lane reads one value of one point: when those of the first subgroup read four each, all others waited for it, 34 of 429 µs of keys
+ * and values (test/bench/records, 2026-11-27). The trap: a value takes a quad, for a store to one element of a quad may be one to all of it.
  */
 import type { Equation, Load } from '../../../compiler/ir/program.ts';
 import { loadText } from '../../parts/address.ts';
-import { matrixSize } from '../../target.ts';
-import { guarded, plus, wgsl } from '../../wgsl/text.ts';
+import { matrixLanes, matrixSize } from '../../target.ts';
+import { guarded, wgsl } from '../../wgsl/text.ts';
 import { overRows, type StreamCode, scopeOf, sizesOf } from './code.ts';
-
-/** Quads of one value at the points of a tile. */
-const perTile = matrixSize / 4;
 
 export interface PointValues {
   /** Before a walk: those of rows. */
@@ -30,7 +28,8 @@ export function withPointValues<T>(
 ): { readonly written: T; readonly points: PointValues } {
   const rows = new Map<string, { readonly name: string; readonly text: string }>();
   const columns = new Map<string, { readonly number: number; readonly text: string }>();
-  const most = sizesOf(w.tuning).threads / perTile;
+  const { threads } = sizesOf(w.tuning);
+  const subgroups = threads / matrixLanes;
   w.pointValues = (l, equation) => {
     const { row, walk } = w.axes;
     const axes = axesOfLoad(l, equation);
@@ -45,35 +44,45 @@ export function withPointValues<T>(
       return known.name;
     }
     const known = columns.get(text) ?? { number: columns.size, text };
-    if (known.number >= most) return undefined;
+    if (known.number >= threads / matrixSize) return undefined;
     columns.set(text, known);
-    return `scratch[${first + known.number * perTile} + own_quad * 2 + lane_x][own_column]`;
+    return `scratch[${first + known.number * matrixSize} + own_quad * 8 + lane_x * 4 + own_column].x`;
   };
   const written = write();
   w.pointValues = undefined;
-  const lanes = columns.size * perTile;
-  const read = [...columns.values()].map(({ number, text }) => {
-    const quad = [0, 1, 2, 3].map((c) => `{\nlet place = ${plus('point', c)};\nstaged_points[${c}] = ${text};\n}`);
-    const from = number === 0 ? [] : [`lane >= ${number * perTile}u`];
-    return guarded([...from, `lane < ${(number + 1) * perTile}u`], quad.join('\n'));
-  });
+  // Each value by another subgroup as a whole, so that its lanes stay together.
+  const turns = Array.from({ length: Math.ceil(columns.size / subgroups) }, (_, turn) => `staged_point_${turn}`);
+  const bySubgroups = (text: (value: { number: number; text: string }, staged: string) => string): string =>
+    [...columns.values()]
+      .map((value) => {
+        const { number } = value;
+        return guarded([`subgroup == ${number % subgroups}`], text(value, turns[Math.floor(number / subgroups)]));
+      })
+      .join('\n');
   const points: PointValues = {
     rows: [
       ...[...rows.values()].map(({ name }) => `var ${name} = 0.0;`),
       rows.size === 0 ? '' : overRows(w, [...rows.values()].map(({ name, text }) => `${name} = ${text};`).join('\n')),
-      columns.size === 0 ? '' : 'var staged_points = vec4<f32>();',
+      ...turns.map((staged) => `var ${staged} = 0.0;`),
     ].join('\n'),
     fetch: (from) =>
       columns.size === 0
         ? ''
         : wgsl`
           {
-            let point = ${from} + i32(lane) % ${perTile} * 4;
-            ${read.join('\n')}
+            let place = ${from} + lane_in % ${matrixSize};
+            ${bySubgroups(({ text }, staged) => `${staged} = ${text};`)}
           }
         `,
-    stage: columns.size === 0 ? '' : `if (lane < ${lanes}u) { scratch[${first} + lane] = staged_points; }`,
-    quads: lanes,
+    stage:
+      columns.size === 0
+        ? ''
+        : wgsl`
+          if (lane_in < ${matrixSize}) {
+            ${bySubgroups(({ number }, staged) => `scratch[${first + number * matrixSize} + lane_in] = vec4<f32>(${staged});`)}
+          }
+        `,
+    quads: columns.size * matrixSize,
   };
   return { written, points };
 }

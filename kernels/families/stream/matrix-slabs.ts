@@ -193,7 +193,7 @@ export function stage({ turns }: Slabs, w: StreamCode): string {
       return wgsl`
         ${count}
         {
-          let exponent = max(i32(subgroupMax(largest_f32(${staged}[0], ${staged}[1])) >> 23u) - 127, ${leastExponent});
+          let exponent = max(order_exponent_f32(subgroupMax(largest_order_f32(${staged}[0], ${staged}[1]))), ${leastExponent});
           let parts = split_octet_f16(${staged}[0], ${staged}[1], power_of_two_f32(${scaledExponent} - exponent), zero_bits);
           ${put}
         }

@@ -51,7 +51,7 @@ export function putWeights(sum: Sum, w: StreamCode): string {
     {
       let first = ${weights}[0] * ${scaleOfQuad(slab, 'lane_x')};
       let second = ${weights}[1] * ${scaleOfQuad(slab, 'lane_x + 2')};
-      let exponent = i32(subgroupMax(largest_f32(first, second)) >> 23u) - 127;
+      let exponent = order_exponent_f32(subgroupMax(largest_order_f32(first, second)));
       if (exponent > ${name}_exponent) {
         let by = power_of_two_f32(max(${name}_exponent - exponent, -126));
         ${shrink.join('\n')}

@@ -10,7 +10,8 @@
  * below the largest of its block is known to 2^-39 of that.
  *
  * A lane puts parts of its elements there where it has read them, so that nothing need be met between. The traps: every thread must meet
- * every barrier, so whether sums move is decided for a workgroup. A matrix that is declared in a loop is not empty the second time round.
+ * every barrier, so whether sums move is decided for a workgroup, by a uniform load, which is a barrier too. A matrix that is declared in a
+ * loop is not empty the second time round.
  */
 
 import { load, negate, sum as sumOf } from '../../../compiler/ir/expression.ts';
@@ -97,7 +98,13 @@ export interface MatrixWalk {
 
 export function matrixWalk(w: StreamCode, parts: MatrixParts, zero: string): MatrixWalk {
   const m = openMatrices(w, parts);
-  for (const name of ['power_of_two_f32', 'largest_f32', 'split_octet_f16', 'split_unweighted_f16'])
+  for (const name of [
+    'power_of_two_f32',
+    'largest_order_f32',
+    'order_exponent_f32',
+    'split_octet_f16',
+    'split_unweighted_f16',
+  ])
     w.emitter.use(name);
   const { products, sums, slabs } = m;
   const columns = sizesOf(w.tuning).tileColumns;
@@ -135,7 +142,7 @@ export function matrixWalk(w: StreamCode, parts: MatrixParts, zero: string): Mat
       ${products.map(takePart).join('\n')}
       ${written.statements.join('\n')}
       ${written.weights.join('\n')}
-      workgroupBarrier();
+      ${shifts.length === 0 ? 'workgroupBarrier();' : `let moves = workgroupUniformLoad(&scratch[${m.flag}]).x == f32(walk_start + 1);`}
       ${sums.map(weightsOf).join('\n')}
       ${moveSums(shifts, m)}
       ${sums.map(multiplyColumns).join('\n')}
@@ -196,7 +203,7 @@ function keepRows({ name, left, area }: Product, { w }: MatrixStream): string {
     `let ${name}_second_${k} = ${[...scalesOf(`(lane_x * 8 + ${k * matrixSize + 4})`), octet(k, 4)].join(' * ')};`,
   ]);
   const most = matrices
-    .map((k) => `largest_f32(${name}_first_${k}, ${name}_second_${k})`)
+    .map((k) => `largest_order_f32(${name}_first_${k}, ${name}_second_${k})`)
     .reduce((a, b) => `max(${a}, ${b})`);
   const kept = matrices.map(
     (k) => wgsl`
@@ -213,7 +220,7 @@ function keepRows({ name, left, area }: Product, { w }: MatrixStream): string {
   );
   return wgsl`
     ${read.join('\n')}
-    let ${name}_exponent = max(i32(subgroupMax(${most}) >> 23u) - 127, ${leastExponent});
+    let ${name}_exponent = max(order_exponent_f32(subgroupMax(${most})), ${leastExponent});
     let ${name}_scale = power_of_two_f32(${name}_exponent - ${scaledExponent});
     ${kept.join('\n')}
     workgroupBarrier();
@@ -323,19 +330,15 @@ function moveShift(s: StreamStatement, { w, flag }: MatrixStream): string {
 }
 
 /** Sums to memory, where their shift has moved or much has been added up. */
-function moveSums(shifts: readonly StreamStatement[], { w, sums, flag }: MatrixStream): string {
+function moveSums(shifts: readonly StreamStatement[], { w, sums }: MatrixStream): string {
   const isFull = `since >= ${longestStretch}`;
-  const moves = wgsl`
-    since = 0;
-    ${sumsToMemory(sums, w)}
-    ${shifts.map((s) => `${w.variables.get(s.tensor)}_base = ${w.variables.get(s.tensor)}_before;`).join('\n')}
-    stored = true;
-  `;
-  if (shifts.length === 0) return `if (${isFull}) {\nworkgroupBarrier();\n${moves}\n}`;
   return wgsl`
-    let moves = workgroupUniformLoad(&scratch[${flag}]).x == f32(walk_start + 1);
-    if (since > 0 && (moves || ${isFull})) {
-      ${moves}
+    if (${shifts.length === 0 ? isFull : `since > 0 && (moves || ${isFull})`}) {
+      workgroupBarrier();
+      since = 0;
+      ${sumsToMemory(sums, w)}
+      ${shifts.map((s) => `${w.variables.get(s.tensor)}_base = ${w.variables.get(s.tensor)}_before;`).join('\n')}
+      stored = true;
     }
   `;
 }

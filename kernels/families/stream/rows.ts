@@ -8,7 +8,7 @@ import { load, negate, sum, unary } from '../../../compiler/ir/expression.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import { f32Literal, guarded, wgsl } from '../../wgsl/text.ts';
-import { masks, overElements, overRows, readyOf, type StreamCode, scopeOf, whereItCounts } from './code.ts';
+import { elementOf, masks, overElements, overRows, readyOf, type StreamCode, scopeOf, whereItCounts } from './code.ts';
 import { sumQuads } from './columns.ts';
 
 export const isFollowed = (s: StreamStatement, { kernel }: StreamCode): boolean =>
@@ -92,14 +92,25 @@ export function extremeStep(s: StreamStatement, w: StreamCode): string {
   const own = `${name}[own_row / 4][own_row % 4]`;
   const found = `${name}_found[own_row / 4][own_row % 4]`;
   const take = (each: string): string => `${own} = ${operator}_f32(${own}, ${each});`;
+  const reduced = reduceRows(name, operator, w);
+  if (!w.tuning.matrices) {
+    const step = guarded(conditions, [take(value), `${found} = 1.0;`].join('\n'));
+    return [overElements(w, step), reduced].join('\n');
+  }
+  // All eight elements at once: what a comparison of two does for NaN is dearer than the comparison.
+  w.emitter.use(`${operator}_octet_f32`);
+  const each = w.emitter.fresh('each');
   const none = operator === 'max' ? '-infinity_f32()' : 'infinity_f32()';
-  const step = w.tuning.matrices
-    ? [
-        whereItCounts(conditions, none, value, take, w),
-        whereItCounts(conditions, found, '1.0', (each) => `${found} = ${each};`, w),
-      ].join('\n')
-    : guarded(conditions, [take(value), `${found} = 1.0;`].join('\n'));
-  return [overElements(w, step), reduceRows(name, operator, w)].join('\n');
+  const step = [
+    whereItCounts(conditions, none, value, (v) => `${elementOf(each, w)} = ${v};`, w),
+    whereItCounts(conditions, found, '1.0', (v) => `${found} = ${v};`, w),
+  ].join('\n');
+  return [
+    `var ${each} = array<vec4<f32>, 2>();`,
+    overElements(w, step),
+    overRows(w, take(`${operator}_octet_f32(${each}[0], ${each}[1])`)),
+    reduced,
+  ].join('\n');
 }
 
 /** WGSL of the factor by which what follows a shift is rescaled when it moves: no more than the largest f32, for 0 may be multiplied with it. */

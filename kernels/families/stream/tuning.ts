@@ -49,7 +49,8 @@ function covering(size: number, most: number): number {
  * 416 and 1120 µs as they were, 407 and 1105 with lanes of two rows in turns, 357 and 997 read ahead too (358 and 1049 that alone).
  */
 export function defaultStreamTuning(kernel: StreamKernel, layouts: Arrays, target: Target): StreamTuning {
-  if (suitsTensorCores(kernel, layouts, target)) return matrixTuning;
+  const onTensorCores = matrixTuningOf(kernel, layouts, target);
+  if (onTensorCores !== undefined) return onTensorCores;
   const { row, walk } = kernel;
   const axes = streamAxes(kernel);
   const columns = kernel.statements
@@ -78,10 +79,10 @@ function scratchBytes(tuning: StreamTuning): number {
 }
 
 /**
- * On tensor cores: four subgroups of 16 rows, 16 columns at a time. On an H200, 64 elements a head: at T = 1024 forward, keys and values, queries
- * 266, 438 and 282 µs, on f32 units 368 and, both ways back in one dispatch, 1039; with levels 256, 520 and 347, on f32 units 348 and 1051; at
- * T = 256 115, 163 and 128, on f32 units 147 and 433. With two or eight subgroups 359 and 349 forward where four took 295 (test/bench/records,
- * 2026-11-27).
+ * On tensor cores: four subgroups of 16 rows, 16 columns at a time. On an H200, 64 elements a head, T = 1024: forward 262 µs, both ways back
+ * 689 in one dispatch, on f32 units 368 and 1039; with levels 250 and 792, on f32 units 348 and 1051. Eight subgroups take 228 µs forward, as long
+ * as two workgroups of them fit a multiprocessor, by registers: with levels only one does, 347 (test/bench/records, 2026-11-27). At T = 256
+ * 115 µs forward, 163 keys and values, 128 queries, on f32 units 147 and 433.
  */
 export const matrixTuning: StreamTuning = { threadRows: 64, threadColumns: 2, rowQuads: 1, depth: 16, matrices: 1 };
 
@@ -89,14 +90,23 @@ export const matrixTuning: StreamTuning = { threadRows: 64, threadColumns: 2, ro
 const leastWalk = 256;
 
 /** Where a walk is long, whole tiles cover it, and tiles and sums are all of plain products. */
-function suitsTensorCores(kernel: StreamKernel, layouts: Arrays, target: Target): boolean {
+function matrixTuningOf(kernel: StreamKernel, layouts: Arrays, target: Target): StreamTuning | undefined {
   const { row, walk } = kernel;
   const { tileRows, tileColumns } = sizesOf(matrixTuning);
   const isWhole = row.extent % tileRows === 0 && walk.extent % tileColumns === 0;
   const isLong = walk.extent >= leastWalk && row.extent >= leastWalk;
-  if (!hasTensorCores(target) || !isLong || !isWhole) return false;
+  if (!hasTensorCores(target) || !isLong || !isWhole) return undefined;
   const parts = matrixParts(kernel, layouts, tileRows);
-  return parts !== undefined && 16 * matrixQuads(parts, matrixTuning) <= target.limits.maxComputeWorkgroupStorageSize;
+  if (parts === undefined) return undefined;
+  const most = target.limits.maxComputeWorkgroupStorageSize;
+  return [tuningByParts(parts, row.extent), matrixTuning].find((tuning) => 16 * matrixQuads(parts, tuning) <= most);
+}
+
+/** Where a subgroup holds matrices of one product and one sum, registers have room for twice as many rows, for which each tile is staged once. */
+function tuningByParts({ products, sums }: MatrixParts, rows: number): StreamTuning {
+  const isPlain = [...products.values(), ...sums.values()].every(({ right }) => right.levels === undefined);
+  const isFew = products.size === 1 && sums.size === 1 && isPlain && rows % (2 * matrixTuning.threadRows) === 0;
+  return isFew ? { ...matrixTuning, threadRows: 2 * matrixTuning.threadRows } : matrixTuning;
 }
 
 /** Quads of workgroup memory that the form takes: slabs, blocks of all subgroups, and what is known of points, at most. */

@@ -83,6 +83,24 @@ test.each([
   expect(worst, worstOutput).toBeLessThan(2e-4);
 });
 
+test.each([Number.NaN, Infinity, -Infinity])('%d in a key: rows before it are as without', async (value) => {
+  const { program } = compileProgram(lowered(attention(64), {}), { target, gradients: false });
+  const inputs = new Map(feed(program, 1));
+  const key = 40;
+  const { shape, data } = inputs.get('k')!;
+  inputs.set(
+    'k',
+    ndarray(
+      shape,
+      Float32Array.from(data, (x, i) => (i === key * 16 + 3 ? value : x)),
+    ),
+  );
+  const { values } = await runOnDevice(opened, program, inputs, options, emulateMatrices);
+  const [have, want] = [values, interpret(program, inputs, program.outputs)].map((of) => of.get('y')!.data);
+  expect(relativeError(have.slice(0, key * 16), want.slice(0, key * 16))).toBeLessThan(2e-6);
+  if (Number.isNaN(value)) for (const y of have.slice(key * 16)) expect(y).toBeNaN();
+});
+
 const scores = randomScoreOf({
   chosen: fc.constantFrom(['product'], ['product'], ['product', 'slope'], ['blocks']),
   blocks: fc.integer({ min: 1, max: 2 }),
