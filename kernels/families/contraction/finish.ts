@@ -192,8 +192,7 @@ export function pointwiseValue(
 ): string {
   const name = w.emitter.value(statement.tensor, statement.stored);
   const [first, ...others] = statement.equations;
-  if (first && others.length === 0 && guardsOf(first).length === 0)
-    pointwise(w, first, place, held, (text) => `let ${name} = ${text};`);
+  if (first && others.length === 0) pointwise(w, first, place, held, (text) => `let ${name} = ${text};`);
   else {
     place.lines.push(`var ${name} = 0.0;`);
     for (const e of statement.equations) pointwise(w, e, place, held, (text) => `${name} += ${text};`);
@@ -260,7 +259,8 @@ function knownDigit(known: readonly Known[], step: number, extent: number): stri
 
 /**
  * Writes a pointwise equation of a tensor of the output's shape: its axes are the output's indices. `kernel.equation` is the
- * one before axes were merged, so an index is taken out of the flat offset, once, where something asks for it.
+ * one before axes were merged, so an index is taken out of the flat offset, once, where something asks for it. Outside its domain it is
+ * computed too and dropped: a thread would wait for what it reads in a branch before it went on to the next of its elements.
  */
 function pointwise(
   w: ContractionParts,
@@ -290,6 +290,10 @@ function pointwise(
     heldInteger: (l) => (isSame(l) ? emitter.reads(l.tensor, place.element) : undefined),
   };
   const guards = guardsOf(equation).map((c) => constraintText(c, scope));
-  const text = assign(expressionText(flattenLoads(equation, (t) => emitter.layout(t)).value, scope));
-  place.lines.push(guards.length === 0 ? text : `if (${guards.join(' && ')}) { ${text} }`);
+  const { value } = flattenLoads(equation, (t) => emitter.layout(t));
+  if (guards.length === 0) place.lines.push(assign(expressionText(value, scope)));
+  else {
+    const anywhere = expressionText(value, { ...scope, unguarded: true });
+    place.lines.push(assign(`select(0.0, ${anywhere}, ${guards.join(' && ')})`));
+  }
 }

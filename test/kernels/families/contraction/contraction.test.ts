@@ -379,6 +379,28 @@ addCase(
   ],
   ['z', 'w'],
 );
+const maskedEpilogue = [
+  input('a', [9, 7]),
+  input('b', [7, 9]),
+  input('h', [9]),
+  computed(
+    'y',
+    [9, 9],
+    [over({ i: 9, j: 9, k: 7 }, ({ i, j, k }) => ({ store: [i, j], value: product([at('a', i, k), at('b', k, j)]) }))],
+  ),
+  computed(
+    'z',
+    [9, 9],
+    [
+      over({ i: 9, j: 9 }, ({ i, j }) => ({
+        store: [i, j],
+        domain: [atLeastZero(subtract(i, j))],
+        value: product([at('y', i, j), at('h', subtract(i, j))]),
+      })),
+    ],
+  ),
+];
+addCase('epilogue: a load kept inside by its domain alone', maskedEpilogue, ['z']);
 addCase('prologue: a softmax weight read in place', [
   input('S', [2, 9, 7]),
   input('L', [2, 9]),
@@ -719,6 +741,14 @@ describe('masks between k and one of several axes', () => {
     const { kernels } = schedule(p, { target: opened.target, ...forced('tiled 16×16') });
     expect(kernels.map(({ wgsl }) => wgsl).join()).toContain(line);
   });
+});
+
+test('an epilogue reads in no branch, and inside the tensor beyond its domain', () => {
+  const [{ wgsl }] = schedule(program(maskedEpilogue, ['z']), {
+    target: opened.target,
+    ...forced('tiled 16×16'),
+  }).kernels;
+  expect(wgsl).toContain('let z_value = select(0.0, y * h[clamp(m - n, 0, 8)], m >= n);');
 });
 
 test('beyond the domain nothing is stored where the store would leave the tensor', async () => {
