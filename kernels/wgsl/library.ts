@@ -62,28 +62,8 @@ fn with_sign_f32(x: f32, y: f32) -> f32 {
     needs: ['is_nan_f32'],
     code: `fn min_f32(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, is_nan_f32(b)), a, is_nan_f32(a)); }`,
   },
-  {
-    name: 'max_octet_f32',
-    needs: ['is_nan_f32'],
-    code: `// The largest of eight, NaN where one is: their magnitudes' sum says whether.
-fn max_octet_f32(x: vec4<f32>, y: vec4<f32>) -> f32 {
-  let pairs = max(x, y);
-  let sums = abs(x) + abs(y);
-  let sum = sums.x + sums.y + sums.z + sums.w;
-  return select(max(max(pairs.x, pairs.y), max(pairs.z, pairs.w)), sum, is_nan_f32(sum));
-}`,
-  },
-  {
-    name: 'min_octet_f32',
-    needs: ['is_nan_f32'],
-    code: `// The smallest of eight, NaN where one is: their magnitudes' sum says whether.
-fn min_octet_f32(x: vec4<f32>, y: vec4<f32>) -> f32 {
-  let pairs = min(x, y);
-  let sums = abs(x) + abs(y);
-  let sum = sums.x + sums.y + sums.z + sums.w;
-  return select(min(min(pairs.x, pairs.y), min(pairs.z, pairs.w)), sum, is_nan_f32(sum));
-}`,
-  },
+  extremeOfOctet('max', 'largest'),
+  extremeOfOctet('min', 'smallest'),
   {
     name: 'relu_f32',
     needs: ['is_nan_f32'],
@@ -303,6 +283,21 @@ fn normal_f32(seed: i32, stream: u32, element: i32, step: i32) -> f32 {
 }`,
   },
 ];
+
+/** The extreme of eight numbers, which asks for NaN once. */
+function extremeOfOctet(operator: 'max' | 'min', word: string): LibraryFunction {
+  return {
+    name: `${operator}_octet_f32`,
+    needs: ['is_nan_f32'],
+    code: `// The ${word} of eight, NaN where one is: their magnitudes' sum says whether.
+fn ${operator}_octet_f32(x: vec4<f32>, y: vec4<f32>) -> f32 {
+  let pairs = ${operator}(x, y);
+  let sums = abs(x) + abs(y);
+  let sum = sums.x + sums.y + sums.z + sums.w;
+  return select(${operator}(${operator}(pairs.x, pairs.y), ${operator}(pairs.z, pairs.w)), sum, is_nan_f32(sum));
+}`,
+  };
+}
 
 const byName = new Map(functions.map((f) => [f.name, f]));
 

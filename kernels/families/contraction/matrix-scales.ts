@@ -6,8 +6,8 @@
  * fifth of the time (test/bench/records/2026-11-27-matrix.jsonl).
  *
  * What is not finite has no part in a scale. It is not asked for in the loop, where a branch around that would keep what stands before it
- * from what comes after (8192×2048×512: 219 → 210 µs): a thread that has met it looks at all that it staged once more (`lookAgain`). A side that is 0 where a stretch
- * begins has the largest scale there is, and is made again where it does not stay so.
+ * from what comes after (8192×2048×512: 219 → 210 µs): a thread that has met it looks at all that it staged once more (`lookAgain`). A side
+ * that is 0 where a stretch begins has the largest scale there is, and is made again where it does not stay so.
  */
 import { matrixLanes } from '../../target.ts';
 import { exponentRoom, leastExponent, scaledExponent } from '../../wgsl/split-library.ts';
@@ -96,8 +96,8 @@ export function chooseScales(tuning: ContractionTuning, memory: MatrixMemory, su
 }
 
 /**
- * Makes a tile's sums, by `make`, and once more where something has outgrown its scale, as `again` (`lookAgain`) knows; then finishes them. Both inside the loop: sums that go
- * through its turns would cost registers.
+ * Makes a tile's sums, by `make`, and once more where something has outgrown its scale, as `again` (`lookAgain`) knows; then finishes them.
+ * Both inside the loop: sums that go through its turns would cost registers.
  */
 export function untilScaled(memory: MatrixMemory, make: string, again: string, finish: string): string {
   const outgrown = sides.map(

@@ -135,8 +135,9 @@ type Half = (typeof halves)[number];
 
 /**
  * Neighbouring threads stage neighbouring octets of a row, as they lie in memory: 8 × 512×2048×1024 of operands that lie along m and n took
- * 267 µs on an H200 where a subgroup read 64 bytes of a row, whole rows of the slab 196. Eight store at once; where they have `perRow` octets of a
- * row, fewer than eight, their rows are as many apart, so that they meet in no bank: rows are an odd number of quads long.
+ * 267 µs on an H200 where a subgroup read 64 bytes of a row, the same loop by hand with whole rows of the slab 196. Eight store at once; where
+ * they have `perRow` octets of a row, fewer than eight, their rows are as many apart, so that they meet in no bank: rows are an odd number of
+ * quads long.
  */
 function placeLines(w: ContractionParts, side: SideName, { name, number }: Octet): string[] {
   const { tileM, tileN, tileK } = w.tuning;
