@@ -46,6 +46,14 @@ export function matrixMemory(products: Products): MatrixMemory {
   return { left: 0, right, stripStride, lowStrip, exponents, outgrown, total: outgrown + 1 };
 }
 
+/** What differs between the sides: names of functions and variables, the tile's extent along m (or n), and the product's. */
+function sideOf({ functions, tuning, sizes }: ContractionParts, side: SideName) {
+  const { leftQuad, leftOffset, rightQuad, rightOffset } = functions;
+  return side === 'left'
+    ? { quad: leftQuad, offset: leftOffset, start: 'tile_m', tile: tuning.tileM, size: sizes.m }
+    : { quad: rightQuad, offset: rightOffset, start: 'tile_n', tile: tuning.tileN, size: sizes.n };
+}
+
 /** A row of a slab holds its high parts, then its low ones, and a quad that is left free. */
 export interface Slab {
   readonly alongK: boolean;
@@ -55,12 +63,13 @@ export interface Slab {
   readonly quads: number;
 }
 
-export function slabOf({ quads, tuning }: ContractionParts, side: SideName): Slab {
-  const { alongK } = quads[side];
-  const tile = side === 'left' ? tuning.tileM : tuning.tileN;
-  const low = (alongK ? tuning.tileK : tile) / perQuad;
+export function slabOf(w: ContractionParts, side: SideName): Slab {
+  const { alongK } = w.quads[side];
+  const { tileK } = w.tuning;
+  const { tile } = sideOf(w, side);
+  const low = (alongK ? tileK : tile) / perQuad;
   const stride = 2 * low + 1;
-  return { alongK, stride, low, quads: (alongK ? tile : tuning.tileK) * stride };
+  return { alongK, stride, low, quads: (alongK ? tile : tileK) * stride };
 }
 
 /** Eight elements that a thread stages at once: two vectors of memory, a quad of high parts and one of low ones. */
@@ -140,9 +149,7 @@ type Half = (typeof halves)[number];
  * quads long.
  */
 function placeLines(w: ContractionParts, side: SideName, { name, number }: Octet): string[] {
-  const { tileM, tileN, tileK } = w.tuning;
-  const { alongK } = slabOf(w, side);
-  const perRow = (alongK ? tileK : side === 'left' ? tileM : tileN) / perQuad;
+  const { alongK, low: perRow } = slabOf(w, side);
   const apart = `${number} / ${8 * perRow} * 8 + ${number} / 8 % ${perRow} + ${number} / ${perRow} % ${8 / perRow} * ${perRow}`;
   const row = perRow < 8 ? apart : `${number} / ${perRow}`;
   const column = `${number} % ${perRow} * ${perQuad}`;
@@ -153,7 +160,7 @@ function placeLines(w: ContractionParts, side: SideName, { name, number }: Octet
 
 /** Where an octet's vectors of the slab at k 0 lie in memory: of the second one too where the tile may reach beyond the operand. */
 function offsetLines(w: ContractionParts, side: SideName, name: string): string[] {
-  const offset = side === 'left' ? w.functions.leftOffset : w.functions.rightOffset;
+  const { offset } = sideOf(w, side);
   const own = isSecondFourOn(w, side) ? halves.slice(0, 1) : halves;
   return own.map(({ part, from }) => {
     const { position, k } = placeOf(w, side, name, from);
@@ -162,16 +169,15 @@ function offsetLines(w: ContractionParts, side: SideName, name: string): string[
 }
 
 /** Whether the second vector always lies right behind the first. */
-function isSecondFourOn({ quads, tuning, sizes }: ContractionParts, side: SideName): boolean {
-  const [tile, size] = side === 'left' ? [tuning.tileM, sizes.m] : [tuning.tileN, sizes.n];
-  return quads[side].alongK || size % tile === 0;
+function isSecondFourOn(w: ContractionParts, side: SideName): boolean {
+  const { tile, size } = sideOf(w, side);
+  return w.quads[side].alongK || size % tile === 0;
 }
 
 /** WGSL of the place of an octet's elements from `from` on: kept inside along m (or n), and their k in the slab. */
 function placeOf(w: ContractionParts, side: SideName, name: string, from: number) {
   const { alongK, load } = w.quads[side];
-  const [start, tile, size] =
-    side === 'left' ? ['tile_m', w.tuning.tileM, w.sizes.m] : ['tile_n', w.tuning.tileN, w.sizes.n];
+  const { start, tile, size } = sideOf(w, side);
   const k = plus(`k_${name}`, alongK ? from : 0);
   const position = plus(`${start} + p_${name}`, alongK ? 0 : from);
   if (alongK) return { position: inside(position, 0, size, tile), k };
@@ -181,7 +187,7 @@ function placeOf(w: ContractionParts, side: SideName, name: string, from: number
 
 function fetchLine(w: ContractionParts, side: SideName, name: string, { part, from }: Half): string {
   const { stepOfK } = w.quads[side];
-  const quad = side === 'left' ? w.functions.leftQuad : w.functions.rightQuad;
+  const { quad } = sideOf(w, side);
   const { position, k } = placeOf(w, side, name, from);
   const base = isSecondFourOn(w, side) ? plus(`first_at_${name}`, from) : `${part}_at_${name}`;
   const value =

@@ -86,12 +86,7 @@ function isTwoStretches(products: Products): boolean {
 function madeSums(products: Products, memory: MatrixMemory): string {
   const { tuning } = products[0];
   const totals = `var totals = array<f32, ${valuesOfThread(tuning)}>();`;
-  const loops = overProducts(
-    products,
-    (one) => slabLoop(one, products, memory),
-    (one) => matrixStaging(one, memory).places,
-    () => '',
-  );
+  const loops = overStaged(products, memory, (one) => slabLoop(one, products, memory));
   const variables = [
     ...sumsOf(tuning).map((sum) => `var ${sum} = ${sumMatrix}();`),
     ...(isBlocked(products) ? [totals] : []),
@@ -108,6 +103,11 @@ function finiteLoops(products: Products, memory: MatrixMemory): string {
       ${noteFinite(w.tuning)}
     }
   `;
+  return overStaged(products, memory, loop);
+}
+
+/** The loops of all products, each behind the places of what a thread stages of it. */
+function overStaged(products: Products, memory: MatrixMemory, loop: (w: ContractionParts) => string): string {
   return overProducts(
     products,
     loop,
