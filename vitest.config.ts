@@ -36,6 +36,8 @@ const deviceFiles = testFiles.filter(opensDevice).map((path) => relative(root, p
 
 export default defineConfig({
   root,
+  // As in dist/; see compiler/syntax/chevrotain.ts.
+  resolve: { alias: { chevrotain: join(root, 'node_modules/chevrotain/lib/chevrotain.mjs') } },
   test: {
     // SwiftShader, where it can be had, compiles a kernel in a tenth of the time that lavapipe takes.
     testTimeout: 600_000,

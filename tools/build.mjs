@@ -13,6 +13,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, extname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { filesBelow, root, runTool } from './steps.mjs';
@@ -24,6 +25,13 @@ const sources = sourceFolders.flatMap((folder) => filesBelow(join(root, folder))
 if (sources.some((path) => path.endsWith('.ts'))) {
   const status = runTool('typescript', 'bin/tsc', ['-p', 'tsconfig.build.json']);
   if (status !== 0) process.exit(status);
+}
+
+// Chevrotain as one module in place of the many that its entry loads; see compiler/syntax/chevrotain.ts.
+const parserToolkit = join(root, 'dist/compiler/syntax/chevrotain.js');
+if (existsSync(parserToolkit)) {
+  const entry = createRequire(import.meta.url).resolve('chevrotain');
+  copyFileSync(join(dirname(entry), '../chevrotain.mjs'), parserToolkit);
 }
 
 for (const path of sources.filter((path) => assetExtensions.has(extname(path)))) {

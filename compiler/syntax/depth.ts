@@ -5,7 +5,7 @@
  *
  * The trap: a chain ends where its operand's expression does, which no bracket marks: `y = a^b  z = c^d` are two chains.
  */
-import { type IToken, type TokenType, tokenMatcher } from 'chevrotain';
+import { type IToken, type TokenType, tokenMatcher } from './chevrotain.ts';
 import { error } from './codes.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import * as T from './tokens.ts';

@@ -8,8 +8,9 @@
  * The trap: a mistake must cost its own item and no other, so items are read under `recovering`, and the header of a block
  * by itself, so that the items in the block are still read when only its header is wrong.
  */
-import { type IToken, tokenMatcher } from 'chevrotain';
+
 import type { FunctionItem, Identifier, IfItem, ImportItem, Item, LevelItem, Structure } from './ast.ts';
+import { type IToken, tokenMatcher } from './chevrotain.ts';
 import type { Diagnostic, Source } from './diagnostic.ts';
 import { type Doc, ItemGrammar, unquoted } from './items.ts';
 import type { Lexed } from './lexer.ts';

@@ -4,7 +4,7 @@
  * Every item but the equation begins with a reserved word. The trap is the equation: it begins with a name, and so does every
  * misspelt item and every operand whose operator is missing, so what a name without `=` was meant to be is guessed here.
  */
-import type { IToken } from 'chevrotain';
+
 import type {
   AxisGroup,
   AxisItem,
@@ -27,6 +27,7 @@ import type {
   SyntaxDtype,
   UseItem,
 } from './ast.ts';
+import type { IToken } from './chevrotain.ts';
 import { ExpressionGrammar } from './expressions.ts';
 import { slipHelp } from './slips.ts';
 import { closest } from './suggest.ts';

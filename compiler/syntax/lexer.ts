@@ -3,8 +3,9 @@
  * parser never sees it. The trap: a file that is not text at all (a tensor file, UTF-16) must give one diagnostic, not a
  * thousand, so that is looked at first.
  */
-import type { IToken } from 'chevrotain';
+
 import type { Comment } from './ast.ts';
+import type { IToken } from './chevrotain.ts';
 import { error } from './codes.ts';
 import type { Diagnostic, Source, Span } from './diagnostic.ts';
 import { opposite } from './slips.ts';

@@ -6,6 +6,8 @@
  * at the next reserved word that begins an item, or at a line that begins like an equation (`y[…] =`). Newlines mean
  * nothing in the grammar, but they tell where people think that an item ends.
  */
+
+import type { Comment, Identifier } from './ast.ts';
 import {
   EmbeddedActionsParser,
   EOF,
@@ -13,8 +15,7 @@ import {
   isRecognitionException,
   type TokenType,
   tokenMatcher,
-} from 'chevrotain';
-import type { Comment, Identifier } from './ast.ts';
+} from './chevrotain.ts';
 import { type Code, error } from './codes.ts';
 import type { Diagnostic, Source, Span } from './diagnostic.ts';
 import type { Lexed } from './lexer.ts';

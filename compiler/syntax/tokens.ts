@@ -6,7 +6,7 @@
  * number pattern looks at the token before it. Mistakes that can be read anyway (`≤`, `2x`, a string without its end) are
  * tokens too: the lexer reports them and the parser goes on as if the right thing stood there.
  */
-import { createToken, type IToken, Lexer, type TokenType } from 'chevrotain';
+import { createToken, type IToken, Lexer, type TokenType } from './chevrotain.ts';
 import type { Code } from './codes.ts';
 
 /** Every token but the end of the file. */
