@@ -1,5 +1,6 @@
 // How the tests run: those that open a GPU device share two processes, each with one device and one pipeline cache, one after the other
 // in each; the rest run in a process a file, as many as there are cores, before them.
+// Files of minutes come first: whichever is begun last is what the other cores wait for.
 // Which is which is found by looking: a test file that imports runtime/device.ts or test/support/device.ts, however far down.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -7,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { swiftShaderObstacle } from './runtime/swiftshader.ts';
 
 const cores = availableParallelism();
@@ -34,6 +36,31 @@ const testFiles = entries
   .map((entry) => join(entry.parentPath, entry.name));
 const deviceFiles = testFiles.filter(opensDevice).map((path) => relative(root, path));
 
+/** A minute and more each on two cores, the longest first. */
+const longest = [
+  'experiments/commands/resume',
+  'experiments/training/tiny',
+  'experiments/training/tiny-lm',
+  'docs/commands',
+  'experiments/training/memory-limit',
+  'compiler/semantics/structures',
+  'compiler/schedule/memory/recompute',
+  'compiler/schedule/random',
+  'kernels/families/stream/matrix',
+  'kernels/families/contraction/matrix-values',
+  'experiments/training/train.device',
+  'kernels/families/contraction/contraction',
+].map((name) => join(testFolder, `${name}.test.ts`));
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) =>
+      longest.includes(moduleId) ? longest.indexOf(moduleId) : longest.length;
+    const group = ({ project }: TestSpecification) => project.config.sequence.groupOrder;
+    return (await super.sort(files)).sort((a, b) => group(a) - group(b) || rank(a) - rank(b));
+  }
+}
+
 export default defineConfig({
   root,
   // As in dist/; see compiler/syntax/chevrotain.ts.
@@ -46,6 +73,7 @@ export default defineConfig({
       XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? '/tmp',
       MLBTC_DEVICE: process.env.MLBTC_DEVICE ?? (swiftShaderObstacle() === undefined ? 'swiftshader' : 'auto'),
     },
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
