@@ -111,6 +111,13 @@ const ratePerK = 0.17;
  * 512 × (256×256×32) with an epilogue that reads two tensors of the output's size it takes twice as long as the tiled form.
  */
 const stepsAround = 100;
+/**
+ * Steps of k that adding the sums to totals takes as long as: once, where it is written out, and each time in a loop (260 to 350 as measured;
+ * less here, since pieces also take memory, and what reads the result is no longer at the end of the product). 2048 × 512 over 8192 and what
+ * else its dispatch has took 432 µs on an H100 in two pieces, 392 in four, 389 in eight that took 10 more to add up
+ * (test/bench/records/2026-11-28-totals.jsonl).
+ */
+const stepsOfTotals = { once: 60, inLoop: 200 };
 /** One of two took 31 µs for 1024 of k, two 21 for 512. */
 const company: Company = { each: 0.5, waiting: 0.5 };
 
@@ -121,7 +128,9 @@ function timeUs(
 ): number {
   const { tileM, tileN } = tuning;
   const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
-  const steps = sizes.k / (1 + perK * alongK) + stepsAround;
+  const totals = Math.ceil(sizes.k / longestSum) - 1;
+  const adding = totals * (totals <= 1 ? stepsOfTotals.once : stepsOfTotals.inLoop);
+  const steps = sizes.k / (1 + perK * alongK) + stepsAround + adding;
   return (turns(tileCount(sizes, tuning), resident, company) * 2 * tileM * tileN * steps) / flopsPerUs;
 }
 

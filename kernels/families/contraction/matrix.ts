@@ -31,7 +31,7 @@ import {
 } from './matrix-staging.ts';
 import { addToTotals, columnText, finishStrips, matricesOf, sumNames, valuesOfThread } from './matrix-sums.ts';
 import { longestSum } from './matrix-tile-sizes.ts';
-import { isWholeLoop, longestLoop, overProducts } from './range.ts';
+import { isWholeLoop, kIsExact, longestLoop, overProducts } from './range.ts';
 import type { RowsEnd } from './rows.ts';
 import type { ContractionTuning } from './tuning.ts';
 
@@ -76,10 +76,41 @@ function sumsOf(tuning: ContractionTuning): string[] {
   return [...names.map(([high]) => high), ...names.map(([, low]) => low)];
 }
 
-/** Whether the sums are of one product, and twice as long as tensor cores may make them. */
-function isTwoStretches(products: Products): boolean {
-  const [w] = products;
-  return products.length === 1 && isWholeLoop(w) && w.sizes.k === 2 * longestSum;
+/** A part of a product's k that is gone through in one loop. */
+interface Part {
+  readonly start: number;
+  readonly length: number;
+  /** Its sums are begun anew, not those of the part before. */
+  readonly isFirst: boolean;
+  /** Its sums are as long as they may be: they are the totals that the rest is added to. */
+  readonly isLast: boolean;
+}
+
+/**
+ * The parts of each product where their sums go to totals once, known beforehand: they are written out, and the sums of the first half are
+ * the totals. A loop that sums live on through, and totals that are added to, cost more (8192×512×2048: 229 → 208 µs on an H200; of four
+ * stretches the same took no less, test/bench/records/2026-11-27-matrix.jsonl).
+ */
+function partsOnce(products: Products): ReadonlyMap<ContractionParts, readonly Part[]> | undefined {
+  if (!products.every((w) => isWholeLoop(w) && kIsExact(w))) return undefined;
+  const lengths = products.flatMap((w) => {
+    const whole = Math.floor(w.sizes.k / longestSum);
+    const rest = w.sizes.k % longestSum;
+    return [...Array.from({ length: whole }, () => longestSum), ...(rest === 0 ? [] : [rest])].map((length, i) => ({
+      w,
+      start: i * longestSum,
+      length,
+    }));
+  });
+  let since = 0;
+  const begun = lengths.map((part, i) => {
+    const isFirst = i === 0 || since + part.length > longestSum;
+    since = isFirst ? part.length : since + part.length;
+    return { ...part, isFirst };
+  });
+  if (begun.filter(({ isFirst }) => isFirst).length !== 2) return undefined;
+  const parts = begun.map((part, i) => ({ ...part, isLast: begun[i + 1]?.isFirst === true }));
+  return new Map(products.map((w) => [w, parts.filter((part) => part.w === w)]));
 }
 
 /** The loops of all products, and the sums that they add to. */
@@ -90,7 +121,7 @@ function madeSums(products: Products, memory: MatrixMemory): string {
   const variables = [
     ...sumsOf(tuning).map((sum) => `var ${sum} = ${sumMatrix}();`),
     ...(isBlocked(products) ? [totals] : []),
-    ...(isBlocked(products) && !isTwoStretches(products) ? ['var since = 0;'] : []),
+    ...(isBlocked(products) && partsOnce(products) === undefined ? ['var since = 0;'] : []),
   ];
   return [...variables, loops].join('\n');
 }
@@ -122,26 +153,18 @@ function slabLoop(w: ContractionParts, products: Products, memory: MatrixMemory)
     const whole: Stretch = { from: 'k_from', to: 'k_to', length: longestLoop(w), isExact: isWholeLoop(w) };
     return stretchLoop(w, memory, whole, products.length === 1 && whole.length === w.sizes.k);
   }
-  return isTwoStretches(products) ? twoStretches(w, memory) : sharedStretches(w, memory);
+  const parts = partsOnce(products)?.get(w);
+  return parts === undefined ? sharedStretches(w, memory) : parts.map((part) => partLoop(w, memory, part)).join('\n');
 }
 
-/**
- * Both written out, and the sums of the first are the totals: a loop that they live on through, and totals that are added to, cost more
- * (8192×512×2048: 229 → 208 µs on an H200; of four the same took no less, test/bench/records/2026-11-27-matrix.jsonl).
- */
-function twoStretches(w: ContractionParts, memory: MatrixMemory): string {
-  const to = `(stretch + ${longestSum})`;
-  const loop = stretchLoop(w, memory, { from: 'stretch', to, length: longestSum, isExact: true }, true);
+function partLoop(w: ContractionParts, memory: MatrixMemory, { start, length, isFirst, isLast }: Part): string {
+  const stretch: Stretch = { from: 'stretch', to: `(stretch + ${length})`, length, isExact: true };
   return wgsl`
     {
-      let stretch = k_from;
-      ${loop}
-      ${addToTotals(w, memory, true)}
-      ${emptySums(w.tuning)}
-    }
-    {
-      let stretch = k_from + ${longestSum};
-      ${loop}
+      let stretch = ${plus('k_from', start)};
+      ${stretchLoop(w, memory, stretch, isFirst)}
+      ${isLast ? addToTotals(w, memory, true) : ''}
+      ${isLast ? emptySums(w.tuning) : ''}
     }
   `;
 }
