@@ -1,7 +1,8 @@
 /**
- * The language model that a newcomer trains first ends below the bigram entropy of the held-out text, and what it has left can be
- * evaluated and sampled: the command line itself, in processes of its own, so that seeds share the cores. `MLBTC_SEEDS` is how many
- * there are, where it should be more than a quick suite has time for; three ended at 2.2 to 2.3 nats, 2.38 being the entropy.
+ * The language model that a newcomer trains first is below the bigram entropy of the held-out text, 2.38 nats, after two thirds of its
+ * 600 steps (2.30 with seed 0; after 300, 2.34), and what it has left can be evaluated and sampled: the command line itself, in processes
+ * of its own, so that seeds share the cores. `MLBTC_SEEDS` is how many there are, where it should be more than a quick suite has time
+ * for; after all steps three were at 2.2 to 2.3.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -30,6 +31,7 @@ describe('the tiny language model', { timeout: 30 * minute }, () => {
           'lm',
           '--preset',
           'tiny',
+          '--max_iters=400',
           '--seed',
           String(seed),
           '--out_dir',
@@ -41,7 +43,7 @@ describe('the tiny language model', { timeout: 30 * minute }, () => {
   }, 30 * minute);
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  test.each(seeds)('seed %i: ends below the bigram entropy of the held-out text', async (seed) => {
+  test.each(seeds)('seed %i: is below the bigram entropy of the held-out text', async (seed) => {
     const lines = (await readFile(join(folder, String(seed), 'metrics.jsonl'), 'utf8')).trim().split('\n');
     const records = lines.map((line) => JSON.parse(line));
     const bigrams = bigramEntropy(embeddedText().val);
