@@ -16,7 +16,7 @@ const machine = { target: portableTarget, class: 'gpu' } as const;
 const data = { vocabulary: 8, train: splitOf(new Uint8Array(1000), undefined) };
 
 function lm(...words: string[]): DryStep {
-  const small = ['--d_model=32', '--n_head=2', '--n_layer=4', '--block_size=64', '--batch_size=8'];
+  const small = ['--d_model=32', '--n_head=2', '--n_layer=2', '--block_size=64', '--batch_size=8'];
   const { options, sizes } = resolveLm([...small, ...words]);
   return lmDryStep(options, scoreOf(options, sizes), data);
 }
@@ -27,7 +27,7 @@ function icl(...words: string[]): DryStep {
     '--n_dims=4',
     '--d_model=32',
     '--n_head=2',
-    '--n_layer=4',
+    '--n_layer=2',
     '--training_batch_size=64',
   ];
   const { options, sizes } = resolveIcl([...small, ...words]);
