@@ -5,6 +5,9 @@
  * with scales that are known to hold everything: it would have become infinite. Looking at every slab before it is taken apart took a
  * fifth of the time (test/bench/records/2026-11-27-matrix.jsonl).
  *
+ * The trap: the next stretch's scales are chosen with all that was seen, so they would fit what the stretch before could not hold. What
+ * outgrows a stretch is noted where it ends (`noteOutgrown`).
+ *
  * What is not finite has no part in a scale. It is not asked for in the loop, where a branch around that would keep what stands before it
  * from what comes after (8192×2048×512: 219 → 210 µs): a thread that has met it looks at all that it staged once more (`lookAgain`). A side
  * that is 0 where a stretch begins has the largest scale there is, and is made again where it does not stay so.
@@ -30,6 +33,15 @@ function scaleOf(side: SideName): string {
 
 /** The exponent of the factor that takes both scales off a sum. */
 export const unscaledExponent = `left_exponent + right_exponent - ${2 * scaledExponent}`;
+
+/** WGSL that says whether something that a thread has seen does not fit the scales as they are. */
+const outgrown = sides
+  .map((side) => `i32(bitcast<u32>(${side}_most) >> 23u) - 127 > ${side}_exponent + ${exponentRoom}`)
+  .join(' || ');
+
+/** Whether something did not fit the scales of a stretch, noted before those of the next are chosen: they would fit it. */
+export const outgrownVariable = 'var has_outgrown = false;';
+export const noteOutgrown = `has_outgrown = has_outgrown || ${outgrown};`;
 
 /** Notes how large what a thread is about to stage is, finite or not. */
 export function noteLargest(tuning: ContractionTuning): string {
@@ -95,20 +107,25 @@ export function chooseScales(tuning: ContractionTuning, memory: MatrixMemory, su
   `;
 }
 
+/** WGSL of what is done with a tile. */
+interface TileSteps {
+  readonly make: string;
+  readonly again: string;
+  readonly finish: string;
+  readonly isNoted: boolean;
+}
+
 /**
- * Makes a tile's sums, by `make`, and once more where something has outgrown its scale, as `again` (`lookAgain`) knows; then finishes them.
- * Both inside the loop: sums that go through its turns would cost registers.
+ * Makes a tile's sums, by `make`, and once more where something has outgrown its scale in the last stretch, as `again` (`lookAgain`)
+ * knows, or in one before, where that `isNoted`; then finishes them. Both inside the loop: sums that go through its turns would cost registers.
  */
-export function untilScaled(memory: MatrixMemory, make: string, again: string, finish: string): string {
-  const outgrown = sides.map(
-    (side) => `i32(bitcast<u32>(${side}_most) >> 23u) - 127 > ${side}_exponent + ${exponentRoom}`,
-  );
+export function untilScaled(memory: MatrixMemory, { make, again, finish, isNoted }: TileSteps): string {
   return wgsl`
     for (var attempt = 0; attempt < 2; attempt++) {
       if (lane == 0u) { scratch[${memory.outgrown}] = vec4<f32>(); }
       ${make}
       ${again}
-      if (${outgrown.join(' || ')}) { scratch[${memory.outgrown}] = vec4<f32>(1.0); }
+      if (${isNoted ? 'has_outgrown || ' : ''}${outgrown}) { scratch[${memory.outgrown}] = vec4<f32>(1.0); }
       if (workgroupUniformLoad(&scratch[${memory.outgrown}]).x == 0.0 || attempt == 1) {
         let unscaled = ${unscaledExponent};
         ${finish}

@@ -19,7 +19,16 @@ import { multiplyAccumulate, operandMatrix, sumMatrix } from '../../wgsl/matrice
 import { plus, wgsl } from '../../wgsl/text.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import { finishStripRows } from './matrix-rows.ts';
-import { chooseScales, lookAgain, noteFinite, noteLargest, scaleVariables, untilScaled } from './matrix-scales.ts';
+import {
+  chooseScales,
+  lookAgain,
+  noteFinite,
+  noteLargest,
+  noteOutgrown,
+  outgrownVariable,
+  scaleVariables,
+  untilScaled,
+} from './matrix-scales.ts';
 import {
   type MatrixMemory,
   matrixMemory,
@@ -43,7 +52,10 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
   const memory = matrixMemory(products);
   const inColumns = tuning.tileN / tuning.columns;
   const hasTotals = isBlocked(products);
-  const finished = end === undefined ? finishStrips(w, memory, hasTotals) : finishStripRows(w, memory, end, hasTotals);
+  const make = madeSums(products, memory);
+  const again = lookAgain(finiteLoops(products, memory));
+  const finish = end === undefined ? finishStrips(w, memory, hasTotals) : finishStripRows(w, memory, end, hasTotals);
+  const isNoted = hasStretches(products);
   const all = wgsl`
     ${head}
     let zero_bits = ${emitter.unknownZero(kernelParts(kernel).find(({ stored }) => stored)!.tensor)};
@@ -55,7 +67,8 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
     let n = tile_n + ${end === undefined ? 'column' : 'lane_in'};
     ${stagedVariables(tuning)}
     ${scaleVariables}
-    ${untilScaled(memory, madeSums(products, memory), lookAgain(finiteLoops(products, memory)), finished)}
+    ${isNoted ? outgrownVariable : ''}
+    ${untilScaled(memory, { make, again, finish, isNoted })}
   `;
   return wgsl`
     // scratch: high and low parts of the left operand, from ${memory.right} on of the right one; sums; from ${memory.exponents} on what subgroups say of scales
@@ -68,6 +81,12 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
 /** Whether the sums are longer than tensor cores may make them at once. */
 function isBlocked(products: Products): boolean {
   return products.reduce((total, { sizes }) => total + sizes.k, 0) > longestSum;
+}
+
+/** Whether scales are chosen more than once, so that those of one stretch say nothing of what the ones before had to hold. */
+function hasStretches(products: Products): boolean {
+  const [w] = products;
+  return products.length > 1 || isBlocked(products) || longestLoop(w) < w.sizes.k;
 }
 
 /** All matrices of sums, by their names. */
@@ -151,7 +170,8 @@ function overStaged(products: Products, memory: MatrixMemory, loop: (w: Contract
 function slabLoop(w: ContractionParts, products: Products, memory: MatrixMemory): string {
   if (!isBlocked(products)) {
     const whole: Stretch = { from: 'k_from', to: 'k_to', length: longestLoop(w), isExact: isWholeLoop(w) };
-    return stretchLoop(w, memory, whole, products.length === 1 && whole.length === w.sizes.k);
+    const loop = stretchLoop(w, memory, whole, !hasStretches(products));
+    return hasStretches(products) ? [noteOutgrown, loop].join('\n') : loop;
   }
   const parts = partsOnce(products)?.get(w);
   return parts === undefined ? sharedStretches(w, memory) : parts.map((part) => partLoop(w, memory, part)).join('\n');
@@ -162,6 +182,7 @@ function partLoop(w: ContractionParts, memory: MatrixMemory, { start, length, is
   return wgsl`
     {
       let stretch = ${plus('k_from', start)};
+      ${noteOutgrown}
       ${stretchLoop(w, memory, stretch, isFirst)}
       ${isLast ? addToTotals(w, memory, true) : ''}
       ${isLast ? emptySums(w.tuning) : ''}
@@ -183,6 +204,7 @@ function sharedStretches(w: ContractionParts, memory: MatrixMemory): string {
       }
       since += ${length};
       let stretch_to = min(stretch + ${length}, k_to);
+      ${noteOutgrown}
       ${stretchLoop(w, memory, { from: 'stretch', to: 'stretch_to', length, isExact }, false)}
     }
   `;

@@ -180,6 +180,15 @@ describe('against the interpreter', () => {
     const p = matmul({ b: 1, i: 37, j: 41, k }, 'ik', 'jk', pairs);
     expect(await errorOf(p, small, (name, at) => weight(name, at % k))).toBeLessThan(tolerance);
   });
+  // What outgrows the scales of a stretch fits those of the next, which are chosen with it: 1024 and more of one product, a product of two.
+  test.each([
+    [1, 2 * longestSum, (_: string, k: number) => (k < 32 ? 1e-3 : 1e3)],
+    [1, 2053, (_: string, k: number) => (k < 32 ? 1e-3 : 1e3)],
+    [2, 100, (name: string, k: number) => (name.endsWith('1') || k >= 32 ? 1e3 : 1e-3)],
+  ] as const)('where later ones of the first stretch outgrow it: %i products of %i', async (pairs, k, weight) => {
+    const p = matmul({ b: 1, i: 20, j: 24, k }, 'ik', 'jk', pairs);
+    expect(await errorOf(p, small, (name, at) => weight(name, at % k))).toBeLessThan(tolerance);
+  });
   // Columns in quads, in quads beyond the last tile, and not; with totals.
   test.each([
     { i: 64, j: 64, k: 16 },
