@@ -530,7 +530,7 @@ describe('kernels in full', () => {
       @compute @workgroup_size(16)
       fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
         let group = group_id.x;
-        // scratch: a slab [k][m / 4], then a slab [k][n / 4], rows padded by one against bank conflicts
+        // scratch: a slab [k / 4][m], then a slab [k][n / 4], rows padded against bank conflicts
         let batch = i32(group);
         let tile_m = 0;
         let tile_n = 0;
@@ -544,52 +544,52 @@ describe('kernels in full', () => {
         var sum_2_0 = vec4<f32>();
         var sum_3_0 = vec4<f32>();
         let quad_a_0 = i32(lane / 1);
-        let k_a_0 = i32(lane % 1) * 4;
+        let k_a_0 = i32(lane % 1);
         var next_0 = vec4<f32>();
-        var next_1 = vec4<f32>();
-        var next_2 = vec4<f32>();
-        var next_3 = vec4<f32>();
         let quad_b_0 = i32(lane % 4);
         let k_b_0 = i32(lane / 4);
-        var next_4 = vec4<f32>();
+        var next_1 = vec4<f32>();
         {
           let k_at = k_from;
-          if (lane < 4) {
-            next_0 = left_quad(batch, tile_m + quad_a_0 * 4, k_at + k_a_0);
-            next_1 = left_quad(batch, tile_m + quad_a_0 * 4 + 1, k_at + k_a_0);
-            next_2 = left_quad(batch, tile_m + quad_a_0 * 4 + 2, k_at + k_a_0);
-            next_3 = left_quad(batch, tile_m + quad_a_0 * 4 + 3, k_at + k_a_0);
-          }
-          next_4 = right_quad(batch, tile_n + quad_b_0, k_at + k_b_0);
+          next_0 = left_quad(batch, tile_m + quad_a_0, k_at + k_a_0 * 4);
+          next_1 = right_quad(batch, tile_n + quad_b_0, k_at + k_b_0);
         }
         for (var step = 0; step < 3; step++) {
           let k0 = k_from + step * 4;
           if (k0 >= k_to) { break; }
-          if (lane < 4) {
-            scratch[k_a_0 * 5 + quad_a_0] = vec4<f32>(next_0.x, next_1.x, next_2.x, next_3.x);
-            scratch[(k_a_0 + 1) * 5 + quad_a_0] = vec4<f32>(next_0.y, next_1.y, next_2.y, next_3.y);
-            scratch[(k_a_0 + 2) * 5 + quad_a_0] = vec4<f32>(next_0.z, next_1.z, next_2.z, next_3.z);
-            scratch[(k_a_0 + 3) * 5 + quad_a_0] = vec4<f32>(next_0.w, next_1.w, next_2.w, next_3.w);
-          }
-          scratch[k_b_0 * 5 + quad_b_0 + 20] = next_4;
+          scratch[k_a_0 * 20 + quad_a_0] = next_0;
+          scratch[k_b_0 * 5 + quad_b_0 + 20] = next_1;
           workgroupBarrier();
           if (k0 + 4 < k_to) {
             let k_at = k0 + 4;
-            if (lane < 4) {
-              next_0 = left_quad(batch, tile_m + quad_a_0 * 4, k_at + k_a_0);
-              next_1 = left_quad(batch, tile_m + quad_a_0 * 4 + 1, k_at + k_a_0);
-              next_2 = left_quad(batch, tile_m + quad_a_0 * 4 + 2, k_at + k_a_0);
-              next_3 = left_quad(batch, tile_m + quad_a_0 * 4 + 3, k_at + k_a_0);
-            }
-            next_4 = right_quad(batch, tile_n + quad_b_0, k_at + k_b_0);
+            next_0 = left_quad(batch, tile_m + quad_a_0, k_at + k_a_0 * 4);
+            next_1 = right_quad(batch, tile_n + quad_b_0, k_at + k_b_0);
           }
-          for (var k_in = 0; k_in < 4; k_in++) {
-            let a_0 = scratch[k_in * 5 + lane_m];
-            let b_0 = scratch[k_in * 5 + lane_n + 20];
-            sum_0_0 += a_0.x * b_0;
-            sum_1_0 += a_0.y * b_0;
-            sum_2_0 += a_0.z * b_0;
-            sum_3_0 += a_0.w * b_0;
+          for (var k_in = 0; k_in < 1; k_in++) {
+            let b_0_0 = scratch[(k_in * 4) * 5 + lane_n + 20];
+            let b_0_1 = scratch[(k_in * 4 + 1) * 5 + lane_n + 20];
+            let b_0_2 = scratch[(k_in * 4 + 2) * 5 + lane_n + 20];
+            let b_0_3 = scratch[(k_in * 4 + 3) * 5 + lane_n + 20];
+            let row_0 = scratch[k_in * 20 + lane_m * 4];
+            sum_0_0 += row_0.x * b_0_0;
+            sum_0_0 += row_0.y * b_0_1;
+            sum_0_0 += row_0.z * b_0_2;
+            sum_0_0 += row_0.w * b_0_3;
+            let row_1 = scratch[k_in * 20 + lane_m * 4 + 1];
+            sum_1_0 += row_1.x * b_0_0;
+            sum_1_0 += row_1.y * b_0_1;
+            sum_1_0 += row_1.z * b_0_2;
+            sum_1_0 += row_1.w * b_0_3;
+            let row_2 = scratch[k_in * 20 + lane_m * 4 + 2];
+            sum_2_0 += row_2.x * b_0_0;
+            sum_2_0 += row_2.y * b_0_1;
+            sum_2_0 += row_2.z * b_0_2;
+            sum_2_0 += row_2.w * b_0_3;
+            let row_3 = scratch[k_in * 20 + lane_m * 4 + 3];
+            sum_3_0 += row_3.x * b_0_0;
+            sum_3_0 += row_3.y * b_0_1;
+            sum_3_0 += row_3.z * b_0_2;
+            sum_3_0 += row_3.w * b_0_3;
           }
           workgroupBarrier();
         }

@@ -138,7 +138,7 @@ export function operandQuads(
   tuning: ContractionTuning,
   layouts: Layouts,
 ): ContractionParts['quads'] {
-  const { form, tileN, tileK, columns } = tuning;
+  const { form, tileN, tileK, columns, slices = 1 } = tuning;
   if (form === 'direct' || form === 'subgroup') {
     const step = form === 'subgroup' ? tileN / columns : 1;
     const single = { alongK: false, load: undefined, stepOfK: undefined };
@@ -149,7 +149,7 @@ export function operandQuads(
   const wide = (operand: Expression, constraints: readonly Constraint[], axis: number | undefined) =>
     constraints.every(isAffine) ? wideLoad(operand, axis, axes, layouts) : undefined;
   const ofK = (operand: Expression, constraints: readonly Constraint[]) =>
-    form === 'lanes' || tileK % 4 === 0 ? wide(operand, constraints, s.k.at(-1)) : undefined;
+    form === 'lanes' || (tileK / slices) % 4 === 0 ? wide(operand, constraints, s.k.at(-1)) : undefined;
   const along = (
     operand: Expression,
     constraints: readonly Constraint[],

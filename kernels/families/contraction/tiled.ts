@@ -8,7 +8,7 @@
  * quarter of the tile apart. A thread has `rows / 4 × columns / 4` quads of both, and neighbouring threads neighbouring ones: in
  * workgroup memory no two meet in a bank, in the output they store side by side. Where a tile is wide, a subgroup takes part of two of
  * its rows rather than one of them whole, and so reads fewer quads (`lanesTogether`). What comes out of memory in quads along k
- * arrives as blocks of 4×4, which are turned when they are put into the slab.
+ * stays so: a slab's row is then four k, with a quad of each row or column of the tile, and four k are multiplied at a time.
  *
  * The traps: every thread must meet every barrier, so threads beyond the output work on clamped positions, and only `finish`
  * leaves them out. And a loop that counts single steps up to a constant is one that Dawn knows to end and whose indices it knows
@@ -55,7 +55,7 @@ export function tiledBody(products: Products, head: string, end: (place: SumsPla
     laneRow: 'lane_m',
   };
   return wgsl`
-    // scratch: a slab [k][m / 4], then a slab [k][n / 4], rows padded by one against bank conflicts${isTwo ? '; twice, used in turn' : ''}
+    // scratch: a slab ${slabText(w, 'left')}, then a slab ${slabText(w, 'right')}, rows padded against bank conflicts${isTwo ? '; twice, used in turn' : ''}
     ${head}
     ${isSliced ? sliceLines : ''}
     let lane_m = i32(${laneM});
@@ -65,6 +65,11 @@ export function tiledBody(products: Products, head: string, end: (place: SumsPla
     ${isSliced ? addSlices(w) : ''}
     ${end(isSliced ? ownSums(w, place) : place)}
   `;
+}
+
+function slabText({ quads }: ContractionParts, side: 'left' | 'right'): string {
+  const own = side === 'left' ? 'm' : 'n';
+  return quads[side].alongK ? `[k / 4][${own}]` : `[k][${own} / 4]`;
 }
 
 function stagings(w: ContractionParts): { readonly a: Staging; readonly b: Staging } {
@@ -92,7 +97,7 @@ function slabLoop(w: ContractionParts): string {
     }
   `;
   const multiply = wgsl`
-    for (var k_in = 0; k_in < ${tileK / slices}; k_in++) {
+    for (var k_in = 0; k_in < ${tileK / slices / stepsAtOnce(w)}; k_in++) {
       ${multiplySlabs(w, tileM / rows, tileN / columns, half[0]).join('\n')}
     }
   `;
@@ -124,37 +129,77 @@ function bufferQuads({ tileM, tileN, tileK }: ContractionTuning): number {
   return tileK * (quadsOfRow(tileM) + quadsOfRow(tileN));
 }
 
-/** Quads of four elements in a slab's row, its padding included. */
+/** Quads of a slab's row, which is one k, its padding included. */
 function quadsOfRow(tile: number): number {
   return tile / 4 + 1;
 }
 
+/**
+ * The same of a slab of quads along k, whose row is four k: of eight neighbouring threads, which have the quads of one position or a few,
+ * no two put theirs into one bank. As long as four rows of the other kind at most.
+ */
+function quadsOfRowAlongK(tile: number, tileK: number): number {
+  return tile + Math.min(4, Math.max(1, 32 / tileK));
+}
+
 /** WGSL of the place of a slab's quad, less the terms that are 0. */
 function place(
-  { tuning, sideBySide }: ContractionParts,
+  { tuning, sideBySide, quads }: ContractionParts,
   side: 'left' | 'right',
-  { half, k, quad }: { readonly half: string; readonly k: string; readonly quad: string },
+  { half, row, quad }: { readonly half: string; readonly row: string; readonly quad: string },
 ): string {
-  const [own, base] = side === 'left' ? [tuning.tileM, 0] : [tuning.tileN, tuning.tileK * quadsOfRow(tuning.tileM)];
+  const { tileM, tileN, tileK } = tuning;
+  const [own, base] = side === 'left' ? [tileM, 0] : [tileN, tileK * quadsOfRow(tileM)];
   const terms = [
     ...(sideBySide === 1 ? [] : ['scratch_from']),
     ...(half === '0' ? [] : [`${half} * ${bufferQuads(tuning)}`]),
-    `${k} * ${quadsOfRow(own)}`,
+    `${row} * ${quads[side].alongK ? quadsOfRowAlongK(own, tileK) : quadsOfRow(own)}`,
     quad,
   ];
   return plus(terms.join(' + '), base);
 }
 
-/** One step of k: a thread's quads of both slabs, and all their products. */
+/** Whether an operand's quads lie along k in its slab, and steps of k that are multiplied at once: four then. */
+function stepsAtOnce({ quads }: ContractionParts): number {
+  return quads.left.alongK || quads.right.alongK ? 4 : 1;
+}
+
+/** One step of k, or four at once: a thread's quads of both slabs, and all their products. */
 function multiplySlabs(w: ContractionParts, threadsM: number, threadsN: number, half: string): string[] {
-  const { rows, columns, tileK, slices = 1 } = w.tuning;
+  const { rows, columns, tileN, tileK, slices = 1 } = w.tuning;
+  const atOnce = stepsAtOnce(w);
+  const steps = tileK / slices / atOnce;
+  const step = slices === 1 ? 'k_in' : `(slice * ${steps} + k_in)`;
+  const at = Array.from({ length: atOnce }, (_, c) => c);
+  const quad = (side: 'left' | 'right', c: number, position: string): string => {
+    const row = w.quads[side].alongK || atOnce === 1 ? step : `(${plus(`${step} * ${atOnce}`, c)})`;
+    return `scratch[${place(w, side, { half, row, quad: position })}]`;
+  };
   const lines: string[] = [];
-  const k = slices === 1 ? 'k_in' : `(slice * ${tileK / slices} + k_in)`;
-  const quad = (side: 'left' | 'right', at: string) => `scratch[${place(w, side, { half, k, quad: at })}]`;
-  for (let i = 0; i < rows / 4; i++) lines.push(`let a_${i} = ${quad('left', plus('lane_m', i * threadsM))};`);
-  for (let j = 0; j < columns / 4; j++) lines.push(`let b_${j} = ${quad('right', plus('lane_n', j * threadsN))};`);
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns / 4; j++) lines.push(`sum_${i}_${j} += a_${i >> 2}.${'xyzw'[i % 4]} * b_${j};`);
+  const columnsAt = (j: number, c: number): string => `b_${j}${atOnce === 1 ? '' : `_${c}`}`;
+  for (let j = 0; j < columns / 4; j++) {
+    const first = plus('lane_n', j * threadsN);
+    if (w.quads.right.alongK) {
+      for (const d of [0, 1, 2, 3])
+        lines.push(`let column_${j * 4 + d} = ${quad('right', 0, plus(first, (d * tileN) / 4))};`);
+      for (const c of at) {
+        const four = [0, 1, 2, 3].map((d) => `column_${j * 4 + d}.${'xyzw'[c]}`);
+        lines.push(`let ${columnsAt(j, c)} = vec4<f32>(${four.join(', ')});`);
+      }
+    } else for (const c of at) lines.push(`let ${columnsAt(j, c)} = ${quad('right', c, first)};`);
+  }
+  const rowsAt = (i: number, c: number): string => `a_${i}${atOnce === 1 ? '' : `_${c}`}`;
+  if (!w.quads.left.alongK)
+    for (let i = 0; i < rows / 4; i++)
+      for (const c of at) lines.push(`let ${rowsAt(i, c)} = ${quad('left', c, plus('lane_m', i * threadsM))};`);
+  for (let i = 0; i < rows; i++) {
+    const row = plus(`lane_m * 4`, (i >> 2) * threadsM * 4 + (i % 4));
+    if (w.quads.left.alongK) lines.push(`let row_${i} = ${quad('left', 0, row)};`);
+    for (const c of at) {
+      const value = w.quads.left.alongK ? `row_${i}.${'xyzw'[c]}` : `${rowsAt(i >> 2, c)}.${'xyzw'[i % 4]}`;
+      for (let j = 0; j < columns / 4; j++) lines.push(`sum_${i}_${j} += ${value} * ${columnsAt(j, c)};`);
+    }
+  }
   return lines;
 }
 
@@ -206,11 +251,10 @@ interface Registers {
   readonly idleFrom?: number;
 }
 
-/** A thread reads a quad of the slab at a time, or a block of four quads at four k; those that have nothing else to read first. */
+/** A thread reads a quad of the slab at a time; those that have nothing else to read first. */
 function staging(w: ContractionParts, slab: Slab, others: Registers): Staging {
   const threads = contractionThreads(w.tuning);
-  const perUnit = slab.quad.alongK ? 4 : 1;
-  const units = ((slab.tile / 4) * w.tuning.tileK) / perUnit;
+  const units = (slab.tile / 4) * w.tuning.tileK;
   const { idleFrom = threads } = others;
   const isShared = idleFrom + units <= threads;
   const [firstLane, firstRegister] = isShared ? [idleFrom, 0] : [0, others.count];
@@ -219,10 +263,10 @@ function staging(w: ContractionParts, slab: Slab, others: Registers): Staging {
       name: `${slab.letter}_${i}`,
       firstLane: firstLane - i * threads,
       units: units - i * threads < threads ? units : undefined,
-      registers: Array.from({ length: perUnit }, (_, c) => `next_${firstRegister + i * perUnit + c}`),
+      register: `next_${firstRegister + i}`,
     }),
   );
-  const count = Math.max(others.count, firstRegister + parts.length * perUnit);
+  const count = Math.max(others.count, firstRegister + parts.length);
   const added = Array.from({ length: count - others.count }, (_, i) => `var next_${others.count + i} = vec4<f32>();`);
   return {
     declarations: [...parts.map((part) => part.place), ...added].join('\n'),
@@ -238,45 +282,42 @@ interface Part {
   readonly name: string;
   readonly firstLane: number;
   readonly units: number | undefined;
-  readonly registers: readonly string[];
+  readonly register: string;
 }
 
 function stagingPart(
   w: ContractionParts,
   { side, tile, start, size, stride, quad, alongTile, function: quadFunction }: Slab,
-  { name, firstLane, units, registers }: Part,
+  { name, firstLane, units, register }: Part,
 ): Pick<Staging, 'fetch' | 'store'> & { readonly place: string } {
-  const { alongK, load, step } = quad;
+  const { alongK, load } = quad;
   const unit = firstLane === 0 ? 'lane' : `(${plus('lane', -firstLane)})`;
-  const steps = alongK ? w.tuning.tileK / 4 : w.tuning.tileK;
+  const [positions, steps] = alongK ? [tile, w.tuning.tileK / 4] : [tile / 4, w.tuning.tileK];
   const [quadAt, kAt] =
     alongTile && !alongK
-      ? [`${unit} % ${tile / 4}`, `${unit} / ${tile / 4}`]
+      ? [`${unit} % ${positions}`, `${unit} / ${positions}`]
       : [`${unit} / ${steps}`, `${unit} % ${steps}`];
-  const position = `${start} + quad_${name}${stride === 1 ? '' : ` * ${stride}`}`;
-  const positionOf = (c: number): string => {
-    if (alongK) return inside(position, c * step, size, tile);
-    return load === undefined ? position : quadInside(position, 0, size, tile);
-  };
-  const reads = registers.map((r, c) => `${r} = ${quadFunction}(batch, ${positionOf(c)}, k_at + k_${name});`);
-  const readsInRange = wgsl`
-    if (k_at + k_${name} < k_to) {
-      ${reads.join('\n')}
+  const position = `${start} + quad_${name}${alongK || stride === 1 ? '' : ` * ${stride}`}`;
+  const inTile = alongK
+    ? inside(position, 0, size, tile)
+    : load === undefined
+      ? position
+      : quadInside(position, 0, size, tile);
+  const k = `k_at + k_${name}${alongK ? ' * 4' : ''}`;
+  const read = `${register} = ${quadFunction}(batch, ${inTile}, ${k});`;
+  const readInRange = wgsl`
+    if (${k} < k_to) {
+      ${read}
     } else {
-      ${registers.map((r) => `${r} = vec4<f32>();`).join('\n')}
+      ${register} = vec4<f32>();
     }
   `;
-  const rowOf = (c: number): string => `vec4<f32>(${registers.map((r) => `${r}.${'xyzw'[c]}`).join(', ')})`;
-  const store = (half: string): string[] =>
-    registers.map((r, c) => {
-      const k = c === 0 ? `k_${name}` : `(k_${name} + ${c})`;
-      return `scratch[${place(w, side, { half, k, quad: `quad_${name}` })}] = ${alongK ? rowOf(c) : r};`;
-    });
   const guards = units === undefined ? [] : [`${unit} < ${units}`];
   return {
-    place: `let quad_${name} = i32(${quadAt});\nlet k_${name} = i32(${kAt})${alongK ? ' * 4' : ''};`,
-    fetch: guarded(guards, kIsExact(w) ? reads.join('\n') : readsInRange),
-    store: (half) => guarded(guards, store(half).join('\n')),
+    place: `let quad_${name} = i32(${quadAt});\nlet k_${name} = i32(${kAt});`,
+    fetch: guarded(guards, kIsExact(w) ? read : readInRange),
+    store: (half) =>
+      guarded(guards, `scratch[${place(w, side, { half, row: `k_${name}`, quad: `quad_${name}` })}] = ${register};`),
   };
 }
 
