@@ -122,9 +122,14 @@ const blocks = [
   [8, 4],
   [4, 8],
 ] as const;
+/** Depth of a slab, and what it may be where threads share its k. */
+const depth = 16;
+const sharedDepths = [64, 32];
 /**
  * Tiles of so many rows, for so many threads: first what covers n with the fewest columns of padding, then what does so in the fewest turns.
- * Slabs are no deeper than k: the slices beyond it would multiply zeros. Of 64 in place of 32 a step took as long.
+ * Slabs whose threads share their k are as deep as workgroup memory and k let them be: the threads wait for each slab anew, and beyond k they
+ * would multiply zeros. A block of 16 tokens forward took 44.4 µs, profiled, in slabs of 64 and 46.9 in slabs of 32
+ * (H100, test/bench/records/2026-11-28-slabs-along-k.jsonl).
  */
 function stageTunings(
   { n, k }: Pick<ContractionSizes, 'n' | 'k'>,
@@ -133,16 +138,19 @@ function stageTunings(
   target: Target,
 ): readonly ContractionTuning[] {
   const memory = Math.min(mostSharedBytes, target.limits.maxComputeWorkgroupStorageSize);
+  const fits = (tuning: ContractionTuning): boolean => 16 * slabQuads(tuning) <= memory;
   const columnsOf = ({ tileN }: ContractionTuning): number => Math.ceil(n / tileN) * tileN;
   const all = widths.flatMap((tileN) =>
     blocks.flatMap(([rows, columns]): ContractionTuning[] => {
       const slices = workgroupSize / ((tileM / rows) * (tileN / columns));
       if (![1, 2, 4].includes(slices)) return [];
-      const tuning = { form: 'tiled' as const, tileM, tileN, tileK: slices === 1 || k <= 16 ? 16 : 32, rows, columns };
-      return [slices === 1 ? tuning : { ...tuning, slices }];
+      const tuning = { form: 'tiled' as const, tileM, tileN, tileK: depth, rows, columns };
+      if (slices === 1) return [tuning];
+      const tileK = sharedDepths.find((deep) => deep < 2 * k && fits({ ...tuning, tileK: deep, slices })) ?? depth;
+      return [{ ...tuning, tileK, slices }];
     }),
   );
   return all
-    .filter((tuning) => 16 * slabQuads(tuning) <= memory)
+    .filter(fits)
     .sort((a, b) => columnsOf(a) - columnsOf(b) || b.tileN - a.tileN || (a.slices ?? 1) - (b.slices ?? 1));
 }
