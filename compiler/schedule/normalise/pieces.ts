@@ -5,13 +5,8 @@
  *
  * The pieces are added in a fixed order, so the result has the same bits every time.
  */
-import { timeByRule } from '../../../kernels/families/contraction/matrix-tile-sizes.ts';
-import {
-  type ContractionShape,
-  contractionShape,
-  contractionSizes,
-} from '../../../kernels/families/contraction/shape.ts';
-import { fastestPieces } from '../../../kernels/families/contraction/tile-sizes.ts';
+import { piecesByRule } from '../../../kernels/families/contraction/matrix-tile-sizes.ts';
+import { type ContractionShape, contractionShape } from '../../../kernels/families/contraction/shape.ts';
 import { isInterleaved, laneThreads, worthTiling } from '../../../kernels/families/contraction/tuning.ts';
 import type { Layouts, TensorLayout } from '../../../kernels/kernel.ts';
 import { strides } from '../../../kernels/parts/linear.ts';
@@ -159,7 +154,7 @@ function atLeastLong(wanted: number, length: number, least = leastPiece): number
 
 function piecesOfContraction(s: ContractionShape, length: number, layouts: Layouts, target: Target): number {
   if (isInterleaved(s)) return atLeastLong(enoughThreads / laneThreads(s), length);
-  return fastestPieces(contractionSizes(s), leastPiece, timeByRule(s, layouts, target));
+  return piecesByRule(s, layouts, target, leastPiece);
 }
 
 /** A thread a result, or for few long rows a workgroup. */

@@ -12,6 +12,7 @@ import {
   type Company,
   chip,
   epilogueAloneUs,
+  fastestPieces,
   fastestTiled,
   rowsEndUs,
   type Timed,
@@ -164,6 +165,31 @@ function fastest(sizes: ContractionSizes, alongK: number | undefined, target: Ta
   return cheapest([fastestTiled(sizes, target), ...matrixTimes(sizes, alongK, target)], costUs);
 }
 
+/**
+ * What the gradient of a weight is made of where it is only a few tiles: pieces as long as tensor cores may add up, both operands along m and
+ * n, in whole tiles of the largest form. They share dispatches with gradients of other weights and the next steps back
+ * (compiler/schedule/dispatches/combine.ts), where the work of their workgroups counts, not how few these are. With four pieces of 1024 in
+ * place of 16 of the tiled form for each gradient of 256 × 256 over 4096 a step of icl low_rank 16 256 took 3.69 ms on an H100 in place of
+ * 3.76, 104 dispatches in place of 106; with eight of 512 3.89 (test/bench/records/2026-11-28-shared-pieces.jsonl).
+ */
+function isSharedPiece({ batch, m, n, k }: ContractionSizes, alongK: number | undefined, target: Target): boolean {
+  const [{ tuning } = { tuning: undefined }] = formsFor(target);
+  const isPiece = alongK === 0 && batch > 1 && k === longestSum;
+  return isPiece && tuning !== undefined && m % tuning.tileM === 0 && n % tuning.tileN === 0;
+}
+
+/** In how many pieces a long sum is made, none shorter than `least`. */
+export function piecesByRule(s: ContractionShape, layouts: Layouts, target: Target, least: number): number {
+  const sizes = contractionSizes(s);
+  const alongK = operandsAlongK([s], layouts, target);
+  const fastestOf = (one: ContractionSizes): Timed => fastest(one, alongK, target);
+  const pieces = fastestPieces(sizes, least, (one) => fastestOf(one).timeUs);
+  const cut = (count: number): ContractionSizes => ({ ...sizes, batch: sizes.batch * count, k: sizes.k / count });
+  const shared = sizes.k / longestSum;
+  const isTiled = fastestOf(cut(pieces)).tuning.form === 'tiled';
+  return isTiled && shared > 1 && shared < pieces && isSharedPiece(cut(shared), alongK, target) ? shared : pieces;
+}
+
 /** The form by default of products into the same sums; `rowLength` of an epilogue that has rows, if there is one. */
 export function contractionRule(
   shapes: readonly [ContractionShape, ...ContractionShape[]],
@@ -179,6 +205,7 @@ export function contractionRule(
   const sizes = { ...contractionSizes(first), k };
   if (rowLength !== undefined)
     return fastestHolding(sizes, alongK, target, (t) => holdsRows(first, t, rowLength, target));
+  if (isSharedPiece(sizes, alongK, target)) return formsFor(target)[0].tuning;
   return fastest(sizes, alongK, target).tuning;
 }
 
@@ -198,10 +225,4 @@ function fastestHolding(
   const holding = all.filter(({ tuning }) => holds(tuning));
   if (holding.every(({ timeUs }) => timeUs > mostUs)) return best.tuning;
   return cheapest(holding, wholeUs).tuning;
-}
-
-/** How long a product of these operands takes by the rule, as a function of its sizes. */
-export function timeByRule(s: ContractionShape, layouts: Layouts, target: Target): (sizes: ContractionSizes) => number {
-  const alongK = operandsAlongK([s], layouts, target);
-  return (sizes) => fastest(sizes, alongK, target).timeUs;
 }

@@ -188,6 +188,14 @@ describe('the choice', () => {
     expect(few.kernels[0].tuning.form).toBe('matrix');
     expect(few.kernels).toHaveLength(2);
   });
+  test('the gradient of a weight of few tiles is made in pieces as long as tensor cores may add', () => {
+    const across = orders[2];
+    const plan = schedule(matmul([1, 256, 256, 4 * longestSum], across), { target: tensorCoreTarget });
+    expect(plan.kernels[0].tuning).toMatchObject({ form: 'matrix', tileM: 128, tileN: 128 });
+    expect(plan.tensors['y~pieces'].shape).toEqual([4, 1, 256, 256]);
+    expect(formsOn(matmul([1, 192, 192, 4 * longestSum], across), tensorCoreTarget)).not.toContain('matrix');
+    expect(formsOn(matmul([1, 256, 256, longestSum], across), tensorCoreTarget)).not.toContain('matrix');
+  });
   test('operands of a domain too, their zeros put in as they are staged', () => {
     expect(formsOn(triangular([4, 512, 512, 512], orders[0], ['k', 't']), tensorCoreTarget)).toEqual(['matrix']);
   });
