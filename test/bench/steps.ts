@@ -3,13 +3,14 @@
  *
  *   node dist/test/bench/steps.js --only "icl bilinear_BTT" --steps 100 --profile 20 --pytorch ../bench.py
  *
- * `stepMs` is the mean over queued steps as training runs them, `waitedMs` the median with a wait after every step. With
- * `--pytorch` the script runs beside each (pytorch.ts), and `ratio` is ours over its fastest, of queued steps.
+ * `stepMs` is the mean over queued steps as training runs them, `waitedMs` the median with a wait after every step; steps
+ * whose loss or gradients are not finite are an error. With `--pytorch` the script runs beside each (pytorch.ts), and `ratio`
+ * is ours over its fastest, of queued steps.
  *
  * The trap: one run's numbers stand beside those of the same run only; two cards of one name differ by more than most changes do.
  */
 import { Command } from 'commander';
-import { runCommand } from '../../compiler/command-line/errors.ts';
+import { DivergedError, runCommand } from '../../compiler/command-line/errors.ts';
 import type { Override } from '../../compiler/schedule/choose.ts';
 import { type Plan, planBytes, planMultiplyAdds } from '../../compiler/schedule/plan.ts';
 import { schedule } from '../../compiler/schedule/schedule.ts';
@@ -99,7 +100,7 @@ async function bench(flags: Flags): Promise<void> {
 
 async function timeStep(
   opened: OpenedDevice,
-  { program, input }: StepCase,
+  { name, program, input }: StepCase,
   steps: number,
   most: number,
   { streaming, residents, tuning, memory }: Pick<Flags, 'streaming' | 'residents' | 'tuning' | 'memory'>,
@@ -116,8 +117,9 @@ async function timeStep(
   const executor = await createExecutor(opened, plan);
   const pipelinesMs = performance.now() - begun - compileMs;
   try {
-    for (const name of plan.inputs) executor.upload(name, input(name, plan.tensors[name]));
+    for (const one of plan.inputs) executor.upload(one, input(one, plan.tensors[one]));
     const { stepMs, waitedMs } = await time(executor, steps, opened.class === 'gpu' ? warmUpMs : 0);
+    await assertTrained(executor, name);
     return {
       stepMs: round(stepMs),
       waitedMs: round(waitedMs),
@@ -134,6 +136,13 @@ async function timeStep(
   } finally {
     executor.destroy();
   }
+}
+
+/** Throws where loss or gradients were not finite: from then on nothing is updated, and what was timed is no training. */
+async function assertTrained(executor: Executor, name: string): Promise<void> {
+  const { diverged } = Object.fromEntries(await executor.download('diverged'));
+  if (diverged[0] !== 0)
+    throw new DivergedError(`${name}: loss or gradients are not finite: what was timed is no training step`);
 }
 
 /** Kernels of one key together, the dearest first. */
