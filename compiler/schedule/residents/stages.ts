@@ -129,7 +129,7 @@ const sharedDepths = [64, 32];
  * Tiles of so many rows, for so many threads: first what covers n with the fewest columns of padding, then what does so in the fewest turns.
  * Slabs whose threads share their k are as deep as workgroup memory and k let them be: the threads wait for each slab anew, and beyond k they
  * would multiply zeros. A block of 16 tokens forward took 44.4 µs, profiled, in slabs of 64 and 46.9 in slabs of 32
- * (H100, test/bench/records/2026-11-28-slabs-along-k.jsonl).
+ * (test/bench/records/2026-11-28-slabs-along-k.jsonl).
  */
 function stageTunings(
   { n, k }: Pick<ContractionSizes, 'n' | 'k'>,
