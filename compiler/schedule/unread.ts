@@ -9,7 +9,8 @@
  * The trap: what was not stored may be anything, such as NaN. A kernel leaves it out by a condition, never by a factor of 0; but a
  * contraction does so only by constraints on what it adds up, for those on its output come after the sums.
  */
-import type { ContractionKernel, Kernel, RowStatement } from '../../kernels/kernel.ts';
+import { ownAxes, streamAxes } from '../../kernels/families/stream/shape.ts';
+import type { ContractionKernel, Kernel, RowStatement, StreamKernel } from '../../kernels/kernel.ts';
 import { kernelParts, readAsIndex } from '../../kernels/statements.ts';
 import { asAxis, axisIndex, decide, substitute } from '../ir/affine.ts';
 import { readTensors, reducedAxes } from '../ir/equation.ts';
@@ -59,10 +60,30 @@ interface Reader {
 
 function readersOf(kernels: readonly Kernel[]): ReadonlyMap<string, readonly Reader[]> {
   const readers = new Map<string, Reader[]>();
-  for (const kernel of kernels)
-    for (const equation of kernelParts(kernel).flatMap((part) => part.equations))
+  for (const kernel of kernels) {
+    const equations =
+      kernel.family === 'stream' ? equationsOfStream(kernel) : kernelParts(kernel).flatMap((part) => part.equations);
+    for (const equation of equations)
       for (const tensor of readTensors(equation)) addTo(readers, tensor, { equation, family: kernel.family });
+  }
   return readers;
+}
+
+/** Of a tile that is made element by element only those count that each result takes. */
+function equationsOfStream(kernel: StreamKernel): readonly Equation[] {
+  const axes = streamAxes(kernel);
+  const results = kernel.statements.filter(({ kind }) => kind !== 'tile' && kind !== 'row').flatMap((s) => s.equations);
+  const [first, ...others] = results.map(({ domain }) => domain);
+  const common = first.filter((c) =>
+    others.every((domain) => domain.some((d) => constraintKey(d) === constraintKey(c))),
+  );
+  return kernel.statements.flatMap(({ kind, equations }) =>
+    equations.map((e) =>
+      kind === 'tile' && ownAxes(e, axes).length === 0
+        ? { ...e, domain: [...e.domain, ...common] }
+        : { ...e, domain: [] },
+    ),
+  );
 }
 
 /** Constraints on an element's indices: axis d of them is dimension d. */
@@ -95,7 +116,7 @@ function readsWithin(domain: Domain, tensor: string, { equation, family }: Reade
     readAsIndex(equation).includes(tensor) ||
     equation.domain.flatMap(constraintLoads).some((l) => l.tensor === tensor) ||
     axes.some(({ symbol }) => symbol === tensor);
-  if (isElsewhere || family === 'stream') return false;
+  if (isElsewhere) return false;
   const reduced = reducedAxes(equation);
   const isSum = family === 'contraction' && reduced.length > 0;
   const known = equation.domain.filter((c) => !isSum || constraintAxes(c).some((axis) => reduced.includes(axis)));

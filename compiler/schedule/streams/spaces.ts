@@ -15,17 +15,21 @@ import { wholeAxes } from '../../passes/for-streams/block-axes.ts';
 import { placesAsColumns } from '../../passes/for-streams/places-as-columns.ts';
 import { rowsFirst } from '../../passes/for-streams/rows-first.ts';
 import { sumsAtOnce } from '../../passes/for-streams/sums-at-once.ts';
+import { type StoredTiles, tilesOfStored } from '../../passes/for-streams/tiles-of-stored.ts';
 import { heldTensors } from '../../passes/rename.ts';
 import { type Arrangement, arrange, connected } from './arrange.ts';
 import type { Counted } from './drafts.ts';
 import type { Space } from './space.ts';
-import { notWorth, unbindable } from './worth.ts';
+import { betterRead, notWorth, unbindable } from './worth.ts';
 
 /** What is summed by place is worth a sum for each place of each row where there are so many times fewer of them than points of a row. */
 const leastShare = 4;
 
-/** `always` and `never` are for tests, and for people who compare. */
-export type Streaming = 'auto' | 'always' | 'never';
+/**
+ * `always`, `reading` and `never` are for tests, and for people who compare. `reading`: as `always`, but products are stored, and tiles of
+ * them read.
+ */
+export type Streaming = 'auto' | 'always' | 'reading' | 'never';
 
 interface Found {
   readonly program: Program;
@@ -40,38 +44,75 @@ export function findSpaces(
 ): Found {
   const at = sumsAtOnce(program);
   const stored = new Set<Equation>();
+  const unread = new Set<string>();
   for (;;) {
     const placed = new Set<Equation>();
     const ready = placesAsColumns(at, (equation, places, axes) => {
-      const isShort = streaming === 'always' || axes.every(({ extent }) => places * leastShare <= extent);
+      const isShort = streaming !== 'auto' || axes.every(({ extent }) => places * leastShare <= extent);
       if (isShort && !stored.has(equation)) placed.add(equation);
       return placed.has(equation);
     });
-    const found = spacesOf(ready, streaming, target, counted);
+    const found = spacesOf(ready, streaming, target, counted, unread);
     const hidden = new Set(found.spaces.flatMap((space) => [...space.hidden]));
     const left = [...placed].filter((equation) => !readTensors(equation).some((name) => hidden.has(name)));
-    if (left.length === 0) return found;
+    const copied = [...found.sources].filter(([tile]) => !hidden.has(tile));
+    if (left.length + copied.length === 0) return found;
     for (const equation of left) stored.add(equation);
+    for (const [, source] of copied) unread.add(source);
   }
 }
 
-function spacesOf(program: Program, streaming: Exclude<Streaming, 'never'>, target: Target, counted: Counted): Found {
-  const kept = heldTensors(program);
+/** `unread`: tensors that nothing is won by reading as tiles. */
+function spacesOf(
+  program: Program,
+  streaming: Exclude<Streaming, 'never'>,
+  target: Target,
+  counted: Counted,
+  unread: Set<string>,
+): Found & { readonly sources: ReadonlyMap<string, string> } {
+  const held = heldTensors(program);
+  const sources = new Map<string, string>();
   let current = program;
   let reads = readsOf(current);
   let hidden = withoutSmaller(
-    current.tensors.filter((t) => isTile(t, kept, reads)),
+    current.tensors.filter((t) => isTile(t, held, reads)),
     reads,
   );
   for (;;) {
     const now = current;
+    const reading: StoredTiles[] = [];
     const unfit = (space: Space): readonly string[] => {
       const wide = unbindable(space, now, target);
-      return wide.length > 0 || streaming === 'always' ? wide : notWorth(space, now, target, counted);
+      if (wide.length > 0 || streaming === 'always') return wide;
+      const gone = streaming === 'reading' ? [] : notWorth(space, now, target, counted);
+      if (streaming === 'auto' && gone.length === 0) return gone;
+      const better = betterRead(space, now, target, streaming);
+      if (better === undefined || [...better.stored].some((name) => unread.has(name))) return gone;
+      reading.push(better);
+      return [];
     };
     const settled = settle(hidden, reads, unfit);
+    if (reading.length > 0) {
+      const kept = new Set(settled.flatMap((found) => found.tensors.map(({ name }) => name)));
+      for (const tiles of reading) {
+        const found = tilesOfStored(current, tiles);
+        for (const name of tiles.stored) {
+          if (found === undefined) unread.add(name);
+          else kept.delete(name);
+        }
+        if (found === undefined) continue;
+        current = found.program;
+        for (const [tile, source] of found.sources) {
+          sources.set(tile, source);
+          kept.add(tile);
+        }
+      }
+      hidden = current.tensors.filter(({ name }) => kept.has(name));
+      reads = readsOf(current);
+      continue;
+    }
     const splits = settled.flatMap((found) => found.splits);
-    if (splits.length === 0) return { program: current, spaces: settled.flatMap(({ space }) => space ?? []) };
+    if (splits.length === 0) return { program: current, spaces: settled.flatMap(({ space }) => space ?? []), sources };
     const stored = new Set<string>();
     for (const split of splits) {
       const parted = rowsFirst(current, split);

@@ -4,15 +4,16 @@
  */
 import { asProduct, streamAxes } from '../../../kernels/families/stream/shape.ts';
 import type { Target } from '../../../kernels/target.ts';
-import { equationsOf, readTensors, tensorMap } from '../../ir/equation.ts';
+import { equationsOf, readTensors, storeAxes, tensorMap } from '../../ir/equation.ts';
 import { loads } from '../../ir/expression.ts';
 import { pointsInDomain } from '../../ir/points.ts';
 import type { Equation, Program, Tensor } from '../../ir/program.ts';
 import { elementCount } from '../../ir/program.ts';
 import { wholeAxes } from '../../passes/for-streams/block-axes.ts';
+import type { StoredTiles } from '../../passes/for-streams/tiles-of-stored.ts';
 import { type Counted, draftKernels } from './drafts.ts';
 import { partResults } from './parts.ts';
-import { hiddenBelow, inKernel, isContracted, noAxis, type Space, tileClasses } from './space.ts';
+import { hiddenBelow, inKernel, isContracted, noAxis, type Result, type Space, tileClasses } from './space.ts';
 
 /** Multiply-adds of a stream, and bytes, a second, on the device that the rates were measured on (an H100). */
 const multiplyAddsPerS = 12e12;
@@ -24,6 +25,10 @@ const leastTiles = 66;
 const tileRows = 64;
 /** Rows, and points of a walk, that fill a tile at least half. */
 const leastSide = 16;
+/** Rows and walk that no tile of a contraction holds whole, with what is made of them. */
+const leastRead = 256;
+/** Longer rows of a sum are better made by a contraction, of all that is summed at once. */
+const mostColumns = 64;
 /** Hiding what is no larger than what it is made of saves nothing. */
 const leastGrowth = 1.5;
 
@@ -36,10 +41,60 @@ export function notWorth(space: Space, program: Program, target: Target, counted
   const starved = starvedBy(space, tensors);
   const isDear = (tensor: Tensor): boolean =>
     target.class === 'cpu' || starved.has(tensor.name) || !gainsFromTiles(tensor, space, tensors);
-  // Where scores must be stored, nothing is won by making again what is made from them.
-  if (!hasContraction(space, tensors) || mayBeStored.some(isDear)) return [...space.hidden];
+  // Where nothing is contracted or read, hiding is fusing, which row kernels do as well; what only maps read, an epilogue.
+  const isMap = space.results.every((result) => result.isMap);
+  if (isMap || ![...space.hidden].some((name) => isMade(tensors.get(name)!)) || mayBeStored.some(isDear))
+    return [...space.hidden];
   return mayBeStored.some(takesLonger(space, program, target, counted)) ? [...space.hidden] : [];
 }
+
+/** Whether a tile of the tensor is contracted, or read of a stored one (`tilesOfStored`). */
+const isMade = (tensor: Tensor): boolean =>
+  equationsOf(tensor)
+    .map(wholeAxes)
+    .some((e) => isContracted(e) || e.value.kind === 'load');
+
+/**
+ * Products of a space that are better stored, and read tile by tile by streams that walk along them: scores of many features, whose
+ * softmax is not stored then. Who walks across them, or stores as many elements, makes what it reads of them for itself. Undefined where
+ * there are none such. Of 64 × 8 heads of 256 × 256 scores and 32 values, softmax and values took 107 µs in place of 86 + 92, the way back 203
+ * in place of 187 (H100, test/bench/records/2026-11-28-stored-scores.jsonl).
+ */
+export function betterRead(
+  space: Space,
+  program: Program,
+  target: Target,
+  streaming: 'auto' | 'reading',
+): StoredTiles | undefined {
+  const tensors = tensorMap(program);
+  const { hidden, dimensions } = space;
+  const products = [...hidden].filter((name) => contractedIn(tensors.get(name)!).length > 0);
+  const stored = products.filter(
+    (name) => streaming === 'reading' || !gainsFromTiles(tensors.get(name)!, space, tensors),
+  );
+  const along = new Set(stored.map((name) => dimensions.get(name)!.findLast((id) => id !== undefined)));
+  const walking = space.results.filter(({ isMap, walk }) => !isMap && along.has(walk));
+  if (stored.length === 0 || along.size !== 1 || walking.length === 0) return undefined;
+  const tiles = { stored: new Set(stored), hidden, walkers: new Set(walking.map(({ tensor }) => tensor.name)) };
+  if (streaming === 'reading') return tiles;
+  const isMixed = walking.some(
+    (result) =>
+      columnsOf(result) > 1 &&
+      result.equations.flatMap(readTensors).some((name) => hidden.has(name) && !tiles.stored.has(name)),
+  );
+  const isShort = space.pair.some((id) => space.extentOf.get(id)! < leastRead);
+  const isWide = walking.some((result) => columnsOf(result) > mostColumns);
+  const isStarved = starvedBy(space, tensors).size > 0;
+  return target.class === 'cpu' || !isMixed || isShort || isWide || isStarved ? undefined : tiles;
+}
+
+/** Elements of a row of a result, the most of its equations. */
+const columnsOf = ({ equations, classes }: Result): number =>
+  Math.max(
+    ...equations.map((e, i) =>
+      elementCount(storeAxes(e).flatMap((a) => (classes[i].has(a) ? [] : [e.axes[a].extent]))),
+    ),
+  );
 
 /** Hidden tensors of results that would leave a device idle. */
 function starvedBy(space: Space, tensors: ReadonlyMap<string, Tensor>): ReadonlySet<string> {
@@ -124,8 +179,4 @@ function makersOf(space: Space, program: Program, target: Target, counted: Count
     for (const name of hiddenBelow(equations, space, tensors)) counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   return counts;
-}
-
-function hasContraction(space: Space, tensors: ReadonlyMap<string, Tensor>): boolean {
-  return [...space.hidden].some((name) => equationsOf(tensors.get(name)!).map(wholeAxes).some(isContracted));
 }

@@ -5,8 +5,15 @@
  * The trap: an operand is read at points outside the domain too, so a load that the domain keeps inside is clamped.
  */
 import { coefficientOf, isAffine } from '../../../compiler/ir/affine.ts';
-import { axesOf, constant, constraintAxes, product } from '../../../compiler/ir/expression.ts';
-import type { Affine, Axis, Constraint, Expression } from '../../../compiler/ir/program.ts';
+import {
+  axesOf,
+  constant,
+  constraintAxes,
+  loads,
+  product,
+  rewriteExpression,
+} from '../../../compiler/ir/expression.ts';
+import type { Affine, Axis, Constraint, Expression, Load } from '../../../compiler/ir/program.ts';
 import type { ContractionKernel, Layouts } from '../../kernel.ts';
 import { affineText, constraintText, wideConstraintText } from '../../parts/address.ts';
 import { coordinate, strides } from '../../parts/linear.ts';
@@ -146,8 +153,11 @@ export function operandQuads(
   }
   const { axes } = s.equation;
   // What looks into memory for every element comes element by element.
-  const wide = (operand: Expression, constraints: readonly Constraint[], axis: number | undefined) =>
-    constraints.every(isAffine) ? wideLoad(operand, axis, axes, layouts) : undefined;
+  const wide = (operand: Expression, constraints: readonly Constraint[], axis: number | undefined) => {
+    if (!constraints.every(isAffine)) return undefined;
+    const read = form === 'tiled' ? loadAlong(operand, axis) : operand;
+    return read && wideLoad(read, axis, axes, layouts);
+  };
   const ofK = (operand: Expression, constraints: readonly Constraint[]) =>
     form === 'lanes' || (tileK / slices) % 4 === 0 ? wide(operand, constraints, s.k.at(-1)) : undefined;
   const along = (
@@ -166,6 +176,15 @@ export function operandQuads(
   const right =
     form === 'tiled' ? along(s.right, s.onRight, undefined, tileN / 4) : along(s.right, s.onRight, s.n.at(-1), 1);
   return { left, right };
+}
+
+/** The only load of an operand along an axis, where nothing else of the operand runs along it: exp(S[t, u] - l[t]) along u. */
+function loadAlong(operand: Expression, axis: number | undefined): Load | undefined {
+  if (axis === undefined) return undefined;
+  const [only, ...others] = loads(operand).filter((l) => axesOf(l).includes(axis));
+  if (only === undefined || others.length > 0) return undefined;
+  const rest = rewriteExpression(operand, { load: (l) => (l === only ? constant(0) : l) });
+  return axesOf(rest).includes(axis) ? undefined : only;
 }
 
 /** What an offset grows by from one position of several axes, numbered as a whole, to the next; undefined where that is not always the same. */
@@ -224,18 +243,28 @@ function wideFunction(w: ContractionParts, name: string, load: WideLoad, operand
   const used = lines.filter((line) => isUsed(line, operand.value, constraints, names));
   const kept = constraints.filter(isAffine).map((c) => wideConstraintText(c, load.axis, scope));
   // Four that are all outside are the tensor's first, which is near: memory is not asked for them, and no thread goes a way of its own.
-  const value = (first: (offset: string) => string) => `${factorText(factor)}${wideText(load, scope, first)}`;
-  const masked = wgsl`
-    let kept = ${kept.length === 1 ? kept[0] : kept.map((each) => `(${each})`).join(' & ')};
-    return select(vec4<f32>(), ${value((offset) => `select(0, ${offset}, any(kept))`)}, kept);
-  `;
-  const body = kept.length === 0 ? `return ${value((offset) => offset)};` : masked;
+  const place = (offset: string): string => (kept.length === 0 ? offset : `select(0, ${offset}, any(kept))`);
+  const quad = wideText(load, scope, place);
+  const isPlain = operand.value.kind === 'load';
+  const elements = isPlain ? quad : elementsText(operand.value, load.axis, scope);
+  const value = `${factorText(factor)}${elements}`;
   return wgsl`
     fn ${name}(${w.names.batch}: i32, ${ownName}: i32, ${w.names.k}: i32) -> vec4<f32> {
       ${used.join('\n')}
-      ${body}
+      ${kept.length === 0 ? '' : `let kept = ${kept.length === 1 ? kept[0] : kept.map((each) => `(${each})`).join(' & ')};`}
+      ${isPlain ? '' : `let quad = ${quad};`}
+      ${kept.length === 0 ? `return ${value};` : `return select(vec4<f32>(), ${value}, kept);`}
     }
   `;
+}
+
+/** What an operand makes of each element of `quad`, the four that it reads along an axis. */
+function elementsText(operand: Expression, axis: number, scope: Scope): string {
+  const read = loadAlong(operand, axis)!;
+  const values = [...'xyzw'].map((c) =>
+    expressionText(operand, { ...scope, known: new Map<Expression, string>([[read, `quad.${c}`]]) }),
+  );
+  return `vec4<f32>(${values.join(', ')})`;
 }
 
 const factorText = (factor: number): string => (factor === 1 ? '' : `${f32Literal(factor)} * `);

@@ -5,6 +5,7 @@
  *   tiles   one product of rows and walk, over up to 64 steps that lie side by side in memory, or element by element from other tiles
  *   sums    one term, of up to 64 columns that lie side by side in memory
  */
+import { axesOf } from '../../../compiler/ir/expression.ts';
 import type { Equation } from '../../../compiler/ir/program.ts';
 import type { Arrays, StreamKernel, StreamStatement } from '../../kernel.ts';
 import { flattenLoads } from '../../parts/linear.ts';
@@ -73,11 +74,20 @@ export function matrixParts(kernel: StreamKernel, layouts: Arrays, tileRows: num
   }
   const held = (extents: readonly number[]): number => extents.reduce((total, extent) => total + extent, 0);
   const suits =
-    products.size > 0 &&
+    (products.size > 0 || readsElements(kernel, layouts)) &&
     sums.size > 0 &&
     held([...products.values()].map(({ left }) => left.extent)) <= mostHeld &&
     held([...sums.values()].map(({ right }) => right.extent)) <= mostHeld;
   return suits ? { products, sums } : undefined;
+}
+
+/** Whether a tile is read from memory, in quads along the walk (matrix-points.ts). */
+function readsElements(kernel: StreamKernel, layouts: Arrays): boolean {
+  const { row, walk } = streamAxes(kernel);
+  return kernel.statements
+    .filter(({ kind }) => kind === 'tile')
+    .flatMap(({ equations }) => equations.map((equation) => flattenLoads(equation, layouts)))
+    .some((e) => axesOf(e.value).includes(row) && wideLoad(e.value, walk, e.axes, layouts) !== undefined);
 }
 
 /** A statement's terms as one, and the levels that it is of. */

@@ -1,17 +1,19 @@
 /**
- * What a stream on tensor cores reads at a row, or at a point of the walk, beside its products, such as the logarithm of a row's sum on
- * the way back. Of a lane's row it is kept in a register; of 16 points it is staged as their slabs are, so that no element of a tile waits for
+ * What a stream on tensor cores reads at a row, at a point of the walk, or at an element of a tile, beside its products, such as the
+ * logarithm of a row's sum on the way back, or a stored score. Of a lane's row it is kept in a register, of its elements the next tile's are
+ * read while this one is multiplied; of 16 points it is staged as their slabs are, so that no element of a tile waits for
  * memory. A lane reads one value of one point: when those of the first subgroup read four each, all others waited for it, 34 of 429 µs of keys
  * and values (test/bench/records, 2026-11-27). The trap: a value takes a quad, for a store to one element of a quad may be one to all of it.
  */
 import type { Equation, Load } from '../../../compiler/ir/program.ts';
 import { loadText } from '../../parts/address.ts';
+import { wideLoad, wideText } from '../../parts/loads.ts';
 import { matrixLanes, matrixSize } from '../../target.ts';
 import { guarded, wgsl } from '../../wgsl/text.ts';
-import { overRows, type StreamCode, scopeOf, sizesOf } from './code.ts';
+import { loopOver, overRows, type StreamCode, scopeOf, sizesOf } from './code.ts';
 
 export interface PointValues {
-  /** Before a walk: those of rows. */
+  /** Before a walk: those of rows, and room for those of elements. */
   readonly rows: string;
   /** Reads those of the 16 points from `from` on. */
   readonly fetch: (from: string) => string;
@@ -28,6 +30,7 @@ export function withPointValues<T>(
 ): { readonly written: T; readonly points: PointValues } {
   const rows = new Map<string, { readonly name: string; readonly text: string }>();
   const columns = new Map<string, { readonly number: number; readonly text: string }>();
+  const elements = new Map<string, string>();
   const { threads } = sizesOf(w.tuning);
   const subgroups = threads / matrixLanes;
   w.pointValues = (l, equation) => {
@@ -35,6 +38,14 @@ export function withPointValues<T>(
     const axes = axesOfLoad(l, equation);
     if (axes === undefined || axes.some((axis) => axis >= w.axes.own)) return undefined;
     const isOf = { row: axes.includes(row), walk: axes.includes(walk) };
+    if (isOf.row && isOf.walk) {
+      const wide = wideLoad(l, walk, equation.axes, (name) => w.emitter.layout(name));
+      if (wide === undefined) return undefined;
+      const text = wideText(wide, scopeOf(w, equation, new Map([[walk, 'place']])));
+      const name = elements.get(text) ?? w.emitter.fresh('of_tile');
+      elements.set(text, name);
+      return `${name}[own_quad][own_column]`;
+    }
     if (isOf.row === isOf.walk) return undefined;
     const at = isOf.row ? new Map([[row, w.names.get(row)!]]) : new Map([[walk, 'place']]);
     const text = loadText(l, scopeOf(w, equation, at));
@@ -59,33 +70,47 @@ export function withPointValues<T>(
         return guarded([`subgroup == ${number % subgroups}`], text(value, turns[Math.floor(number / subgroups)]));
       })
       .join('\n');
+  const quads = [...elements].map(([text, name]) => `${name}_next[own_quad] = ${text};`);
+  const fetchElements = (from: string): string => {
+    if (quads.length === 0) return '';
+    const place = `let place = ${from} + own_quad * 8 + lane_x * 4;`;
+    return overRows(w, loopOver('own_quad', 2, [place, ...quads].join('\n'), w));
+  };
+  const fetchColumns = (from: string): string =>
+    columns.size === 0
+      ? ''
+      : wgsl`
+        {
+          let place = ${from} + lane_in % ${matrixSize};
+          ${bySubgroups(({ text }, staged) => `${staged} = ${text};`)}
+        }
+      `;
+  const stageColumns =
+    columns.size === 0
+      ? ''
+      : wgsl`
+        if (lane_in < ${matrixSize}) {
+          ${bySubgroups(({ number }, staged) => `scratch[${first + number * matrixSize} + lane_in] = vec4<f32>(${staged});`)}
+        }
+      `;
   const points: PointValues = {
     rows: [
+      ...[...elements.values()].flatMap((name) => [
+        `var ${name} = array<vec4<f32>, 2>();`,
+        `var ${name}_next = array<vec4<f32>, 2>();`,
+      ]),
       ...[...rows.values()].map(({ name }) => `var ${name} = 0.0;`),
       rows.size === 0 ? '' : overRows(w, [...rows.values()].map(({ name, text }) => `${name} = ${text};`).join('\n')),
       ...turns.map((staged) => `var ${staged} = 0.0;`),
     ].join('\n'),
-    fetch: (from) =>
-      columns.size === 0
-        ? ''
-        : wgsl`
-          {
-            let place = ${from} + lane_in % ${matrixSize};
-            ${bySubgroups(({ text }, staged) => `${staged} = ${text};`)}
-          }
-        `,
-    stage:
-      columns.size === 0
-        ? ''
-        : wgsl`
-          if (lane_in < ${matrixSize}) {
-            ${bySubgroups(({ number }, staged) => `scratch[${first + number * matrixSize} + lane_in] = vec4<f32>(${staged});`)}
-          }
-        `,
+    fetch: (from) => together([fetchElements(from), fetchColumns(from)]),
+    stage: together([...[...elements.values()].map((name) => `${name} = ${name}_next;`), stageColumns]),
     quads: columns.size * matrixSize,
   };
   return { written, points };
 }
+
+const together = (texts: readonly string[]): string => texts.filter((text) => text !== '').join('\n');
 
 /** Axes of a load whose indices are affine. */
 function axesOfLoad({ indices }: Load, { axes }: Equation): readonly number[] | undefined {

@@ -7,7 +7,7 @@ import { h100WithoutTensorCores } from '../../support/h100-target.ts';
 const most: Readonly<Record<string, number>> = {
   'icl bilinear_BTT 16 64': 68,
   'icl low_rank 16 256': 103,
-  'icl bilinear_BTT 64 256': 141,
+  'icl bilinear_BTT 64 256': 128,
   'icl bilinear_MLR 64 256': 128,
   'lm low_rank 1024 512': 103,
   'lm multi_level_low_rank 1024 512': 103,

@@ -75,6 +75,19 @@ describe('probabilities that are an output wait for their whole row, so that sco
   });
 });
 
+test('scores of many features are stored, and what is made of them is not: the walk along them makes their softmax', () => {
+  const plan = planOf(product, binding(12), { D: 256, r: 256 });
+  expect(Object.keys(plan.tensors)).toEqual(expect.arrayContaining(['S', 'cot~S']));
+  expect(plan.tensors).not.toHaveProperty('A');
+  const [walk, ...others] = plan.kernels.flatMap(({ streams }) => streams);
+  expect(others).toEqual([]);
+  expect(walk.results).toEqual(expect.arrayContaining(['y']));
+  expect(walk.hides).toEqual(['S~tile', 'A']);
+  // Rows that a contraction's tile holds are finished there.
+  const short = planOf(product, binding(12), { D: 128, r: 128, T: 128 });
+  expect(short.kernels.flatMap(({ streams }) => streams)).toEqual([]);
+});
+
 describe('a bias for each of a few distances', () => {
   const bias = (places: number): string => `
     param bias[h, n] ~ zeros

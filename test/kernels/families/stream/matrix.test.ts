@@ -8,6 +8,7 @@ import { compileProgram } from '../../../../compiler/compile.ts';
 import { interpret } from '../../../../compiler/ir/interpret.ts';
 import { type NdArray, ndarray } from '../../../../compiler/ir/ndarray.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
+import type { Streaming } from '../../../../compiler/schedule/streams/spaces.ts';
 import { matrixTuning, type StreamTuning } from '../../../../kernels/families/stream/tuning.ts';
 import type { Target } from '../../../../kernels/target.ts';
 import { testDevice } from '../../../support/device.ts';
@@ -37,10 +38,21 @@ const attention = (tokens: number, steps = 16, columns = 16, where = 'u <= t'): 
   output y
 }`;
 
-async function errorOf(text: string, gradients: boolean, change = (inputs: Map<string, NdArray>) => inputs) {
+async function errorOf(
+  text: string,
+  gradients: boolean,
+  change = (inputs: Map<string, NdArray>) => inputs,
+  streaming: Streaming = 'always',
+) {
   const { program } = compileProgram(lowered(text, {}), { target, gradients });
   const inputs = change(new Map(feed(program, 1)));
-  const { plan, worst, worstOutput } = await compare(opened, program, inputs, options, emulateMatrices);
+  const { plan, worst, worstOutput } = await compare(
+    opened,
+    program,
+    inputs,
+    { ...options, streaming },
+    emulateMatrices,
+  );
   const streams = plan.kernels.filter(({ family }) => family.includes('stream'));
   expect(streams.length).toBeGreaterThan(0);
   for (const { wgsl } of streams) expect(wgsl).toContain('Sums()');
@@ -57,18 +69,29 @@ test('elements that fill no matrix’s lanes, in a window', async () => {
   expect(worst, worstOutput).toBeLessThan(2e-6);
 });
 
-// Scores of −40 to 40 in rows of growing size: shifts move by more than may stay behind, and weights of one subgroup are far apart.
+/** Scores of −40 to 40 in rows of growing size: shifts move by more than may stay behind, and weights of one subgroup are far apart. */
+const movingFar = (inputs: Map<string, NdArray>): Map<string, NdArray> => {
+  const { shape, data } = inputs.get('k')!;
+  return inputs.set(
+    'k',
+    ndarray(
+      shape,
+      data.map((x, i) => ((x * i) / data.length) * 8),
+    ),
+  );
+};
+
 test('a walk longer than a stretch, with scores that move far', async () => {
-  const { worst, worstOutput } = await errorOf(attention(320, 32), false, (inputs) => {
-    const { shape, data } = inputs.get('k')!;
-    return inputs.set(
-      'k',
-      ndarray(
-        shape,
-        data.map((x, i) => ((x * i) / data.length) * 8),
-      ),
-    );
-  });
+  const { worst, worstOutput } = await errorOf(attention(320, 32), false, movingFar);
+  expect(worst, worstOutput).toBeLessThan(1e-5);
+});
+
+test.each([
+  ['causal', 'u <= t'],
+  ['in a window', 'u <= t and t - u < 40'],
+  ['whole', 't + 1 > 0'],
+])('scores that are stored, read tile by tile: %s', async (_, where) => {
+  const { worst, worstOutput } = await errorOf(attention(320, 24, 32, where), false, movingFar, 'reading');
   expect(worst, worstOutput).toBeLessThan(1e-5);
 });
 
