@@ -1,6 +1,5 @@
 // How the tests run: those that open a GPU device share two processes, each with one device and one pipeline cache, one after the other
 // in each; the rest run in a process a file, as many as there are cores, before them.
-// Files of minutes come first: whichever is begun last is what the other cores wait for.
 // Which is which is found by looking: a test file that imports runtime/device.ts or test/support/device.ts, however far down.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -36,7 +35,7 @@ const testFiles = entries
   .map((entry) => join(entry.parentPath, entry.name));
 const deviceFiles = testFiles.filter(opensDevice).map((path) => relative(root, path));
 
-/** A minute and more each on two cores, the longest first. */
+/** A minute and more each on two cores, the longest first: whichever is begun last is what the other cores wait for. */
 const longest = [
   'experiments/commands/resume',
   'experiments/training/tiny',

@@ -6,7 +6,6 @@
  * which; `(k p q)` is a group only as a whole index; and the actions also run once on dummy tokens when Chevrotain records
  * the grammar, hence `ACTION`.
  */
-
 import type { Expression, Identifier, Member, Reference } from './ast.ts';
 import { EOF, type IToken } from './chevrotain.ts';
 import type { Code } from './codes.ts';

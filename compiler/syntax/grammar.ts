@@ -8,7 +8,6 @@
  * The trap: a mistake must cost its own item and no other, so items are read under `recovering`, and the header of a block
  * by itself, so that the items in the block are still read when only its header is wrong.
  */
-
 import type { FunctionItem, Identifier, IfItem, ImportItem, Item, LevelItem, Structure } from './ast.ts';
 import { type IToken, tokenMatcher } from './chevrotain.ts';
 import type { Diagnostic, Source } from './diagnostic.ts';

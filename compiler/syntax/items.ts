@@ -4,7 +4,6 @@
  * Every item but the equation begins with a reserved word. The trap is the equation: it begins with a name, and so does every
  * misspelt item and every operand whose operator is missing, so what a name without `=` was meant to be is guessed here.
  */
-
 import type {
   AxisGroup,
   AxisItem,

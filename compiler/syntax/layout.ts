@@ -6,7 +6,6 @@
  * as it was. So a `///` never comes to document something else. The trap is that the tree forgets a few tokens (`: f32`, the
  * braces of `else { if … }`), so the source's tokens are matched to ours in order, skipping those.
  */
-
 import type { Comment } from './ast.ts';
 import type { IToken } from './chevrotain.ts';
 import type { Source } from './diagnostic.ts';

@@ -3,7 +3,6 @@
  * parser never sees it. The trap: a file that is not text at all (a tensor file, UTF-16) must give one diagnostic, not a
  * thousand, so that is looked at first.
  */
-
 import type { Comment } from './ast.ts';
 import type { IToken } from './chevrotain.ts';
 import { error } from './codes.ts';

@@ -6,7 +6,6 @@
  * at the next reserved word that begins an item, or at a line that begins like an equation (`y[…] =`). Newlines mean
  * nothing in the grammar, but they tell where people think that an item ends.
  */
-
 import type { Comment, Identifier } from './ast.ts';
 import {
   EmbeddedActionsParser,

@@ -93,21 +93,10 @@ function spacesOf(
     };
     const settled = settle(hidden, reads, unfit);
     if (reading.length > 0) {
-      const kept = new Set(settled.flatMap((found) => found.tensors.map(({ name }) => name)));
-      for (const tiles of reading) {
-        const found = tilesOfStored(current, tiles);
-        for (const name of tiles.stored) {
-          if (found === undefined) unread.add(name);
-          else kept.delete(name);
-        }
-        if (found === undefined) continue;
-        current = found.program;
-        for (const [tile, source] of found.sources) {
-          sources.set(tile, source);
-          kept.add(tile);
-        }
-      }
-      hidden = current.tensors.filter(({ name }) => kept.has(name));
+      const names = settled.flatMap(({ tensors }) => tensors.map(({ name }) => name));
+      const read = withTiles(current, reading, new Set(names), { sources, unread });
+      current = read.program;
+      hidden = current.tensors.filter(({ name }) => read.hidden.has(name));
       reads = readsOf(current);
       continue;
     }
@@ -122,6 +111,31 @@ function spacesOf(
     hidden = settled.flatMap((found) => found.tensors).filter(({ name }) => !stored.has(name));
     reads = readsOf(current);
   }
+}
+
+/** Each of `reading` as tiles of stored tensors, where that can be, and what is hidden then; notes the tiles' sources, or what stays unread. */
+function withTiles(
+  program: Program,
+  reading: readonly StoredTiles[],
+  hidden: ReadonlySet<string>,
+  { sources, unread }: { readonly sources: Map<string, string>; readonly unread: Set<string> },
+): { readonly program: Program; readonly hidden: ReadonlySet<string> } {
+  let current = program;
+  const now = new Set(hidden);
+  for (const tiles of reading) {
+    const found = tilesOfStored(current, tiles);
+    if (found === undefined) {
+      for (const name of tiles.stored) unread.add(name);
+      continue;
+    }
+    current = found.program;
+    for (const [tile, source] of found.sources) {
+      sources.set(tile, source);
+      now.delete(source);
+      now.add(tile);
+    }
+  }
+  return { program: current, hidden: now };
 }
 
 type Reads = ReadonlyMap<string, readonly Read[]>;

@@ -1,9 +1,9 @@
 /**
  * The powers of two by which the matrix form (contraction/matrix.ts) scales its operands, one for each side of a tile, so that f16 holds
- * them. They come from the first slabs of a stretch of k, of some products the last ones too, where all of a workgroup wait for
- * each other once; from slab to slab a thread only notes the largest that it has seen. Where that has outgrown its scale at the end (`exponentRoom`), the tile is made once more,
- * with scales that are known to hold everything: it would have become infinite. Looking at every slab before it is taken apart took a
- * fifth of the time (test/bench/records/2026-11-27-matrix.jsonl).
+ * them. They come from the first slabs of a stretch of k, of some products the last ones too, where all of a workgroup wait for each other
+ * once; from slab to slab a thread only notes the largest that it has seen. Where that has outgrown its scale at the end (`exponentRoom`),
+ * the tile is made once more, with scales that are known to hold everything: it would have become infinite. Looking at every slab before it
+ * is taken apart took a fifth of the time (test/bench/records/2026-11-27-matrix.jsonl).
  *
  * The trap: the next stretch's scales are chosen with all that was seen, so they would fit what the stretch before could not hold. What
  * outgrows a stretch is noted where it ends (`noteOutgrown`).
