@@ -10,6 +10,7 @@ import {
   type ContractionSizes,
   contractionShape,
   contractionSizes,
+  tileCount,
   tilesOf,
 } from '../../../kernels/families/contraction/shape.ts';
 import { slabQuads } from '../../../kernels/families/contraction/tiled.ts';
@@ -17,14 +18,14 @@ import { type ContractionTuning, contractionThreads } from '../../../kernels/fam
 import type { ContractionKernel, Kernel, Layouts, ResidentStage } from '../../../kernels/kernel.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { elementCount } from '../../ir/program.ts';
-import { type Touched, touchedByRows, touchedByTiles } from './touched.ts';
+import { type Touched, touchedByLanes, touchedByRows, touchedByTiles } from './touched.ts';
 
 /** A kernel that may be a stage. */
 export type Stageable = ResidentStage['kernel'];
 
 export function isStageable(kernel: Kernel): kernel is Stageable {
   if (kernel.family === 'row') return true;
-  return kernel.family === 'contraction' && ['tiled', 'matrix'].includes(kernel.choice!.tuning.form);
+  return kernel.family === 'contraction' && ['tiled', 'matrix', 'lanes'].includes(kernel.choice!.tuning.form);
 }
 
 /** Which workgroups of a stage make a piece (`ResidentStage`). */
@@ -32,7 +33,7 @@ export interface Cut {
   readonly pieces: number;
   readonly outer: number;
   readonly inner: number;
-  /** Of a contraction. */
+  /** Of a contraction in tiles, which a stage may have others of than it would have alone. */
   readonly tuning?: ContractionTuning;
 }
 
@@ -60,7 +61,7 @@ export const shapeOf = (kernel: ContractionKernel, layouts: Layouts): Contractio
 export interface Cutter {
   /** In tiles of so many rows, every number of pieces once. */
   readonly cutsOf: (kernel: Stageable, rows: number) => readonly Cut[];
-  /** The cut into so many pieces of a kernel that has its workgroups in the order of its rows, whatever their tiles. */
+  /** The cut into so many pieces of a kernel that has its threads in the order of its rows. */
   readonly cutInOrder: (kernel: Stageable, pieces: number) => Cut | undefined;
   /** The cut into so many pieces, of a contraction in tiles in the given ones, if these are a stage's: a choice that was forced may not be. */
   readonly cutInto: (kernel: Stageable, pieces: number, tuning?: ContractionTuning) => Cut | undefined;
@@ -72,9 +73,11 @@ export function createCutter(workgroupSize: number, layouts: Layouts, target: Ta
   const touchedBy = (kernel: Stageable, { tuning }: Cut): readonly Touched[] =>
     kernel.family === 'row'
       ? touchedByRows(kernel, workgroupSize / kernel.choice!.tuning.lanes, layouts)
-      : touchedByTiles(kernel, tuning!, layouts);
+      : tuning === undefined
+        ? touchedByLanes(kernel, workgroupSize, layouts)
+        : touchedByTiles(kernel, tuning, layouts);
   const cutInOrder = (kernel: Stageable, pieces: number): Cut | undefined => {
-    const groups = groupsInOrder(kernel, workgroupSize);
+    const groups = groupsInOrder(kernel, workgroupSize, layouts);
     return groups !== undefined && groups % pieces === 0 ? { pieces, outer: 1, inner: groups / pieces } : undefined;
   };
   const isOfStage = (kernel: ContractionKernel, tuning: ContractionTuning): boolean =>
@@ -84,7 +87,7 @@ export function createCutter(workgroupSize: number, layouts: Layouts, target: Ta
   return {
     cutInOrder,
     cutsOf: (kernel, rows) => {
-      if (kernel.family === 'row') return [];
+      if (kernel.family === 'row' || isOfLanes(kernel)) return [];
       const sizes = contractionSizes(shapeOf(kernel, layouts));
       const tunings = stageTunings(sizes, rows, workgroupSize, target).filter((tuning) => isOfStage(kernel, tuning));
       const all = tunings.flatMap((tuning) => waysOf(kernel, tuning, layouts).map((way) => ({ ...way, tuning })));
@@ -107,9 +110,18 @@ export function createCutter(workgroupSize: number, layouts: Layouts, target: Ta
   };
 }
 
-/** Workgroups of a row kernel, which has them in the order of its rows; undefined where that is no whole number, or of another kernel. */
-function groupsInOrder(kernel: Stageable, workgroupSize: number): number | undefined {
-  if (kernel.family !== 'row') return undefined;
+const isOfLanes = (kernel: ContractionKernel): boolean => kernel.choice!.tuning.form === 'lanes';
+
+/**
+ * Workgroups of a kernel that has its threads in the order of its rows, or of its tiles; undefined where that is no whole number, or of
+ * another kernel.
+ */
+function groupsInOrder(kernel: Stageable, workgroupSize: number, layouts: Layouts): number | undefined {
+  if (kernel.family === 'contraction') {
+    if (!isOfLanes(kernel)) return undefined;
+    const groups = tileCount(contractionSizes(shapeOf(kernel, layouts)), kernel.choice!.tuning) / workgroupSize;
+    return Number.isInteger(groups) ? groups : undefined;
+  }
   const { lanes } = kernel.choice!.tuning;
   const groups = (elementCount(kernel.rows) * lanes) / workgroupSize;
   return workgroupSize % lanes === 0 && Number.isInteger(groups) ? groups : undefined;

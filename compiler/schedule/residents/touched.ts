@@ -52,17 +52,46 @@ function placeOfTile(group: number, sizes: ContractionSizes, tuning: Contraction
   };
 }
 
-/** Everything that a contraction's workgroups touch. */
+/** So many tiles, a thread each, neighbouring threads at neighbouring batches: `laneLines` of the family. */
+function placeOfLanes(group: number, threads: number, sizes: ContractionSizes, tuning: ContractionTuning): Place {
+  const { tileM, tileN } = tuning;
+  const [, tilesN] = tilesOf(sizes, tuning);
+  const own = { least: group * threads, most: (group + 1) * threads - 1 };
+  const tiles = { least: Math.floor(own.least / sizes.batch), most: Math.floor(own.most / sizes.batch) };
+  const rows = { least: Math.floor(tiles.least / tilesN), most: Math.floor(tiles.most / tilesN) };
+  const columns = digitOf(tiles, 1, tilesN);
+  return {
+    batch: digitOf(own, 1, sizes.batch),
+    m: { least: rows.least * tileM, most: Math.min((rows.most + 1) * tileM, sizes.m) - 1 },
+    n: { least: columns.least * tileN, most: Math.min((columns.most + 1) * tileN, sizes.n) - 1 },
+  };
+}
+
+/** Everything that a contraction's workgroups touch, a tile each. */
 export function touchedByTiles(
   kernel: ContractionKernel,
   tuning: ContractionTuning,
+  layouts: Layouts,
+): readonly Touched[] {
+  return touchedAt(kernel, (group, sizes) => placeOfTile(group, sizes, tuning), layouts);
+}
+
+/** The same of the `lanes` form, so many tiles each. */
+export function touchedByLanes(kernel: ContractionKernel, threads: number, layouts: Layouts): readonly Touched[] {
+  const { tuning } = kernel.choice!;
+  return touchedAt(kernel, (group, sizes) => placeOfLanes(group, threads, sizes, tuning), layouts);
+}
+
+function touchedAt(
+  kernel: ContractionKernel,
+  placeIn: (group: number, sizes: ContractionSizes) => Place,
   layouts: Layouts,
 ): readonly Touched[] {
   const { shape: stored } = layouts(kernel.tensor);
   const shapes = [kernel.equation, ...kernel.products].map((e) => contractionShape(e, layouts, stored)!);
   const [first] = shapes;
   const sizes = contractionSizes(first);
-  const placeOf = (group: number): Place => placeOfTile(group, sizes, tuning);
+  const placeOf = (group: number): Place => placeIn(group, sizes);
   const boxOf = (s: (typeof shapes)[number], group: number): Box => {
     const place = placeOf(group);
     const box = new Map<number, Stretch>();

@@ -102,6 +102,40 @@ describe('a block of tokens goes through', () => {
     ];
     expect(await hold(tensors, ['p', 'y.norm'])).toEqual(['resident: y.mean y.var y.norm q p']);
   });
+
+  test.each([
+    [44, 1],
+    [33, 2],
+  ])('both halves of a BTT matrix, one interleaved in memory: %i tokens, kernels: %i', async (t, kernels) => {
+    const [a, b, c, d] = [4, 32, 5, 4];
+    const tensors = [
+      input('x', [t, c * d]),
+      input('R', [c, d, b]),
+      input('L', [b, a, c]),
+      computed(
+        'half',
+        [t, c, b],
+        [
+          over({ t, c, b, d }, (o) => ({
+            store: [o.t, o.c, o.b],
+            value: product([at('R', o.c, o.d, o.b), at('x', o.t, add(scale(o.c, d), o.d))]),
+          })),
+        ],
+      ),
+      computed(
+        'y',
+        [t, a * b],
+        [
+          over({ t, a, b, c }, (o) => ({
+            store: [o.t, add(scale(o.a, b), o.b)],
+            value: product([at('L', o.b, o.a, o.c), at('half', o.t, o.c, o.b)]),
+          })),
+        ],
+      ),
+    ];
+    // A thread has eight tokens: 40 are no three pieces of as many workgroups.
+    expect(await hold(tensors, ['half', 'y'])).toHaveLength(kernels);
+  });
 });
 
 test('kernels whose tiles are given are stages where those have the threads of a piece', () => {
