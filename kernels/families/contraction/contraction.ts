@@ -25,7 +25,7 @@ import { flatThreads, tileOfGroup } from '../../wgsl/grid.ts';
 import { wgsl } from '../../wgsl/text.ts';
 import { finishRows, type SumsPlace } from './block.ts';
 import { directBody, lanesBody, subgroupBody } from './direct.ts';
-import { finishFunctions } from './finish.ts';
+import { type ElementsEnd, finishElements } from './finish.ts';
 import { type ContractionParts, nameFunctions, operandFunctions, operandQuads, type Products } from './functions.ts';
 import { matrixBody } from './matrix.ts';
 import { matrixMemory } from './matrix-staging.ts';
@@ -73,14 +73,15 @@ export function emitContraction(
   const operands = products.flatMap(operandFunctions);
   const owned = ofOneSlice(w);
   const inRows = kernel.rowLength === undefined ? undefined : finishInRows(owned);
+  const finish = inRows ?? finishElements(w);
   const end = (place: SumsPlace): string => (inRows ? finishRegisters(owned, inRows, place) : finishRows(owned, place));
   return {
-    functions: [...operands, ...(inRows?.functions ?? finishFunctions(w))],
+    functions: [...operands, ...finish.functions],
     sharedQuads: Math.max(sharedQuads(products), inRows?.sharedQuads ?? 0),
     workgroupSize: workgroupSize / sideBySide,
     groups,
     sideBySide,
-    body: bodyText(products, text, end, inRows),
+    body: bodyText(products, text, end, finish),
     tuning: { ...tuning },
     enables:
       kernel.rowLength === undefined ? enables[tuning.form] : [...new Set([...enables[tuning.form], 'subgroups'])],
@@ -137,7 +138,7 @@ function bodyText(
   products: Products,
   head: string,
   end: (place: SumsPlace) => string,
-  inRows: RowsEnd | undefined,
+  finish: RowsEnd | ElementsEnd,
 ): string {
   const { form } = products[0].tuning;
   switch (form) {
@@ -148,9 +149,9 @@ function bodyText(
     case 'direct':
       return directBody(products, head);
     case 'matrix':
-      return matrixBody(products, head, inRows);
+      return matrixBody(products, head, finish);
     case 'lanes':
-      return lanesBody(products, head, inRows);
+      return lanesBody(products, head, finish.kind === 'rows' ? finish : undefined);
     default:
       return form satisfies never;
   }

@@ -1,5 +1,6 @@
 /**
- * The WGSL functions that take the sums of a contraction to memory: through scale, mask, addends and epilogue.
+ * The WGSL functions that take the sums of a contraction to memory: through scale, mask, addends and epilogue; four neighbours at once
+ * where they lie in quads (contraction/quads.ts).
  *
  * The trap: a device must think that a store changes what is read after it, so a thread that reads and stores sum by sum waits for
  * memory each time. Where it has many, it reads for a row of them first.
@@ -9,30 +10,37 @@ import { type Affine, type Constraint, type Equation, elementCount, type Load } 
 import type { Statement } from '../../kernel.ts';
 import { affineText, constraintText, elementText } from '../../parts/address.ts';
 import { flatIndex, flattenLoads, strides } from '../../parts/linear.ts';
-import { runsInQuads } from '../../parts/loads.ts';
 import { expressionText, multiplied } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
 import { type ContractionParts, decode, readsQuads, scopeOf } from './functions.ts';
+import { givenBy, type QuadReads, readQuadFunctions, storesQuads } from './quads.ts';
+
+/** How sums are finished one by one, or four neighbours at once. */
+export interface ElementsEnd {
+  readonly kind: 'elements';
+  readonly functions: readonly string[];
+  /** Whether four come with what `read_quad` gives of other tensors. */
+  readonly readsQuads: boolean;
+}
 
 /**
  * `finish(batch, m, n, sum)`; in forms that stage slabs in two halves: `finished` gives the values to store, `put` stores them. Where four
- * neighbours lie in a quad, `finished_quad` and `put_quad` do so for them at once.
+ * neighbours lie in a quad, `finished_quad` and `put_quad` do so for them at once, by what `read_quad` reads for them.
  */
-export function finishFunctions(w: ContractionParts): string[] {
+export function finishElements(w: ContractionParts): ElementsEnd {
   const { emitter, tuning, functions } = w;
   const sum = emitter.fresh('sum');
   const isQuads = storesQuads(w);
   const values = finishedValues(w, sum, isQuads);
   const parameters = [w.names.batch, w.names.m, w.names.n].map((name) => `${name}: i32`);
   if (!readsQuads(tuning)) {
-    return [
-      wgsl`
-        fn ${functions.finish}(${[...parameters, `${sum}: f32`].join(', ')}) {
-          ${[...values.place, ...values.lines, ...putLines(w, values, ({ name }) => name)].join('\n')}
-        }
-      `,
-    ];
+    const finish = wgsl`
+      fn ${functions.finish}(${[...parameters, `${sum}: f32`].join(', ')}) {
+        ${[...values.place, ...values.lines, ...putLines(w, values, ({ name }) => name)].join('\n')}
+      }
+    `;
+    return { kind: 'elements', functions: [finish], readsQuads: false };
   }
   const given = [`${sum}: f32`, ...[...values.reads.values()].map((name) => `${name}: f32`)];
   const halves = [
@@ -48,16 +56,15 @@ export function finishFunctions(w: ContractionParts): string[] {
       }
     `,
   ];
-  if (isQuads) return [...halves, ...quadFunctions(w, values)];
-  return [
-    ...halves,
-    wgsl`
-      fn ${functions.put}(${parameters.join(', ')}, values: ${functions.values}) {
-        ${values.place.join('\n')}
-        ${putLines(w, values, (_, i) => `values.value_${i}`).join('\n')}
-      }
-    `,
-  ];
+  if (isQuads)
+    return { kind: 'elements', functions: [...halves, ...quadFunctions(w, values)], readsQuads: values.reads.size > 0 };
+  const put = wgsl`
+    fn ${functions.put}(${parameters.join(', ')}, values: ${functions.values}) {
+      ${values.place.join('\n')}
+      ${putLines(w, values, (_, i) => `values.value_${i}`).join('\n')}
+    }
+  `;
+  return { kind: 'elements', functions: [...halves, put], readsQuads: false };
 }
 
 function putLines(
@@ -68,32 +75,31 @@ function putLines(
   return stores.map((store, i) => `${emitter.writes(store.tensor, element)} = ${value(store, i)};`);
 }
 
-/** Both halves for four neighbours, from a column on that is a multiple of 4. */
-function quadFunctions({ emitter, functions, names }: ContractionParts, values: FinishedValues): string[] {
-  const { finished, finishedQuad, putQuad, quadValues } = functions;
+/** Both halves for four neighbours, from a column on that is a multiple of 4, and what reads for them. */
+function quadFunctions(w: ContractionParts, values: FinishedValues): string[] {
+  const { emitter, functions, names } = w;
+  const { finished, finishedQuad, putQuad, quadValues, quadReads } = functions;
   const { batch, m, n } = names;
   const parameters = `${batch}: i32, ${m}: i32, ${n}: i32`;
   const four = ['a', 'b', 'c', 'd'] as const;
-  const reads = [...values.reads].map(
-    ([tensor, name]) => `let ${name} = ${emitter.readsQuad(tensor, values.element)};`,
-  );
   const made = four.map((_, c) => {
-    const given = ['sums', ...values.reads.values()].map((name) => `${name}.${'xyzw'[c]}`);
-    return `${finished}(${[batch, m, plus(n, c), ...given].join(', ')})`;
+    const given = ['sums', ...[...values.reads.values()].map((name) => `reads.${name}`)];
+    return `${finished}(${[batch, m, plus(n, c), ...given.map((name) => `${name}.${'xyzw'[c]}`)].join(', ')})`;
   });
   const puts = values.stores.map(({ tensor }, i) => {
     const parts = four.map((name) => `values.${name}.value_${i}`);
     return `${emitter.writesQuad(tensor, values.element)} = vec4<f32>(${parts.join(', ')});`;
   });
+  const reads = values.reads.size === 0 ? '' : `, reads: ${quadReads}`;
   return [
+    ...readQuadFunctions(w, values),
     wgsl`
       struct ${quadValues} {
         ${four.map((name) => `${name}: ${functions.values},`).join('\n')}
       }
     `,
     wgsl`
-      fn ${finishedQuad}(${parameters}, sums: vec4<f32>) -> ${quadValues} {
-        ${[...(reads.length === 0 ? [] : values.place), ...reads].join('\n')}
+      fn ${finishedQuad}(${parameters}, sums: vec4<f32>${reads}) -> ${quadValues} {
         return ${quadValues}(${made.join(', ')});
       }
     `,
@@ -105,21 +111,6 @@ function quadFunctions({ emitter, functions, names }: ContractionParts, values: 
   ];
 }
 
-/**
- * Whether four neighbouring columns are one quad of memory in all that the matrix form stores, and nothing in the dispatch takes what lies
- * there one by one. On an H200 8192×2048×512 takes 239 µs so, 248 otherwise; with gelu and an addend 282 and 300
- * (test/bench/records/2026-11-27-matrix.jsonl).
- */
-export function storesQuads({ kernel, s, emitter, tuning }: ContractionParts): boolean {
-  if (tuning.form !== 'matrix' || kernel.rowLength !== undefined) return false;
-  const { axes } = s.equation;
-  const store = s.equation.store[0] as Affine;
-  const column = s.n.at(-1);
-  if (column === undefined || axes[column].extent % 4 !== 0 || !runsInQuads(store, column, axes)) return false;
-  const stored = [kernel, ...kernel.epilogue].filter((part) => part.stored);
-  return stored.every(({ tensor }) => emitter.writesQuad(tensor, '0') !== undefined);
-}
-
 /** The lines that find the output's element, those that compute what is stored there, and the names of its values. */
 interface FinishedValues {
   readonly place: readonly string[];
@@ -127,7 +118,7 @@ interface FinishedValues {
   readonly lines: readonly string[];
   readonly stores: readonly { readonly tensor: string; readonly name: string }[];
   /** Names of the elements that are given to the lines, by their tensors: those that come in quads of four neighbours. */
-  readonly reads: ReadonlyMap<string, string>;
+  readonly reads: QuadReads;
 }
 
 /** Where an element is, the lines that find its coordinates when something asks for them, and what is known already. */
@@ -138,7 +129,7 @@ export interface ElementPlace {
   /** The coordinates of the output that are known by themselves: the element's number is the sum of all, `step` times each. */
   readonly known: readonly Known[];
   /** The name of a tensor's element at the same place, where it is given. */
-  readonly given?: (tensor: string) => string | undefined;
+  readonly given?: ((tensor: string) => string | undefined) | undefined;
 }
 
 interface Known {
@@ -201,15 +192,10 @@ export function pointwiseValue(
 }
 
 function finishedValues(w: ContractionParts, sum: string, isQuads: boolean): FinishedValues {
-  const { kernel, emitter } = w;
+  const { kernel } = w;
   const { place: found, scope } = placeOf(w);
-  const reads = new Map<string, string>();
-  const given = (tensor: string): string | undefined => {
-    const isWide = emitter.layout(tensor).dtype === 'f32' && emitter.readsQuad(tensor, '0') !== undefined;
-    if (isWide && !reads.has(tensor)) reads.set(tensor, emitter.fresh('read'));
-    return reads.get(tensor);
-  };
-  const place: ElementPlace = { ...found, lines: [], ...(isQuads ? { given } : {}) };
+  const reads: QuadReads = new Map();
+  const place: ElementPlace = { ...found, lines: [], ...(isQuads ? { given: givenBy(w, reads) } : {}) };
   const value = contractedValue(w, sum, place, scope);
   const held = new Map([[kernel.tensor, value]]);
   for (const statement of kernel.epilogue) held.set(statement.tensor, pointwiseValue(w, statement, place, held));
@@ -217,6 +203,11 @@ function finishedValues(w: ContractionParts, sum: string, isQuads: boolean): Fin
     .filter(({ stored }) => stored)
     .map(({ tensor }) => ({ tensor, name: held.get(tensor)! }));
   return { place: found.lines, element: place.element, lines: place.lines, stores, reads };
+}
+
+/** WGSL of a tensor's element at the output's. */
+export function sameElement({ emitter }: ContractionParts, tensor: string, { given, element }: ElementPlace): string {
+  return given?.(tensor) ?? elementText(tensor, element, emitter);
 }
 
 export function guardsOf(equation: Equation): readonly Constraint[] {
@@ -281,12 +272,11 @@ function pointwise(
     const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
     return flat !== undefined && equalAffine(flat, identity);
   };
-  const same = ({ tensor }: Load): string => place.given?.(tensor) ?? elementText(tensor, place.element, emitter);
   const scope: Scope = {
     emitter,
     axis,
     axes: equation.axes,
-    held: (l) => held.get(l.tensor) ?? (isSame(l) ? same(l) : undefined),
+    held: (l) => held.get(l.tensor) ?? (isSame(l) ? sameElement(w, l.tensor, place) : undefined),
     heldInteger: (l) => (isSame(l) ? emitter.reads(l.tensor, place.element) : undefined),
   };
   const guards = guardsOf(equation).map((c) => constraintText(c, scope));

@@ -67,6 +67,9 @@ export interface ContractionFunctions {
   readonly finishedQuad: string;
   readonly putQuad: string;
   readonly quadValues: string;
+  /** What reads other tensors for four neighbours, and the type of that. */
+  readonly readQuad: string;
+  readonly quadReads: string;
 }
 
 /** Every body has functions of its own, for it may not be alone in its dispatch. */
@@ -85,6 +88,8 @@ export function nameFunctions(emitter: Emitter): ContractionFunctions {
     finishedQuad: emitter.global('finished_quad'),
     putQuad: emitter.global('put_quad'),
     quadValues: emitter.global('FinishedQuad'),
+    readQuad: emitter.global('read_quad'),
+    quadReads: emitter.global('QuadReads'),
   };
 }
 

@@ -1,39 +1,86 @@
 /**
  * The end of the matrix form's tiles where the epilogue reduces rows: of each strip of sums in workgroup memory (matrix-sums.ts) a
- * subgroup takes whole rows, neighbouring lanes neighbouring columns, 32 at a time, so that its lanes alone tell each other.
+ * subgroup takes whole rows, so that its lanes alone tell each other. Lanes have neighbouring quads of columns where rows are stored so: of
+ * 8192×512×512, three with two norms and one product in one dispatch, 213 → 193 µs on an H100 (test/bench/records/2026-11-28-ends-2.jsonl).
+ * Otherwise neighbouring columns, 32 at a time.
  */
-import { matrixLanes, matrixSize } from '../../target.ts';
+import { matrixLanes } from '../../target.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
 import type { ContractionParts } from './functions.ts';
 import type { MatrixMemory } from './matrix-staging.ts';
-import { matricesOf, rowsOfSubgroup, stripSum, strips, valuesOfThread } from './matrix-sums.ts';
+import {
+  matricesOf,
+  quadOfStrip,
+  quadsOfRow,
+  readName,
+  readStrip,
+  rowsOfSubgroup,
+  stripRow,
+  stripSum,
+  strips,
+  takesSubgroupRows,
+  valuesOfThread,
+} from './matrix-sums.ts';
+import { quadsAcross } from './quads.ts';
 import type { RowsEnd } from './rows.ts';
 
-/** Rows that a subgroup finishes at once, while the values of one wait for those of the others. */
+/** Rows that a lane finishes at once, while the values of one wait for those of the others. */
 const mostAtOnce = 4;
 
 /** Of sums that are in workgroup memory strip by strip, with the totals of those before where there are any. */
 export function finishStripRows(w: ContractionParts, memory: MatrixMemory, end: RowsEnd, hasTotals: boolean): string {
-  const { tuning } = w;
-  const columns = tuning.tileN / matrixLanes;
-  const inStrip = valuesOfThread(tuning) / matricesOf(tuning)[0];
-  return strips(w, memory, (i) =>
-    stripRows(w, end, i, (c, j) => {
-      const column = j === 0 ? 'lane_in' : `(${plus('lane_in', j * matrixLanes)})`;
-      const sum = stripSum(memory, { row: `strip_row_${c}`, column });
-      const total = `totals[${plus(`turn * ${atOnce(w) * columns}`, i * inStrip + c * columns + j)}]`;
-      return hasTotals ? `${total} + ${sum}` : sum;
-    }),
-  );
+  if (takesSubgroupRows(w)) return strips(w, memory, { use: (i) => subgroupRows(w, memory, i, { end, hasTotals }) });
+  const use = (i: number): string => quadRows(w, memory, i, { end, hasTotals });
+  return strips(w, memory, end.readsQuads ? { ahead: (i) => readStrip(w, i), use } : { use });
 }
 
-const atOnce = ({ tuning }: ContractionParts): number => Math.min(mostAtOnce, rowsOfSubgroup(tuning));
+interface StripEnd {
+  readonly end: RowsEnd;
+  readonly hasTotals: boolean;
+}
+
+/** Finishes a thread's quads of strip i, as many rows of them at once as `mostAtOnce`. */
+function quadRows(w: ContractionParts, memory: MatrixMemory, i: number, { end, hasTotals }: StripEnd): string {
+  const ofRow = quadsOfRow(w);
+  const inStrip = valuesOfThread(w.tuning) / matricesOf(w.tuning)[0];
+  const rows = inStrip / 4 / ofRow;
+  const count = Math.min(mostAtOnce, rows);
+  const across = 4 * quadsAcross(w);
+  const turns = Array.from({ length: rows / count }, (_, turn) => {
+    const first = turn * count * ofRow;
+    const quads = Array.from({ length: count * ofRow }, (_, at) => quadOfStrip(w, memory, first + at, at));
+    const at = (c: number, j: number): number => c * ofRow + (j >> 2);
+    const lines = end.text({
+      n: 'n',
+      columns: 4 * ofRow,
+      columnAt: (j) => (j >> 2) * across + (j % 4),
+      lane: 'lane_in',
+      laneRow: 'subgroup',
+      atOnce: count,
+      turns: rows / count,
+      m: (c) => stripRow(w, i, quads[c * ofRow].row),
+      sum: (c, j) => {
+        const sum = quads[at(c, j)].text(j % 4);
+        return hasTotals ? `totals[${i * inStrip + 4 * (first + at(c, j)) + (j % 4)}] + ${sum}` : sum;
+      },
+      reads: (c, j) => readName(i, first + at(c, j)),
+    });
+    return wgsl`
+      {
+        ${quads.flatMap(({ lines }) => lines).join('\n')}
+        ${lines}
+      }
+    `;
+  });
+  return turns.join('\n');
+}
 
 /** Finishes the rows of strip i that are a subgroup's own. */
-function stripRows(w: ContractionParts, end: RowsEnd, i: number, sum: (c: number, j: number) => string): string {
-  const { tileN, rows } = w.tuning;
+function subgroupRows(w: ContractionParts, memory: MatrixMemory, i: number, { end, hasTotals }: StripEnd): string {
   const own = rowsOfSubgroup(w.tuning);
-  const count = atOnce(w);
+  const columns = w.tuning.tileN / matrixLanes;
+  const inStrip = valuesOfThread(w.tuning) / matricesOf(w.tuning)[0];
+  const count = Math.min(mostAtOnce, own);
   const turns = own / count;
   const places = Array.from({ length: count }, (_, c) => {
     const row = plus(`subgroup * ${own} + turn * ${count}`, c);
@@ -41,15 +88,19 @@ function stripRows(w: ContractionParts, end: RowsEnd, i: number, sum: (c: number
   });
   const lines = end.text({
     n: 'n',
-    columns: tileN / matrixLanes,
+    columns,
     columnAt: (j) => j * matrixLanes,
     lane: 'lane_in',
     laneRow: 'subgroup',
     atOnce: count,
     turns,
-    m: (c) =>
-      `tile_m + strip_row_${c} / ${matrixSize} * ${rows} + ${i} * ${matrixSize} + strip_row_${c} % ${matrixSize}`,
-    sum,
+    m: (c) => stripRow(w, i, `strip_row_${c}`),
+    sum: (c, j) => {
+      const column = j === 0 ? 'lane_in' : `(${plus('lane_in', j * matrixLanes)})`;
+      const sum = stripSum(memory, { row: `strip_row_${c}`, column });
+      const total = `totals[${plus(`turn * ${count * columns}`, i * inStrip + c * columns + j)}]`;
+      return hasTotals ? `${total} + ${sum}` : sum;
+    },
   });
   return wgsl`
     for (var turn = 0; turn < ${turns}; turn++) {

@@ -6,10 +6,11 @@ import { matrixLanes, matrixSize } from '../../target.ts';
 import { lowWeight } from '../../wgsl/split-library.ts';
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
 import { inside, quadInside } from './block.ts';
-import { storesQuads } from './finish.ts';
+import type { ElementsEnd } from './finish.ts';
 import type { ContractionParts } from './functions.ts';
 import { unscaledExponent } from './matrix-scales.ts';
 import type { MatrixMemory } from './matrix-staging.ts';
+import { quadsAcross, storesQuads } from './quads.ts';
 import { type ContractionTuning, contractionThreads } from './tuning.ts';
 
 /** Matrices of a subgroup: so many rows and columns of them. */
@@ -43,11 +44,18 @@ const addedAtOnce = 4;
 const mostFinished = 8;
 const finishedAtOnce = (tuning: ContractionTuning): number => Math.min(mostFinished, rowsOfThread(tuning));
 
-/** Takes the sums to workgroup memory, a row of each subgroup's matrices after the other, and does `use` with each strip of them. */
+/** What is done with a strip of sums. */
+interface StripSteps {
+  /** Lines that read for its end, before its sums are waited for and while those of the strip before are finished. */
+  readonly ahead?: (i: number) => string;
+  readonly use: (i: number) => string;
+}
+
+/** Takes the sums to workgroup memory, a row of each subgroup's matrices after the other, and uses each strip of them there. */
 export function strips(
   { tuning }: ContractionParts,
   { stripStride, lowStrip }: MatrixMemory,
-  use: (i: number) => string,
+  { use, ahead = () => '' }: StripSteps,
 ): string {
   const [rows] = matricesOf(tuning);
   const place = `subgroup_m * ${matrixSize * stripStride} + subgroup_n * ${tuning.columns / 4}`;
@@ -56,14 +64,38 @@ export function strips(
   const texts = Array.from({ length: rows }, (_, i) => {
     const own = sumNames(tuning).filter(([, , row]) => row === i);
     return wgsl`
+      ${i === 0 ? ahead(0) : ''}
       ${own.map(([high, , , j]) => store(high, (j * matrixSize) / 4)).join('\n')}
       ${own.map(([, low, , j]) => store(low, lowStrip + (j * matrixSize) / 4)).join('\n')}
       workgroupBarrier();
+      ${i + 1 < rows ? ahead(i + 1) : ''}
       ${use(i)}
       workgroupBarrier();
     `;
   });
   return texts.join('\n');
+}
+
+/**
+ * Reads of other tensors, a strip ahead: the lines, and the variable that holds those of a thread's quad q. A step of lm low_rank 1024 512
+ * took 19.53 ms on an H100 where they are read as they are needed, 19.44 so (by hand, before this was written so).
+ */
+export function readStrip(w: ContractionParts, i: number): string {
+  const { tuning, sizes, functions } = w;
+  const lines = Array.from({ length: rowsOfThread(tuning) / 4 }, (_, q) => {
+    const { row, offset } = quadPlace(w, q);
+    const m = inside(stripRow(w, i, `(${row})`), 0, sizes.m, tuning.tileM);
+    const n = quadInside('n', offset, sizes.n, tuning.tileN);
+    return `let ${readName(i, q)} = ${functions.readQuad}(batch, ${m}, ${n});`;
+  });
+  return lines.join('\n');
+}
+
+export const readName = (i: number, q: number): string => `reads_${i}_${q}`;
+
+/** WGSL of the position along m of a row of strip i. */
+export function stripRow({ tuning }: ContractionParts, i: number, row: string): string {
+  return `tile_m + ${row} / ${matrixSize} * ${tuning.rows} + ${i} * ${matrixSize} + ${row} % ${matrixSize}`;
 }
 
 /**
@@ -79,20 +111,39 @@ export function stripSum(
   return `scaled_f32(${element(0)} + ${element(lowStrip)} * ${lowWeight}, unscaled)`;
 }
 
+/** Whether subgroups take whole rows, their lanes single columns of them, 32 apart: where rows are not stored in quads. */
+export function takesSubgroupRows(w: ContractionParts): boolean {
+  return w.kernel.rowLength !== undefined && !storesQuads(w);
+}
+
 /** Neighbouring columns whose sums a thread finishes together: those of a quad of the output, where they are stored so. */
 export const columnsOfThread = (w: ContractionParts): number => (storesQuads(w) ? 4 : 1);
 
-/** WGSL of a thread's first column in its tile, where the epilogue has no rows. */
+/** Threads side by side in a row of a strip. */
+function threadsAcross(w: ContractionParts): number {
+  return storesQuads(w) ? quadsAcross(w) : w.tuning.tileN;
+}
+
+/** WGSL of a thread's first column in its tile, where it is not its lane's. */
 export function columnText(w: ContractionParts): string {
   const columns = columnsOfThread(w);
-  return columns === 1 ? `i32(lane) % ${w.tuning.tileN}` : `i32(lane) % ${w.tuning.tileN / columns} * ${columns}`;
+  return `i32(lane) % ${threadsAcross(w)}${columns === 1 ? '' : ` * ${columns}`}`;
 }
 
 /** The row in a strip of a thread's sums r, r + 1 …, as many as it has neighbouring columns. */
-function rowText(w: ContractionParts, r: string): string {
-  const across = w.tuning.tileN / columnsOfThread(w);
+function rowText(w: ContractionParts, r: string | number): string {
+  const across = threadsAcross(w);
   return `i32(lane) / ${across} + ${r} * ${contractionThreads(w.tuning) / across}`;
 }
+
+/** The row of a thread's quad q of a strip, and how far its columns are from the thread's first. */
+function quadPlace(w: ContractionParts, q: number) {
+  const count = quadsOfRow(w);
+  return { row: rowText(w, Math.floor(q / count)), offset: (q % count) * 4 * quadsAcross(w) };
+}
+
+/** Quads that a thread has of a row. */
+export const quadsOfRow = (w: ContractionParts): number => w.tuning.tileN / 4 / quadsAcross(w);
 
 /** Rows of a strip that a subgroup finishes whole where the epilogue has rows, 32 columns at a time (matrix-rows.ts). */
 export function rowsOfSubgroup({ tileN, columns }: ContractionTuning): number {
@@ -106,7 +157,7 @@ export function rowsOfSubgroup({ tileN, columns }: ContractionTuning): number {
 export function addToTotals(w: ContractionParts, memory: MatrixMemory, isFirst: boolean): string {
   const count = rowsOfThread(w.tuning);
   const each = Array.from({ length: addedAtOnce }, (_, c) => c);
-  const added = strips(w, memory, (i) => {
+  const use = (i: number): string => {
     const total = (c: number): string => `totals[${plus('r', i * count + c)}]`;
     const added = each.flatMap((c) => {
       const { lines, text } = stripValue(w, memory, c);
@@ -118,18 +169,18 @@ export function addToTotals(w: ContractionParts, memory: MatrixMemory, isFirst: 
         ${each.map((c) => `${total(c)} = total_${c};`).join('\n')}
       }
     `;
-  });
+  };
   return wgsl`
     let unscaled = ${unscaledExponent};
-    ${added}
+    ${strips(w, memory, { use })}
   `;
 }
 
 /** WGSL of a thread's sum r + c of a strip, r a multiple of 4; the lines that it needs, where it lies too, before those of the next ones. */
 function stripValue(w: ContractionParts, memory: MatrixMemory, c: number) {
-  const { tuning, kernel } = w;
+  const { tuning } = w;
   const r = c === 0 ? 'r' : `(${plus('r', c)})`;
-  if (kernel.rowLength !== undefined) {
+  if (takesSubgroupRows(w)) {
     const columns = tuning.tileN / matrixLanes;
     const [row, column] = [`row_${c}`, `column_${c}`];
     const lines = [
@@ -141,50 +192,103 @@ function stripValue(w: ContractionParts, memory: MatrixMemory, c: number) {
   if (columnsOfThread(w) === 1)
     return { lines: [`let row_${c} = ${rowText(w, r)};`], text: stripSum(memory, { row: `row_${c}` }) };
   const q = Math.floor(c / 4);
-  const at = `row_${q} * ${memory.stripStride} + column / 4`;
-  const lines = [
-    `let row_${q} = ${rowText(w, `(${plus('r / 4', q)})`)};`,
-    `let sums_${q} = scratch[${at}] + scratch[${plus(at, memory.lowStrip)}] * ${lowWeight};`,
-  ];
-  return { lines: c % 4 === 0 ? lines : [], text: `scaled_f32(sums_${q}.${'xyzw'[c % 4]}, unscaled)` };
+  const count = quadsOfRow(w);
+  const number = `(${plus('r / 4', q)})`;
+  const row = rowText(w, count === 1 ? number : `(${number} / ${count})`);
+  const quad = count === 1 ? 'column / 4' : `column / 4 + ${number} % ${count} * ${quadsAcross(w)}`;
+  const name = `row_${q}`;
+  const { line, text } = quadValue(memory, { name: `sums_${q}`, row: name, quad });
+  return { lines: c % 4 === 0 ? [`let ${name} = ${row};`, line] : [], text: text(c % 4) };
+}
+
+/** Lines that find a thread's quad q, its row and sums in variables that end in a number of their own; WGSL of its row and of each sum. */
+export function quadOfStrip(w: ContractionParts, memory: MatrixMemory, q: number, number: number) {
+  const { row, offset } = quadPlace(w, q);
+  const name = `strip_row_${number}`;
+  const quad = plus('column / 4', offset / 4);
+  const { line, text } = quadValue(memory, { name: `sums_${number}`, row: name, quad });
+  return { lines: [`let ${name} = ${row};`, line], row: name, text };
+}
+
+/** The sums of a quad of a strip, high and low put together: the line that defines them, and WGSL of each with the scales taken off. */
+function quadValue(
+  { stripStride, lowStrip }: MatrixMemory,
+  { name, row, quad }: { readonly name: string; readonly row: string; readonly quad: string },
+) {
+  const at = `${row} * ${stripStride} + ${quad}`;
+  return {
+    line: `let ${name} = scratch[${at}] + scratch[${plus(at, lowStrip)}] * ${lowWeight};`,
+    text: (c: number) => `scaled_f32(${name}.${'xyzw'[c]}, unscaled)`,
+  };
 }
 
 /** Finishes the sums strip by strip, with the totals of those before where there are any. */
-export function finishStrips(w: ContractionParts, memory: MatrixMemory, hasTotals: boolean): string {
-  return strips(w, memory, (i) => finishStrip(w, memory, i, hasTotals));
+export function finishStrips(
+  w: ContractionParts,
+  memory: MatrixMemory,
+  { readsQuads }: ElementsEnd,
+  hasTotals: boolean,
+): string {
+  if (!readsQuads) return strips(w, memory, { use: (i) => finishStrip(w, memory, i, { hasTotals, readsQuads }) });
+  return strips(w, memory, {
+    ahead: (i) => readStrip(w, i),
+    use: (i) => finishStrip(w, memory, i, { hasTotals, readsQuads }),
+  });
 }
 
 /** Finishes a thread's sums of strip i, several at once: first what they read, then what they write. */
-function finishStrip(w: ContractionParts, memory: MatrixMemory, i: number, hasTotals: boolean): string {
+function finishStrip(
+  w: ContractionParts,
+  memory: MatrixMemory,
+  i: number,
+  { hasTotals, readsQuads }: { readonly hasTotals: boolean; readonly readsQuads: boolean },
+): string {
   const { tuning, sizes } = w;
   const count = rowsOfThread(tuning);
   const atOnce = finishedAtOnce(tuning);
   const columns = columnsOfThread(w);
-  const groups = Array.from({ length: atOnce / columns }, (_, at) => {
-    const values = Array.from({ length: columns }, (_, c) => stripValue(w, memory, at * columns + c));
-    const sums = values.map(({ text }, c) =>
-      hasTotals ? `totals[${plus('r', i * count + at * columns + c)}] + ${text}` : text,
+  const groups = (part: number): string[] =>
+    Array.from({ length: atOnce / columns }, (_, at) => {
+      const values = Array.from({ length: columns }, (_, c) => stripValue(w, memory, at * columns + c));
+      const sums = values.map(({ text }, c) =>
+        hasTotals ? `totals[${plus('r', i * count + at * columns + c)}] + ${text}` : text,
+      );
+      const lines = [...values.flatMap(({ lines }) => lines), `let m_${at} = ${stripRow(w, i, `row_${at}`)};`];
+      const m = inside(`m_${at}`, 0, sizes.m, tuning.tileM);
+      const reads = readsQuads ? [readName(i, (part * atOnce) / 4 + at)] : [];
+      return [...lines, `let f_${at} = ${finishedText(w, m, sums, reads)};`];
+    }).flat();
+  const puts = Array.from({ length: atOnce / columns }, (_, at) => putText(w, at)).join('\n');
+  const parts = count / atOnce;
+  if (readsQuads) {
+    const blocks = Array.from(
+      { length: parts },
+      (_, part) => wgsl`
+      {
+        let r = ${part * atOnce};
+        ${groups(part).join('\n')}
+        ${puts}
+      }
+    `,
     );
-    const m = `tile_m + row_${at} / ${matrixSize} * ${tuning.rows} + ${i} * ${matrixSize} + row_${at} % ${matrixSize}`;
-    const lines = [...values.flatMap(({ lines }) => lines), `let m_${at} = ${m};`];
-    return [...lines, `let f_${at} = ${finishedText(w, inside(`m_${at}`, 0, sizes.m, tuning.tileM), sums)};`];
-  });
+    return blocks.join('\n');
+  }
   return wgsl`
-    for (var part = 0; part < ${count / atOnce}; part++) {
+    for (var part = 0; part < ${parts}; part++) {
       let r = part * ${atOnce};
-      ${groups.flat().join('\n')}
-      ${groups.map((_, at) => putText(w, at)).join('\n')}
+      ${groups(0).join('\n')}
+      ${puts}
     }
   `;
 }
 
 /** WGSL of the values to store of neighbouring sums. */
-function finishedText(w: ContractionParts, m: string, sums: readonly string[]): string {
+function finishedText(w: ContractionParts, m: string, sums: readonly string[], reads: readonly string[]): string {
   const { tuning, sizes, functions } = w;
   if (sums.length === 1)
     return `${functions.finished}(batch, ${m}, ${inside('n', 0, sizes.n, tuning.tileN)}, ${sums[0]})`;
   const n = quadInside('n', 0, sizes.n, tuning.tileN);
-  return `${functions.finishedQuad}(batch, ${m}, ${n}, vec4<f32>(${sums.join(', ')}))`;
+  return `${functions.finishedQuad}(${['batch', m, n, `vec4<f32>(${sums.join(', ')})`, ...reads].join(', ')})`;
 }
 
 /** Stores what was finished, `at` of those at once. */

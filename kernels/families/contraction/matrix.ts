@@ -17,6 +17,7 @@ import { kernelParts } from '../../statements.ts';
 import { matrixLanes, matrixSize } from '../../target.ts';
 import { multiplyAccumulate, operandMatrix, sumMatrix } from '../../wgsl/matrices.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
+import type { ElementsEnd } from './finish.ts';
 import type { ContractionParts, Products } from './functions.ts';
 import { finishStripRows } from './matrix-rows.ts';
 import {
@@ -38,14 +39,22 @@ import {
   slabOf,
   stagedVariables,
 } from './matrix-staging.ts';
-import { addToTotals, columnText, finishStrips, matricesOf, sumNames, valuesOfThread } from './matrix-sums.ts';
+import {
+  addToTotals,
+  columnText,
+  finishStrips,
+  matricesOf,
+  sumNames,
+  takesSubgroupRows,
+  valuesOfThread,
+} from './matrix-sums.ts';
 import { longestSum } from './matrix-tile-sizes.ts';
 import { isWholeLoop, kIsExact, longestLoop, overProducts } from './range.ts';
 import type { RowsEnd } from './rows.ts';
 import type { ContractionTuning } from './tuning.ts';
 
-/** `end` takes sums to memory where the epilogue has rows. */
-export function matrixBody(products: Products, head: string, end: RowsEnd | undefined): string {
+/** `end` takes sums to memory. */
+export function matrixBody(products: Products, head: string, end: ElementsEnd | RowsEnd): string {
   const [w] = products;
   const { tuning, emitter, kernel } = w;
   for (const name of ['power_of_two_f32', 'scaled_f32', 'largest_f32', 'split_f16']) emitter.use(name);
@@ -54,7 +63,9 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
   const hasTotals = isBlocked(products);
   const make = madeSums(products, memory);
   const again = lookAgain(finiteLoops(products, memory));
-  const finish = end === undefined ? finishStrips(w, memory, hasTotals) : finishStripRows(w, memory, end, hasTotals);
+  const finish =
+    end.kind === 'rows' ? finishStripRows(w, memory, end, hasTotals) : finishStrips(w, memory, end, hasTotals);
+  const isByLane = takesSubgroupRows(w);
   const isNoted = hasStretches(products);
   const all = wgsl`
     ${head}
@@ -63,8 +74,8 @@ export function matrixBody(products: Products, head: string, end: RowsEnd | unde
     let subgroup = i32(lane / ${matrixLanes}u);
     let subgroup_m = subgroup / ${inColumns};
     let subgroup_n = subgroup % ${inColumns};
-    ${end === undefined ? `let column = ${columnText(w)};` : ''}
-    let n = tile_n + ${end === undefined ? 'column' : 'lane_in'};
+    ${isByLane ? '' : `let column = ${columnText(w)};`}
+    let n = tile_n + ${isByLane ? 'lane_in' : 'column'};
     ${stagedVariables(tuning)}
     ${scaleVariables}
     ${isNoted ? outgrownVariable : ''}

@@ -6,19 +6,27 @@ import { affine, axisIndex, decide, equalAffine, isAffine, substitute } from '..
 import { reducedAxes } from '../../../compiler/ir/equation.ts';
 import type { Affine, Equation, Load } from '../../../compiler/ir/program.ts';
 import type { EpilogueStatement } from '../../kernel.ts';
-import { affineText, constraintText, elementText } from '../../parts/address.ts';
+import { affineText, constraintText } from '../../parts/address.ts';
 import { flatIndex, flattenLoads } from '../../parts/linear.ts';
 import type { LaneOperator } from '../../parts/reducers.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
 import { guarded, wgsl } from '../../wgsl/text.ts';
-import { contractedValue, digit, type ElementPlace, guardsOf, placeOf, pointwiseValue } from './finish.ts';
+import { contractedValue, digit, type ElementPlace, guardsOf, placeOf, pointwiseValue, sameElement } from './finish.ts';
 import type { ContractionParts } from './functions.ts';
+import { givenBy, type QuadReads, type StoredPart } from './quads.ts';
 
 /** One turn of the code that a thread runs for each of its rows of sums, in order. */
 export type Step =
   /** Values of each element; `type` holds them. */
-  | { readonly kind: 'stage'; readonly function: string; readonly type: string; readonly variable: string }
+  | {
+      readonly kind: 'stage';
+      readonly function: string;
+      readonly type: string;
+      readonly variable: string;
+      /** Names of what it is given of other tensors (`Written.reads`). */
+      readonly reads: readonly string[];
+    }
   /** A value of each row out of the terms that a stage made; `found` counts those that are there, if any may be missing. */
   | {
       readonly kind: 'reduce';
@@ -34,10 +42,18 @@ export type Step =
 export interface Written {
   readonly functions: string[];
   readonly steps: Step[];
-  /** WGSL of an element's value in a later function, by tensor. */
-  readonly elements: Map<string, string>;
+  /** An element's value, by tensor. */
+  readonly elements: Map<string, ElementValue>;
   /** The variable of a row's value, by tensor. */
   readonly rows: Map<string, string>;
+  /** What stages are given of other tensors, where neighbours come and go in quads (contraction/quads.ts). */
+  readonly reads: QuadReads | undefined;
+}
+
+/** A field of what a stage made. */
+export interface ElementValue {
+  readonly stage: string;
+  readonly field: string;
 }
 
 const place3 = ({ names }: ContractionParts): string => `${names.batch}: i32, ${names.m}: i32, ${names.n}: i32`;
@@ -58,14 +74,17 @@ export function writeStage(
 ): void {
   const { emitter, kernel } = w;
   const [name, type, variable] = [emitter.global('stage'), emitter.global('Stage'), emitter.fresh('at_stage')];
-  const { place, scope } = placeOf(w);
+  const reads = new Set<string>();
+  const { place: found, scope } = placeOf(w);
+  const place: ElementPlace = { ...found, given: givenTo(w, written, reads) };
   const parameters = [place3(w), ...parametersOf(written)];
-  const held = new Map([...written.elements, ...written.rows]);
+  const made = [...written.elements].map(([tensor, { stage, field }]) => [tensor, `${stage}.${field}`] as const);
+  const held = new Map([...made, ...written.rows]);
   const fields: { readonly name: string; readonly value: string }[] = [];
   const keep = (tensor: string, value: string): void => {
     const name = `value_${fields.length}`;
     held.set(tensor, value);
-    written.elements.set(tensor, `${variable}.${name}`);
+    written.elements.set(tensor, { stage: variable, field: name });
     fields.push({ name, value });
   };
   let reduce: Step | undefined;
@@ -95,14 +114,25 @@ export function writeStage(
       }
     `,
     wgsl`
-      fn ${name}(${parameters.join(', ')}) -> ${type} {
+      fn ${name}(${[...parameters, ...[...reads].map((read) => `${read}: f32`)].join(', ')}) -> ${type} {
         ${place.lines.join('\n')}
         return ${type}(${fields.map((field) => field.value).join(', ')});
       }
     `,
   );
-  written.steps.push({ kind: 'stage', function: name, type, variable });
+  written.steps.push({ kind: 'stage', function: name, type, variable, reads: [...reads] });
   if (reduce !== undefined) written.steps.push(reduce);
+}
+
+/** The name of another tensor's element where a stage is given it, noted among its `reads`. */
+function givenTo(w: ContractionParts, written: Written, reads: Set<string>): ElementPlace['given'] {
+  if (written.reads === undefined) return undefined;
+  const given = givenBy(w, written.reads);
+  return (tensor) => {
+    const name = given(tensor);
+    if (name !== undefined) reads.add(name);
+    return name;
+  };
 }
 
 /** Whether a row may have no element in the domain: none is there for sure, neither its first nor its last. */
@@ -146,17 +176,17 @@ export function writeRow(w: ContractionParts, statement: EpilogueStatement, writ
 /** A function that stores values of an element, or of its row; undefined where there are none. */
 export function writePut(
   w: ContractionParts,
-  parts: readonly { readonly tensor: string; readonly inRows?: EpilogueStatement['inRows'] }[],
+  parts: readonly StoredPart[],
   written: Written,
   word: string,
 ): string | undefined {
   if (parts.length === 0) return undefined;
   const name = w.emitter.global(word);
   const { place } = placeOf(w);
-  const lines = parts.map(({ tensor, inRows }) => {
-    const statement = w.kernel.epilogue.find((s) => s.tensor === tensor);
-    const at = inRows === undefined ? place.element : ownElement(w, statement!, place);
-    return `${w.emitter.writes(tensor, at)} = ${written.elements.get(tensor) ?? written.rows.get(tensor)};`;
+  const lines = parts.map((part) => {
+    const made = written.elements.get(part.tensor);
+    const value = made === undefined ? written.rows.get(part.tensor) : `${made.stage}.${made.field}`;
+    return `${w.emitter.writes(part.tensor, ownElement(w, part, place))} = ${value};`;
   });
   written.functions.push(wgsl`
     fn ${name}(${[place3(w), ...parametersOf(written)].join(', ')}) {
@@ -164,6 +194,26 @@ export function writePut(
     }
   `);
   return name;
+}
+
+/** A function that stores four neighbours' values, and which it is given. */
+export interface PutQuad {
+  readonly name: string;
+  readonly values: readonly ElementValue[];
+}
+
+export function writePutQuad(w: ContractionParts, parts: readonly StoredPart[], written: Written): PutQuad {
+  const name = w.functions.putQuad;
+  const { place } = placeOf(w);
+  const lines = parts.map(
+    (part, i) => `${w.emitter.writesQuad(part.tensor, ownElement(w, part, place))} = value_${i};`,
+  );
+  written.functions.push(wgsl`
+    fn ${name}(${[place3(w), ...parts.map((_, i) => `value_${i}: vec4<f32>`)].join(', ')}) {
+      ${[...place.lines, ...lines].join('\n')}
+    }
+  `);
+  return { name, values: parts.map(({ tensor }) => written.elements.get(tensor)!) };
 }
 
 /** The element's number by a statement's axes. */
@@ -176,12 +226,12 @@ const numberOf = (steps: readonly number[]): Affine =>
 /** The scope of a statement whose axes are digits of the element's number. */
 function scopeInRows(
   w: ContractionParts,
-  { equations: [equation], inRows }: EpilogueStatement,
+  { equation, inRows }: { readonly equation: Equation; readonly inRows: NonNullable<EpilogueStatement['inRows']> },
   place: ElementPlace,
   held: ReadonlyMap<string, string>,
 ): Scope {
   const { emitter } = w;
-  const { steps } = inRows!;
+  const { steps } = inRows;
   const number = numberOf(steps);
   const isSame = (l: Load): boolean => {
     const flat = flatIndex(emitter.layout(l.tensor).shape, l.indices);
@@ -194,7 +244,7 @@ function scopeInRows(
       return extent === 1 ? '0' : digit(w, place, { step: steps[axis], extent, name });
     },
     axes: equation.axes,
-    held: (l) => held.get(l.tensor) ?? (isSame(l) ? elementText(l.tensor, place.element, emitter) : undefined),
+    held: (l) => held.get(l.tensor) ?? (isSame(l) ? sameElement(w, l.tensor, place) : undefined),
   };
 }
 
@@ -215,7 +265,7 @@ function inRowsValue(
   { place, held, none = '0.0', found }: InRows,
 ): string {
   const [equation] = statement.equations;
-  const scope = scopeInRows(w, statement, place, held);
+  const scope = scopeInRows(w, { equation, inRows: statement.inRows! }, place, held);
   const name = w.emitter.value(statement.tensor, true);
   const guards = guardsOf(equation).map((c) => constraintText(c, scope));
   const value = expressionText(flattenLoads(equation, (t) => w.emitter.layout(t)).value, scope);
@@ -230,10 +280,11 @@ function inRowsValue(
   return name;
 }
 
-/** WGSL of the element of its own tensor that a statement of rows stores to. */
-function ownElement(w: ContractionParts, statement: EpilogueStatement, place: ElementPlace): string {
-  const [equation] = statement.equations as readonly [Equation];
-  const flat = flatIndex(w.emitter.layout(statement.tensor).shape, equation.store)!;
-  if (equalAffine(flat, numberOf(statement.inRows!.steps))) return place.element;
-  return affineText(flat, scopeInRows(w, statement, place, new Map()));
+/** WGSL of the element of its own tensor that a part stores to. */
+function ownElement(w: ContractionParts, { tensor, equations, inRows }: StoredPart, place: ElementPlace): string {
+  if (inRows === undefined) return place.element;
+  const [equation] = equations;
+  const flat = flatIndex(w.emitter.layout(tensor).shape, equation.store)!;
+  if (equalAffine(flat, numberOf(inRows.steps))) return place.element;
+  return affineText(flat, scopeInRows(w, { equation, inRows }, place, new Map()));
 }

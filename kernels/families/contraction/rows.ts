@@ -15,8 +15,18 @@ import { gatherFunction, type LaneOperator, shuffleFunction } from '../../parts/
 import { shuffledLanes, type Target } from '../../target.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
 import { type SumsPlace, sumOf, sumsArray } from './block.ts';
+import { placeOf } from './finish.ts';
 import type { ContractionParts } from './functions.ts';
-import { type Written, writePut, writeRow, writeStage } from './row-functions.ts';
+import {
+  isOfRow,
+  isPowerOfTwo,
+  type QuadReads,
+  quadsAcross,
+  readQuadFunctions,
+  storedParts,
+  storesQuads,
+} from './quads.ts';
+import { type Written, writePut, writePutQuad, writeRow, writeStage } from './row-functions.ts';
 import { type ContractionShape, contractionSizes } from './shape.ts';
 import { exchangeQuads, isExchanged, type RowLanes, type RowsPlace, reducersOf, tileEnd } from './tile-end.ts';
 import { rowsAtOnce } from './tile-sizes.ts';
@@ -67,9 +77,13 @@ function interleavedLanes(s: ContractionShape, tuning: ContractionTuning, length
   return isWhole && next === length && isPowerOfTwo(lanes) ? lanes : undefined;
 }
 
-const isPowerOfTwo = (count: number): boolean => Number.isInteger(Math.log2(count));
-
-function rowLanes({ s, tuning, kernel, emitter }: ContractionParts): RowLanes {
+function rowLanes(w: ContractionParts): RowLanes {
+  const { s, tuning, kernel, emitter } = w;
+  if (storesQuads(w)) {
+    const across = quadsAcross(w);
+    const ofRow = (4 * across) % kernel.rowLength! === 0 ? kernel.rowLength! / 4 : across;
+    return { across, ofRow, shuffled: ofRow };
+  }
   if (tuning.form === 'lanes') {
     const lanes = interleavedLanes(s, tuning, kernel.rowLength!)!;
     return { across: lanes, ofRow: lanes, shuffled: lanes };
@@ -81,15 +95,19 @@ function rowLanes({ s, tuning, kernel, emitter }: ContractionParts): RowLanes {
 
 /** The functions that the end of a tile calls, the workgroup memory that it takes, and the text of that end. */
 export interface RowsEnd {
+  readonly kind: 'rows';
   readonly lanes: RowLanes;
   readonly functions: readonly string[];
   readonly sharedQuads: number;
+  /** Whether quads come with what `read_quad` gives of other tensors. */
+  readonly readsQuads: boolean;
   readonly text: (place: RowsPlace) => string;
 }
 
 export function finishInRows(w: ContractionParts): RowsEnd {
   const { kernel, emitter } = w;
-  const written: Written = { functions: [], steps: [], elements: new Map(), rows: new Map() };
+  const reads: QuadReads | undefined = storesQuads(w) ? new Map() : undefined;
+  const written: Written = { functions: [], steps: [], elements: new Map(), rows: new Map(), reads };
   let pending: (EpilogueStatement | 'contracted')[] = ['contracted'];
   for (const statement of kernel.epilogue) {
     if (statement.inRows?.kind === 'row') {
@@ -105,15 +123,14 @@ export function finishInRows(w: ContractionParts): RowsEnd {
     }
   }
   if (pending.length > 0) writeStage(w, pending, written);
-  const stored = [kernel, ...kernel.epilogue].filter((part) => part.stored);
-  const isOfRow = (part: object): boolean => 'inRows' in part && (part as EpilogueStatement).inRows?.kind !== 'element';
-  const put = writePut(
-    w,
-    stored.filter((part) => !isOfRow(part)),
-    written,
-    'put',
-  );
+  const stored = storedParts(kernel);
+  const ofElement = stored.filter((part) => !isOfRow(part));
+  const put = reads ? writePutQuad(w, ofElement, written) : writePut(w, ofElement, written, 'put');
   const putRow = writePut(w, stored.filter(isOfRow), written, 'put_row');
+  if (reads) {
+    const { place } = placeOf(w);
+    written.functions.push(...readQuadFunctions(w, { reads, place: place.lines, element: place.element }));
+  }
   const lanes = rowLanes(w);
   const names = new Map<string, string>();
   const declare = (word: string, operator: LaneOperator, write: (name: string) => string): void => {
@@ -134,9 +151,11 @@ export function finishInRows(w: ContractionParts): RowsEnd {
     gathered: (operator: LaneOperator) => names.get(`gathered_${operator}`)!,
   };
   return {
+    kind: 'rows',
     lanes,
     functions: written.functions,
     sharedQuads: exchangeQuads(w, lanes),
+    readsQuads: reads !== undefined && reads.size > 0,
     text: (place) => tileEnd(w, place, lanes, written.steps, functions),
   };
 }

@@ -9,7 +9,7 @@ import { joined, type LaneOperator } from '../../parts/reducers.ts';
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
 import { inside } from './block.ts';
 import type { ContractionParts } from './functions.ts';
-import { noneOf, type Step } from './row-functions.ts';
+import { type ElementValue, noneOf, type PutQuad, type Step } from './row-functions.ts';
 import { contractionThreads } from './tuning.ts';
 
 /** Where the sums lie that a thread takes to memory in rows. */
@@ -26,6 +26,8 @@ export interface RowsPlace {
   readonly turns: number;
   readonly m: (c: number) => string;
   readonly sum: (c: number, j: number) => string;
+  /** The variable that holds what was read for the quad of column j of row c, where `read_quad` is there. */
+  readonly reads?: (c: number, j: number) => string;
 }
 
 /** Lanes side by side in a row of the tile; those that share a row of the epilogue; of these those that can tell each other by shuffles. */
@@ -37,7 +39,7 @@ export interface RowLanes {
 
 /** Names of what stores an element and a row, if anything does, and of what reduces over lanes that share a row. */
 export interface EndFunctions {
-  readonly put: string | undefined;
+  readonly put: string | PutQuad | undefined;
   readonly putRow: string | undefined;
   /** By shuffles. */
   readonly across: (operator: LaneOperator) => string;
@@ -82,7 +84,7 @@ export function tileEnd(
   steps: readonly Step[],
   functions: EndFunctions,
 ): string {
-  const segments = segmentsOf(w, place, lanes);
+  const segments = segmentsOf(w, place);
   const reductions = steps.flatMap((step) => (step.kind === 'reduce' ? operatorsOf(step) : [])).length;
   const exchanges = isExchanged(lanes) ? reductions * segments.length : 0;
   const end: TileEnd = { w, place, lanes, functions, segments, stages: [], rows: [], exchanges, exchanged: 0 };
@@ -111,12 +113,12 @@ function rowPlace(end: TileEnd, c: number): string[] {
 }
 
 /** Columns of a thread by the rows that they lie in. */
-function segmentsOf(w: ContractionParts, place: RowsPlace, lanes: RowLanes): readonly (readonly number[])[] {
+function segmentsOf(w: ContractionParts, place: RowsPlace): readonly (readonly number[])[] {
   const length = w.kernel.rowLength!;
   const isOne = w.sizes.n === length;
   const rows = new Map<number, number[]>();
   for (let j = 0; j < place.columns; j++) {
-    const row = isOne ? 0 : lanes.ofRow < lanes.across ? j : Math.floor(place.columnAt(j) / length);
+    const row = isOne ? 0 : Math.floor(place.columnAt(j) / length);
     rows.set(row, [...(rows.get(row) ?? []), j]);
   }
   return [...rows.values()];
@@ -152,7 +154,8 @@ interface Spot {
 
 function stageLine(step: Extract<Step, { kind: 'stage' }>, end: TileEnd, { c, j, s }: Spot): string {
   const sum = end.stages.length === 0 ? [end.place.sum(c, j)] : [];
-  const given = ['batch', `m${suffix(end, c)}`, columnInside(end, j), ...made(end, { c, j, s }), ...sum];
+  const reads = step.reads.map((name) => `${end.place.reads!(c, j)}.${name}.${'xyzw'[j % 4]}`);
+  const given = ['batch', `m${suffix(end, c)}`, columnInside(end, j), ...made(end, { c, j, s }), ...sum, ...reads];
   return `let ${step.variable}${suffix(end, c)}_${j} = ${step.function}(${given.join(', ')});`;
 }
 
@@ -223,13 +226,29 @@ function exchangeSlot({ w, place, lanes, exchanges, exchanged }: TileEnd): strin
 /** Calls that store each of a thread's elements of row c, and by one lane each of its rows. */
 function putLines(end: TileEnd, c: number): string[] {
   const { place, segments, functions, lanes } = end;
-  const call = (name: string, j: number, s: number): string =>
-    `${name}(${['batch', `m${suffix(end, c)}`, plus('n', place.columnAt(j)), ...made(end, { c, j, s })].join(', ')});`;
+  const callWith = (name: string, j: number, values: readonly string[]): string =>
+    `${name}(${['batch', `m${suffix(end, c)}`, plus('n', place.columnAt(j)), ...values].join(', ')});`;
+  const call = (name: string, j: number, s: number): string => callWith(name, j, made(end, { c, j, s }));
+  const quad = ({ stage, field }: ElementValue, j: number): string =>
+    `vec4<f32>(${[0, 1, 2, 3].map((i) => `${stage}${suffix(end, c)}_${j + i}.${field}`).join(', ')})`;
+  const putCall = (put: string | PutQuad, j: number, s: number): string[] => {
+    if (typeof put === 'string') return [call(put, j, s)];
+    return j % 4 === 0
+      ? [
+          callWith(
+            put.name,
+            j,
+            put.values.map((value) => quad(value, j)),
+          ),
+        ]
+      : [];
+  };
   return segments.flatMap((columns, s) => {
     const { put, putRow } = functions;
     const there = (j: number): string[] => (isRaggedN(end) ? [isThere(end, j)] : []);
     const [first] = columns;
-    const elements = put === undefined ? [] : columns.map((j) => guarded(there(j), call(put, j, s)));
+    const elements =
+      put === undefined ? [] : columns.flatMap((j) => putCall(put, j, s).map((text) => guarded(there(j), text)));
     if (putRow === undefined) return elements;
     return [...elements, guarded([`${place.lane} % ${lanes.ofRow} == 0`, ...there(first)], call(putRow, first, s))];
   });

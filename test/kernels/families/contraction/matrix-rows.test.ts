@@ -1,11 +1,11 @@
 /** Epilogues that reduce rows in the matrix form, its matrices written as numbers (emulated-matrices.ts), against the float64 interpreter. */
 import { describe, expect, test } from 'vitest';
-import { subtract } from '../../../../compiler/ir/affine.ts';
+import { add, scale, subtract } from '../../../../compiler/ir/affine.ts';
 import { at, computed, input, over, program } from '../../../../compiler/ir/build.ts';
-import { negate, product, sum, unary } from '../../../../compiler/ir/expression.ts';
+import { binary, constant, negate, product, sum, unary } from '../../../../compiler/ir/expression.ts';
 import { interpret } from '../../../../compiler/ir/interpret.ts';
 import { ndarray } from '../../../../compiler/ir/ndarray.ts';
-import type { Program } from '../../../../compiler/ir/program.ts';
+import type { Affine, Program } from '../../../../compiler/ir/program.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
 import type { ContractionTuning } from '../../../../kernels/families/contraction/tuning.ts';
 import { createExecutor } from '../../../../runtime/executor.ts';
@@ -25,7 +25,7 @@ const tuning = (
   [rows, columns]: readonly [number, number],
 ): ContractionTuning => ({ form: 'matrix', tileM, tileN, tileK, rows, columns });
 
-/** The largest error of an output, relative to the largest element; what the one dispatch makes. */
+/** The largest error of an output, relative to the largest element; what the one dispatch makes, and which buffers hold quads. */
 async function run(p: Program, contraction: ContractionTuning) {
   const options = { target, contractAll: true, combine: false, override: { contraction } };
   const { pieces } = schedule(p, options).choices;
@@ -40,7 +40,8 @@ async function run(p: Program, contraction: ContractionTuning) {
     const read = await executor.download(...p.outputs);
     const want = interpret(p, inputs, p.outputs);
     const errors = p.outputs.map((name) => relativeError(read.get(name)!, want.get(name)!.data));
-    return { error: Math.max(...errors), makes: plan.kernels.map(({ makes }) => makes.join(' ')) };
+    const quads = [...plan.kernels[0].wgsl.matchAll(/> (\w+): array<vec4<f32>>/g)].map(([, name]) => name);
+    return { error: Math.max(...errors), makes: plan.kernels.map(({ makes }) => makes.join(' ')), quads };
   } finally {
     executor.destroy();
   }
@@ -48,15 +49,72 @@ async function run(p: Program, contraction: ContractionTuning) {
 
 describe('a norm behind its product', () => {
   test.each([
-    ['ragged, heads of 16', [37, 5, 16, 36], tuning(32, 64, 16, [32, 32])],
-    ['heads of 64, two in a tile, fewer blocks than subgroups', [33, 3, 64, 20], tuning(16, 128, 16, [16, 16])],
-    ['sums longer than tensor cores make them', [20, 2, 32, 1100], tuning(32, 64, 16, [32, 32])],
-  ] as const)('%s', async (_, [t, h, e, i], contraction) => {
+    ['ragged, heads of 16', [37, 5, 16, 36], tuning(32, 64, 16, [32, 32]), true],
+    ['heads of 64, two in a tile, fewer blocks than subgroups', [33, 3, 64, 20], tuning(16, 128, 16, [16, 16]), true],
+    ['sums longer than tensor cores make them', [20, 2, 32, 1100], tuning(32, 64, 16, [32, 32]), true],
+    ['one row narrower than the tile', [33, 1, 52, 20], tuning(32, 64, 16, [32, 32]), true],
+    ['two heads of 2, no quad', [33, 2, 2, 20], tuning(32, 64, 16, [32, 32]), false],
+  ] as const)('%s', async (_, [t, h, e, i], contraction, isQuads) => {
     const p = normed(t, h, e, i);
-    const { error, makes } = await run({ ...p, outputs: ['y', 'mean', 'var', 'q'] }, contraction);
+    const { error, makes, quads } = await run({ ...p, outputs: ['y', 'mean', 'var', 'q'] }, contraction);
     expect(makes).toEqual(['y mean var q']);
+    expect(quads.includes('q')).toBe(isQuads);
     expect(error).toBeLessThan(1e-5);
   });
+});
+
+/** y[t, o] = Σ_i x[t, i] W[i, o], z on it; D[h, t] = Σ_e (y + z)² of each head; r[h, t, e] = y · D + z, with dimensions exchanged. */
+function withNeighbours(t: number, h: number, e: number, i: number): Program {
+  const o = (head: Affine, feature: Affine) => add(scale(head, e), feature);
+  const heads = { t, h, e };
+  return program(
+    [
+      input('x', [t, i]),
+      input('W', [i, h * e]),
+      input('z', [t, h * e]),
+      computed(
+        'y',
+        [t, h * e],
+        [
+          over({ t, o: h * e, i }, ({ t, o, i }) => ({
+            store: [t, o],
+            value: product([at('x', t, i), at('W', i, o)]),
+          })),
+        ],
+      ),
+      computed(
+        'D',
+        [h, t],
+        [
+          over(heads, ({ t, h, e }) => ({
+            store: [h, t],
+            value: binary('power', sum([at('y', t, o(h, e)), at('z', t, o(h, e))]), constant(2)),
+          })),
+        ],
+      ),
+      computed(
+        'r',
+        [h, t, e],
+        [
+          over(heads, ({ t, h, e }) => ({
+            store: [h, t, e],
+            value: sum([product([at('y', t, o(h, e)), at('D', h, t)]), at('z', t, o(h, e))]),
+          })),
+        ],
+      ),
+    ],
+    ['y', 'D', 'r'],
+  );
+}
+
+test.each([
+  ['heads of 16, ragged', [37, 5, 16, 36], tuning(32, 64, 16, [32, 32])],
+  ['heads of 64, fewer blocks than subgroups', [33, 3, 64, 20], tuning(16, 128, 16, [16, 16])],
+] as const)('another tensor that comes in quads, %s', async (_, [t, h, e, i], contraction) => {
+  const { error, makes, quads } = await run(withNeighbours(t, h, e, i), contraction);
+  expect(makes).toEqual(['y D r']);
+  for (const name of ['y', 'r', 'z']) expect(quads).toContain(name);
+  expect(error).toBeLessThan(1e-5);
 });
 
 test('a causal softmax behind its scores', async () => {
