@@ -2,6 +2,8 @@
  * The matrix form on devices without tensor cores: the WGSL with its matrices written as numbers, so that what it computes can be held against
  * the interpreter anywhere. A lane has 8 neighbouring elements of each matrix of sums, and its row of left operands; right ones stay
  * in workgroup memory and are read where they are multiplied. What tensor cores cut off when they add is not imitated (split.test.ts does).
+ *
+ * The trap: SwiftShader compiles every element of a copy by itself, so matrices are passed by pointers.
  */
 import type { Plan } from '../../compiler/schedule/plan.ts';
 import type { Target } from '../../kernels/target.ts';
@@ -70,26 +72,22 @@ fn left(m: Operand) -> Left {
   return result;
 }
 
-fn scaled(sums: Sums, factor: f32) -> Sums {
-  var result = sums;
-  for (var i = own_zero; i < 8u; i++) { result[i] *= factor; }
-  return result;
+fn scale(sums: ptr<function, Sums>, factor: f32) {
+  for (var i = own_zero; i < 8u; i++) { (*sums)[i] *= factor; }
 }
 
-fn multiplied(left: Left, right: Operand, sums: Sums) -> Sums {
+fn multiply(left: ptr<function, Left>, right: Operand, sums: ptr<function, Sums>) {
   let column = own_lane % 2u * 8u;
-  var result = sums;
   for (var k = own_zero; k < 16u; k++) {
-    let x = left.row[k];
-    for (var i = own_zero; i < 8u; i++) { result[i] += x * element(right, k, column + i); }
+    let x = (*left).row[k];
+    for (var i = own_zero; i < 8u; i++) { (*sums)[i] += x * element(right, k, column + i); }
   }
-  return result;
 }
 
-fn store(at: u32, sums: Sums, stride: u32) {
+fn store(at: u32, sums: ptr<function, Sums>, stride: u32) {
   let place = at + own_lane % 32u / 2u * stride + own_lane % 2u * 2u;
-  scratch[place] = vec4<f32>(sums[0], sums[1], sums[2], sums[3]);
-  scratch[place + 1u] = vec4<f32>(sums[4], sums[5], sums[6], sums[7]);
+  scratch[place] = vec4<f32>((*sums)[0], (*sums)[1], (*sums)[2], (*sums)[3]);
+  scratch[place + 1u] = vec4<f32>((*sums)[4], (*sums)[5], (*sums)[6], (*sums)[7]);
 }
 `;
 
@@ -106,9 +104,10 @@ function emulated(code: string): string {
         return side === 'left' ? `left(${operand});` : `${operand};`;
       },
     )
-    .replace(/subgroupMatrixStore<row_major>\(&scratch, /g, 'store(')
-    .replaceAll('subgroupMatrixMultiplyAccumulate(', 'multiplied(')
-    .replaceAll('subgroupMatrixScalarMultiply(', 'scaled(')
+    .replace(/\blet (\w+) = left\(/g, 'var $1 = left(')
+    .replace(/subgroupMatrixStore<row_major>\(&scratch, (.*), (\w+), (\w+)\);/g, 'store($1, &$2, $3);')
+    .replace(/(\w+) = subgroupMatrixMultiplyAccumulate\((\w+), (\w+), \1\);/g, 'multiply(&$2, $3, &$1);')
+    .replace(/(\w+) = subgroupMatrixScalarMultiply\(\1, (.*)\);/g, 'scale(&$1, $2);')
     .replaceAll('subgroupMax(', 'subgroup_max(')
     .replaceAll('let other = subgroupShuffleXor(', 'let other = subgroup_shuffle_xor_quad(')
     .replaceAll('subgroupShuffleXor(', 'subgroup_shuffle_xor(')

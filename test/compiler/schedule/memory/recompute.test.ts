@@ -3,7 +3,7 @@
  * on the device against the interpreter, at the least memory that there is and half way to it.
  */
 import fc from 'fast-check';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { compileProgram } from '../../../../compiler/compile.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
 import { planBytes } from '../../../../compiler/schedule/plan.ts';
@@ -112,8 +112,5 @@ test(`${runs} random towers with gradients, seed ${seed}`, { timeout: 1_800_000 
     seed,
     ...(process.env.MLBTC_SHRINK ? {} : { endOnFailure: true }),
   });
-});
-
-afterAll(() => {
   if (runs > 0) expect(withBudget / runs, 'budgets a tower').toBeGreaterThan(2);
 });
