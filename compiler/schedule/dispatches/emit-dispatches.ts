@@ -2,8 +2,8 @@
  * Dispatches and the places of their tensors → the kernels of the plan: which ranges of which buffers each binds, and its code.
  *
  * A tensor is a binding of its own, so that its place stays outside the code and layers share pipelines. Where that would be more
- * bindings than a device has, what a dispatch touches of a block that was placed as one (`place.ts`) becomes one binding, in which tensors
- * have the same places for every layer; where that is not enough, all of one buffer.
+ * bindings than a device has, neighbours that it touches of a block that was placed as one (`place.ts`) become one binding, in which tensors
+ * have the same places for every layer; where that is not enough, neighbours of one buffer.
  */
 import { equations } from '../../../kernels/emit.ts';
 import { tilesOf } from '../../../kernels/families/stream/shape.ts';
@@ -141,38 +141,72 @@ function bindable(kernels: readonly Kernel[], placements: Placements, limits: Ta
   return [kernels.slice(0, half), kernels.slice(half)].flatMap((part) => bindable(part, placements, limits));
 }
 
-/** One range a tensor; where they are too many, one a block of temporaries or a buffer of another kind, then one a buffer. */
+/** One range a tensor; where they are too many, neighbours of a block of temporaries or of a buffer of another kind share one, then of a buffer. */
 function rangesOf(kernels: readonly Kernel[], placements: Placements, allowed: number): readonly Placement[] {
+  const written = new Set(
+    kernels
+      .flatMap(kernelParts)
+      .flatMap(({ tensor }) => placements.of.get(tensor) ?? [])
+      .map(slotOf),
+  );
   const inBlocks = joined(
-    placesOf(kernels, placements),
+    placesOf(kernels, placements).map((place) => ({ ...place, isWritten: written.has(slotOf(place)) })),
     (place) => place.block ?? (isWorkspace(place.buffer) ? slotOf(place) : place.buffer),
     allowed,
   );
   return joined(inBlocks, ({ buffer }) => buffer, allowed);
 }
 
-/** Places of one key as one range, of those with most places first, until there are no more than allowed. */
-function joined(
-  places: readonly Placement[],
-  keyOf: (place: Placement) => string,
-  allowed: number,
-): readonly Placement[] {
-  const byKey = new Map<string, Placement[]>();
-  for (const place of places) addTo(byKey, keyOf(place), place);
-  let count = places.length;
-  return [...byKey.values()]
-    .sort((a, b) => b.length - a.length)
-    .flatMap((list) => {
-      if (count <= allowed || list.length === 1) return list;
-      count -= list.length - 1;
-      return [spanOf(list)];
+/** A range that a dispatch binds. */
+interface Range extends Placement {
+  readonly isWritten: boolean;
+}
+
+/**
+ * Neighbours of one key as one range, first those that are only read, then those that are most alike in size, until there are no more than
+ * allowed. The trap: a range that is written element by element anywhere in a dispatch is so everywhere in it (`Emitter.contested`), so what
+ * is written in quads should not share one with values of its rows, but with its like.
+ */
+function joined(places: readonly Range[], keyOf: (place: Placement) => string, allowed: number): readonly Range[] {
+  let ranges = places;
+  while (ranges.length > allowed) {
+    const [first] = neighbours(ranges, keyOf).sort(
+      (a, b) =>
+        Number(a.span.isWritten) - Number(b.span.isWritten) ||
+        a.unlike - b.unlike ||
+        a.span.sizeBytes - b.span.sizeBytes,
+    );
+    if (first === undefined) break;
+    ranges = [...ranges.filter((range) => !first.pair.includes(range)), first.span];
+  }
+  return ranges;
+}
+
+/** Ranges of one key that lie next to each other, how many times as large the larger is, and what both span. */
+function neighbours(ranges: readonly Range[], keyOf: (place: Placement) => string) {
+  const byKey = new Map<string, Range[]>();
+  for (const range of ranges) addTo(byKey, keyOf(range), range);
+  return [...byKey.values()].flatMap((list) => {
+    const inOrder = list.sort((a, b) => a.offsetBytes - b.offsetBytes);
+    return inOrder.slice(1).map((range, i) => {
+      const pair = [inOrder[i], range];
+      const sizes = pair.map(({ sizeBytes }) => sizeBytes);
+      return { pair, unlike: Math.max(...sizes) / Math.min(...sizes), span: spanOf(pair) };
     });
+  });
 }
 
 /** Four elements at a time are read of what is bound: the last ones too, where nothing but a workspace ends inside four. */
-function spanOf(places: readonly Placement[]): Placement {
-  const [{ buffer }] = places;
+function spanOf(places: readonly Range[]): Range {
+  const [{ buffer, block }] = places;
   const offsetBytes = Math.min(...places.map((place) => place.offsetBytes));
   const sizeBytes = Math.max(...places.map(endOf)) - offsetBytes;
-  return { buffer, offsetBytes, sizeBytes: isWorkspace(buffer) ? wholeQuads(sizeBytes) : sizeBytes };
+  const isOneBlock = block !== undefined && places.every((place) => place.block === block);
+  return {
+    buffer,
+    offsetBytes,
+    sizeBytes: isWorkspace(buffer) ? wholeQuads(sizeBytes) : sizeBytes,
+    ...(isOneBlock ? { block } : {}),
+    isWritten: places.some(({ isWritten }) => isWritten),
+  };
 }

@@ -4,6 +4,7 @@
  */
 
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
+import type { ElementsEnd } from './finish.ts';
 import type { ContractionParts } from './functions.ts';
 
 /**
@@ -88,12 +89,71 @@ export function sumsArray(w: ContractionParts): string {
 
 /** The sum of row `row` (WGSL) and `c` more, and column j, in it. */
 export function sumOf({ tuning }: ContractionParts, j: number, row = 'i', c = 0): string {
-  const quads = tuning.columns / 4;
-  return `sums[${plus(quads === 1 ? row : `${row} * ${quads}`, c * quads + (j >> 2))}].${'xyzw'[j % 4]}`;
+  return `${sumsQuad({ tuning }, j >> 2, row, c)}.${'xyzw'[j % 4]}`;
 }
 
-/** Takes a thread's sums to memory row by row, first what a row of them reads, then what it writes (`finishFunctions`). */
-export function finishRows(w: ContractionParts, place: SumsPlace): string {
+/** The sums of its columns 4 q to 4 q + 3. */
+function sumsQuad({ tuning }: Pick<ContractionParts, 'tuning'>, q: number, row: string, c: number): string {
+  const quads = tuning.columns / 4;
+  return `sums[${plus(quads === 1 ? row : `${row} * ${quads}`, c * quads + q)}]`;
+}
+
+/** Rows of quads that a thread finishes at once, so that one does not wait for what is read for the other. */
+const quadRowsAtOnce = 4;
+
+/** WGSL of what a thread's quad q of row c of those at once is given of other tensors. */
+export const quadReads = (c: number, q: number): string => `reads_${c}_${q}`;
+
+/** The lines that read it for all of them, at rows by WGSL of their positions along m; `n` is the thread's first column. */
+export function readQuads(w: ContractionParts, place: SumsPlace, rows: readonly string[]): string {
+  const { tuning, sizes, functions } = w;
+  const lines = rows.flatMap((row, c) =>
+    Array.from({ length: tuning.columns / 4 }, (_, q) => {
+      const m = inside(row, 0, sizes.m, tuning.tileM);
+      const n = quadInside('n', place.columnAt(4 * q), sizes.n, tuning.tileN);
+      return `let ${quadReads(c, q)} = ${functions.readQuad}(batch, ${m}, ${n});`;
+    }),
+  );
+  return lines.join('\n');
+}
+
+/** Takes a thread's quads of sums to memory, a few rows at a time: first all that they read, then all that they write (`finishElements`). */
+function finishQuads(w: ContractionParts, end: ElementsEnd, place: SumsPlace): string {
+  const { emitter, tuning, sizes, functions } = w;
+  const { rows, columns, tileM, tileN } = tuning;
+  const count = Math.min(quadRowsAtOnce, rows);
+  const all = Array.from({ length: count }, (_, c) => plus(place.m('turn', count), c));
+  const made: string[] = [];
+  const puts: string[] = [];
+  all.forEach((row, c) => {
+    for (let q = 0; q < columns / 4; q++) {
+      const n = plus('n', place.columnAt(4 * q));
+      const given = [
+        inside(row, 0, sizes.m, tileM),
+        quadInside('n', place.columnAt(4 * q), sizes.n, tileN),
+        sumsQuad(w, q, `turn * ${count}`, c),
+        ...(end.readsQuads ? [quadReads(c, q)] : []),
+      ];
+      made.push(`let f_${c}_${q} = ${functions.finishedQuad}(batch, ${given.join(', ')});`);
+      const checks = [
+        ...(sizes.m % tileM === 0 ? [] : [`${row} < ${sizes.m}`]),
+        ...(sizes.n % tileN === 0 ? [] : [`${n} < ${sizes.n}`]),
+      ];
+      puts.push(guarded(checks, `${functions.putQuad}(batch, ${row}, ${n}, f_${c}_${q});`));
+    }
+  });
+  return wgsl`
+    ${sumsArray(w)}
+    let n = ${place.n};
+    for (var turn = 0; turn < ${emitter.bound(rows / count)}; turn++) {
+      ${[...(end.readsQuads ? [readQuads(w, place, all)] : []), ...made, ...puts].join('\n')}
+    }
+  `;
+}
+
+/** Takes a thread's sums to memory row by row, first what a row of them reads, then what it writes (`finishElements`). */
+export function finishRows(w: ContractionParts, end: ElementsEnd, place: SumsPlace): string {
+  if (w.storesQuads) return finishQuads(w, end, place);
   const { emitter, tuning, sizes, functions } = w;
   const { rows, columns, tileM, tileN } = tuning;
   const isRagged = sizes.n % tileN !== 0;

@@ -29,6 +29,7 @@ import { type ElementsEnd, finishElements } from './finish.ts';
 import { type ContractionParts, nameFunctions, operandFunctions, operandQuads, type Products } from './functions.ts';
 import { matrixBody } from './matrix.ts';
 import { matrixMemory } from './matrix-staging.ts';
+import { canStoreQuads } from './quads.ts';
 import { kRange } from './range.ts';
 import { finishInRows, finishRegisters, type RowsEnd } from './rows.ts';
 import {
@@ -52,6 +53,8 @@ export function emitContraction(
 ): KernelBody {
   const sideBySide = tuning.form === 'lanes' ? 1 : workgroupSize / contractionThreads(tuning);
   const [batch, m, n, k] = [emitter.fresh('batch'), emitter.fresh('m'), emitter.fresh('n'), emitter.fresh('k')];
+  const [first, ...others] = shapes;
+  const storesQuads = canStoreQuads({ kernel, s: first, emitter, tuning, sizes: contractionSizes(first) }, shapes);
   const partsOf = (s: ContractionShape, factor: number): ContractionParts => ({
     kernel,
     s,
@@ -59,25 +62,25 @@ export function emitContraction(
     sizes: contractionSizes(s),
     emitter,
     tuning,
+    storesQuads,
     sideBySide,
     placeLines:
       tuning.form === 'lanes' ? laneLines(contractionSizes(s), tuning) : tileLines(contractionSizes(s), tuning),
     names: { batch, m, n, k },
     functions: nameFunctions(emitter),
-    quads: operandQuads(s, tuning, (tensor) => emitter.layout(tensor)),
+    quads: operandQuads(s, tuning, (tensor) => emitter.layout(tensor), storesQuads),
   });
-  const [first, ...others] = shapes;
   const products: Products = [partsOf(first, 1), ...others.map((s) => partsOf(s, scaleRatio(first, s)!))];
   const [w] = products;
   const { text, groups } = tuning.form === 'lanes' ? lanesHead(w, workgroupSize) : tileHead(w);
   const operands = products.flatMap(operandFunctions);
   const owned = ofOneSlice(w);
-  const inRows = kernel.rowLength === undefined ? undefined : finishInRows(owned);
-  const finish = inRows ?? finishElements(w);
-  const end = (place: SumsPlace): string => (inRows ? finishRegisters(owned, inRows, place) : finishRows(owned, place));
+  const finish = kernel.rowLength === undefined ? finishElements(w) : finishInRows(owned);
+  const end = (place: SumsPlace): string =>
+    finish.kind === 'rows' ? finishRegisters(owned, finish, place) : finishRows(owned, finish, place);
   return {
     functions: [...operands, ...finish.functions],
-    sharedQuads: Math.max(sharedQuads(products), inRows?.sharedQuads ?? 0),
+    sharedQuads: Math.max(sharedQuads(products), finish.kind === 'rows' ? finish.sharedQuads : 0),
     workgroupSize: workgroupSize / sideBySide,
     groups,
     sideBySide,

@@ -14,7 +14,7 @@ import { expressionText, multiplied } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
 import { type ContractionParts, decode, readsQuads, scopeOf } from './functions.ts';
-import { givenBy, type QuadReads, readQuadFunctions, storesQuads } from './quads.ts';
+import { givenBy, type QuadReads, readQuadFunctions } from './quads.ts';
 
 /** How sums are finished one by one, or four neighbours at once. */
 export interface ElementsEnd {
@@ -31,7 +31,7 @@ export interface ElementsEnd {
 export function finishElements(w: ContractionParts): ElementsEnd {
   const { emitter, tuning, functions } = w;
   const sum = emitter.fresh('sum');
-  const isQuads = storesQuads(w);
+  const { storesQuads: isQuads } = w;
   const values = finishedValues(w, sum, isQuads);
   const parameters = [w.names.batch, w.names.m, w.names.n].map((name) => `${name}: i32`);
   if (!readsQuads(tuning)) {
@@ -170,7 +170,7 @@ export function contractedValue(w: ContractionParts, sum: string, place: Element
   if (mask === '') lines.push(`${isFinal ? 'let' : 'var'} ${value} = ${scaled};`);
   else lines.push(`var ${value} = 0.0;`, `if (${mask}) { ${value} = ${scaled}; }`);
   for (const addend of kernel.addends) pointwise(w, addend, place, new Map(), (text) => `${value} += ${text};`);
-  if (kernel.accumulate) lines.push(`${value} += ${elementText(kernel.tensor, place.element, emitter)};`);
+  if (kernel.accumulate) lines.push(`${value} += ${sameElement(w, kernel.tensor, place)};`);
   return value;
 }
 

@@ -43,6 +43,8 @@ export interface ContractionParts {
   readonly names: { readonly batch: string; readonly m: string; readonly n: string; readonly k: string };
   readonly functions: ContractionFunctions;
   readonly quads: { readonly left: OperandQuad; readonly right: OperandQuad };
+  /** Whether the end takes four neighbouring columns at once (contraction/quads.ts). */
+  readonly storesQuads: boolean;
 }
 
 /** Parts of the products that go into one kernel's sums. */
@@ -143,12 +145,14 @@ export function readsQuads({ form }: ContractionTuning): boolean {
 
 /**
  * How the form reads its operands: in quads of memory where it stages slabs, or where the threads of a subgroup are far apart in one (`lanes`).
- * Right quads of the tiled form are a quarter of the tile apart, so that neighbouring threads have neighbouring columns of the output.
+ * Right quads of the tiled form are of neighbours where the output is stored in quads (`storesQuads`); otherwise a quarter of the tile apart,
+ * so that neighbouring threads have neighbouring columns of the output.
  */
 export function operandQuads(
   s: ContractionShape,
   tuning: ContractionTuning,
   layouts: Layouts,
+  storesQuads: boolean,
 ): ContractionParts['quads'] {
   const { form, tileN, tileK, columns, slices = 1 } = tuning;
   if (form === 'direct' || form === 'subgroup') {
@@ -179,7 +183,9 @@ export function operandQuads(
   };
   const left = along(s.left, s.onLeft, s.m.at(-1), 1);
   const right =
-    form === 'tiled' ? along(s.right, s.onRight, undefined, tileN / 4) : along(s.right, s.onRight, s.n.at(-1), 1);
+    form === 'tiled' && !storesQuads
+      ? along(s.right, s.onRight, undefined, tileN / 4)
+      : along(s.right, s.onRight, s.n.at(-1), 1);
   return { left, right };
 }
 

@@ -10,7 +10,7 @@ import type { ElementsEnd } from './finish.ts';
 import type { ContractionParts } from './functions.ts';
 import { unscaledExponent } from './matrix-scales.ts';
 import type { MatrixMemory } from './matrix-staging.ts';
-import { quadsAcross, storesQuads } from './quads.ts';
+import { quadsAcross } from './quads.ts';
 import { type ContractionTuning, contractionThreads } from './tuning.ts';
 
 /** Matrices of a subgroup: so many rows and columns of them. */
@@ -113,15 +113,15 @@ export function stripSum(
 
 /** Whether subgroups take whole rows, their lanes single columns of them, 32 apart: where rows are not stored in quads. */
 export function takesSubgroupRows(w: ContractionParts): boolean {
-  return w.kernel.rowLength !== undefined && !storesQuads(w);
+  return w.kernel.rowLength !== undefined && !w.storesQuads;
 }
 
 /** Neighbouring columns whose sums a thread finishes together: those of a quad of the output, where they are stored so. */
-export const columnsOfThread = (w: ContractionParts): number => (storesQuads(w) ? 4 : 1);
+export const columnsOfThread = (w: ContractionParts): number => (w.storesQuads ? 4 : 1);
 
 /** Threads side by side in a row of a strip. */
 function threadsAcross(w: ContractionParts): number {
-  return storesQuads(w) ? quadsAcross(w) : w.tuning.tileN;
+  return w.storesQuads ? quadsAcross(w) : w.tuning.tileN;
 }
 
 /** WGSL of a thread's first column in its tile, where it is not its lane's. */

@@ -97,7 +97,7 @@ function formsFor(target: Target, forms = matrixForms): readonly MatrixForm[] {
 function operandsAlongK(shapes: readonly ContractionShape[], layouts: Layouts, target: Target): number | undefined {
   const [{ tuning } = { tuning: undefined }] = formsFor(target);
   if (tuning === undefined) return undefined;
-  const operands = shapes.flatMap((s) => Object.values(operandQuads(s, tuning, layouts)));
+  const operands = shapes.flatMap((s) => Object.values(operandQuads(s, tuning, layouts, false)));
   if (operands.some(({ load }) => load === undefined)) return undefined;
   return operands.filter(({ alongK }) => alongK).length / shapes.length;
 }

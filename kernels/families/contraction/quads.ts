@@ -1,6 +1,6 @@
 /**
- * Ends of the matrix form that take four neighbouring columns at once: when they can, and what they read of other tensors. A lane then has
- * quads of a tile's columns, neighbouring lanes neighbouring quads (`quadsAcross`), so that a row of the tile is of one subgroup.
+ * Ends of tiles that take four neighbouring columns at once: when they can, and what they read of other tensors. A lane then has quads of a
+ * tile's columns, neighbouring lanes neighbouring quads (`quadsAcross`), so that a row of the matrix form's tile is of one subgroup.
  *
  * The trap: what is written as quads anywhere in a dispatch must be so everywhere in it (`Emitter.contested`).
  */
@@ -11,10 +11,13 @@ import { runsInQuads } from '../../parts/loads.ts';
 import { type KernelPart, kernelParts } from '../../statements.ts';
 import { matrixLanes } from '../../target.ts';
 import { wgsl } from '../../wgsl/text.ts';
-import type { ContractionParts } from './functions.ts';
+import { type ContractionParts, operandQuads } from './functions.ts';
+import type { ContractionShape } from './shape.ts';
+import { lanesAcross } from './tuning.ts';
 
 /** Threads side by side in a row of a tile, a quad of columns each, or several: of one subgroup where the epilogue has rows. */
-export function quadsAcross({ kernel, tuning }: ContractionParts): number {
+export function quadsAcross({ kernel, tuning }: Pick<ContractionParts, 'kernel' | 'tuning'>): number {
+  if (tuning.form === 'tiled') return lanesAcross(tuning);
   const all = tuning.tileN / 4;
   return kernel.rowLength === undefined ? all : Math.min(matrixLanes, all);
 }
@@ -63,14 +66,18 @@ export function readQuadFunctions(
   ];
 }
 
+/** What is asked before the parts of a kernel are there. */
+type Finished = Pick<ContractionParts, 'kernel' | 's' | 'emitter' | 'tuning' | 'sizes'>;
+
 /**
- * Whether four neighbouring columns are one quad of memory in all that the matrix form stores of elements, and nothing in the dispatch takes
- * what lies there one by one. On an H200 8192×2048×512 takes 239 µs so, 248 otherwise; with gelu and an addend 282 and 300
- * (test/bench/records/2026-11-27-matrix.jsonl). Of rows all columns that a lane has must be of one.
+ * Whether four neighbouring columns are one quad of memory in all that a tile stores of elements, and nothing in the dispatch takes what lies
+ * there one by one. On an H200 8192×2048×512 takes 239 µs so in the matrix form, 248 otherwise; with gelu and an addend 282 and 300
+ * (test/bench/records/2026-11-27-matrix.jsonl). Of rows all columns that a lane has must be of one. `products`: all of the kernel's.
  */
-export function storesQuads(w: ContractionParts): boolean {
+export function canStoreQuads(w: Finished, products: readonly ContractionShape[]): boolean {
   const { kernel, s, emitter, tuning } = w;
-  if (tuning.form !== 'matrix' || (kernel.rowLength !== undefined && !hasRowsOfQuads(w))) return false;
+  if (tuning.form !== 'matrix' && !(tuning.form === 'tiled' && multipliesNeighbours(w, products))) return false;
+  if (kernel.rowLength !== undefined && !hasRowsOfQuads(w)) return false;
   const { axes } = s.equation;
   const store = s.equation.store[0] as Affine;
   const column = s.n.at(-1);
@@ -78,6 +85,17 @@ export function storesQuads(w: ContractionParts): boolean {
   const isStoredInQuads = (part: StoredPart): boolean =>
     (part.inRows === undefined || runsInOwnQuads(w, part)) && emitter.writesQuad(part.tensor, '0') !== undefined;
   return storedParts(kernel).every((part) => isOfRow(part) || isStoredInQuads(part));
+}
+
+/**
+ * Whether threads of the tiled form do as well with neighbouring columns, which they have of what they multiply: the right operands come in
+ * quads. Where columns are so few that a thread had one of them, fewer threads would have any: 512 × (64×8×64) took 16.4 µs so, 14.2 otherwise
+ * (test/bench/records/2026-11-28-small-2.jsonl).
+ */
+function multipliesNeighbours({ emitter, tuning, sizes }: Finished, products: readonly ContractionShape[]): boolean {
+  if (sizes.n <= tuning.tileN / 4) return false;
+  const layouts = (tensor: string) => emitter.layout(tensor);
+  return products.every((s) => operandQuads(s, tuning, layouts, true).right.load !== undefined);
 }
 
 /** A tensor that the kernel stores: an element for each of its sums, or for each row of them. */
@@ -92,7 +110,7 @@ export function isOfRow({ inRows }: StoredPart): boolean {
 }
 
 /** Whether the lanes that share a row have four neighbours of it each, and a power of two of them tell each other. */
-function hasRowsOfQuads(w: ContractionParts): boolean {
+function hasRowsOfQuads(w: Finished): boolean {
   const { kernel, sizes, tuning } = w;
   const length = kernel.rowLength!;
   const covered = 4 * quadsAcross(w);
@@ -102,7 +120,7 @@ function hasRowsOfQuads(w: ContractionParts): boolean {
 }
 
 /** Whether a statement of rows, whose axes are digits of the element's number, stores four neighbours in one quad. */
-function runsInOwnQuads({ emitter }: ContractionParts, { tensor, equations: [equation], inRows }: StoredPart): boolean {
+function runsInOwnQuads({ emitter }: Finished, { tensor, equations: [equation], inRows }: StoredPart): boolean {
   const own = inRows!.steps.indexOf(1);
   const flat = flatIndex(emitter.layout(tensor).shape, equation.store);
   if (own < 0 || flat === undefined || equation.axes[own].extent % 4 !== 0) return false;

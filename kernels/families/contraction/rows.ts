@@ -14,18 +14,10 @@ import type { EpilogueStatement } from '../../kernel.ts';
 import { gatherFunction, type LaneOperator, shuffleFunction } from '../../parts/reducers.ts';
 import { shuffledLanes, type Target } from '../../target.ts';
 import { plus, wgsl } from '../../wgsl/text.ts';
-import { type SumsPlace, sumOf, sumsArray } from './block.ts';
+import { quadReads, readQuads, type SumsPlace, sumOf, sumsArray } from './block.ts';
 import { placeOf } from './finish.ts';
 import type { ContractionParts } from './functions.ts';
-import {
-  isOfRow,
-  isPowerOfTwo,
-  type QuadReads,
-  quadsAcross,
-  readQuadFunctions,
-  storedParts,
-  storesQuads,
-} from './quads.ts';
+import { isOfRow, isPowerOfTwo, type QuadReads, quadsAcross, readQuadFunctions, storedParts } from './quads.ts';
 import { type Written, writePut, writePutQuad, writeRow, writeStage } from './row-functions.ts';
 import { type ContractionShape, contractionSizes } from './shape.ts';
 import { exchangeQuads, isExchanged, type RowLanes, type RowsPlace, reducersOf, tileEnd } from './tile-end.ts';
@@ -79,10 +71,10 @@ function interleavedLanes(s: ContractionShape, tuning: ContractionTuning, length
 
 function rowLanes(w: ContractionParts): RowLanes {
   const { s, tuning, kernel, emitter } = w;
-  if (storesQuads(w)) {
+  if (w.storesQuads) {
     const across = quadsAcross(w);
     const ofRow = (4 * across) % kernel.rowLength! === 0 ? kernel.rowLength! / 4 : across;
-    return { across, ofRow, shuffled: ofRow };
+    return { across, ofRow, shuffled: Math.min(ofRow, lanesTogether(tuning), shuffledLanes(emitter.target)) };
   }
   if (tuning.form === 'lanes') {
     const lanes = interleavedLanes(s, tuning, kernel.rowLength!)!;
@@ -106,7 +98,7 @@ export interface RowsEnd {
 
 export function finishInRows(w: ContractionParts): RowsEnd {
   const { kernel, emitter } = w;
-  const reads: QuadReads | undefined = storesQuads(w) ? new Map() : undefined;
+  const reads: QuadReads | undefined = w.storesQuads ? new Map() : undefined;
   const written: Written = { functions: [], steps: [], elements: new Map(), rows: new Map(), reads };
   let pending: (EpilogueStatement | 'contracted')[] = ['contracted'];
   for (const statement of kernel.epilogue) {
@@ -179,11 +171,14 @@ export function finishRegisters(w: ContractionParts, end: RowsEnd, place: SumsPl
     turns: rows / count,
     m: (c) => plus(place.m(turn, count), c),
     sum: (c, j) => sumOf(w, j, first, c),
+    reads: (c, j) => quadReads(c, j >> 2),
   });
+  const all = Array.from({ length: count }, (_, c) => plus(place.m(turn, count), c));
   return wgsl`
     ${sumsArray(w)}
     let n = ${place.n};
     for (var ${turn} = 0; ${turn} < ${w.emitter.bound(rows / count)}; ${turn}++) {
+      ${end.readsQuads ? readQuads(w, place, all) : ''}
       ${lines}
     }
   `;

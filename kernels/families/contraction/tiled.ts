@@ -4,9 +4,9 @@
  * way from memory. With one buffer the threads wait for each other before and after they fill it; with two (`buffers`)
  * once a step, since they fill the one that nobody reads.
  *
- * A slab's row is one k, in quads: of the left operand four neighbouring rows of the tile, of the right one four columns a
- * quarter of the tile apart. A thread has `rows / 4 × columns / 4` quads of both, and neighbouring threads neighbouring ones: in
- * workgroup memory no two meet in a bank, in the output they store side by side. Where a tile is wide, a subgroup takes part of two of
+ * A slab's row is one k, in quads: of the left operand four neighbouring rows of the tile, of the right one four neighbouring columns where
+ * the output is stored in quads, otherwise four a quarter of the tile apart. A thread has `rows / 4 × columns / 4` quads of both, and
+ * neighbouring threads neighbouring ones: in workgroup memory no two meet in a bank, in the output they store side by side. Where a tile is wide, a subgroup takes part of two of
  * its rows rather than one of them whole, and so reads fewer quads (`lanesTogether`). What comes out of memory in quads along k
  * stays so: a slab's row is then four k, with a quad of each row or column of the tile, and four k are multiplied at a time.
  *
@@ -49,8 +49,8 @@ export function tiledBody(products: Products, head: string, end: (place: SumsPla
       rows === 4
         ? `tile_m + (${turn} * ${threadsM} + lane_m) * 4`
         : `tile_m + (${turn} / ${4 / rows} * ${threadsM} + lane_m) * 4 + ${turn} % ${4 / rows}${rows === 1 ? '' : ` * ${rows}`}`,
-    n: 'tile_n + lane_n',
-    columnAt: (j) => (j >> 2) * threadsN + (j % 4) * (tileN / 4),
+    n: w.storesQuads ? 'tile_n + lane_n * 4' : 'tile_n + lane_n',
+    columnAt: (j) => (w.storesQuads ? (j >> 2) * threadsN * 4 + (j % 4) : (j >> 2) * threadsN + (j % 4) * (tileN / 4)),
     lane: 'lane_n',
     laneRow: 'lane_m',
   };
@@ -212,13 +212,14 @@ interface Slab {
   readonly tile: number;
   readonly size: number;
   readonly quad: OperandQuad;
-  /** Positions from one quad of the slab to the next. */
-  readonly stride: number;
+  /** WGSL of a quad's position in the tile: of its first element, or, where it lies along k, of all four. */
+  readonly positionOf: (quad: string) => string;
   /** Lanes follow m (or n), not k: memory is contiguous in it. */
   readonly alongTile: boolean;
 }
 
-function slabOf({ s, tuning, quads, functions, sizes }: ContractionParts, side: 'left' | 'right'): Slab {
+function slabOf(w: ContractionParts, side: 'left' | 'right'): Slab {
+  const { s, tuning, quads, functions, sizes } = w;
   const quad = quads[side];
   const own =
     side === 'left'
@@ -230,9 +231,23 @@ function slabOf({ s, tuning, quads, functions, sizes }: ContractionParts, side: 
     side,
     function: side === 'left' ? functions.leftQuad : functions.rightQuad,
     quad,
-    stride: side === 'left' ? 4 : 1,
+    positionOf: (name) => positionText(w, side, name),
     alongTile: isContiguous(s[side], axes, s.k),
   };
+}
+
+/**
+ * A thread reads four columns a quarter of a slab's row apart where they lie along k, so that no two threads meet in a bank: neighbouring
+ * columns are put there so.
+ */
+function positionText(
+  { tuning: { tileN }, quads, storesQuads }: ContractionParts,
+  side: 'left' | 'right',
+  quad: string,
+): string {
+  const isPlain = side === 'left' || storesQuads;
+  if (!quads[side].alongK) return isPlain ? `${quad} * 4` : quad;
+  return side === 'right' && storesQuads ? `${quad} % ${tileN / 4} * 4 + ${quad} / ${tileN / 4}` : quad;
 }
 
 /** How a slab gets from memory to workgroup memory, by way of registers. */
@@ -287,7 +302,7 @@ interface Part {
 
 function stagingPart(
   w: ContractionParts,
-  { side, tile, start, size, stride, quad, alongTile, function: quadFunction }: Slab,
+  { side, tile, start, size, positionOf, quad, alongTile, function: quadFunction }: Slab,
   { name, firstLane, units, register }: Part,
 ): Pick<Staging, 'fetch' | 'store'> & { readonly place: string } {
   const { alongK, load } = quad;
@@ -297,7 +312,7 @@ function stagingPart(
     alongTile && !alongK
       ? [`${unit} % ${positions}`, `${unit} / ${positions}`]
       : [`${unit} / ${steps}`, `${unit} % ${steps}`];
-  const position = `${start} + quad_${name}${alongK || stride === 1 ? '' : ` * ${stride}`}`;
+  const position = `${start} + ${positionOf(`quad_${name}`)}`;
   const inTile = alongK
     ? inside(position, 0, size, tile)
     : load === undefined

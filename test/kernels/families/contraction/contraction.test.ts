@@ -7,7 +7,7 @@ import { add, affine, scale, subtract } from '../../../../compiler/ir/affine.ts'
 import { at, atLeastZero, computed, input, over, program } from '../../../../compiler/ir/build.ts';
 import { constant, negate, product, select, sum, unary } from '../../../../compiler/ir/expression.ts';
 import { ndarray } from '../../../../compiler/ir/ndarray.ts';
-import type { Affine, Constraint, Program } from '../../../../compiler/ir/program.ts';
+import type { Affine, Constraint, Expression, Program } from '../../../../compiler/ir/program.ts';
 import { type ScheduleOptions, schedule } from '../../../../compiler/schedule/schedule.ts';
 import type { ContractionTuning } from '../../../../kernels/families/contraction/tuning.ts';
 import { testDevice } from '../../../support/device.ts';
@@ -493,9 +493,9 @@ describe('quads of memory', () => {
   const extents = { i: 20, j: 24, k: 12 };
   const orders: Readonly<Record<string, Quads>> = {
     'both along k': { a: [i, k], b: [j, k], bound: ['a', 'b'] },
-    'left along m, right along n': { a: [k, i], b: [k, j], bound: ['a'] },
+    'left along m, right along n': { a: [k, i], b: [k, j], bound: ['a', 'b'] },
     'left along m, right along k': { a: [k, i], b: [j, k], bound: ['a', 'b'] },
-    'left along k, right along n': { a: [i, k], b: [k, j], bound: ['a'] },
+    'left along k, right along n': { a: [i, k], b: [k, j], bound: ['a', 'b'] },
     'shifted by four': { a: [i, add(k, affine(4))], b: [j, k], bound: ['a', 'b'] },
     'shifted by two': { a: [i, add(k, affine(2))], b: [j, k], bound: ['b'] },
     'every other': { a: [i, scale(k, 2)], b: [scale(j, 2), k], bound: ['b'] },
@@ -525,15 +525,14 @@ describe('quads of memory', () => {
   }
 
   test.each(Object.entries(orders))('%s', (_, { bound, ...operands }) =>
-    holdBound(productOf(operands), 'tiled 16×16', bound),
+    holdBound(productOf(operands), 'tiled 16×16', ['y', ...bound]),
   );
-  test.each(Object.entries(orders))('%s, a thread for itself', (_, { bound, ...operands }) => {
-    const isAlongN = operands.b[1] === j;
-    return holdBound(productOf(operands), 'lanes 8×8', isAlongN ? ['a', 'b'] : bound);
-  });
+  test.each(Object.entries(orders))('%s, a thread for itself', (_, { bound, ...operands }) =>
+    holdBound(productOf(operands), 'lanes 8×8', bound),
+  );
   test('blocks of 4×4 by the threads that the other slab leaves idle', () =>
-    holdBound(productOf(orders['both along k']), 'tiled 32×32, two buffers', ['a', 'b']));
-  test('one tensor twice', () => holdBound(productOf(orders['both along k'], [], 'a'), 'tiled 16×16', ['a']));
+    holdBound(productOf(orders['both along k']), 'tiled 32×32, two buffers', ['y', 'a', 'b']));
+  test('one tensor twice', () => holdBound(productOf(orders['both along k'], [], 'a'), 'tiled 16×16', ['y', 'a']));
   test('a tensor of which single elements are read elsewhere gives them out of its quads', () => {
     const z = computed(
       'z',
@@ -545,7 +544,40 @@ describe('quads of memory', () => {
         })),
       ],
     );
-    return holdBound(productOf(orders['both along k'], [z]), 'tiled 16×16', ['a', 'b']);
+    return holdBound(productOf(orders['both along k'], [z]), 'tiled 16×16', ['y', 'z', 'a', 'b']);
+  });
+  /** y[i, j] = Σ_k a[i, k] b[k, j] + c[i, j], or b[j, k]; z = y · d; y of another order where its indices are given. */
+  const withEnd = (columns: number, b: readonly Affine[], order: readonly Affine[] = [i, j]): Program => {
+    const sizes = { i: 20, j: columns, k: 12 };
+    const shape = order[0] === i ? [20, columns] : [columns, 20];
+    const pointwise = (value: Expression) => over({ i: 20, j: columns }, () => ({ store: order, value }));
+    return program(
+      [
+        input('a', [size, size]),
+        input('b', [size, size]),
+        input('c', shape),
+        input('d', shape),
+        computed('y', shape, [
+          over(sizes, () => ({ store: order, value: product([at('a', i, k), at('b', ...b)]) })),
+          pointwise(at('c', ...order)),
+        ]),
+        computed('z', shape, [pointwise(product([at('y', ...order), at('d', ...order)]))]),
+      ],
+      ['y', 'z'],
+    );
+  };
+  test.each(['tiled 16×16', 'tiled 16×32', 'tiled 32×16, two slices'])('the end goes in them too: %s', async (form) => {
+    const all = ['y', 'z', 'a', 'b', 'c', 'd'];
+    await holdBound(withEnd(24, [k, j]), form, all);
+    await holdBound(withEnd(24, [j, k]), form, all);
+    await holdBound(withEnd(24, [k, j], [j, i]), form, ['y', 'z', 'b', 'a', 'c', 'd']);
+  });
+  test('the end of four slices, which read the left operand one by one', () =>
+    holdBound(withEnd(24, [k, j]), 'tiled 16×32, four slices', ['y', 'z', 'b', 'c', 'd']));
+  test('not where its rows are no whole quads, the right operand has none, or a thread would have but one column', async () => {
+    await holdBound(withEnd(22, [k, j]), 'tiled 16×16', ['a']);
+    await holdBound(withEnd(24, [k, add(j, affine(2))]), 'tiled 16×16', ['a']);
+    await holdBound(withEnd(4, [k, j]), 'tiled 16×16', ['a']);
   });
   const causal = (shape: readonly [number, number], ...a: readonly Affine[]): Program =>
     program(
@@ -570,7 +602,7 @@ describe('quads of memory', () => {
     { name: 'along k', p: causal([20, 12], i, k), isOutside: (at: number) => at % 12 > Math.floor(at / 12) },
     { name: 'along m', p: causal([12, 20], k, i), isOutside: (at: number) => Math.floor(at / 20) > at % 20 },
   ])('what a domain leaves out of a quad $name counts for nothing, whatever it is', async ({ p, isOutside }) => {
-    await holdBound(p, 'tiled 16×16', ['a', 'b']);
+    await holdBound(p, 'tiled 16×16', ['y', 'a', 'b']);
     const inputs = feed(p);
     const { shape, data } = inputs.get('a')!;
     const withNaN = ndarray(
@@ -602,7 +634,7 @@ describe('quads of memory', () => {
       ],
       ['y'],
     );
-    return holdBound(p, 'tiled 16×16', ['b']);
+    return holdBound(p, 'tiled 16×16', ['y', 'b']);
   });
 });
 
