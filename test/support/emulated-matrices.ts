@@ -3,7 +3,8 @@
  * the interpreter anywhere. A lane has 8 neighbouring elements of each matrix of sums, and its row of left operands; right ones stay
  * in workgroup memory and are read where they are multiplied. What tensor cores cut off when they add is not imitated (split.test.ts does).
  *
- * The trap: SwiftShader compiles every element of a copy by itself, so matrices are passed by pointers.
+ * The traps: SwiftShader compiles every element of a copy by itself, so matrices are passed by pointers. And it follows every path through
+ * the body of a loop, 2^n where n branches are one after the other, so those around reads are selections here.
  */
 import type { Plan } from '../../compiler/schedule/plan.ts';
 import type { Target } from '../../kernels/target.ts';
@@ -104,6 +105,7 @@ function emulated(code: string): string {
         return side === 'left' ? `left(${operand});` : `${operand};`;
       },
     )
+    .replace(/if \((.*)\) \{ (\w+) = (.*); \} else \{ \2 = vec4<f32>\(\); \}/g, '$2 = select(vec4<f32>(), $3, $1);')
     .replace(/\blet (\w+) = left\(/g, 'var $1 = left(')
     .replace(/subgroupMatrixStore<row_major>\(&scratch, (.*), (\w+), (\w+)\);/g, 'store($1, &$2, $3);')
     .replace(/(\w+) = subgroupMatrixMultiplyAccumulate\((\w+), (\w+), \1\);/g, 'multiply(&$2, $3, &$1);')
