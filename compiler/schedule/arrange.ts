@@ -18,7 +18,7 @@ import { inPlaceUpdates, placeTensors } from './place.ts';
 import { rereadNothing } from './reread.ts';
 import { type Residents, withResidents } from './residents/residents.ts';
 import { leaveUnread } from './unread.ts';
-import type { Placements } from './workspaces.ts';
+import type { Packing, Placements } from './workspaces.ts';
 
 export interface ArrangeOptions extends Omit<GroupOptions, 'tuningOf'> {
   /** Whether kernels may share a dispatch. */
@@ -30,7 +30,7 @@ export interface ArrangeOptions extends Omit<GroupOptions, 'tuningOf'> {
 export interface Arrangement {
   readonly program: Program;
   readonly dispatches: readonly Dispatch[];
-  readonly placements: Placements;
+  readonly placed: (packing: Packing) => Placements;
 }
 
 export function arrange(remade: Remade, options: ArrangeOptions, chooser: Chooser): Arrangement {
@@ -49,7 +49,8 @@ export function arrange(remade: Remade, options: ArrangeOptions, chooser: Choose
   const dispatches = combine
     ? combineKernels(program, kernels, inPlace, remade.after, target)
     : kernels.map((kernel): Dispatch => [kernel]);
-  return { program, dispatches, placements: placeTensors(program, dispatches, inPlace, target.limits) };
+  const placed = (packing: Packing) => placeTensors(program, dispatches, inPlace, target.limits, packing);
+  return { program, dispatches, placed };
 }
 
 const none: ReadonlySet<string> = new Set();

@@ -17,6 +17,7 @@ import type { Program, Tensor } from '../ir/program.ts';
 import type { PlanBuffer } from './plan.ts';
 import {
   type Lifetime,
+  type Packing,
   type Placement,
   type Placements,
   placeTemporaries,
@@ -55,6 +56,7 @@ export function placeTensors(
   dispatches: readonly (readonly Kernel[])[],
   inPlace: ReadonlyMap<string, string>,
   limits: TargetLimits,
+  packing: Packing,
 ): Placements {
   const tensors = tensorMap(program);
   const buffers: PlanBuffer[] = [];
@@ -93,7 +95,7 @@ export function placeTensors(
     if (!of.has(name) && tensors.get(name)!.source.kind !== 'view') own(tensors.get(name)!, 'output');
   for (const { next } of program.updates) if (!of.has(next)) own(tensors.get(next)!, 'output');
   const temporaries = lifetimes(program, dispatches, tensors, of);
-  const workspaces = placeTemporaries(program, dispatches, temporaries, limits);
+  const workspaces = placeTemporaries(program, dispatches, temporaries, limits, packing);
   buffers.push(...workspaces.buffers);
   for (const [name, placement] of workspaces.of) of.set(name, placement);
   for (const tensor of program.tensors) {

@@ -6,7 +6,7 @@ import { explicitCopies } from '../passes/for-kernels/explicit-copies.ts';
 import { type Arrangement, arrange } from './arrange.ts';
 import { type ChooseOptions, type Chooser, createChooser } from './choose.ts';
 import { emitDispatches } from './dispatches/emit-dispatches.ts';
-import { type Fitting, type MemoryBudget, recomputedIn, withinMemory } from './memory/within-memory.ts';
+import { type MemoryBudget, recomputedIn, type Trial, withinMemory } from './memory/within-memory.ts';
 import { normalise, splitLongSums } from './normalise/normalise.ts';
 import type { Plan, PlanKernel, PlanTensor } from './plan.ts';
 import type { Residents } from './residents/residents.ts';
@@ -52,10 +52,11 @@ function scheduleCounting(program: Program, options: ScheduleOptions, counted: C
   const made = new Set([...streams.hidden, ...streams.results]);
   const ready = { ...streams, program: splitLongSums(streams.program, target, made, chooser) };
   const settings = { target, fuse, contractAll, combine };
-  const arrangeIn = ({ remade, isTight }: Fitting, table: Chooser): Arrangement =>
+  const arrangeIn = ({ remade, isTight }: Trial, table: Chooser): Arrangement =>
     arrange(remade, { ...settings, residents: isTight ? 'never' : residents }, table);
   const fitting = withinMemory(ready, memoryBytes, (trial) => arrangeIn(trial, createChooser(options)));
-  const { program: arranged, dispatches, placements } = arrangeIn(fitting, chooser);
+  const { program: arranged, dispatches, placed } = arrangeIn(fitting, chooser);
+  const placements = placed(fitting.packing);
   const kernels = emitDispatches(arranged, dispatches, placements, target);
   return {
     buffers: placements.buffers,
