@@ -9,6 +9,7 @@ import { type Equation, elementCount } from '../compiler/ir/program.ts';
 import { emitContraction, mostSideBySide } from './families/contraction/contraction.ts';
 import { type ContractionShape, contractionShape } from './families/contraction/shape.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './families/contraction/tuning.ts';
+import { emitHalves, halvesThreads } from './families/halves.ts';
 import { emitLoop, loopWorkgroupSize } from './families/loop.ts';
 import { emitResident } from './families/resident.ts';
 import { defaultRowTuning, emitRow, type RowTuning } from './families/row.ts';
@@ -129,6 +130,8 @@ export function workgroupOf(kernel: Kernel, options: FormOptions): Workgroup {
       const { workgroupSize: size } = kernel;
       return { alone: size, unit: size, most: size };
     }
+    case 'halves':
+      return { alone: loopWorkgroupSize, unit: 1, most };
     default:
       return kernel satisfies never;
   }
@@ -151,19 +154,20 @@ const manyWorkgroups = 2048;
 const largeWorkgroup = 256;
 
 /** Workgroups larger than kernels would have alone, where there would be many. */
-function largeWhereMany(size: number, kernels: readonly Kernel[], { target }: FormOptions): number {
-  if (target.class !== 'gpu') return size;
-  const invocations = kernels.map((kernel) => invocationsOf(kernel, target));
+function largeWhereMany(size: number, kernels: readonly Kernel[], options: FormOptions): number {
+  if (options.target.class !== 'gpu') return size;
+  const invocations = kernels.map((kernel) => invocationsOf(kernel, options));
   if (!invocations.every((count) => count !== undefined)) return size;
   const count = invocations.reduce((total, more) => total + more, 0);
   return count > manyWorkgroups * size ? Math.max(size, largeWorkgroup) : size;
 }
 
 /** Invocations of kernels to which the size of a workgroup is all the same. */
-function invocationsOf(kernel: Kernel, target: Target): number | undefined {
+function invocationsOf(kernel: Kernel, options: FormOptions): number | undefined {
   if (kernel.family === 'loop') return elementCount(kernel.shape);
+  if (kernel.family === 'halves') return halvesThreads(kernel, options.layouts);
   if (kernel.family !== 'row') return undefined;
-  const { lanes } = rowTuningOf(kernel, target);
+  const { lanes } = rowTuningOf(kernel, options.target);
   return elementCount(kernel.rows) * lanes;
 }
 
@@ -204,6 +208,8 @@ function writeBody(kernel: Kernel, emitter: Emitter, workgroupSize: number, opti
       return emitStream(kernel, emitter, options.target, streamTuningOf(kernel, options));
     case 'resident':
       return emitResident(kernel, emitter, (stage) => writeBody(stage, emitter, workgroupSize, options));
+    case 'halves':
+      return emitHalves(kernel, emitter, workgroupSize);
     default:
       return kernel satisfies never;
   }
@@ -301,6 +307,8 @@ export function equations(kernel: Kernel): string[] {
       ];
     case 'resident':
       return kernel.stages.flatMap((stage) => equations(stage.kernel));
+    case 'halves':
+      return kernel.statements.flatMap((s) => s.equations.map((e) => printEquation(e, s.tensor)));
     default:
       return kernel satisfies never;
   }

@@ -7,6 +7,7 @@
  *   contraction  sum of products in register tiles, with an epilogue over the finished elements.
  *   stream       rows made by walking along tensors that are computed tile by tile and never stored, such as attention.
  *   resident     contractions and rows that depend on one another only within a piece (some tokens, a sequence and a head), stage by stage.
+ *   halves       tensors as two f16 an element, as products on tensor cores want them.
  *
  * In all of them `Statement`s come in the order of computation; a later one may read what an earlier one made, at the same
  * element (loop, contraction epilogue) or in the same row (row, contraction epilogue), without a trip through memory.
@@ -149,7 +150,22 @@ export interface ResidentKernel {
   readonly stages: readonly [ResidentStage, ...ResidentStage[]];
 }
 
-export type Kernel = LoopKernel | RowKernel | ContractionKernel | StreamKernel | ResidentKernel;
+/**
+ * `tensor` has the elements of `of`, each taken apart into two f16 (parts/halves.ts), so that products on tensor cores only copy them. `largest`
+ * holds the largest magnitudes of stretches of `of`, of which the scale of all of it comes.
+ */
+export interface HalvesStatement extends Statement {
+  readonly of: string;
+  readonly largest: string;
+}
+
+/** All statements' tensors are of one shape. */
+export interface HalvesKernel {
+  readonly family: 'halves';
+  readonly statements: readonly [HalvesStatement, ...HalvesStatement[]];
+}
+
+export type Kernel = LoopKernel | RowKernel | ContractionKernel | StreamKernel | ResidentKernel | HalvesKernel;
 
 /** What code generation must know of a tensor. */
 export interface TensorLayout {
@@ -159,13 +175,15 @@ export interface TensorLayout {
   readonly slot: string;
   /** Its first element in the binding; even for f16. */
   readonly start: number;
+  /** Two f16 an element: parts/halves.ts. */
+  readonly inHalves?: true;
   /** The binding ends inside four elements: bound as quads it would end before them. */
   readonly cutsQuad?: boolean;
 }
 
 export type Layouts = (tensor: string) => TensorLayout;
 export type Shapes = (tensor: string) => Pick<TensorLayout, 'shape'>;
-export type Arrays = (tensor: string) => Pick<TensorLayout, 'shape' | 'dtype'>;
+export type Arrays = (tensor: string) => Pick<TensorLayout, 'shape' | 'dtype' | 'inHalves'>;
 
 export interface KernelBinding {
   readonly slot: string;

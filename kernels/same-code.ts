@@ -45,8 +45,8 @@ function numbered(names: Map<string, number>, name: string): number {
 function dispatchKey(kernels: readonly Kernel[], { layouts, readWrite }: EmitOptions, met: Met): string {
   const text = numberedText(kernels, met.tensors);
   const places = [...met.tensors.keys()].map((name) => {
-    const { shape, dtype, slot, start, cutsQuad = false } = layouts(name);
-    const of = `${readWrite(slot) ? ' written' : ''}${cutsQuad ? ' cut' : ''}`;
+    const { shape, dtype, slot, start, cutsQuad = false, inHalves = false } = layouts(name);
+    const of = `${readWrite(slot) ? ' written' : ''}${cutsQuad ? ' cut' : ''}${inHalves ? ' halves' : ''}`;
     return `${dtype} ${shape.join('x')} in ${numbered(met.slots, slot)} from ${start}${of}`;
   });
   return [text, ...places].join('\n');
@@ -91,6 +91,8 @@ function kernelText(kernel: Kernel): string {
       const stages = kernel.stages.map((s) => `${s.outer} of ${s.inner} ${kernelText(s.kernel)}`);
       return [`resident ${kernel.pieces} by ${kernel.workgroupSize}`, ...stages].join('\n');
     }
+    case 'halves':
+      return kernel.statements.map((s) => `halves by '${s.largest}' ${statementText(s)}`).join('\n');
     default:
       return kernel satisfies never;
   }

@@ -33,6 +33,8 @@ function partsOf(kernel: Kernel): readonly KernelPart[] {
       return kernel.statements;
     case 'resident':
       return kernel.stages.flatMap((stage) => kernelParts(stage.kernel));
+    case 'halves':
+      return kernel.statements;
     default:
       return kernel satisfies never;
   }
@@ -43,6 +45,7 @@ export function kernelReads(kernel: Kernel): ReadonlySet<string> {
   return remembered(readsOfKernel, kernel, () => {
     const names = kernelParts(kernel).flatMap((part) => part.equations.flatMap(readTensors));
     if (kernel.family === 'contraction' && kernel.accumulate) names.push(kernel.tensor);
+    if (kernel.family === 'halves') names.push(...kernel.statements.map((s) => s.largest));
     if (kernel.family === 'resident') names.push(...kernel.stages.flatMap((stage) => [...kernelReads(stage.kernel)]));
     return new Set(names);
   });
@@ -78,6 +81,10 @@ export function withStored(kernel: Kernel, stored: (tensor: string) => boolean):
         kernel: withStored(stage.kernel, stored) as ResidentStage['kernel'],
       }));
       return { ...kernel, stages: [first, ...others] };
+    }
+    case 'halves': {
+      const [first, ...others] = kernel.statements.map((s) => ({ ...s, stored: stored(s.tensor) }));
+      return { ...kernel, statements: [first, ...others] };
     }
     default:
       return kernel satisfies never;

@@ -47,6 +47,8 @@ export interface Tensor {
   /** Extents, row-major; `[]` is a scalar. Every extent is at least 1. */
   readonly shape: readonly number[];
   readonly source: TensorSource;
+  /** Its elements lie in memory as two f16 each (kernels/parts/halves.ts): the scheduler's own, which only products on tensor cores read. */
+  readonly inHalves?: true;
   /** Where the user wrote it; absent for what the compiler made. */
   readonly span?: Span;
   readonly doc?: string;

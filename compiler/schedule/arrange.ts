@@ -13,6 +13,7 @@ import { heldTensors } from '../passes/rename.ts';
 import { type Chooser, contractionChoice, layoutsOf, withChoices } from './choose.ts';
 import { combineKernels, type Dispatch } from './dispatches/combine.ts';
 import { type GroupOptions, groupKernels } from './group/group.ts';
+import { type Halves, withHalves } from './halves.ts';
 import type { Remade } from './memory/remake.ts';
 import { inPlaceUpdates, placeTensors } from './place.ts';
 import { rereadNothing } from './reread.ts';
@@ -25,6 +26,7 @@ export interface ArrangeOptions extends Omit<GroupOptions, 'tuningOf'> {
   readonly combine: boolean;
   /** Whether some of these may be stages of one. */
   readonly residents: Residents;
+  readonly halves: Halves;
 }
 
 export interface Arrangement {
@@ -35,7 +37,7 @@ export interface Arrangement {
 
 export function arrange(remade: Remade, options: ArrangeOptions, chooser: Chooser): Arrangement {
   const { program } = remade.streams;
-  const { target, combine, residents } = options;
+  const { target, combine, residents, halves } = options;
   const layouts = layoutsOf(program);
   const tuningOf = (kernel: ContractionKernel) => contractionChoice(kernel, layouts, chooser, target).tuning;
   const drafted = groupKernels(remade, { ...options, tuningOf });
@@ -43,14 +45,15 @@ export function arrange(remade: Remade, options: ArrangeOptions, chooser: Choose
   const inPlace = inPlaceUpdates(program, grouped);
   const kept = [...keepStored(program, grouped), ...stateCopies(program, inPlace)];
   const chosen = withChoices(leaveUnread(program, kept), layouts, chooser, target);
-  const kernels = combine
+  const staged = combine
     ? withResidents(program, chosen, { residents, target, layouts, chooser, inPlace, after: remade.after })
     : chosen;
+  const ready = withHalves(program, staged, { halves, target, chooser });
   const dispatches = combine
-    ? combineKernels(program, kernels, inPlace, remade.after, target)
-    : kernels.map((kernel): Dispatch => [kernel]);
-  const placed = (packing: Packing) => placeTensors(program, dispatches, inPlace, target.limits, packing);
-  return { program, dispatches, placed };
+    ? combineKernels(ready.program, ready.kernels, inPlace, remade.after, target)
+    : ready.kernels.map((kernel): Dispatch => [kernel]);
+  const placed = (packing: Packing) => placeTensors(ready.program, dispatches, inPlace, target.limits, packing);
+  return { program: ready.program, dispatches, placed };
 }
 
 const none: ReadonlySet<string> = new Set();

@@ -115,6 +115,7 @@ export function withChoices(kernels: readonly Kernel[], layouts: Layouts, choose
         return { ...kernel, choice: chooser.stream([extents.join(' '), ...statements].join('\n'), byRule) };
       }
       case 'resident':
+      case 'halves':
         return kernel;
       default:
         return kernel satisfies never;

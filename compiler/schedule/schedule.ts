@@ -6,6 +6,7 @@ import { explicitCopies } from '../passes/for-kernels/explicit-copies.ts';
 import { type Arrangement, arrange } from './arrange.ts';
 import { type ChooseOptions, type Chooser, createChooser } from './choose.ts';
 import { emitDispatches } from './dispatches/emit-dispatches.ts';
+import type { Halves } from './halves.ts';
 import { type MemoryBudget, recomputedIn, type Trial, withinMemory } from './memory/within-memory.ts';
 import { normalise, splitLongSums } from './normalise/normalise.ts';
 import type { Plan, PlanKernel, PlanTensor } from './plan.ts';
@@ -22,6 +23,8 @@ export interface ScheduleOptions extends ChooseOptions {
   readonly combine?: boolean;
   /** Whether kernels that depend on one another piece by piece may be one; where nothing is said, where it takes less time. */
   readonly residents?: Residents;
+  /** Whether weights may also lie in memory as products on tensor cores want them; where nothing is said, where it takes less time. */
+  readonly halves?: Halves;
   /** See `GroupOptions`. */
   readonly contractAll?: boolean;
   /** Whether tensors that are larger than their readers are computed where they are read. */
@@ -41,7 +44,7 @@ export function schedule(program: Program, options: ScheduleOptions): Plan {
 
 function scheduleCounting(program: Program, options: ScheduleOptions, counted: Counted): Plan {
   const { target, fuse = true, contractAll = false, streaming = 'auto', memoryBytes } = options;
-  const { residents = fuse ? 'auto' : 'never' } = options;
+  const { residents = fuse ? 'auto' : 'never', halves = fuse ? 'auto' : 'never' } = options;
   const { combine = fuse && target.class === 'gpu' } = options;
   const chooser = createChooser(options);
   const bindable = withinBindings(
@@ -53,7 +56,11 @@ function scheduleCounting(program: Program, options: ScheduleOptions, counted: C
   const ready = { ...streams, program: splitLongSums(streams.program, target, made, chooser) };
   const settings = { target, fuse, contractAll, combine };
   const arrangeIn = ({ remade, isTight }: Trial, table: Chooser): Arrangement =>
-    arrange(remade, { ...settings, residents: isTight ? 'never' : residents }, table);
+    arrange(
+      remade,
+      { ...settings, ...(isTight ? { residents: 'never', halves: 'never' } : { residents, halves }) },
+      table,
+    );
   const fitting = withinMemory(ready, memoryBytes, (trial) => arrangeIn(trial, createChooser(options)));
   const { program: arranged, dispatches, placed } = arrangeIn(fitting, chooser);
   const placements = placed(fitting.packing);

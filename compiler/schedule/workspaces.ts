@@ -7,6 +7,7 @@
  * another workspace than what it reads, where there is one, unless a budget asks for less memory (`Packing`).
  */
 import type { Kernel } from '../../kernels/kernel.ts';
+import { exponentBytes } from '../../kernels/parts/halves.ts';
 import { kernelParts, kernelReads } from '../../kernels/statements.ts';
 import type { TargetLimits } from '../../kernels/target.ts';
 import { tensorMap, viewBase } from '../ir/equation.ts';
@@ -30,7 +31,7 @@ export interface Placements {
 
 export function sizeBytes(tensor: Tensor): number {
   const bytes = elementCount(tensor.shape) * (tensor.dtype === 'f16' ? 2 : 4);
-  return Math.ceil(bytes / 4) * 4;
+  return Math.ceil(bytes / 4) * 4 + (tensor.inHalves ? exponentBytes : 0);
 }
 
 /** Temporary tensors begin at multiples of this: no device asks for more of a binding. */

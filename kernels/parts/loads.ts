@@ -14,6 +14,7 @@ import { coefficientOf, range } from '../../compiler/ir/affine.ts';
 import type { Affine, Axis, Dtype, Expression } from '../../compiler/ir/program.ts';
 import { elementCount } from '../../compiler/ir/program.ts';
 import type { Arrays } from '../kernel.ts';
+import type { Emitter } from '../wgsl/emitter.ts';
 import { affineText } from './address.ts';
 import type { Scope } from './scope.ts';
 
@@ -29,11 +30,15 @@ export interface WideLoad {
 }
 
 /** Whether a quad of memory is four neighbours along an axis, from a multiple of 4 on: memory runs along it, and all else goes in fours. */
-export function runsInQuads(offset: Affine, axis: number, axes: readonly Axis[]): boolean {
+export const runsInQuads = (offset: Affine, axis: number, axes: readonly Axis[]): boolean =>
+  runsIn(4, offset, axis, axes);
+
+/** The same of any number of neighbours. */
+export function runsIn(count: number, offset: Affine, axis: number, axes: readonly Axis[]): boolean {
   const others = offset.terms.filter((t) => t.axis !== axis && axes[t.axis].extent > 1);
   return (
     coefficientOf(offset, axis) === 1 &&
-    [offset.constant, ...others.map((t) => t.coefficient)].every((n) => n % 4 === 0)
+    [offset.constant, ...others.map((t) => t.coefficient)].every((n) => n % count === 0)
   );
 }
 
@@ -61,7 +66,11 @@ export function wideText(
   place: (offset: string) => string = (text) => text,
 ): string {
   const { emitter } = scope;
-  const first = place(affineText(offset, scope));
+  return quadText(tensor, place(affineText(offset, scope)), emitter);
+}
+
+/** The four elements of a tensor from a flat offset on, a multiple of 4, as WGSL. */
+export function quadText(tensor: string, first: string, emitter: Emitter): string {
   const quad = emitter.readsQuad(tensor, first);
   if (quad !== undefined) return quad;
   const elements = [0, 1, 2, 3].map((c) => emitter.reads(tensor, c === 0 ? first : `${first} + ${c}`));

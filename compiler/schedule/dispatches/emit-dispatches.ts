@@ -35,12 +35,13 @@ export function emitDispatches(
     const layoutOf = (name: string): TensorLayout => {
       const tensor = tensors.get(name);
       if (!tensor) throw new Error(`no tensor ${name}`);
-      const { shape, dtype } = tensor;
+      const { shape, dtype, inHalves } = tensor;
       const place = placements.of.get(name);
       if (place === undefined) return { shape, dtype, slot: `register ${name}`, start: 0 };
       const range = rangeOf.get(slotOf(place)) ?? ranges.find((r) => isWithin(place, r))!;
       const start = (place.offsetBytes - range.offsetBytes) / (dtype === 'f16' ? 2 : 4);
-      return { shape, dtype, slot: slotOf(range), start, cutsQuad: range.sizeBytes % quadBytes !== 0 };
+      const layout = { shape, dtype, slot: slotOf(range), start, cutsQuad: range.sizeBytes % quadBytes !== 0 };
+      return inHalves ? { ...layout, inHalves } : layout;
     };
     const known = new Map<string, TensorLayout>();
     const layouts: Layouts = (name) => {

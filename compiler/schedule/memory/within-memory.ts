@@ -36,7 +36,10 @@ const mostTries = 8;
 /** So often again between what is small enough with tensors close to each other and what is not. */
 const closeTries = 3;
 
-/** A program, partly made again; `isTight` where kernels of several stages, whose tensors all live at once, were too much. */
+/**
+ * A program, partly made again; `isTight` where what takes memory for speed was too much: kernels of several stages, whose tensors all live at
+ * once, and tensors that lie there a second time as two f16.
+ */
 export interface Trial {
   readonly remade: Remade;
   readonly isTight: boolean;
@@ -47,7 +50,7 @@ export interface Fitting extends Trial {
   readonly packing: Packing;
 }
 
-/** `attempt` arranges a program that is partly made again, with kernels of one stage alone where memory is tight. Throws MemoryShortage. */
+/** `attempt` arranges a program that is partly made again, with none of that where memory is tight. Throws MemoryShortage. */
 export function withinMemory(
   streams: Streams,
   budget: MemoryBudget | undefined,
@@ -60,9 +63,9 @@ export function withinMemory(
   const plainBytes = planBytes(freePlaces);
   const memoryBytes = typeof budget === 'number' ? budget : budget(plainBytes);
   if (plainBytes <= memoryBytes) return { ...plain, packing: 'apart' };
-  const hasResidents = free.dispatches.some((kernels) => kernels.some(({ family }) => family === 'resident'));
-  const arranged = hasResidents ? attempt(tight) : free;
-  const places = hasResidents ? arranged.placed('apart') : freePlaces;
+  const canTighten = free.dispatches.flat().some(({ family }) => family === 'resident' || family === 'halves');
+  const arranged = canTighten ? attempt(tight) : free;
+  const places = canTighten ? arranged.placed('apart') : freePlaces;
   const tightBytes = planBytes(places);
   if (tightBytes <= memoryBytes) return { ...tight, packing: 'apart' };
   const timeline = timelineOf(streams.program, arranged.dispatches, places);

@@ -136,6 +136,8 @@ export interface OperandQuad {
    * of the first slab lie adds so much to that for a later one (8192×2048×512: 230 → 219 µs, test/bench/records/2026-11-27-matrix.jsonl).
    */
   readonly stepOfK: number | undefined;
+  /** They are two f16 an element, high and low ones in turn (parts/halves.ts), which the matrix form alone reads. */
+  readonly inHalves: boolean;
 }
 
 /** Forms that stage slabs read four elements at a time, and finish sums in two halves. */
@@ -157,7 +159,7 @@ export function operandQuads(
   const { form, tileN, tileK, columns, slices = 1 } = tuning;
   if (form === 'direct' || form === 'subgroup') {
     const step = form === 'subgroup' ? tileN / columns : 1;
-    const single = { alongK: false, load: undefined, stepOfK: undefined };
+    const single = { alongK: false, load: undefined, stepOfK: undefined, inHalves: false };
     return { left: { ...single, step: 1 }, right: { ...single, step } };
   }
   const { axes } = s.equation;
@@ -179,7 +181,8 @@ export function operandQuads(
     const load = ownLoad ?? ofK(operand, constraints);
     const isEven = form === 'matrix' && load !== undefined && constraints.length === 0;
     const stepOfK = isEven ? stepAlong(load.offset, s.k, axes) : undefined;
-    return { alongK: ownLoad === undefined && load !== undefined, step, load, stepOfK };
+    const inHalves = load !== undefined && layouts(load.tensor).inHalves === true;
+    return { alongK: ownLoad === undefined && load !== undefined, step, load, stepOfK, inHalves };
   };
   const left = along(s.left, s.onLeft, s.m.at(-1), 1);
   const right =

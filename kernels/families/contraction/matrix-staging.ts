@@ -1,11 +1,12 @@
 /**
  * How slabs of the matrix form (contraction/matrix.ts) get from memory to workgroup memory: which thread reads what, where it lies, and
- * how it is scaled (contraction/matrix-scales.ts) and taken apart on the way.
+ * how it is scaled (contraction/matrix-scales.ts) and taken apart on the way. What lies in memory so (parts/halves.ts) is copied.
  *
  * A slab's row is one position along m (or n) and its k, or one k and its positions, whichever way memory runs; matrices are loaded
  * from either. Its elements lie in quads, eight f16 each, its rows are padded by one against bank conflicts.
  */
 
+import { octet } from '../../parts/halves.ts';
 import { matrixLanes, matrixSize } from '../../target.ts';
 import { guarded, plus } from '../../wgsl/text.ts';
 import { inside, quadInside } from './block.ts';
@@ -14,7 +15,7 @@ import { kIsExact } from './range.ts';
 import { type ContractionTuning, contractionThreads } from './tuning.ts';
 
 /** Elements of f16 in a quad of workgroup memory. */
-export const perQuad = 8;
+export const perQuad = octet;
 export type SideName = 'left' | 'right';
 export const sides = ['left', 'right'] as const;
 
@@ -202,9 +203,14 @@ function storeLines(w: ContractionParts, side: SideName, name: string, memory: M
   const slab = slabOf(w, side);
   const [row, column] = slab.alongK ? [`p_${name}`, `k_${name}`] : [`k_${name}`, `p_${name}`];
   const place = `${row} * ${slab.stride} + ${column} / ${perQuad}`;
+  const [high, low] = w.quads[side].inHalves
+    ? [`first_${name}`, `second_${name}`]
+    : [`parts_${name}.high`, `parts_${name}.low`];
   return [
-    `let parts_${name} = split_f16(first_${name}, second_${name}, ${side}_scale, zero_bits);`,
-    `scratch[${plus(place, memory[side])}] = parts_${name}.high;`,
-    `scratch[${plus(place, memory[side] + slab.low)}] = parts_${name}.low;`,
+    ...(w.quads[side].inHalves
+      ? []
+      : [`let parts_${name} = split_f16(first_${name}, second_${name}, ${side}_scale, zero_bits);`]),
+    `scratch[${plus(place, memory[side])}] = ${high};`,
+    `scratch[${plus(place, memory[side] + slab.low)}] = ${low};`,
   ];
 }

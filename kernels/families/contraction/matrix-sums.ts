@@ -171,7 +171,7 @@ export function addToTotals(w: ContractionParts, memory: MatrixMemory, isFirst: 
     `;
   };
   return wgsl`
-    let unscaled = ${unscaledExponent};
+    let unscaled = ${unscaledExponent(w)};
     ${strips(w, memory, { use })}
   `;
 }

@@ -62,7 +62,7 @@ export function matrixBody(products: Products, head: string, end: ElementsEnd | 
   const inColumns = tuning.tileN / tuning.columns;
   const hasTotals = isBlocked(products);
   const make = madeSums(products, memory);
-  const again = lookAgain(finiteLoops(products, memory));
+  const again = lookAgain(w, finiteLoops(products, memory));
   const finish =
     end.kind === 'rows' ? finishStripRows(w, memory, end, hasTotals) : finishStrips(w, memory, end, hasTotals);
   const isByLane = takesSubgroupRows(w);
@@ -77,9 +77,9 @@ export function matrixBody(products: Products, head: string, end: ElementsEnd | 
     ${isByLane ? '' : `let column = ${columnText(w)};`}
     let n = tile_n + ${isByLane ? 'lane_in' : 'column'};
     ${stagedVariables(tuning)}
-    ${scaleVariables}
+    ${scaleVariables(w)}
     ${isNoted ? outgrownVariable : ''}
-    ${untilScaled(memory, { make, again, finish, isNoted })}
+    ${untilScaled(w, memory, { make, again, finish, isNoted })}
   `;
   return wgsl`
     // scratch: high and low parts of the left operand, from ${memory.right} on of the right one; sums; from ${memory.exponents} on what subgroups say of scales
@@ -161,7 +161,7 @@ function finiteLoops(products: Products, memory: MatrixMemory): string {
   const loop = (w: ContractionParts): string => wgsl`
     for (var k_at = k_from; k_at < k_to; k_at += ${w.tuning.tileK}) {
       ${matrixStaging(w, memory).fetch}
-      ${noteFinite(w.tuning)}
+      ${noteFinite(w)}
     }
   `;
   return overStaged(products, memory, loop);
@@ -182,7 +182,7 @@ function slabLoop(w: ContractionParts, products: Products, memory: MatrixMemory)
   if (!isBlocked(products)) {
     const whole: Stretch = { from: 'k_from', to: 'k_to', length: longestLoop(w), isExact: isWholeLoop(w) };
     const loop = stretchLoop(w, memory, whole, !hasStretches(products));
-    return hasStretches(products) ? [noteOutgrown, loop].join('\n') : loop;
+    return hasStretches(products) ? [noteOutgrown(w), loop].join('\n') : loop;
   }
   const parts = partsOnce(products)?.get(w);
   return parts === undefined ? sharedStretches(w, memory) : parts.map((part) => partLoop(w, memory, part)).join('\n');
@@ -193,7 +193,7 @@ function partLoop(w: ContractionParts, memory: MatrixMemory, { start, length, is
   return wgsl`
     {
       let stretch = ${plus('k_from', start)};
-      ${noteOutgrown}
+      ${noteOutgrown(w)}
       ${stretchLoop(w, memory, stretch, isFirst)}
       ${isLast ? addToTotals(w, memory, true) : ''}
       ${isLast ? emptySums(w.tuning) : ''}
@@ -215,7 +215,7 @@ function sharedStretches(w: ContractionParts, memory: MatrixMemory): string {
       }
       since += ${length};
       let stretch_to = min(stretch + ${length}, k_to);
-      ${noteOutgrown}
+      ${noteOutgrown(w)}
       ${stretchLoop(w, memory, { from: 'stretch', to: 'stretch_to', length, isExact }, false)}
     }
   `;
@@ -261,13 +261,13 @@ function stretchLoop(
   const hasLast = isExact && steps > 1 && !left.alongK && !right.alongK;
   return wgsl`
     ${hasLast ? fetchAt(plus(from, (steps - 1) * tileK)) : ''}
-    ${hasLast ? noteLargest(tuning) : ''}
+    ${hasLast ? noteLargest(w) : ''}
     ${fetchAt(from)}
-    ${chooseScales(tuning, memory, isFirst ? [] : sumsOf(tuning))}
+    ${chooseScales(w, memory, isFirst ? [] : sumsOf(tuning))}
     for (var step = 0; step < ${w.emitter.bound(steps)}; step++) {
       let k0 = ${from} + step * ${tileK};
       ${isExact ? '' : `if (k0 >= ${to}) { break; }`}
-      ${noteLargest(tuning)}
+      ${noteLargest(w)}
       ${store}
       workgroupBarrier();
       if (k0 + ${tileK} < ${to}) {

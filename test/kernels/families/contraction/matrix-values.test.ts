@@ -9,6 +9,7 @@ import { product, sum, unary } from '../../../../compiler/ir/expression.ts';
 import { interpret } from '../../../../compiler/ir/interpret.ts';
 import { type NdArray, ndarray } from '../../../../compiler/ir/ndarray.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
+import type { Halves } from '../../../../compiler/schedule/halves.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
 import { longestSum } from '../../../../kernels/families/contraction/matrix-tile-sizes.ts';
 import type { ContractionTuning } from '../../../../kernels/families/contraction/tuning.ts';
@@ -106,12 +107,18 @@ function weighted(p: Program, weight: Weight): Map<string, NdArray> {
   return new Map([...feed(p)].map(([name, v]) => [name, scale(name, v)]));
 }
 
-/** What one kernel makes of them, however long its sums. */
-async function made(p: Program, contraction: ContractionTuning, inputs: ReadonlyMap<string, NdArray>) {
-  const options = { target, contractAll: true, override: { contraction } };
+/** What one kernel makes of them, however long its sums; `halves`: of an operand that others have taken apart before. */
+async function made(
+  p: Program,
+  contraction: ContractionTuning,
+  inputs: ReadonlyMap<string, NdArray>,
+  halves: Halves = 'never',
+) {
+  const options = { target, contractAll: true, halves, override: { contraction } };
   const whole = Object.fromEntries(Object.keys(schedule(p, options).choices.pieces).map((key) => [key, 1]));
   const plan = schedule(p, { ...options, choices: { pieces: whole } });
-  expect(plan.kernels.map(({ tuning }) => tuning.form)).toEqual(['matrix']);
+  expect(plan.kernels.at(-1)!.tuning.form).toBe('matrix');
+  expect(plan.kernels.slice(0, -1).map(({ family }) => family)).toEqual(halves === 'never' ? [] : ['row', 'halves']);
   const executor = await createExecutor(opened, emulateMatrices(plan));
   try {
     for (const [name, { data }] of inputs) executor.upload(name, Float32Array.from(data));
@@ -123,9 +130,14 @@ async function made(p: Program, contraction: ContractionTuning, inputs: Readonly
 }
 
 /** Relative L2 error of the outputs against the interpreter, the largest. */
-async function errorOf(p: Program, contraction: ContractionTuning, weight: Weight = () => 1): Promise<number> {
+async function errorOf(
+  p: Program,
+  contraction: ContractionTuning,
+  weight: Weight = () => 1,
+  halves: Halves = 'never',
+): Promise<number> {
   const inputs = weighted(p, weight);
-  const [have, want] = [await made(p, contraction, inputs), interpret(p, inputs, p.outputs)];
+  const [have, want] = [await made(p, contraction, inputs, halves), interpret(p, inputs, p.outputs)];
   return Math.max(...p.outputs.map((name) => relativeError(have.get(name)!, want.get(name)!.data)));
 }
 
@@ -239,5 +251,69 @@ describe('against the interpreter', () => {
   ])('products that are too long together: of %i, %i of them', async (k, pairs) => {
     const p = matmul({ b: 1, i: 20, j: 24, k }, 'ki', 'jk', pairs);
     expect(await errorOf(p, small, (name) => (name.endsWith('1') ? 1e3 : 1))).toBeLessThan(tolerance);
+  });
+});
+
+describe('where an operand lies in memory as two f16, against the interpreter', () => {
+  test.each([
+    ['ik', 'jk', { b: 1, i: 37, j: 41, k: 72 }, small],
+    ['ki', 'kj', { b: 2, i: 92, j: 40, k: 100 }, square],
+    ['ki', 'jk', { b: 1, i: 37, j: 41, k: 24 }, small],
+    ['ik', 'kj', { b: 2, i: 70, j: 40, k: 52 }, small],
+    // w is no octets, so it is x.
+    ['ki', 'jk', { b: 1, i: 40, j: 41, k: 19 }, small],
+  ] as const)('x %s, w %s, %j, %j', async (left, right, sizes, tuning) => {
+    expect(await errorOf(matmul(sizes, left, right), tuning, () => 1, 'always')).toBeLessThan(tolerance);
+  });
+  test.each([1064, 2 * longestSum])('a sum of %i', async (k) => {
+    expect(await errorOf(matmul({ b: 1, i: 20, j: 24, k }, 'ik', 'kj'), small, () => 1, 'always')).toBeLessThan(
+      tolerance,
+    );
+  });
+  // Each w of several products has a scale of its own; of nothing but 0 it is the largest there is.
+  test.each([
+    ['w grows', (name: string, p: number) => (name.startsWith('w') ? 10 ** (4 * p - 4) : 1)],
+    ['w shrinks', (name: string, p: number) => (name.startsWith('w') ? 10 ** (4 - 4 * p) : 1)],
+    ['x grows as w shrinks', (name: string, p: number) => 10 ** ((name.startsWith('w') ? -8 : 8) * (p - 1))],
+    ['one w is 0', (name: string, p: number) => (name.startsWith('w') && p === 1 ? 0 : 1)],
+    ['the first w is 0', (name: string, p: number) => (name.startsWith('w') && p === 0 ? 0 : 1)],
+  ] as const)('of three products, where %s', async (_, weight) => {
+    const p = matmul({ b: 1, i: 37, j: 41, k: 104 }, 'ik', 'jk', 3);
+    const error = await errorOf(p, small, (name) => weight(name, Number(name.at(-1))), 'always');
+    expect(error).toBeLessThan(tolerance);
+  });
+  test('later ones of x outgrow the first, in each of two products and of two stretches', async () => {
+    for (const [pairs, k] of [
+      [2, 104],
+      [1, 2 * longestSum],
+    ]) {
+      const p = matmul({ b: 1, i: 20, j: 24, k }, 'ik', 'jk', pairs);
+      const weight: Weight = (name, at) => (name.startsWith('x') && at % k >= 32 ? 1e6 : 1);
+      expect(await errorOf(p, small, weight, 'always')).toBeLessThan(tolerance);
+    }
+  });
+  // A row of w is a column of y.
+  test('columns of very different size are each as exact', async () => {
+    const [i, j, k] = [37, 40, 104];
+    const p = matmul({ b: 1, i, j, k }, 'ik', 'jk');
+    const inputs = weighted(p, (name, at) => (name === 'w0' ? 10 ** -(Math.floor(at / k) % 8) : 1));
+    const have = (await made(p, small, inputs, 'always')).get('y')!;
+    const want = interpret(p, inputs, ['y']).get('y')!.data;
+    const column = (data: ArrayLike<number>, n: number) => Array.from(data).filter((_, at) => at % j === n);
+    for (let n = 0; n < j; n++) expect(relativeError(column(have, n), column(want, n))).toBeLessThan(tolerance);
+  });
+  test('of what is not finite in w its column is not, and no other', async () => {
+    const [i, j, k] = [37, 40, 104];
+    const p = matmul({ b: 1, i, j, k }, 'ik', 'jk');
+    const inputs = weighted(p, () => 1);
+    const want = interpret(p, inputs, ['y']).get('y')!.data;
+    inputs.get('w0')!.data[2 * k + 40] = Number.POSITIVE_INFINITY;
+    inputs.get('w0')!.data[5 * k + 3] = Number.NaN;
+    const have = (await made(p, small, inputs, 'always')).get('y')!;
+    const column = (data: ArrayLike<number>, n: number) => Array.from(data).filter((_, at) => at % j === n);
+    for (let n = 0; n < j; n++) {
+      if (n === 2 || n === 5) expect(column(have, n).some(Number.isFinite)).toBe(false);
+      else expect(relativeError(column(have, n), column(want, n))).toBeLessThan(tolerance);
+    }
   });
 });

@@ -8,6 +8,7 @@ import { at, atLeastZero, computed, input, over, program } from '../../../../com
 import { constant, product, sum, unary } from '../../../../compiler/ir/expression.ts';
 import { type NdArray, ndarray } from '../../../../compiler/ir/ndarray.ts';
 import type { Program } from '../../../../compiler/ir/program.ts';
+import type { Halves } from '../../../../compiler/schedule/halves.ts';
 import { longestSum, matrixCandidates } from '../../../../kernels/families/contraction/matrix-tile-sizes.ts';
 import { tiledCandidates } from '../../../../kernels/families/contraction/tile-sizes.ts';
 import type { ContractionTuning } from '../../../../kernels/families/contraction/tuning.ts';
@@ -54,8 +55,13 @@ const orders: readonly Order[] = [
   { left: 'ki', right: 'jk' },
 ];
 
-/** Largest error of an element relative to Σ|x||w|, of y[i, j] = Σ_k x[i, k] · w[j, k]. */
-async function errorOf(x: NdArray, w: NdArray, contraction: ContractionTuning): Promise<number> {
+/** Largest error of an element relative to Σ|x||w|, of y[i, j] = Σ_k x[i, k] · w[j, k]; `halves`: w is taken apart beforehand. */
+async function errorOf(
+  x: NdArray,
+  w: NdArray,
+  contraction: ContractionTuning,
+  halves: Halves = 'never',
+): Promise<number> {
   const [i, k] = x.shape;
   const [j] = w.shape;
   const p = matmul([1, i, j, k], orders[0]);
@@ -66,9 +72,10 @@ async function errorOf(x: NdArray, w: NdArray, contraction: ContractionTuning): 
       ['x', ndarray([1, i, k], x.data)],
       ['w', ndarray([1, j, k], w.data)],
     ]),
-    forced(contraction),
+    { ...forced(contraction), halves },
   );
-  expect(plan.kernels[0].tuning.form).toBe(contraction.form);
+  expect(plan.kernels.map(({ tuning }) => tuning.form)).toContain(contraction.form);
+  expect(plan.kernels.some(({ family }) => family === 'halves')).toBe(halves === 'always');
   const y = values.get('y')!.data;
   const [a, b] = [Float32Array.from(x.data), Float32Array.from(w.data)];
   let worst = 0;
@@ -233,7 +240,9 @@ describe.skipIf(!hasTensorCores(opened.target))('on tensor cores', () => {
       const draw = (seed: number) => (isPositive ? uniforms([128, k], seed, 0, 1) : normals([128, k], seed));
       const [x, w] = [weighted(draw(1), weight), weighted(draw(2), kind.startsWith('rows') ? weight : one)];
       const plain = await errorOf(x, w, tiled);
-      for (const tuning of candidates) expect(await errorOf(x, w, tuning)).toBeLessThanOrEqual(4 * plain);
+      for (const tuning of candidates)
+        for (const halves of ['never', 'always'] as const)
+          expect(await errorOf(x, w, tuning, halves)).toBeLessThanOrEqual(4 * plain);
     },
   );
 
