@@ -12,7 +12,7 @@ import { normed } from '../../../support/normed.ts';
 import { wgslProblem } from '../../../support/null-device.ts';
 
 async function planFor(p: Program, target: Target): Promise<Plan> {
-  const plan = schedule(p, { target, combine: false });
+  const plan = schedule(p, { target, combine: false, halves: 'never' });
   for (const { wgsl } of plan.kernels) expect(await wgslProblem(wgsl)).toBeUndefined();
   return plan;
 }
