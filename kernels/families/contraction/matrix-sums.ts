@@ -37,7 +37,7 @@ export const valuesOfThread = (tuning: ContractionTuning): number => matricesOf(
 const addedAtOnce = 4;
 
 /**
- * Sums that a thread finishes at once: first what they read, then what they write (`finishFunctions`). With 8 in place of 4 an epilogue
+ * Sums that a thread finishes at once: first what they read, then what they write (`finishElements`). With 8 in place of 4 an epilogue
  * that reads takes less: 8192×2048×512 with gelu and an addend 306 → 295 µs on an H200, without one the same
  * (test/bench/records/2026-11-27-matrix.jsonl).
  */
