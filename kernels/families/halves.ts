@@ -1,6 +1,7 @@
 /**
  * Takes tensors apart into two f16 an element, as `parts/halves.ts` says. A tensor's scale comes of the largest magnitudes of its stretches,
- * which are few: every thread looks through all of them.
+ * which are few: every thread looks through all of them. Nothing larger comes later, so that what a tile's scale leaves for it
+ * (`exponentRoom`) goes to what is small.
  */
 import { elementCount } from '../../compiler/ir/program.ts';
 import type { Arrays, HalvesKernel, HalvesStatement, KernelBody } from '../kernel.ts';
@@ -8,7 +9,7 @@ import { exponentPlace, octet } from '../parts/halves.ts';
 import { quadText } from '../parts/loads.ts';
 import type { Emitter } from '../wgsl/emitter.ts';
 import { flatThreads } from '../wgsl/grid.ts';
-import { leastExponent, scaledExponent } from '../wgsl/split-library.ts';
+import { exponentRoom, leastExponent, scaledExponent } from '../wgsl/split-library.ts';
 import { plus, wgsl } from '../wgsl/text.ts';
 
 /** Octets of each tensor that a thread takes apart. */
@@ -59,7 +60,7 @@ function statementText({ of, largest, tensor }: HalvesStatement, threads: number
   return wgsl`
     {
       ${look}
-      let exponent = max(i32(bitcast<u32>(largest) >> 23u) - 127, ${leastExponent});
+      let exponent = max(i32(bitcast<u32>(largest) >> 23u) - ${127 + exponentRoom}, ${leastExponent});
       if (thread == 0) {
         ${write(exponentPlace(tensor, emitter), 'vec4<f32>(f32(exponent))')}
       }
