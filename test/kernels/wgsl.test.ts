@@ -489,9 +489,9 @@ describe('kernels in full', () => {
     expect(kernelsOf(p, { override: { contraction: tuning } }).join('\n---\n')).toMatchInlineSnapshot(`
       "// y[h, t, u] sum= a[h, t, k] * b[h, k, u]   over h: 2, t: 16, u: 16, k: 12   where t - u >= 0
       // contraction: form tiled, tileM 16, tileN 16, tileK 4, rows 4, columns 4, 3264 multiply-adds, 5120 bytes
-      @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
-      @group(0) @binding(1) var<storage, read> b: array<f32>;
-      @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+      @group(0) @binding(0) var<storage, read_write> y: array<vec4<f32>>;
+      @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+      @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 
       var<workgroup> scratch: array<vec4<f32>, 40>;
 
@@ -499,16 +499,8 @@ describe('kernels in full', () => {
         return a[(batch * 192 + m * 12 + k) >> 2u];
       }
 
-      fn right_operand(batch: i32, n: i32, k: i32) -> f32 {
-        return b[batch * 192 + k * 16 + n];
-      }
-
-      fn right_quad(batch: i32, p: i32, k: i32) -> vec4<f32> {
-        return vec4<f32>(
-          right_operand(batch, p, k),
-          right_operand(batch, p + 4, k),
-          right_operand(batch, p + 8, k),
-          right_operand(batch, p + 12, k));
+      fn right_quad(batch: i32, n: i32, k: i32) -> vec4<f32> {
+        return b[(batch * 192 + n + k * 16) >> 2u];
       }
 
       struct Finished {
@@ -522,9 +514,20 @@ describe('kernels in full', () => {
         return Finished(y_value);
       }
 
-      fn put(batch: i32, m: i32, n: i32, values: Finished) {
+      struct FinishedQuad {
+        a: Finished,
+        b: Finished,
+        c: Finished,
+        d: Finished,
+      }
+
+      fn finished_quad(batch: i32, m: i32, n: i32, sums: vec4<f32>) -> FinishedQuad {
+        return FinishedQuad(finished(batch, m, n, sums.x), finished(batch, m, n + 1, sums.y), finished(batch, m, n + 2, sums.z), finished(batch, m, n + 3, sums.w));
+      }
+
+      fn put_quad(batch: i32, m: i32, n: i32, values: FinishedQuad) {
         let element = batch * 256 + m * 16 + n;
-        y[element] = values.value_0;
+        y[(element) >> 2u] = vec4<f32>(values.a.value_0, values.b.value_0, values.c.value_0, values.d.value_0);
       }
 
       @compute @workgroup_size(16)
@@ -552,7 +555,7 @@ describe('kernels in full', () => {
         {
           let k_at = k_from;
           next_0 = left_quad(batch, tile_m + quad_a_0, k_at + k_a_0 * 4);
-          next_1 = right_quad(batch, tile_n + quad_b_0, k_at + k_b_0);
+          next_1 = right_quad(batch, tile_n + quad_b_0 * 4, k_at + k_b_0);
         }
         for (var step = 0; step < 3; step++) {
           let k0 = k_from + step * 4;
@@ -563,7 +566,7 @@ describe('kernels in full', () => {
           if (k0 + 4 < k_to) {
             let k_at = k0 + 4;
             next_0 = left_quad(batch, tile_m + quad_a_0, k_at + k_a_0 * 4);
-            next_1 = right_quad(batch, tile_n + quad_b_0, k_at + k_b_0);
+            next_1 = right_quad(batch, tile_n + quad_b_0 * 4, k_at + k_b_0);
           }
           for (var k_in = 0; k_in < 1; k_in++) {
             let b_0_0 = scratch[(k_in * 4) * 5 + lane_n + 20];
@@ -594,17 +597,16 @@ describe('kernels in full', () => {
           workgroupBarrier();
         }
         var sums = array<vec4<f32>, 4>(sum_0_0, sum_1_0, sum_2_0, sum_3_0);
-        let n = tile_n + lane_n;
-        for (var i = 0; i < 4; i++) {
-          let m = tile_m + (i / 4 * 4 + lane_m) * 4 + i % 4;
-          let f_0 = finished(batch, m, n, sums[i].x);
-          let f_1 = finished(batch, m, n + 4, sums[i].y);
-          let f_2 = finished(batch, m, n + 8, sums[i].z);
-          let f_3 = finished(batch, m, n + 12, sums[i].w);
-          put(batch, m, n, f_0);
-          put(batch, m, n + 4, f_1);
-          put(batch, m, n + 8, f_2);
-          put(batch, m, n + 12, f_3);
+        let n = tile_n + lane_n * 4;
+        for (var turn = 0; turn < 1; turn++) {
+          let f_0_0 = finished_quad(batch, tile_m + (turn * 4 + lane_m) * 4, n, sums[turn * 4]);
+          let f_1_0 = finished_quad(batch, tile_m + (turn * 4 + lane_m) * 4 + 1, n, sums[turn * 4 + 1]);
+          let f_2_0 = finished_quad(batch, tile_m + (turn * 4 + lane_m) * 4 + 2, n, sums[turn * 4 + 2]);
+          let f_3_0 = finished_quad(batch, tile_m + (turn * 4 + lane_m) * 4 + 3, n, sums[turn * 4 + 3]);
+          put_quad(batch, tile_m + (turn * 4 + lane_m) * 4, n, f_0_0);
+          put_quad(batch, tile_m + (turn * 4 + lane_m) * 4 + 1, n, f_1_0);
+          put_quad(batch, tile_m + (turn * 4 + lane_m) * 4 + 2, n, f_2_0);
+          put_quad(batch, tile_m + (turn * 4 + lane_m) * 4 + 3, n, f_3_0);
         }
       }
       "
