@@ -129,13 +129,13 @@ export class Emitter {
     const { slot } = this.layouts(tensor);
     const { name } = this.slot(tensor, 'elements');
     const at = this.within(tensor, offset);
-    return this.forms.get(slot) === 'quads' ? `${name}[(${at}) >> 2u][(${at}) & 3]` : `${name}[${at}]`;
+    return this.forms.get(slot) === 'quads' ? `${name}[${quadOf(at)}][${operand(at)} & 3]` : `${name}[${at}]`;
   }
 
   /** The four elements from a flat offset on, a multiple of 4; undefined where the buffer is bound as elements. */
   readsQuad(tensor: string, offset: string): string | undefined {
     if (this.forms.get(this.layouts(tensor).slot) === 'elements') return undefined;
-    return `${this.slot(tensor, 'quads').name}[(${this.within(tensor, offset)}) >> 2u]`;
+    return `${this.slot(tensor, 'quads').name}[${quadOf(this.within(tensor, offset))}]`;
   }
 
   /**
@@ -160,7 +160,7 @@ export class Emitter {
     if (this.forms.get(this.layouts(tensor).slot) === 'elements') return undefined;
     const slot = this.slot(tensor, 'quads');
     slot.written = true;
-    return `${slot.name}[(${this.within(tensor, offset)}) >> 2u]`;
+    return `${slot.name}[${quadOf(this.within(tensor, offset))}]`;
   }
 
   /** WGSL (u32) of a 0 that no compiler can know to be one: the buffer of a tensor that the code writes is not empty. */
@@ -213,3 +213,9 @@ function shortName(name: string): string {
   const parts = name.split('.').filter((part) => !/^\d+$/.test(part));
   return parts.slice(-2).join('.');
 }
+
+/** The number of the quad that holds the element at an offset. */
+const quadOf = (offset: string): string => `${operand(offset)} >> 2u`;
+
+/** A text as an operand of any operator: parentheses only where it is more than a name. */
+const operand = (text: string): string => (/^\w+$/.test(text) ? text : `(${text})`);

@@ -527,7 +527,7 @@ describe('kernels in full', () => {
 
       fn put_quad(batch: i32, m: i32, n: i32, values: FinishedQuad) {
         let element = batch * 256 + m * 16 + n;
-        y[(element) >> 2u] = vec4<f32>(values.a.value_0, values.b.value_0, values.c.value_0, values.d.value_0);
+        y[element >> 2u] = vec4<f32>(values.a.value_0, values.b.value_0, values.c.value_0, values.d.value_0);
       }
 
       @compute @workgroup_size(16)
