@@ -14,6 +14,7 @@ import { firstPoint, valueAt } from '../ir/interpret.ts';
 import type { NdArray } from '../ir/ndarray.ts';
 import { axisNames, printExpression } from '../ir/print.ts';
 import type { Condition, Constraint, Equation, Expression, Index, Load } from '../ir/program.ts';
+import { largestF32 } from '../ir/scalar.ts';
 
 export interface NonFiniteCause {
   readonly equation: Equation;
@@ -22,8 +23,6 @@ export interface NonFiniteCause {
   /** `x[0, 2]` and its value, for each that the equation reads there. */
   readonly inputs: readonly { readonly element: string; readonly value: number }[];
 }
-
-const largestF32 = 3.4028234663852886e38;
 
 export function isBeyondF32(value: number): boolean {
   return !(Math.abs(value) <= largestF32);

@@ -4,6 +4,9 @@
  */
 import type { BinaryOperator, ComparisonOperator, UnaryOperator } from './program.ts';
 
+/** The largest finite f32. */
+export const largestF32 = 3.4028234663852886e38;
+
 export const unaryFunctions: Readonly<Record<UnaryOperator, (x: number) => number>> = {
   negate: (x) => -x,
   exp: Math.exp,

@@ -31,7 +31,9 @@ import { equationsOf, tensorMap, viewBase } from '../ir/equation.ts';
 import { constant, load, loads, rewriteExpression, select, unary } from '../ir/expression.ts';
 import { addTo } from '../ir/lists.ts';
 import { type Equation, elementCount, type Program, type Tensor } from '../ir/program.ts';
+import { largestF32 } from '../ir/scalar.ts';
 import { copyOf } from '../passes/for-kernels/explicit-copies.ts';
+import { freshName } from '../passes/names.ts';
 import { type Chooser, layoutsOf, withChoices } from './choose.ts';
 
 /**
@@ -85,7 +87,8 @@ export function withHalves(
   const sideOf = new Map(sides.filter((side) => side.tensors.every(isWorth)).map((side) => [side.kernel, side]));
   if (sideOf.size === 0) return { program, kernels };
   const wanted = [...new Set([...sideOf.values()].flatMap((side) => side.tensors))];
-  const made = new Map(wanted.map((name) => [name, halvesOf(tensors.get(name)!, freshName(tensors))]));
+  const taken = new Set(tensors.keys());
+  const made = new Map(wanted.map((name) => [name, halvesOf(tensors.get(name)!, taken)]));
   const all = program.tensors.flatMap((t) => [t, ...(made.get(t.name)?.tensors ?? [])]);
   const ready: Program = { ...program, tensors: all };
   const shapes = new Map(all.map(({ name, shape }) => [name, shape]));
@@ -97,11 +100,6 @@ export function withHalves(
   const others = kernels.map((kernel) => eachContraction(kernel, read));
   return { program: ready, kernels: [...withChoices(makers, layoutsOf(ready), chooser, target), ...others] };
 }
-
-const freshName =
-  (tensors: ReadonlyMap<string, Tensor>) =>
-  (name: string): string =>
-    tensors.has(name) ? freshName(tensors)(`${name}~`) : name;
 
 function contractionsOf(kernel: Kernel): readonly ContractionKernel[] {
   if (kernel.family === 'resident') return kernel.stages.flatMap((stage) => contractionsOf(stage.kernel));
@@ -183,9 +181,9 @@ interface Made {
   readonly take: HalvesStatement;
 }
 
-function halvesOf(tensor: Tensor, fresh: (name: string) => string): Made {
-  const largest = largestOf(tensor, fresh(`${tensor.name}~largest`));
-  const copy = copyOf(tensor, fresh(`${tensor.name}~halves`));
+function halvesOf(tensor: Tensor, taken: Set<string>): Made {
+  const largest = largestOf(tensor, freshName(`${tensor.name}~largest`, taken));
+  const copy = copyOf(tensor, freshName(`${tensor.name}~halves`, taken));
   const equations = equationsOf(copy);
   return {
     tensors: [largest.tensor, { ...copy, inHalves: true }],
@@ -212,8 +210,6 @@ function makersOf(all: readonly Made[], shapeOf: (tensor: string) => readonly nu
   });
 }
 
-const largestFinite = 3.4028234663852886e38;
-
 /** The largest finite magnitude of each stretch of a tensor, as it lies in memory. */
 function largestOf(tensor: Tensor, name: string): { readonly tensor: Tensor; readonly statement: RowStatement } {
   const octets = elementCount(tensor.shape) / octet;
@@ -234,7 +230,7 @@ function largestOf(tensor: Tensor, name: string): { readonly tensor: Tensor; rea
     store: [axisIndex(0)],
     reducer: 'max',
     value: select(
-      { kind: 'compare', operator: '<=', left: magnitude, right: constant(largestFinite) },
+      { kind: 'compare', operator: '<=', left: magnitude, right: constant(largestF32) },
       magnitude,
       constant(0),
     ),

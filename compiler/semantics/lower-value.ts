@@ -11,7 +11,7 @@
 import { affine, axisIndex, isConstant } from '../ir/affine.ts';
 import { binary, constant, divide, load, negate, product, sum } from '../ir/expression.ts';
 import type { Affine, Constraint, Expression } from '../ir/program.ts';
-import { binaryFunctions, unaryFunctions } from '../ir/scalar.ts';
+import { binaryFunctions, largestF32, unaryFunctions } from '../ir/scalar.ts';
 import type { ProductFactor, Expression as Syntax } from '../syntax/ast.ts';
 import type { Span } from '../syntax/diagnostic.ts';
 import { evaluateAffine, evaluateIndex } from './arithmetic.ts';
@@ -45,7 +45,6 @@ type Product = Syntax & { readonly kind: 'product' };
 
 /** Nodes of one definition with its functions written out: a sum of 20,000 terms has a tenth of it. */
 const definitionLimit = 400_000;
-const largestFloat = 3.4028234663852886e38;
 
 export function lowerValue(b: Builder, e: Syntax, env: Env): Lowered {
   const { report } = b.context;
@@ -119,7 +118,7 @@ function refuse(b: Builder, e: Syntax, message: string, help?: string): Lowered 
 }
 
 export function number(b: Builder, value: number, span: Span): Lowered {
-  if (Math.abs(value) <= largestFloat) return present(constant(value));
+  if (Math.abs(value) <= largestF32) return present(constant(value));
   const { report } = b.context;
   const shown = Number.isFinite(value) ? 'too large for 32 bits' : 'not a finite number';
   report.error('E0604', span, `\`${report.textOf(span)}\` is ${value}, ${shown}`);

@@ -20,7 +20,7 @@ import { coordinate } from '../parts/linear.ts';
 import { type WideLoad, wideLoad, wideText } from '../parts/loads.ts';
 import type { Nest } from '../parts/nest.ts';
 import type { Loop } from '../parts/sums.ts';
-import { wgsl } from '../wgsl/text.ts';
+import { operand, wgsl } from '../wgsl/text.ts';
 
 /** Four neighbouring points of a row. */
 export interface Quad {
@@ -84,7 +84,7 @@ export function openQuads(
       variable(coordinateOf(d), () => emitter.named(axes[other].name)),
     );
   const inRow = coordinateOf(others.length);
-  const start = inRow === '0' ? '0' : /^\w+$/.test(inRow) ? `${inRow} * 4` : `(${inRow}) * 4`;
+  const start = inRow === '0' ? '0' : `${operand(inRow)} * 4`;
   const first = variable(start, () => emitter.named(axes[axis].name));
   names.set(axis, first);
   const inQuad = emitter.fresh('c');

@@ -11,6 +11,7 @@ import type { KernelBinding, Layouts, TensorLayout } from '../kernel.ts';
 import type { Target } from '../target.ts';
 import { libraryCode } from './library.ts';
 import { type NameSuffix, Names } from './names.ts';
+import { operand } from './text.ts';
 
 /** WGSL of a buffer's elements; two f16 share a word. */
 const elementTypes: Readonly<Record<Dtype, string>> = { f32: 'f32', i32: 'i32', f16: 'u32' };
@@ -216,6 +217,3 @@ function shortName(name: string): string {
 
 /** The number of the quad that holds the element at an offset. */
 const quadOf = (offset: string): string => `${operand(offset)} >> 2u`;
-
-/** A text as an operand of any operator: parentheses only where it is more than a name. */
-const operand = (text: string): string => (/^\w+$/.test(text) ? text : `(${text})`);

@@ -1,4 +1,5 @@
 /** Small tools for writing WGSL as text: indentation, parentheses, number literals. */
+import { largestF32 } from '../../compiler/ir/scalar.ts';
 
 /**
  * Template for WGSL: takes the common indentation off, and indents a value of several lines as its placeholder is.
@@ -71,13 +72,17 @@ export function paren(piece: Piece, least: Precedence): string {
 /** The f32 literal nearest to `value`; values beyond f32 are clamped to its largest. */
 export function f32Literal(value: number): string {
   if (Number.isNaN(value)) throw new Error('NaN has no WGSL literal');
-  const largest = 3.4028234663852886e38;
-  const rounded = Math.fround(Math.max(-largest, Math.min(largest, value)));
-  if (Math.abs(rounded) === largest) return rounded < 0 ? `-${largest}` : String(largest);
+  const rounded = Math.fround(Math.max(-largestF32, Math.min(largestF32, value)));
+  if (Math.abs(rounded) === largestF32) return String(rounded);
   let digits = 1;
   while (digits < 9 && Math.fround(Number(rounded.toPrecision(digits))) !== rounded) digits++;
   const text = String(Number(rounded.toPrecision(digits)));
   return /[.e]/.test(text) ? text : `${text}.0`;
+}
+
+/** A text as an operand of any operator: in parentheses where it is more than a name. */
+export function operand(text: string): string {
+  return /^\w+$/.test(text) ? text : `(${text})`;
 }
 
 /** `name + offset`, the offset left out where it is 0. */

@@ -98,6 +98,14 @@ function sumsQuad({ tuning }: Pick<ContractionParts, 'tuning'>, q: number, row: 
   return `sums[${plus(quads === 1 ? row : `${row} * ${quads}`, c * quads + q)}]`;
 }
 
+/** What holds of an element inside the output, by WGSL of its positions, where tiles reach beyond it. */
+export function raggedGuards({ sizes, tuning }: ContractionParts, m: string, n: string): readonly string[] {
+  return [
+    ...(sizes.m % tuning.tileM === 0 ? [] : [`${m} < ${sizes.m}`]),
+    ...(sizes.n % tuning.tileN === 0 ? [] : [`${n} < ${sizes.n}`]),
+  ];
+}
+
 /** Rows of quads that a thread finishes at once, so that one does not wait for what is read for the other. */
 const quadRowsAtOnce = 4;
 
@@ -135,11 +143,7 @@ function finishQuads(w: ContractionParts, end: ElementsEnd, place: SumsPlace): s
         ...(end.readsQuads ? [quadReads(c, q)] : []),
       ];
       made.push(`let f_${c}_${q} = ${functions.finishedQuad}(batch, ${given.join(', ')});`);
-      const checks = [
-        ...(sizes.m % tileM === 0 ? [] : [`${row} < ${sizes.m}`]),
-        ...(sizes.n % tileN === 0 ? [] : [`${n} < ${sizes.n}`]),
-      ];
-      puts.push(guarded(checks, `${functions.putQuad}(batch, ${row}, ${n}, f_${c}_${q});`));
+      puts.push(guarded(raggedGuards(w, row, n), `${functions.putQuad}(batch, ${row}, ${n}, f_${c}_${q});`));
     }
   });
   return wgsl`

@@ -13,7 +13,6 @@ import {
   quadOfStrip,
   quadsOfRow,
   readName,
-  readStrip,
   rowsOfSubgroup,
   stripRow,
   stripSum,
@@ -29,9 +28,8 @@ const mostAtOnce = 4;
 
 /** Of sums that are in workgroup memory strip by strip, with the totals of those before where there are any. */
 export function finishStripRows(w: ContractionParts, memory: MatrixMemory, end: RowsEnd, hasTotals: boolean): string {
-  if (takesSubgroupRows(w)) return strips(w, memory, { use: (i) => subgroupRows(w, memory, i, { end, hasTotals }) });
-  const use = (i: number): string => quadRows(w, memory, i, { end, hasTotals });
-  return strips(w, memory, end.readsQuads ? { ahead: (i) => readStrip(w, i), use } : { use });
+  const rows = takesSubgroupRows(w) ? subgroupRows : quadRows;
+  return strips(w, memory, (i) => rows(w, memory, i, { end, hasTotals }), end.readsQuads);
 }
 
 interface StripEnd {

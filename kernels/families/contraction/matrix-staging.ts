@@ -203,14 +203,13 @@ function storeLines(w: ContractionParts, side: SideName, name: string, memory: M
   const slab = slabOf(w, side);
   const [row, column] = slab.alongK ? [`p_${name}`, `k_${name}`] : [`k_${name}`, `p_${name}`];
   const place = `${row} * ${slab.stride} + ${column} / ${perQuad}`;
-  const [high, low] = w.quads[side].inHalves
-    ? [`first_${name}`, `second_${name}`]
-    : [`parts_${name}.high`, `parts_${name}.low`];
-  return [
-    ...(w.quads[side].inHalves
-      ? []
-      : [`let parts_${name} = split_f16(first_${name}, second_${name}, ${side}_scale, zero_bits);`]),
+  const store = (high: string, low: string): string[] => [
     `scratch[${plus(place, memory[side])}] = ${high};`,
     `scratch[${plus(place, memory[side] + slab.low)}] = ${low};`,
+  ];
+  if (w.quads[side].inHalves) return store(`first_${name}`, `second_${name}`);
+  return [
+    `let parts_${name} = split_f16(first_${name}, second_${name}, ${side}_scale, zero_bits);`,
+    ...store(`parts_${name}.high`, `parts_${name}.low`),
   ];
 }

@@ -5,7 +5,7 @@
 import { matrixLanes, matrixSize } from '../../target.ts';
 import { lowWeight } from '../../wgsl/split-library.ts';
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
-import { inside, quadInside } from './block.ts';
+import { inside, quadInside, raggedGuards } from './block.ts';
 import type { ElementsEnd } from './finish.ts';
 import type { ContractionParts } from './functions.ts';
 import { unscaledExponent } from './matrix-scales.ts';
@@ -44,19 +44,18 @@ const addedAtOnce = 4;
 const mostFinished = 8;
 const finishedAtOnce = (tuning: ContractionTuning): number => Math.min(mostFinished, rowsOfThread(tuning));
 
-/** What is done with a strip of sums. */
-interface StripSteps {
-  /** Lines that read for its end, before its sums are waited for and while those of the strip before are finished. */
-  readonly ahead?: (i: number) => string;
-  readonly use: (i: number) => string;
-}
-
-/** Takes the sums to workgroup memory, a row of each subgroup's matrices after the other, and uses each strip of them there. */
+/**
+ * Takes the sums to workgroup memory, a row of each subgroup's matrices after the other, and does `use` with each strip of them there. Where
+ * it `readsAhead`, other tensors are read before a strip's sums are waited for, while those of the strip before are finished.
+ */
 export function strips(
-  { tuning }: ContractionParts,
+  w: ContractionParts,
   { stripStride, lowStrip }: MatrixMemory,
-  { use, ahead = () => '' }: StripSteps,
+  use: (i: number) => string,
+  readsAhead = false,
 ): string {
+  const { tuning } = w;
+  const ahead = (i: number): string => (readsAhead ? readStrip(w, i) : '');
   const [rows] = matricesOf(tuning);
   const place = `subgroup_m * ${matrixSize * stripStride} + subgroup_n * ${tuning.columns / 4}`;
   const store = (sum: string, quad: number): string =>
@@ -80,7 +79,7 @@ export function strips(
  * Reads of other tensors, a strip ahead: the lines, and the variable that holds those of a thread's quad q. A step of lm low_rank 1024 512
  * took 19.53 ms on an H100 where they are read as they are needed, 19.44 so (by hand, before this was written so).
  */
-export function readStrip(w: ContractionParts, i: number): string {
+function readStrip(w: ContractionParts, i: number): string {
   const { tuning, sizes, functions } = w;
   const lines = Array.from({ length: rowsOfThread(tuning) / 4 }, (_, q) => {
     const { row, offset } = quadPlace(w, q);
@@ -172,7 +171,7 @@ export function addToTotals(w: ContractionParts, memory: MatrixMemory, isFirst: 
   };
   return wgsl`
     let unscaled = ${unscaledExponent(w)};
-    ${strips(w, memory, { use })}
+    ${strips(w, memory, use)}
   `;
 }
 
@@ -229,11 +228,7 @@ export function finishStrips(
   { readsQuads }: ElementsEnd,
   hasTotals: boolean,
 ): string {
-  if (!readsQuads) return strips(w, memory, { use: (i) => finishStrip(w, memory, i, { hasTotals, readsQuads }) });
-  return strips(w, memory, {
-    ahead: (i) => readStrip(w, i),
-    use: (i) => finishStrip(w, memory, i, { hasTotals, readsQuads }),
-  });
+  return strips(w, memory, (i) => finishStrip(w, memory, i, { hasTotals, readsQuads }), readsQuads);
 }
 
 /** Finishes a thread's sums of strip i, several at once: first what they read, then what they write. */
@@ -293,11 +288,7 @@ function finishedText(w: ContractionParts, m: string, sums: readonly string[], r
 
 /** Stores what was finished, `at` of those at once. */
 function putText(w: ContractionParts, at: number): string {
-  const { tuning, sizes, functions } = w;
-  const guards = [
-    ...(sizes.m % tuning.tileM === 0 ? [] : [`m_${at} < ${sizes.m}`]),
-    ...(sizes.n % tuning.tileN === 0 ? [] : [`n < ${sizes.n}`]),
-  ];
+  const { functions } = w;
   const put = columnsOfThread(w) === 1 ? functions.put : functions.putQuad;
-  return guarded(guards, `${put}(batch, m_${at}, n, f_${at});`);
+  return guarded(raggedGuards(w, `m_${at}`, 'n'), `${put}(batch, m_${at}, n, f_${at});`);
 }

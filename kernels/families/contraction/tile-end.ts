@@ -233,15 +233,9 @@ function putLines(end: TileEnd, c: number): string[] {
     `vec4<f32>(${[0, 1, 2, 3].map((i) => `${stage}${suffix(end, c)}_${j + i}.${field}`).join(', ')})`;
   const putCall = (put: string | PutQuad, j: number, s: number): string[] => {
     if (typeof put === 'string') return [call(put, j, s)];
-    return j % 4 === 0
-      ? [
-          callWith(
-            put.name,
-            j,
-            put.values.map((value) => quad(value, j)),
-          ),
-        ]
-      : [];
+    if (j % 4 !== 0) return [];
+    const values = put.values.map((value) => quad(value, j));
+    return [callWith(put.name, j, values)];
   };
   return segments.flatMap((columns, s) => {
     const { put, putRow } = functions;
