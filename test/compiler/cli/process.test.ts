@@ -17,6 +17,9 @@ interface Ended {
   readonly err: string;
 }
 
+/** What Dawn says by itself on stderr of a driver's limits (lavapipe's, at every opening). */
+const saidByDawn = /^Warning: max\w+ artificially reduced from .*\n/gm;
+
 /** Runs a shell line in the folder, with the commands as $MLBTCC and $MLBTC. */
 function shell(folder: string, line: string): Promise<Ended> {
   const env = {
@@ -26,7 +29,7 @@ function shell(folder: string, line: string): Promise<Ended> {
   };
   return new Promise((resolve) => {
     execFile('sh', ['-c', line], { cwd: folder, env, encoding: 'utf8' }, (error, out, err) =>
-      resolve({ code: error === null ? 0 : Number(error.code), out, err }),
+      resolve({ code: error === null ? 0 : Number(error.code), out, err: err.replace(saidByDawn, '') }),
     );
   });
 }
