@@ -15,11 +15,12 @@ import { kernelParts, kernelReads } from '../../../kernels/statements.ts';
 import type { Target } from '../../../kernels/target.ts';
 import type { Program } from '../../ir/program.ts';
 import type { Chooser } from '../choose.ts';
-import { kernelGraph, memoryCells } from '../dispatches/kernel-graph.ts';
+import { type KernelGraph, kernelGraph, memoryCells } from '../dispatches/kernel-graph.ts';
+import { stepsAfter } from '../dispatches/latest.ts';
 import { bufferNames } from '../place.ts';
 import { isWorkspace, workspaceCount } from '../workspaces.ts';
 import { staysInPieces } from './pieces.ts';
-import { type Cut, type Cutter, createCutter, isStageable, type Stageable } from './stages.ts';
+import { type Cut, type Cutter, createCutter, isOfTiles, isStageable, type Stageable } from './stages.ts';
 import { isWorth, mostPieces } from './worth.ts';
 
 /** Rows of a piece and threads of its workgroup, whatever it takes: tests force them on small ragged shapes. */
@@ -63,6 +64,7 @@ export function withResidents(program: Program, kernels: readonly Kernel[], opti
   const cutter = createCutter(workgroupSize, layouts, target);
   const mayShare = sharesOwnNames(program, options);
   const graph = kernelGraph(program, kernels, inPlace, after);
+  const sharing = sharingOf(graph);
   const unitOf: Unit[] = [];
   for (const [index, kernel] of kernels.entries()) {
     const before = [...new Set(graph[index].map((other) => unitOf[other]))].sort((a, b) => b.level - a.level);
@@ -70,7 +72,9 @@ export function withResidents(program: Program, kernels: readonly Kernel[], opti
     const isAlone = last !== undefined && (next === undefined || next.level < last.level);
     const all = isAlone ? [...last.members.map((member) => member.kernel), kernel] : [];
     const cuts =
-      isAlone && all.every(isStageable) && mayShare(all) ? joined(all, last.cuts, cutter, options) : undefined;
+      isAlone && all.every(isStageable) && mayShare(all)
+        ? joined(all, last.cuts, sharing[index], cutter, options)
+        : undefined;
     if (cuts === undefined) {
       unitOf.push({ members: [{ kernel, index }], level: (last?.level ?? -1) + 1, cuts: [] });
       continue;
@@ -99,20 +103,40 @@ function inTiles(kernel: Stageable, tuning: ContractionTuning | undefined): Stag
   return { ...kernel, choice: { key: kernel.choice!.key, tuning } };
 }
 
-/** The cuts of all of them, if the last joins the others; these have cuts where they are one already. */
+/**
+ * For each kernel how many wait for the same and have as long a way still to go, itself included: they share a dispatch, which is saved where
+ * all of them join. What has a shorter way finds room elsewhere.
+ */
+function sharingOf(graph: KernelGraph): readonly number[] {
+  const following = stepsAfter(graph);
+  const keys = graph.map((before, k) => `${[...before].sort((a, b) => a - b).join(' ')}: ${following[k]}`);
+  const counts = new Map<string, number>();
+  for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
+  return keys.map((key) => counts.get(key)!);
+}
+
+/**
+ * The cuts of all of them, if the last joins the others; these have cuts where they are one already. A dispatch of its own it would share
+ * with so many, itself included.
+ */
 function joined(
   kernels: readonly Stageable[],
   before: readonly Cut[],
+  sharing: number,
   cutter: Cutter,
   options: ResidentOptions,
 ): readonly Cut[] | undefined {
-  const { chooser, residents, layouts } = options;
+  const { chooser, residents, layouts, target } = options;
   let searched: { readonly found: readonly Cut[] | undefined } | undefined;
   const search = (): readonly Cut[] | undefined => {
     searched ??= {
-      found: (before.length > 0 ? extended(kernels, before, cutter) : begun(kernels, cutter, residents)).find(
+      found: (before.length > 0
+        ? extended(kernels, before, cutter, residents)
+        : begun(kernels, cutter, residents)
+      ).find(
         (cuts) =>
-          (residents !== 'auto' || isWorth(kernels, cuts, layouts)) && staysInPieces(kernels, cuts, cutter.touchedIn),
+          (residents !== 'auto' || isWorth(kernels, cuts, sharing, layouts, target)) &&
+          staysInPieces(kernels, cuts, cutter.touchedIn),
       ),
     };
     return searched.found;
@@ -124,32 +148,27 @@ function joined(
     const known = before[s];
     if (known !== undefined) return known;
     const ruled = (): ContractionTuning => search()![s].tuning!;
-    const isOfTiles = kernel.family === 'contraction';
-    return cutter.cutInto(
-      kernel,
-      pieces,
-      isOfTiles ? chooser.contraction(`${s} of ${problem}`, ruled).tuning : undefined,
-    );
+    if (!isOfTiles(kernel)) return cutter.cutInOrder(kernel, pieces);
+    return cutter.cutInto(kernel, pieces, chooser.contraction(`${s} of ${problem}`, ruled).tuning);
   });
   return cuts.every((cut) => cut !== undefined) ? cuts : undefined;
 }
 
-/** Ways to cut two kernels into the same number of pieces, of the best rank that there is, the better ones first. */
+/** Ways to cut two kernels into the same number of pieces, the better ones first. */
 function begun(kernels: readonly Stageable[], cutter: Cutter, residents: Residents): readonly (readonly Cut[])[] {
-  const tried = typeof residents === 'object' ? [residents.rows] : pieceRows;
-  const candidates = tried.flatMap((rows) => {
+  const candidates = triedRows(residents).flatMap((rows) => {
     const cuts = kernels.map((kernel) => cutter.cutsOf(kernel, rows));
     const counts = new Set(cuts.flat().map(({ pieces }) => pieces));
     return [...counts].flatMap((pieces) => {
-      const ways = kernels.map(
-        (kernel, s) => cuts[s].find((cut) => cut.pieces === pieces) ?? cutter.cutInOrder(kernel, pieces),
-      );
+      const ways = cuts.map((ofKernel) => ofKernel.find((cut) => cut.pieces === pieces));
       return ways.every((way) => way !== undefined) ? [ways] : [];
     });
   });
-  const least = Math.min(...candidates.map(([cut]) => rankOf(cut)));
-  return candidates.filter(([cut]) => rankOf(cut) === least).sort(([a], [b]) => distance(a) - distance(b));
+  return candidates.sort(([a], [b]) => rankOf(a) - rankOf(b) || distance(a) - distance(b));
 }
+
+const triedRows = (residents: Residents): readonly number[] =>
+  typeof residents === 'object' ? [residents.rows] : pieceRows;
 
 /** Pieces that multiprocessors take at once are better than more, and these than fewer, which leave some idle. */
 function rankOf({ pieces }: Cut): number {
@@ -161,11 +180,17 @@ function rankOf({ pieces }: Cut): number {
 const distance = ({ pieces }: Cut): number => (pieces >= enoughPieces ? pieces : -pieces);
 
 /** The way to cut one more kernel as those are that are one already, if there is one. */
-function extended(kernels: readonly Stageable[], before: readonly Cut[], cutter: Cutter): readonly (readonly Cut[])[] {
+function extended(
+  kernels: readonly Stageable[],
+  before: readonly Cut[],
+  cutter: Cutter,
+  residents: Residents,
+): readonly (readonly Cut[])[] {
   const kernel = kernels.at(-1)!;
   const [{ pieces }] = before;
-  const rows = before.find(({ tuning }) => tuning !== undefined)!.tuning!.tileM;
-  const cut = cutter.cutInOrder(kernel, pieces) ?? cutter.cutsOf(kernel, rows).find((way) => way.pieces === pieces);
+  const { tuning } = before.find((cut) => cut.tuning !== undefined) ?? {};
+  const tried = tuning === undefined ? triedRows(residents) : [tuning.tileM];
+  const cut = tried.flatMap((rows) => cutter.cutsOf(kernel, rows)).find((way) => way.pieces === pieces);
   return cut === undefined ? [] : [[...before, cut]];
 }
 

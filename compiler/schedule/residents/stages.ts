@@ -17,7 +17,7 @@ import { slabQuads } from '../../../kernels/families/contraction/tiled.ts';
 import { type ContractionTuning, contractionThreads } from '../../../kernels/families/contraction/tuning.ts';
 import type { ContractionKernel, Kernel, Layouts, ResidentStage } from '../../../kernels/kernel.ts';
 import type { Target } from '../../../kernels/target.ts';
-import { elementCount } from '../../ir/program.ts';
+import { type Equation, elementCount } from '../../ir/program.ts';
 import { type Touched, touchedByLanes, touchedByRows, touchedByTiles } from './touched.ts';
 
 /** A kernel that may be a stage. */
@@ -54,12 +54,20 @@ function waysOf(
   return ways.filter(({ pieces }) => pieces > 1);
 }
 
-export const shapeOf = (kernel: ContractionKernel, layouts: Layouts): ContractionShape =>
-  contractionShape(kernel.equation, layouts, layouts(kernel.tensor).shape)!;
+const shapeOf = (kernel: ContractionKernel, layouts: Layouts): ContractionShape => shapesOf(kernel, layouts)[0];
+
+/** All products of a contraction. */
+export function shapesOf(
+  { tensor, equation, products }: ContractionKernel,
+  layouts: Layouts,
+): readonly [ContractionShape, ...ContractionShape[]] {
+  const shapeOf = (one: Equation): ContractionShape => contractionShape(one, layouts, layouts(tensor).shape)!;
+  return [shapeOf(equation), ...products.map(shapeOf)];
+}
 
 /** Asks how kernels are cut; what it has found it keeps. */
 export interface Cutter {
-  /** In tiles of so many rows, every number of pieces once. */
+  /** Every number of pieces once: of a contraction in tiles, in those of so many rows, of others in the order of their threads. */
   readonly cutsOf: (kernel: Stageable, rows: number) => readonly Cut[];
   /** The cut into so many pieces of a kernel that has its threads in the order of its rows. */
   readonly cutInOrder: (kernel: Stageable, pieces: number) => Cut | undefined;
@@ -80,6 +88,11 @@ export function createCutter(workgroupSize: number, layouts: Layouts, target: Ta
     const groups = groupsInOrder(kernel, workgroupSize, layouts);
     return groups !== undefined && groups % pieces === 0 ? { pieces, outer: 1, inner: groups / pieces } : undefined;
   };
+  const cutsInOrder = (kernel: Stageable): readonly Cut[] => {
+    const groups = groupsInOrder(kernel, workgroupSize, layouts) ?? 1;
+    const counts = Array.from({ length: groups - 1 }, (_, i) => i + 2).filter((pieces) => groups % pieces === 0);
+    return counts.map((pieces) => ({ pieces, outer: 1, inner: groups / pieces }));
+  };
   const isOfStage = (kernel: ContractionKernel, tuning: ContractionTuning): boolean =>
     tuning.form === 'tiled' &&
     contractionThreads(tuning) === workgroupSize &&
@@ -87,7 +100,7 @@ export function createCutter(workgroupSize: number, layouts: Layouts, target: Ta
   return {
     cutInOrder,
     cutsOf: (kernel, rows) => {
-      if (kernel.family === 'row' || isOfLanes(kernel)) return [];
+      if (!isOfTiles(kernel)) return cutsInOrder(kernel);
       const sizes = contractionSizes(shapeOf(kernel, layouts));
       const tunings = stageTunings(sizes, rows, workgroupSize, target).filter((tuning) => isOfStage(kernel, tuning));
       const all = tunings.flatMap((tuning) => waysOf(kernel, tuning, layouts).map((way) => ({ ...way, tuning })));
@@ -112,28 +125,36 @@ export function createCutter(workgroupSize: number, layouts: Layouts, target: Ta
 
 const isOfLanes = (kernel: ContractionKernel): boolean => kernel.choice!.tuning.form === 'lanes';
 
+/** Whether a stage may have other tiles than the kernel would alone. */
+export const isOfTiles = (kernel: Stageable): kernel is ContractionKernel =>
+  kernel.family === 'contraction' && !isOfLanes(kernel);
+
 /**
  * Workgroups of a kernel that has its threads in the order of its rows, or of its tiles; undefined where that is no whole number, or of
  * another kernel.
  */
 function groupsInOrder(kernel: Stageable, workgroupSize: number, layouts: Layouts): number | undefined {
-  if (kernel.family === 'contraction') {
-    if (!isOfLanes(kernel)) return undefined;
-    const groups = tileCount(contractionSizes(shapeOf(kernel, layouts)), kernel.choice!.tuning) / workgroupSize;
-    return Number.isInteger(groups) ? groups : undefined;
-  }
-  const { lanes } = kernel.choice!.tuning;
-  const groups = (elementCount(kernel.rows) * lanes) / workgroupSize;
-  return workgroupSize % lanes === 0 && Number.isInteger(groups) ? groups : undefined;
+  const invocations = invocationsInOrder(kernel, workgroupSize, layouts);
+  return invocations % workgroupSize === 0 ? invocations / workgroupSize : undefined;
 }
 
-/** Columns of a tile, and blocks of a thread. */
+/** NaN where they are in no such order. */
+function invocationsInOrder(kernel: Stageable, workgroupSize: number, layouts: Layouts): number {
+  if (kernel.family === 'row') {
+    const { lanes } = kernel.choice!.tuning;
+    return workgroupSize % lanes === 0 ? elementCount(kernel.rows) * lanes : Number.NaN;
+  }
+  return isOfLanes(kernel) ? tileCount(contractionSizes(shapeOf(kernel, layouts)), kernel.choice!.tuning) : Number.NaN;
+}
+
+/** Columns of a tile. */
 const widths = [16, 32, 64, 128, 256];
-const blocks = [
-  [4, 4],
-  [8, 4],
-  [4, 8],
-] as const;
+/**
+ * Rows, and columns, of a thread's block. Of 64 tokens, a BTT matrix's product of 256 columns and 32 k, with the norm before and the product
+ * in lanes after it, took 229 µs in tiles of 64 × 64, 290 in 64 × 128 of 8 × 4 a thread, 267 in 64 × 256 of 8 × 8
+ * (H100, test/bench/records/2026-11-28-fewer-2.jsonl).
+ */
+const block = 4;
 /** Depth of a slab, and what it may be where threads share its k. */
 const depth = 16;
 const sharedDepths = [64, 32];
@@ -152,17 +173,13 @@ function stageTunings(
   const memory = Math.min(mostSharedBytes, target.limits.maxComputeWorkgroupStorageSize);
   const fits = (tuning: ContractionTuning): boolean => 16 * slabQuads(tuning) <= memory;
   const columnsOf = ({ tileN }: ContractionTuning): number => Math.ceil(n / tileN) * tileN;
-  const all = widths.flatMap((tileN) =>
-    blocks.flatMap(([rows, columns]): ContractionTuning[] => {
-      const slices = workgroupSize / ((tileM / rows) * (tileN / columns));
-      if (![1, 2, 4].includes(slices)) return [];
-      const tuning = { form: 'tiled' as const, tileM, tileN, tileK: depth, rows, columns };
-      if (slices === 1) return [tuning];
-      const tileK = sharedDepths.find((deep) => deep < 2 * k && fits({ ...tuning, tileK: deep, slices })) ?? depth;
-      return [{ ...tuning, tileK, slices }];
-    }),
-  );
-  return all
-    .filter(fits)
-    .sort((a, b) => columnsOf(a) - columnsOf(b) || b.tileN - a.tileN || (a.slices ?? 1) - (b.slices ?? 1));
+  const all = widths.flatMap((tileN): ContractionTuning[] => {
+    const slices = (workgroupSize * block * block) / (tileM * tileN);
+    if (![1, 2, 4].includes(slices)) return [];
+    const tuning = { form: 'tiled' as const, tileM, tileN, tileK: depth, rows: block, columns: block };
+    if (slices === 1) return [tuning];
+    const tileK = sharedDepths.find((deep) => deep < 2 * k && fits({ ...tuning, tileK: deep, slices })) ?? depth;
+    return [{ ...tuning, tileK, slices }];
+  });
+  return all.filter(fits).sort((a, b) => columnsOf(a) - columnsOf(b) || b.tileN - a.tileN);
 }

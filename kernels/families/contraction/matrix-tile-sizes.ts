@@ -190,6 +190,36 @@ export function piecesByRule(s: ContractionShape, layouts: Layouts, target: Targ
   return isTiled && shared > 1 && shared < pieces && isSharedPiece(cut(shared), alongK, target) ? shared : pieces;
 }
 
+/** A product as long as all together that go into the same sums. */
+const sizesOf = (shapes: readonly [ContractionShape, ...ContractionShape[]]): ContractionSizes => ({
+  ...contractionSizes(shapes[0]),
+  k: shapes.reduce((total, s) => total + contractionSizes(s).k, 0),
+});
+
+/** How long the model takes products into the same sums to take in tiles of its tables, the fastest of these where the given ones are no such. */
+export function contractionUs(
+  shapes: readonly [ContractionShape, ...ContractionShape[]],
+  tuning: ContractionTuning,
+  layouts: Layouts,
+  target: Target,
+): number {
+  const sizes = sizesOf(shapes);
+  const all = allTimes(sizes, operandsAlongK(shapes, layouts, target), target);
+  const known = all.filter((timed) => isSameTile(timed.tuning, tuning));
+  return Math.min(...(known.length > 0 ? known : all).map(({ timeUs }) => timeUs));
+}
+
+const isSameTile = (a: ContractionTuning, b: ContractionTuning): boolean =>
+  a.form === b.form && a.tileM === b.tileM && a.tileN === b.tileN && a.slices === b.slices;
+
+/** Of all tiles, those for epilogues that have rows too. */
+function allTimes(sizes: ContractionSizes, alongK: number | undefined, target: Target): readonly Timed[] {
+  return [
+    ...tiledTimesWithRows(sizes, target),
+    ...matrixTimes(sizes, alongK, target, [...matrixForms, ...matrixRowForms]),
+  ];
+}
+
 /** The form by default of products into the same sums; `rowLength` of an epilogue that has rows, if there is one. */
 export function contractionRule(
   shapes: readonly [ContractionShape, ...ContractionShape[]],
@@ -201,8 +231,7 @@ export function contractionRule(
   const tuning = defaultContractionTuning(first, target);
   if (tuning.form !== 'tiled') return tuning;
   const alongK = operandsAlongK(shapes, layouts, target);
-  const k = shapes.reduce((total, s) => total + contractionSizes(s).k, 0);
-  const sizes = { ...contractionSizes(first), k };
+  const sizes = sizesOf(shapes);
   if (rowLength !== undefined)
     return fastestHolding(sizes, alongK, target, (t) => holdsRows(first, t, rowLength, target));
   if (isSharedPiece(sizes, alongK, target)) return formsFor(target)[0].tuning;
@@ -218,11 +247,7 @@ function fastestHolding(
 ): ContractionTuning {
   const best = fastest(sizes, alongK, target);
   const mostUs = best.timeUs + epilogueAloneUs(sizes);
-  const all = [
-    ...tiledTimesWithRows(sizes, target),
-    ...matrixTimes(sizes, alongK, target, [...matrixForms, ...matrixRowForms]),
-  ];
-  const holding = all.filter(({ tuning }) => holds(tuning));
+  const holding = allTimes(sizes, alongK, target).filter(({ tuning }) => holds(tuning));
   if (holding.every(({ timeUs }) => timeUs > mostUs)) return best.tuning;
   return cheapest(holding, wholeUs).tuning;
 }
