@@ -40,7 +40,8 @@ export function latestDispatches(
   return latest;
 }
 
-function stepsBefore(graph: KernelGraph): readonly number[] {
+/** How many kernels must be done before each, one after another. */
+export function stepsBefore(graph: KernelGraph): readonly number[] {
   const before: number[] = [];
   for (const others of graph) before.push(Math.max(0, ...others.map((other) => before[other] + 1)));
   return before;

@@ -16,7 +16,7 @@ import type { Target } from '../../../kernels/target.ts';
 import type { Program } from '../../ir/program.ts';
 import type { Chooser } from '../choose.ts';
 import { type KernelGraph, kernelGraph, memoryCells } from '../dispatches/kernel-graph.ts';
-import { stepsAfter } from '../dispatches/latest.ts';
+import { stepsAfter, stepsBefore } from '../dispatches/latest.ts';
 import { bufferNames } from '../place.ts';
 import { isWorkspace, workspaceCount } from '../workspaces.ts';
 import { staysInPieces } from './pieces.ts';
@@ -104,12 +104,12 @@ function inTiles(kernel: Stageable, tuning: ContractionTuning | undefined): Stag
 }
 
 /**
- * For each kernel how many wait for the same and have as long a way still to go, itself included: they share a dispatch, which is saved where
- * all of them join. What has a shorter way finds room elsewhere.
+ * For each kernel how many have as long a way behind them and still to go, itself included: they share a dispatch, which is saved where all of
+ * them join. What has a shorter way finds room elsewhere.
  */
 function sharingOf(graph: KernelGraph): readonly number[] {
-  const following = stepsAfter(graph);
-  const keys = graph.map((before, k) => `${[...before].sort((a, b) => a - b).join(' ')}: ${following[k]}`);
+  const [before, after] = [stepsBefore(graph), stepsAfter(graph)];
+  const keys = graph.map((_, k) => `${before[k]} ${after[k]}`);
   const counts = new Map<string, number>();
   for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
   return keys.map((key) => counts.get(key)!);

@@ -29,8 +29,13 @@ export const mostPieces = piecesAtOnce * chip.multiprocessors;
  * its first slabs; of the host 7, which are free only while the device is the slower one.
  */
 const dispatchUs = 15;
-/** Bytes a microsecond of either, and those that are kept between dispatches (the L2 of an H100). */
+/**
+ * Bytes a microsecond; of rows as stages, of which a multiprocessor has fewer threads than it would alone: norms of bilinear MLR's factors took
+ * 20 µs more so, of 67.
+ */
 const bytesPerUs = 2.2e6;
+const bytesOfRowsPerUs = 1.7e6;
+/** What is kept between dispatches (the L2 of an H100). */
 const cacheBytes = 50 * 2 ** 20;
 
 /**
@@ -85,7 +90,8 @@ export function aloneUs(kernel: Stageable, layouts: Layouts, target: Target): nu
 /** What it takes as a stage. */
 export function stageUs(kernel: Stageable, { pieces, outer, inner, tuning }: Cut, layouts: Layouts): number {
   const share = Math.min(1, pieces / chip.multiprocessors);
-  const memoryUs = bytesOf(kernel, layouts) / bytesPerUs / share;
+  const rate = kernel.family === 'row' ? bytesOfRowsPerUs : bytesPerUs;
+  const memoryUs = bytesOf(kernel, layouts) / rate / share;
   if (kernel.family === 'row' || tuning === undefined) return memoryUs;
   const k = shapesOf(kernel, layouts).reduce((total, s) => total + contractionSizes(s).k, 0);
   const flops = 2 * tuning.tileM * tuning.tileN * (k + stepsAround) * outer * inner;
