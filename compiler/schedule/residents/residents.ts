@@ -128,17 +128,13 @@ function joined(
 ): readonly Cut[] | undefined {
   const { chooser, residents, layouts, target } = options;
   let searched: { readonly found: readonly Cut[] | undefined } | undefined;
+  const isChosen = (cuts: readonly Cut[]): boolean =>
+    residents !== 'auto' || isWorth(kernels, cuts, sharing, layouts, target);
+  const stays = (cuts: readonly Cut[]): boolean => staysInPieces(kernels, cuts, cutter.touchedIn);
   const search = (): readonly Cut[] | undefined => {
-    searched ??= {
-      found: (before.length > 0
-        ? extended(kernels, before, cutter, residents)
-        : begun(kernels, cutter, residents)
-      ).find(
-        (cuts) =>
-          (residents !== 'auto' || isWorth(kernels, cuts, sharing, layouts, target)) &&
-          staysInPieces(kernels, cuts, cutter.touchedIn),
-      ),
-    };
+    const ways = (): readonly (readonly Cut[])[] =>
+      before.length > 0 ? extended(kernels, before, cutter, residents) : begun(kernels, cutter, residents);
+    searched ??= { found: bestOf(ways(), isChosen, stays) };
     return searched.found;
   };
   const problem = `resident ${JSON.stringify(before)}\n${kernelsText(kernels, layouts)}`;
@@ -152,6 +148,16 @@ function joined(
     return cutter.cutInto(kernel, pieces, chooser.contraction(`${s} of ${problem}`, ruled).tuning);
   });
   return cuts.every((cut) => cut !== undefined) ? cuts : undefined;
+}
+
+/** The first way that is chosen and stays in its pieces, unless one of a better rank stays too: what is not worth those is not worth fewer. */
+function bestOf(
+  ways: readonly (readonly Cut[])[],
+  isChosen: (cuts: readonly Cut[]) => boolean,
+  stays: (cuts: readonly Cut[]) => boolean,
+): readonly Cut[] | undefined {
+  const found = ways.find((cuts) => isChosen(cuts) && stays(cuts));
+  return found && ways.some((cuts) => rankOf(cuts[0]) < rankOf(found[0]) && stays(cuts)) ? undefined : found;
 }
 
 /** Ways to cut two kernels into the same number of pieces, the better ones first. */

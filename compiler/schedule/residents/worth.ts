@@ -25,18 +25,17 @@ const piecesAtOnce = 2;
 export const mostPieces = piecesAtOnce * chip.multiprocessors;
 
 /**
- * What a dispatch takes beside what it does: of the device 8, for it begins when the last workgroup of the one before has ended, and fetches
- * its first slabs; of the host 7, which are free only while the device is the slower one.
+ * What a dispatch takes beside what the model has of it. Of the device: dispatches of one kernel took 9.5 more, the median of 29 under 60 µs in
+ * the six steps of test/bench, for each begins when the last workgroup of the one before has ended; a stage takes 1 to 2 to begin. Of the host
+ * 7, for which a slower one has the device wait (test/bench/records/2026-11-28-fewer-3.jsonl).
  */
-const dispatchUs = 15;
+const dispatchUs = { device: 8, host: 7 };
 /**
- * Bytes a microsecond; of rows as stages, of which a multiprocessor has fewer threads than it would alone: norms of bilinear MLR's factors took
- * 20 µs more so, of 67.
+ * Bytes a microsecond; of rows as stages, of which a multiprocessor has at most 512 threads asking for a quad each, where alone it has up to
+ * 2048: norms of bilinear MLR's factors took 71 µs so, 55 alone (H100, test/bench/records/2026-11-28-fewer-3.jsonl).
  */
 const bytesPerUs = 2.2e6;
 const bytesOfRowsPerUs = 1.7e6;
-/** What is kept between dispatches (the L2 of an H100). */
-const cacheBytes = 50 * 2 ** 20;
 
 /**
  * TFLOP/s of stages where a multiprocessor has as many pieces as it takes at once: the smaller a tile, the more its slabs bring for each
@@ -45,6 +44,12 @@ const cacheBytes = 50 * 2 ** 20;
 const stageTflops = ({ tileM, tileN }: ContractionTuning): number => 1 / (0.0186 + 0.405 * (1 / tileM + 1 / tileN));
 /** Steps of k that a tile's beginning and end take as long as. */
 const stepsAround = 10;
+/**
+ * What each further slice of a tile takes: a slab is so much deeper, and all of it is waited for before the first sum; the sums meet in workgroup
+ * memory. Blocks of 16 tokens, tiles of 16 × 64 in four slices, take 2.3 µs more a tile than their multiply-adds, of two slices 0.7
+ * (H100, test/bench/records/2026-11-28-fewer-3.jsonl).
+ */
+const sliceUs = 0.6;
 /** 128 pieces of 16 tokens took 28.3 µs where 256 took 41 (test/bench/records/2026-11-27-residents.jsonl). */
 const beside = { each: 0.62, waiting: 0.38 };
 
@@ -59,25 +64,25 @@ export function isWorth(
   layouts: Layouts,
   target: Target,
 ): boolean {
-  if (cuts[0].pieces > mostPieces || delaysOthers(kernels, layouts)) return false;
+  if (cuts[0].pieces > mostPieces || onlyAdds(kernels)) return false;
   const last = kernels.length - 1;
   const joining = last === 1 ? [0, 1] : [last];
   const longerUs = joining.map((s) => stageUs(kernels[s], cuts[s], layouts) - aloneUs(kernels[s], layouts, target));
-  return longerUs.reduce((a, b) => a + b) <= dispatchUs / sharing;
+  return longerUs.reduce((a, b) => a + b) <= (dispatchUs.device + dispatchUs.host) / sharing;
 }
 
 /**
- * Whether others would wait longer: what adds to sums that another product begins waits for that one too, and all that it joins would wait with
- * it; what is made beside them must find another place. A step of in-context regression took 1.319 ms in place of 1.284 (BTT, 64 features),
- * 18.97 in place of 18.26 (MLR); where dispatches would read back from memory what stages hand on, 16.89 in place of 17.15 (BTT, 256 features;
- * H100, test/bench/records/2026-11-28-fewer-2.jsonl).
+ * Whether the last adds to sums that the others begin, and reads nothing else of them: it could be made beside any other dispatch. As a stage it
+ * leaves the way through all kernels a dispatch shorter, and what is made beside that way in the company of larger ones: a step of bilinear MLR
+ * took 18.19 ms so in 127 dispatches, 17.38 in 132, with other loops beside a layer's streams, 1154 µs and 924 (H100,
+ * test/bench/records/2026-11-28-fewer-3.jsonl).
  */
-function delaysOthers(kernels: readonly Stageable[], layouts: Layouts): boolean {
+function onlyAdds(kernels: readonly Stageable[]): boolean {
   const last = kernels.at(-1)!;
   if (last.family === 'row' || !last.accumulate) return false;
   const read = kernelReads(last);
   const made = kernels.slice(0, -1).flatMap((kernel) => kernelParts(kernel).map(({ tensor }) => tensor));
-  return made.every((name) => !read.has(name) || sizeBytes(name, layouts) < cacheBytes);
+  return made.every((name) => name === last.tensor || !read.has(name));
 }
 
 /** What a kernel takes in a dispatch of its own, beside the dispatch. */
@@ -94,9 +99,12 @@ export function stageUs(kernel: Stageable, { pieces, outer, inner, tuning }: Cut
   const memoryUs = bytesOf(kernel, layouts) / rate / share;
   if (kernel.family === 'row' || tuning === undefined) return memoryUs;
   const k = shapesOf(kernel, layouts).reduce((total, s) => total + contractionSizes(s).k, 0);
-  const flops = 2 * tuning.tileM * tuning.tileN * (k + stepsAround) * outer * inner;
+  const { tileM, tileN, slices = 1 } = tuning;
+  const tiles = outer * inner;
+  const flops = 2 * tileM * tileN * (k + stepsAround) * tiles;
   const flopsPerUs = (stageTflops(tuning) * 1e6) / chip.multiprocessors;
-  return Math.max(memoryUs, (turns(pieces, piecesAtOnce, beside) * flops) / flopsPerUs);
+  const sumsUs = (turns(pieces, piecesAtOnce, beside) * flops) / flopsPerUs;
+  return Math.max(memoryUs, sumsUs + tiles * (slices - 1) * sliceUs);
 }
 
 /** Of all tensors that it reads, and makes for others. */

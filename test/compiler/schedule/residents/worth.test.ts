@@ -77,12 +77,25 @@ const second = contraction(
   inLanes,
 );
 
-/** In 256 pieces, tiles of so many rows and columns. */
-const cut = (outer: number, inner: number, tileM?: number, tileN?: number): Cut => ({
+/** x[t, c, d] += Σ_b R[c, d, b] half[t, c, b], the way back of a small BTT matrix. */
+const back: ContractionKernel = {
+  ...contraction(
+    'x 4096 4 16',
+    over({ t: 4096, c: 4, d: 16, b: 128 }, (o) => ({
+      store: [o.t, o.c, o.d],
+      value: product([at('half 4096 4 128', o.t, o.c, o.b), at('R 4 16 128', o.c, o.d, o.b)]),
+    })),
+    { ...tiled, tileN: 16, rows: 4 },
+  ),
+  accumulate: true,
+};
+
+/** In 256 pieces, tiles of so many rows and columns, each in so many slices. */
+const cut = (outer: number, inner: number, tileM?: number, tileN?: number, slices = 1): Cut => ({
   pieces: 256,
   outer,
   inner,
-  ...(tileM && tileN && { tuning: { form: 'tiled', tileM, tileN, tileK: 16, rows: 4, columns: 4 } }),
+  ...(tileM && tileN && { tuning: { form: 'tiled', tileM, tileN, tileK: 16 * slices, rows: 4, columns: 4, slices } }),
 });
 const ofRows = cut(1, 2);
 
@@ -104,6 +117,13 @@ describe('µs on an H100, profiled, without the 6.5 of each that are the profile
       [linear(4096, 256, 256, matrix), norm(4096, 256)],
       [cut(1, 1, 16, 256), ofRows],
     ],
+    [
+      'a block of 16 tokens back: norm, W2, W1, attention’s output',
+      24.1,
+      [norm(4096, 64), linear(4096, 256, 64, tiled), linear(4096, 64, 256, tiled), linear(4096, 64, 64, tiled)],
+      [ofRows, cut(1, 1, 16, 256), cut(1, 1, 16, 64, 4), cut(1, 1, 16, 64, 4)],
+    ],
+    ['the way back of a small BTT matrix', 21, [back], [cut(4, 1, 16, 64, 4)]],
     [
       'norm and both halves, 64 tokens',
       222,
@@ -135,6 +155,19 @@ describe('worth it', () => {
     const cuts = [cut(1, 8), cut(8, 4, 64, 64), cut(1, 8)];
     expect(isWorth([norm(16384, 256), first], cuts.slice(0, 2), 1, layouts, h100)).toBe(true);
     expect(isWorth([norm(16384, 256), first, second], cuts, 1, layouts, h100)).toBe(true);
+  });
+  test('not where tiles are wider than all columns, 64 for 16 (22.9 + 33.6, with a block of 16 tokens back; 64.9 as one)', () => {
+    const cuts = [cut(4, 1, 16, 64, 4), cut(1, 1)];
+    expect(isWorth([back, norm(4096, 64)], cuts, 1, layouts, h100)).toBe(false);
+    expect(isWorth([back, norm(4096, 64)], [{ ...cuts[0], outer: 1 }, cuts[1]], 1, layouts, h100)).toBe(true);
+  });
+  test('what adds to sums only where it reads what others make beside them', () => {
+    const cuts = [cut(1, 1, 16, 64, 4), cut(1, 1, 16, 64, 4)];
+    const adding = { ...linear(4096, 64, 64, tiled), accumulate: true };
+    const others = linear(4096, 64, 128, tiled);
+    expect(others.tensor).toBe(adding.tensor);
+    expect(isWorth([others, adding], cuts, 1, layouts, h100)).toBe(false);
+    expect(isWorth([{ ...others, tensor: 'x 4096 64' }, adding], cuts, 1, layouts, h100)).toBe(true);
   });
   test('not in more pieces than are begun at once', () => {
     const many = { ...tile, pieces: 512 };
