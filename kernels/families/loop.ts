@@ -28,6 +28,7 @@ import { isWhole } from '../parts/whole.ts';
 import type { Emitter } from '../wgsl/emitter.ts';
 import { flatThreads } from '../wgsl/grid.ts';
 import { f32Literal, wgsl } from '../wgsl/text.ts';
+import { addLoopSlices, loopSlices, ofSlice, slicedThreads } from './loop-slices.ts';
 
 /** 64 threads a workgroup: two subgroups of NVIDIA, sixteen of SwiftShader; measured no slower than 128 or 256 on either, so it takes
  * whatever size a kernel beside it asks for. */
@@ -42,24 +43,33 @@ interface Element {
   readonly coordinates: readonly string[];
   /** Variables that hold what the statements so far computed, by tensor. */
   readonly held: Map<string, string>;
+  /** Groups of the workgroup's threads that share out the turns of its sum (loop-slices.ts). */
+  readonly slices: number;
+  readonly workgroupSize: number;
 }
 
 export function emitLoop(kernel: LoopKernel, emitter: Emitter, workgroupSize: number): KernelBody {
-  const { shape, statements } = collapseLoop(kernel, (tensor) => emitter.layout(tensor));
+  const collapsed = collapseLoop(kernel, (tensor) => emitter.layout(tensor));
+  const { shape, statements } = collapsed;
+  const isOfReals = statements.every(({ tensor }) => emitter.layout(tensor).dtype !== 'i32');
+  const slices = isOfReals ? loopSlices(collapsed, workgroupSize, emitter.target) : 1;
   const id = emitter.fresh('element');
   const lines: string[] = [];
   const coordinates = nameCoordinates(shape, statements[0], id, emitter, lines);
-  const element: Element = { emitter, shape, id, coordinates, held: new Map() };
+  const element: Element = { emitter, shape, id, coordinates, held: new Map(), slices, workgroupSize };
   for (const statement of statements) lines.push(...statementLines(statement, element));
-  const { header, groups } = flatThreads(elementCount(shape), id, workgroupSize);
+  const { header, groups } =
+    slices === 1
+      ? flatThreads(elementCount(shape), id, workgroupSize)
+      : slicedThreads(elementCount(shape), id, workgroupSize, slices);
   return {
     functions: [],
-    sharedQuads: 0,
+    sharedQuads: slices === 1 ? 0 : workgroupSize,
     workgroupSize,
     groups,
     body: [emitter.head(), header, ...lines].filter((text) => text !== '').join('\n'),
     enables: [],
-    tuning: { workgroupSize },
+    tuning: slices === 1 ? { workgroupSize } : { workgroupSize, slices },
     multiplyAdds: statements.flatMap((s) => s.equations).reduce((total, e) => total + multiplyAddsOf(e), 0),
   };
 }
@@ -85,7 +95,7 @@ function nameCoordinates(
 }
 
 function statementLines({ tensor, equations, stored }: Statement, element: Element): string[] {
-  const { emitter, held, id } = element;
+  const { emitter, held, id, slices, workgroupSize } = element;
   const name = emitter.value(tensor, stored);
   const isInteger = emitter.layout(tensor).dtype === 'i32';
   const lines: string[] = [];
@@ -102,7 +112,9 @@ function statementLines({ tensor, equations, stored }: Statement, element: Eleme
     if (total !== name) lines.push(`let ${name} = i32(${total});`);
   }
   held.set(tensor, name);
-  if (stored) lines.push(`${emitter.writes(tensor, id)} = ${name};`);
+  const write = (value: string): string => `${emitter.writes(tensor, id)} = ${value};`;
+  if (slices > 1) lines.push(addLoopSlices(name, slices, workgroupSize, write));
+  else if (stored) lines.push(write(name));
   return lines;
 }
 
@@ -123,22 +135,23 @@ function singleExpression(
 
 /** Any equation: adds what its points store at the element to the variable `total`. */
 function equationText(equation: Equation, total: string, inIntegers: boolean, element: Element): string {
-  const { emitter, shape, coordinates } = element;
+  const { emitter, shape, coordinates, slices } = element;
   const names = new Map<number, string>();
   const scope = scopeOf(equation, names, element);
-  const nest = openNest(equation, names, scope);
+  const whole = openNest(equation, names, scope);
   equation.store.forEach((index, d) => {
     if (index.kind === 'gather') {
-      for (const a of affinesOfIndex(index)) for (const term of a.terms) loopOver(nest, term.axis);
-      check(nest, `${gatherText(index, scope)} == ${coordinates[d]}`);
+      for (const a of affinesOfIndex(index)) for (const term of a.terms) loopOver(whole, term.axis);
+      check(whole, `${gatherText(index, scope)} == ${coordinates[d]}`);
     } else {
-      solveIndex(index, shape[d], coordinates[d], nest);
-      settle(nest);
+      solveIndex(index, shape[d], coordinates[d], whole);
+      settle(whole);
     }
   });
-  settle(nest);
-  for (const axis of equation.axes.keys()) loopOver(nest, axis);
-  settle(nest);
+  settle(whole);
+  for (const axis of equation.axes.keys()) loopOver(whole, axis);
+  settle(whole);
+  const nest = slices === 1 ? whole : ofSlice(whole, slices, emitter);
   const { reducer } = equation;
   if (inIntegers) {
     return nestText(nest, { before: '', inner: `${total} += ${integerText(equation.value, scope)};`, after: '' });

@@ -49,7 +49,9 @@ function matrix(
 
 /**
  * Rates as they were before addresses left the loop: 8192×512×2048 is made at 80 TFLOP/s since. The choices are right by these: with today's
- * rates a step of icl low_rank 16 256 took 3.77 ms in place of 3.70 on an H200 (test/bench/records/2026-11-27-matrix.jsonl).
+ * rates a step of icl low_rank 16 256 took 3.77 ms in place of 3.70 on an H200 (test/bench/records/2026-11-27-matrix.jsonl). What a slab costs is
+ * its barriers and the wait for the next one: slabs of 16, with which two to four times as many workgroups reside, take 1.1 to 2.8 times as long
+ * (test/bench/records/2026-11-28-lowrank-3.jsonl).
  */
 const matrixForms: readonly MatrixForm[] = [
   { tuning: matrix(128, 128, 32, [64, 32]), tflops: 63, resident: 1 },

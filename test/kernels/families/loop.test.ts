@@ -338,6 +338,44 @@ describe('what a thread computes', () => {
   test('nothing stores: zeros', () => hold(program([computed('y', [3, 2], [])], ['y'])));
 });
 
+describe('sums whose turns groups of threads share out, on a GPU', () => {
+  const gpu = { ...opened.target, class: 'gpu' as const };
+  /** y[i] = Σ_(t, s) 3 · sin(x[t, i]) · cos(x[t + s, i]), beside what is as long as t. */
+  const columns = (t: number, i: number, s = 1): Program =>
+    program(
+      [
+        input('x', [t + s, i]),
+        computed(
+          'y',
+          [i],
+          [
+            over({ t, s, i }, ({ t, s, i }) => ({
+              store: [i],
+              value: product([constant(3), unary('sin', at('x', t, i)), unary('cos', at('x', add(t, s), i))]),
+            })),
+          ],
+        ),
+      ],
+      ['y'],
+    );
+  const heldInSlices = async (p: Program, tuning: object): Promise<void> => {
+    const { worst, plan } = await compare(opened, p, feed(p), { target: gpu });
+    expect(plan.kernels.map((kernel) => kernel.tuning)).toEqual([tuning]);
+    expect(worst).toBeLessThan(2e-6);
+  };
+  test.each([
+    ['two of half the turns each', 48, 96, 1, { workgroupSize: 64, slices: 2 }],
+    ['of the outer loop', 14, 64, 3, { workgroupSize: 64, slices: 2 }],
+    ['none where turns are few', 30, 64, 1, { workgroupSize: 64 }],
+    ['none where turns are odd', 63, 64, 1, { workgroupSize: 64 }],
+    ['none where elements fill no workgroup', 64, 48, 1, { workgroupSize: 64 }],
+  ] as const)('%s', (_, t, i, s, tuning) => heldInSlices(columns(t, i, s), tuning));
+  test('none where neighbours lie apart', () => {
+    const apart = over({ t: 64, i: 64 }, ({ t, i }) => ({ store: [i], value: unary('sin', at('x', t, scale(i, 2))) }));
+    return heldInSlices(program([input('x', [64, 128]), computed('y', [64], [apart])], ['y']), { workgroupSize: 64 });
+  });
+});
+
 describe('dtypes', () => {
   const odd = 16_777_217; // the first whole number that f32 does not hold
   test('i32 sums and products are exact, copies too', async () => {
