@@ -86,6 +86,11 @@ test('a walk longer than a stretch, with scores that move far', async () => {
   expect(worst, worstOutput).toBeLessThan(1e-5);
 });
 
+test('gradients of a walk longer than a stretch', async () => {
+  const { worst, worstOutput } = await errorOf(attention(288), true);
+  expect(worst, worstOutput).toBeLessThan(2e-6);
+});
+
 test.each([
   ['causal', 'u <= t'],
   ['in a window', 'u <= t and t - u < 40'],
