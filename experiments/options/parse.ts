@@ -162,7 +162,9 @@ function readWords(names: Names, words: readonly string[]): CommandLine {
     }
     const match = /^--([^=]+)(?:=(.*))?$/s.exec(word);
     if (match === null) {
-      throw new UsageError(`'${word}' is not an option; options are written --name VALUE or --name=VALUE`);
+      const option = optionTaking(names, word);
+      const help = option ? `did you mean --${option} ${word}?` : 'options are written --name VALUE or --name=VALUE';
+      throw new UsageError(`'${word}' is not an option; ${help}`);
     }
     const { name, value } = readOption(names, match[1], match[2], words[at + 1]);
     if (value.took) at += 1;
@@ -196,9 +198,16 @@ function readOption(names: Names, written: string, attached: string | undefined,
     if (attached !== undefined) throw new UsageError(`--${written} takes no value`);
     return { name: positiveName, value: { value: false, took: false } };
   }
-  const near = nearestOption(names, key, ['preset', 'config']);
+  const near = nearestOption(names, key, ['preset', 'config']) ?? optionTaking(names, attached ?? next ?? '');
   const help = near === undefined ? `\`mlbtc train ${names.set.name} --help\` lists them` : `did you mean --${near}?`;
   throw new UsageError(`unknown option --${written}; ${help}`);
+}
+
+/** The option whose value a word looks like: a file of ours, or the name of a preset. */
+function optionTaking({ set, rows }: Names, word: string): string | undefined {
+  if (word.endsWith('.mlbtc') && rows.structure !== undefined) return 'structure';
+  if (word.endsWith('.yaml')) return 'config';
+  return presetNames(set.name).includes(word) ? 'preset' : undefined;
 }
 
 function takeWord(written: string, attached: string | undefined, next: string | undefined): Taken {
