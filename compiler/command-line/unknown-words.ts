@@ -30,8 +30,8 @@ function unknownCommand(command: Command, word: string): UsageError {
   const near = closest(word, names);
   const parent = command.commands.find((c) => c.commands.some((inner) => inner.name() === word));
   const meant = parent === undefined ? near : (near ?? `${parent.name()} ${word}`);
-  const path = pathOf(command);
-  const help = meant === undefined ? `there are ${names.join(', ')}` : `did you mean \`${path} ${meant}\`?`;
+  const known = meant === undefined ? `there are ${names.join(', ')}` : `did you mean \`${pathOf(command)} ${meant}\`?`;
+  const help = word.endsWith('.mlbtc') ? `\`mlbtcc check ${word}\` says whether the file is right; ${known}` : known;
   return new UsageError(`unknown command '${word}'\n  help: ${help}`);
 }
 

@@ -16,6 +16,7 @@ test.each([
   [['trian'], "unknown command 'trian'\n  help: did you mean `tool train`?"],
   [['train', 'ilc'], "unknown command 'ilc'\n  help: did you mean `tool train icl`?"],
   [['lm', '--x'], "unknown command 'lm'\n  help: did you mean `tool train lm`?"],
+  [['near.mlbtc'], 'help: `mlbtcc check near.mlbtc` says whether the file is right; there are train, data, doctor'],
   [['data', 'tell'], "unknown command 'tell'\n  help: there are prepare"],
   [['data', 'prepare', '--outt', 'a'], "unknown option '--outt'\n  help: did you mean --out?"],
 ])('%j', (words, told) => {
