@@ -21,8 +21,8 @@ export function normal(name: string): string {
 
 /**
  * The option that a word nearly spells, as a person would write it; else the shortest whose name has all of the word's parts in it, or
- * parts that they nearly spell: who writes `layers` means `n_layer`, and `lerning_rate` `training_learning_rate`. `others` are words
- * that are no options of the table.
+ * parts that they nearly spell: who writes `layers` means `n_layer`, and `lerning_rate` `training_learning_rate`; else the longest that the
+ * word ends with, as `training_learning_rate` does with `learning_rate`. `others` are words that are no options of the table.
  */
 export function nearestOption(
   { set, canonical }: Names,
@@ -30,7 +30,7 @@ export function nearestOption(
   others: readonly string[] = [],
 ): string | undefined {
   const known = [...canonical.keys(), ...others];
-  const near = closest(normal(word), known) ?? withParts(normal(word), known);
+  const near = closest(normal(word), known) ?? withParts(normal(word), known) ?? withinWord(normal(word), known);
   return near === undefined || near in set.aliases ? near : (canonical.get(near) ?? near);
 }
 
@@ -52,4 +52,8 @@ function withParts(word: string, known: readonly string[]): string | undefined {
   );
   const exact = (name: string) => parts.filter((part) => name.includes(part)).length;
   return fitting.sort((a, b) => exact(b) - exact(a) || a.length - b.length)[0];
+}
+
+function withinWord(word: string, known: readonly string[]): string | undefined {
+  return known.filter((name) => word.endsWith(`_${name}`)).sort((a, b) => b.length - a.length)[0];
 }
