@@ -4,6 +4,7 @@
  * The trap: a reading arrives some steps later, and a record of another kind does not overtake it: a run that is cut at a step and
  * goes on writes its lines in the same order.
  */
+import { joined } from '../progress.ts';
 import type { EvaluationRecord, MetricsRecord, TrainRecord } from '../runs/metrics.ts';
 import type { RunRecord } from '../runs/record.ts';
 import type { Progress } from './progress.ts';
@@ -23,6 +24,12 @@ export class DivergedAt extends Error {
 
 /** A loss so many times the first one is no loss that training comes back from. */
 const beyondReason = 1e6;
+
+/**
+ * So many readings of different batches with one loss, to the last bit, are no chance: the model says the same whatever it is given, as where
+ * activations have grown until their variance is infinite and their norm 0.
+ */
+const fewestSame = 3;
 
 export interface Log<P> {
   /** `reading` is of a step that was just queued. */
@@ -56,6 +63,7 @@ export function createLog<P extends Phase, C extends CompiledTask<P>, R extends 
   let lastStep = begin;
   let lastMs = performance.now();
   let first = trained.length === 0 ? undefined : Math.abs(trained[0].loss);
+  let held = { loss: Number.NaN, since: begin, readings: 0 };
   let failure: unknown;
   let pending = Promise.resolve();
 
@@ -87,7 +95,10 @@ export function createLog<P extends Phase, C extends CompiledTask<P>, R extends 
     const facts = { step: step + 1, loss, stepsPerSecond, timeS: (nowMs - startMs) / 1000 };
     const record = task.record(facts, phase, found);
     append(record);
-    progress.update(task.shown(record, phase));
+    held = loss === held.loss ? { ...held, readings: held.readings + 1 } : { loss, since: step + 1, readings: 1 };
+    const state = task.shown(record, phase);
+    const unchanged = held.readings < fewestSame ? '' : `unchanged since step ${held.since}`;
+    progress.update({ ...state, detail: joined(state.detail, unchanged) });
   };
 
   return {

@@ -44,6 +44,21 @@ test('a large loss that began large is none, nor one that grows from 0', async (
   expect(await failureOf([0, 3])).toBeUndefined();
 });
 
+test('a loss that is the same to the last bit in three readings is told beside it, from the step where it began', async () => {
+  const details: string[] = [];
+  const log = createLog<typeof phase, CompiledTask<typeof phase>, TrainRecord>(
+    {
+      record: (facts) => facts as TrainRecord,
+      shown: (record) => ({ ...record, detail: 'tokens' }) as unknown as ProgressState,
+    },
+    { record: { append: () => undefined }, progress: { update: ({ detail }) => details.push(detail) } },
+  );
+  for (const [step, loss] of [2, 3, 3, 3, 3, 2].entries()) log.ask(Promise.resolve(readingOf(loss)), phase, step);
+  await log.finish();
+  const told = 'tokens · unchanged since step 2';
+  expect(details).toEqual(['tokens', 'tokens', 'tokens', told, told, 'tokens']);
+});
+
 test('a record of another kind does not overtake the steps before it, however late they are read', async () => {
   const written: string[] = [];
   const log = newLog(({ kind, step }) => written.push(`${kind ?? 'step'} ${step}`));
