@@ -5,9 +5,9 @@
 
 import { hashText } from '../compiler/ir/hash.ts';
 import { printEquation } from '../compiler/ir/print.ts';
-import { type Equation, elementCount } from '../compiler/ir/program.ts';
+import { elementCount } from '../compiler/ir/program.ts';
 import { emitContraction, mostSideBySide } from './families/contraction/contraction.ts';
-import { type ContractionShape, contractionShape } from './families/contraction/shape.ts';
+import { type ProductShapes, productShapes } from './families/contraction/shape.ts';
 import { type ContractionTuning, contractionThreads, defaultContractionTuning } from './families/contraction/tuning.ts';
 import { emitHalves, halvesThreads } from './families/halves.ts';
 import { emitLoop, loopWorkgroupSize } from './families/loop.ts';
@@ -178,15 +178,9 @@ function rowTuningOf(kernel: RowKernel, target: Target): RowTuning {
 function contractionOf(
   kernel: ContractionKernel,
   { target, layouts }: FormOptions,
-): { readonly shapes: readonly [ContractionShape, ...ContractionShape[]]; readonly tuning: ContractionTuning } {
-  const shapeOf = (equation: Equation): ContractionShape => {
-    const shape = contractionShape(equation, layouts, layouts(kernel.tensor).shape);
-    if (!shape) throw new Error(`${kernel.tensor} is no contraction of two operands`);
-    return shape;
-  };
-  const first = shapeOf(kernel.equation);
-  const tuning = kernel.choice?.tuning ?? defaultContractionTuning(first, target);
-  return { shapes: [first, ...kernel.products.map(shapeOf)], tuning };
+): { readonly shapes: ProductShapes; readonly tuning: ContractionTuning } {
+  const shapes = productShapes(kernel, layouts);
+  return { shapes, tuning: kernel.choice?.tuning ?? defaultContractionTuning(shapes[0], target) };
 }
 
 const streamTuningOf = (kernel: StreamKernel, { target, layouts }: FormOptions): StreamTuning =>

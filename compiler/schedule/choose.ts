@@ -10,7 +10,7 @@
  * The trap: a key must say everything that the rules look at, and no name, so that the layers of a model share their choices.
  */
 import { contractionRule } from '../../kernels/families/contraction/matrix-tile-sizes.ts';
-import { contractionShape } from '../../kernels/families/contraction/shape.ts';
+import { productShapes } from '../../kernels/families/contraction/shape.ts';
 import type { ContractionTuning } from '../../kernels/families/contraction/tuning.ts';
 import { defaultRowTuning, type RowTuning } from '../../kernels/families/row.ts';
 import { defaultStreamTuning, type StreamTuning } from '../../kernels/families/stream/tuning.ts';
@@ -131,16 +131,12 @@ export function contractionChoice(
   target: Target,
 ): KernelChoice<ContractionTuning> {
   const { shape: stored } = layouts(kernel.tensor);
-  const shape = contractionShape(kernel.equation, layouts, stored);
-  if (shape === undefined) throw new Error(`${kernel.tensor} is no contraction of two operands`);
+  const shapes = productShapes(kernel, layouts);
   const others = kernel.products.map((e) => problemOf(e, stored, layouts));
   const { rowLength } = kernel;
   const rows = rowLength === undefined ? [] : [`rows of ${rowLength}`];
-  const problem = [problemOf(shape.equation, [], layouts), ...others, ...rows].join('\n');
-  return chooser.contraction(problem, () => {
-    const rest = kernel.products.map((e) => contractionShape(e, layouts, stored)!);
-    return contractionRule([shape, ...rest], layouts, target, rowLength);
-  });
+  const problem = [problemOf(shapes[0].equation, [], layouts), ...others, ...rows].join('\n');
+  return chooser.contraction(problem, () => contractionRule(shapes, layouts, target, rowLength));
 }
 
 /** Shapes and dtypes of a program's tensors, each in memory of its own. */

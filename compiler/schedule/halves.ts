@@ -9,8 +9,8 @@
 import { operandQuads } from '../../kernels/families/contraction/functions.ts';
 import {
   type ContractionShape,
-  contractionShape,
   contractionSizes,
+  productShapes,
   scaleRatio,
   tileCount,
 } from '../../kernels/families/contraction/shape.ts';
@@ -124,9 +124,8 @@ function givenSide(
 ): GivenSide | undefined {
   const { tuning } = kernel.choice!;
   if (tuning.form !== 'matrix') return undefined;
-  const { shape: stored } = layouts(kernel.tensor);
   const equations = [kernel.equation, ...kernel.products];
-  const shapes = equations.map((equation) => contractionShape(equation, layouts, stored)!);
+  const shapes = productShapes(kernel, layouts);
   // A factor that products differ by is put on what is read of the left one.
   const isScaled = shapes.some((s) => scaleRatio(shapes[0], s) !== 1);
   for (const side of isScaled ? (['right'] as const) : (['right', 'left'] as const)) {

@@ -65,7 +65,12 @@ function readsNeighbours(equation: Equation, shape: readonly number[]): boolean 
 }
 
 /** The threads of all slices; the header names the element's number `id` and the slice. There are no threads beyond the elements. */
-export function slicedThreads(elements: number, id: string, workgroupSize: number, slices: number) {
+export function slicedThreads(
+  elements: number,
+  id: string,
+  workgroupSize: number,
+  slices: number,
+): { readonly header: string; readonly groups: number } {
   const own = workgroupSize / slices;
   const header = wgsl`
     let slice = i32(lane / ${own}u);
@@ -76,8 +81,9 @@ export function slicedThreads(elements: number, id: string, workgroupSize: numbe
 
 /** The loops of one slice, whose number is `slice`. */
 export function ofSlice(nest: Nest, slices: number, emitter: Emitter): Nest {
-  const steps = nest.steps.flatMap((step, at) => {
-    if (step.kind !== 'for' || nest.steps.findIndex(({ kind }) => kind === 'for') !== at) return [step];
+  const outermost = nest.steps.find(({ kind }) => kind === 'for');
+  const steps = nest.steps.flatMap((step) => {
+    if (step !== outermost || step.kind !== 'for') return [step];
     const turns = step.turns / slices;
     const turn = emitter.fresh('turn');
     return [

@@ -196,7 +196,9 @@ function extended(
   const [{ pieces }] = before;
   const { tuning } = before.find((cut) => cut.tuning !== undefined) ?? {};
   const tried = tuning === undefined ? triedRows(residents) : [tuning.tileM];
-  const cut = tried.flatMap((rows) => cutter.cutsOf(kernel, rows)).find((way) => way.pieces === pieces);
+  const cut = isOfTiles(kernel)
+    ? tried.flatMap((rows) => cutter.cutsOf(kernel, rows)).find((way) => way.pieces === pieces)
+    : cutter.cutInOrder(kernel, pieces);
   return cut === undefined ? [] : [[...before, cut]];
 }
 

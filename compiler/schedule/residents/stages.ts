@@ -8,8 +8,8 @@ import { holdsRows } from '../../../kernels/families/contraction/rows.ts';
 import {
   type ContractionShape,
   type ContractionSizes,
-  contractionShape,
   contractionSizes,
+  productShapes,
   tileCount,
   tilesOf,
 } from '../../../kernels/families/contraction/shape.ts';
@@ -17,7 +17,7 @@ import { slabQuads } from '../../../kernels/families/contraction/tiled.ts';
 import { type ContractionTuning, contractionThreads } from '../../../kernels/families/contraction/tuning.ts';
 import type { ContractionKernel, Kernel, Layouts, ResidentStage } from '../../../kernels/kernel.ts';
 import type { Target } from '../../../kernels/target.ts';
-import { type Equation, elementCount } from '../../ir/program.ts';
+import { elementCount } from '../../ir/program.ts';
 import { type Touched, touchedByLanes, touchedByRows, touchedByTiles } from './touched.ts';
 
 /** A kernel that may be a stage. */
@@ -54,16 +54,7 @@ function waysOf(
   return ways.filter(({ pieces }) => pieces > 1);
 }
 
-const shapeOf = (kernel: ContractionKernel, layouts: Layouts): ContractionShape => shapesOf(kernel, layouts)[0];
-
-/** All products of a contraction. */
-export function shapesOf(
-  { tensor, equation, products }: ContractionKernel,
-  layouts: Layouts,
-): readonly [ContractionShape, ...ContractionShape[]] {
-  const shapeOf = (one: Equation): ContractionShape => contractionShape(one, layouts, layouts(tensor).shape)!;
-  return [shapeOf(equation), ...products.map(shapeOf)];
-}
+const shapeOf = (kernel: ContractionKernel, layouts: Layouts): ContractionShape => productShapes(kernel, layouts)[0];
 
 /** Asks how kernels are cut; what it has found it keeps. */
 export interface Cutter {
@@ -71,8 +62,8 @@ export interface Cutter {
   readonly cutsOf: (kernel: Stageable, rows: number) => readonly Cut[];
   /** The cut into so many pieces of a kernel that has its threads in the order of its rows. */
   readonly cutInOrder: (kernel: Stageable, pieces: number) => Cut | undefined;
-  /** The cut into so many pieces, of a contraction in tiles in the given ones, if these are a stage's: a choice that was forced may not be. */
-  readonly cutInto: (kernel: Stageable, pieces: number, tuning?: ContractionTuning) => Cut | undefined;
+  /** The cut into so many pieces of a contraction in the given tiles, if these are a stage's: a choice that was forced may not be. */
+  readonly cutInto: (kernel: ContractionKernel, pieces: number, tuning: ContractionTuning) => Cut | undefined;
   readonly touchedIn: (kernel: Stageable, cut: Cut) => readonly Touched[];
 }
 
@@ -107,7 +98,6 @@ export function createCutter(workgroupSize: number, layouts: Layouts, target: Ta
       return [...new Map(all.toReversed().map((cut) => [cut.pieces, cut])).values()];
     },
     cutInto: (kernel, pieces, tuning) => {
-      if (kernel.family === 'row' || tuning === undefined) return cutInOrder(kernel, pieces);
       if (!isOfStage(kernel, tuning)) return undefined;
       const way = waysOf(kernel, tuning, layouts).find((way) => way.pieces === pieces);
       return way && { ...way, tuning };

@@ -6,8 +6,8 @@
  */
 import {
   type ContractionSizes,
-  contractionShape,
   contractionSizes,
+  productShapes,
   tilesOf,
 } from '../../../kernels/families/contraction/shape.ts';
 import type { ContractionTuning } from '../../../kernels/families/contraction/tuning.ts';
@@ -87,8 +87,7 @@ function touchedAt(
   placeIn: (group: number, sizes: ContractionSizes) => Place,
   layouts: Layouts,
 ): readonly Touched[] {
-  const { shape: stored } = layouts(kernel.tensor);
-  const shapes = [kernel.equation, ...kernel.products].map((e) => contractionShape(e, layouts, stored)!);
+  const shapes = productShapes(kernel, layouts);
   const [first] = shapes;
   const sizes = contractionSizes(first);
   const placeOf = (group: number): Place => placeIn(group, sizes);

@@ -10,14 +10,14 @@
  * (H200, test/bench/records/2026-11-27-residents.jsonl).
  */
 import { contractionUs } from '../../../kernels/families/contraction/matrix-tile-sizes.ts';
-import { contractionSizes } from '../../../kernels/families/contraction/shape.ts';
+import { productShapes, sizesTogether } from '../../../kernels/families/contraction/shape.ts';
 import { chip, turns } from '../../../kernels/families/contraction/tile-sizes.ts';
 import type { ContractionTuning } from '../../../kernels/families/contraction/tuning.ts';
 import type { Layouts } from '../../../kernels/kernel.ts';
 import { kernelParts, kernelReads } from '../../../kernels/statements.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { elementCount } from '../../ir/program.ts';
-import { type Cut, type Stageable, shapesOf } from './stages.ts';
+import type { Cut, Stageable } from './stages.ts';
 
 /** Pieces that a multiprocessor takes at once: while one waits the other goes on. */
 const piecesAtOnce = 2;
@@ -89,7 +89,7 @@ function onlyAdds(kernels: readonly Stageable[]): boolean {
 export function aloneUs(kernel: Stageable, layouts: Layouts, target: Target): number {
   const memoryUs = bytesOf(kernel, layouts) / bytesPerUs;
   if (kernel.family === 'row' || kernel.choice!.tuning.form === 'lanes') return memoryUs;
-  return Math.max(memoryUs, contractionUs(shapesOf(kernel, layouts), kernel.choice!.tuning, layouts, target));
+  return Math.max(memoryUs, contractionUs(productShapes(kernel, layouts), kernel.choice!.tuning, layouts, target));
 }
 
 /** What it takes as a stage. */
@@ -98,7 +98,7 @@ export function stageUs(kernel: Stageable, { pieces, outer, inner, tuning }: Cut
   const rate = kernel.family === 'row' ? bytesOfRowsPerUs : bytesPerUs;
   const memoryUs = bytesOf(kernel, layouts) / rate / share;
   if (kernel.family === 'row' || tuning === undefined) return memoryUs;
-  const k = shapesOf(kernel, layouts).reduce((total, s) => total + contractionSizes(s).k, 0);
+  const { k } = sizesTogether(productShapes(kernel, layouts));
   const { tileM, tileN, slices = 1 } = tuning;
   const tiles = outer * inner;
   const flops = 2 * tileM * tileN * (k + stepsAround) * tiles;

@@ -7,7 +7,14 @@ import type { Layouts } from '../../kernel.ts';
 import { hasTensorCores, matrixSize, type Target } from '../../target.ts';
 import { operandQuads } from './functions.ts';
 import { holdsRows } from './rows.ts';
-import { type ContractionShape, type ContractionSizes, contractionSizes, tileCount } from './shape.ts';
+import {
+  type ContractionShape,
+  type ContractionSizes,
+  contractionSizes,
+  type ProductShapes,
+  sizesTogether,
+  tileCount,
+} from './shape.ts';
 import {
   type Company,
   chip,
@@ -192,20 +199,14 @@ export function piecesByRule(s: ContractionShape, layouts: Layouts, target: Targ
   return isTiled && shared > 1 && shared < pieces && isSharedPiece(cut(shared), alongK, target) ? shared : pieces;
 }
 
-/** A product as long as all together that go into the same sums. */
-const sizesOf = (shapes: readonly [ContractionShape, ...ContractionShape[]]): ContractionSizes => ({
-  ...contractionSizes(shapes[0]),
-  k: shapes.reduce((total, s) => total + contractionSizes(s).k, 0),
-});
-
 /** How long the model takes products into the same sums to take in tiles of its tables, the fastest of these where the given ones are no such. */
 export function contractionUs(
-  shapes: readonly [ContractionShape, ...ContractionShape[]],
+  shapes: ProductShapes,
   tuning: ContractionTuning,
   layouts: Layouts,
   target: Target,
 ): number {
-  const sizes = sizesOf(shapes);
+  const sizes = sizesTogether(shapes);
   const all = allTimes(sizes, operandsAlongK(shapes, layouts, target), target);
   const known = all.filter((timed) => isSameTile(timed.tuning, tuning));
   return Math.min(...(known.length > 0 ? known : all).map(({ timeUs }) => timeUs));
@@ -224,7 +225,7 @@ function allTimes(sizes: ContractionSizes, alongK: number | undefined, target: T
 
 /** The form by default of products into the same sums; `rowLength` of an epilogue that has rows, if there is one. */
 export function contractionRule(
-  shapes: readonly [ContractionShape, ...ContractionShape[]],
+  shapes: ProductShapes,
   layouts: Layouts,
   target: Target,
   rowLength?: number,
@@ -233,7 +234,7 @@ export function contractionRule(
   const tuning = defaultContractionTuning(first, target);
   if (tuning.form !== 'tiled') return tuning;
   const alongK = operandsAlongK(shapes, layouts, target);
-  const sizes = sizesOf(shapes);
+  const sizes = sizesTogether(shapes);
   if (rowLength !== undefined)
     return fastestHolding(sizes, alongK, target, (t) => holdsRows(first, t, rowLength, target));
   if (isSharedPiece(sizes, alongK, target)) return formsFor(target)[0].tuning;

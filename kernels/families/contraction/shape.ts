@@ -28,7 +28,7 @@ import {
 import { constraintKey, expressionKey } from '../../../compiler/ir/hash.ts';
 import type { Affine, Constraint, Equation, Expression } from '../../../compiler/ir/program.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
-import type { Shapes } from '../../kernel.ts';
+import type { ContractionKernel, Shapes } from '../../kernel.ts';
 import { flatIndex, flattenLoads, mergeAll } from '../../parts/linear.ts';
 
 /** The equation taken apart. Axis lists are in order, outermost first; extents of 1 are left out. */
@@ -224,6 +224,27 @@ export interface ContractionSizes {
 
 export function contractionSizes(s: ContractionShape): ContractionSizes {
   return { batch: extentOf(s, s.batch), m: extentOf(s, s.m), n: extentOf(s, s.n), k: extentOf(s, s.k) };
+}
+
+/** All products of a contraction kernel, which go into the same sums. */
+export type ProductShapes = readonly [ContractionShape, ...ContractionShape[]];
+
+export function productShapes(
+  { tensor, equation, products }: Pick<ContractionKernel, 'tensor' | 'equation' | 'products'>,
+  layouts: Shapes,
+): ProductShapes {
+  const shapeOf = (product: Equation): ContractionShape => {
+    const shape = contractionShape(product, layouts, layouts(tensor).shape);
+    if (!shape) throw new Error(`${tensor} is no contraction of two operands`);
+    return shape;
+  };
+  return [shapeOf(equation), ...products.map(shapeOf)];
+}
+
+/** Sizes of a product as long as all together. */
+export function sizesTogether(shapes: ProductShapes): ContractionSizes {
+  const sizes = shapes.map(contractionSizes);
+  return { ...sizes[0], k: sizes.reduce((total, { k }) => total + k, 0) };
 }
 
 interface TileSize {
