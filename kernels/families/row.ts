@@ -46,8 +46,8 @@ export interface RowTuning {
 const manyRows = 2048;
 
 export function defaultRowTuning(kernel: RowKernel, target: Target): RowTuning {
-  if (target.class === 'cpu') return { lanes: 1, workgroupSize: 32, shuffle: false };
   const rows = elementCount(kernel.rows);
+  if (target.class === 'cpu') return { lanes: 1, workgroupSize: cpuWorkgroup(rows), shuffle: false };
   const points = Math.max(1, ...kernel.statements.map((s) => pointsOfRow(s)));
   const most = Math.min(256, target.limits.maxComputeInvocationsPerWorkgroup);
   const isMany = rows >= manyRows;
@@ -57,6 +57,16 @@ export function defaultRowTuning(kernel: RowKernel, target: Target): RowTuning {
   while (lanes < wanted && lanes * 2 * each <= points) lanes *= 2;
   const shuffle = lanes > 1 && lanes <= shuffledLanes(target);
   return { lanes, workgroupSize: Math.max(lanes, 128), shuffle, quads: each === 4 };
+}
+
+/**
+ * A software device computes four or eight invocations at once, and those beyond the last row do its work once more (`rowHead`): the
+ * norm of all gradients, one row, took 22 ms of a step of 183 on SwiftShader with 32, and takes less than 4 with four.
+ */
+function cpuWorkgroup(rows: number): number {
+  let size = 4;
+  while (size < 32 && size < rows) size *= 2;
+  return size;
 }
 
 function pointsOfRow(statement: RowStatement): number {
