@@ -29,14 +29,16 @@ export function normalise(program: Program): Program {
   return orderMemory(reuseQuotients(reuseSums(limitToDemand(merged))));
 }
 
-/** Long sums for few results in pieces, where a device would wait for them otherwise; `streams` have their own. */
+/**
+ * Sums that look for their terms as products, and long sums for few results in pieces where a GPU would wait for them otherwise;
+ * `streams` have their own.
+ */
 export function splitLongSums(
   program: Program,
   target: Target,
   streams: ReadonlySet<string> = new Set(),
   chooser: Chooser = createChooser({ target }),
 ): Program {
-  if (target.class !== 'gpu') return program;
   return mapComputed(program, (tensor, equations, known) =>
     streams.has(tensor.name) ? { equations } : inPieces(tensor, equations, known, target, chooser),
   );
@@ -85,6 +87,7 @@ function inPieces(
   const before: Tensor[] = [];
   const result = equations.map((given, i) => {
     const equation = tiledScatter(given, tensor, known) ?? given;
+    if (target.class === 'cpu') return equation;
     const split = splitLongSum(equation, tensor, i, known, target, chooser.pieces);
     if (!split) return equation;
     before.push(split.partial);

@@ -89,7 +89,8 @@ export function splitLongSum(
 
 /**
  * A sum that goes where whole numbers say, as a product, where that is one for tiles. With the gradient of an embedding of 96 words, 512
- * features and 8192 tokens a step of a language model took 0.2 ms less of 27 on an H200.
+ * features and 8192 tokens a step of a language model took 0.2 ms less of 27 on an H200; with 96 words, 64 features and 512 tokens the
+ * loop that looks takes half of the step on SwiftShader.
  */
 export function tiledScatter(
   equation: Equation,

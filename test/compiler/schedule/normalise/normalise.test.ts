@@ -359,7 +359,7 @@ describe('long sums are made in pieces on a GPU', () => {
       ['g'],
     );
     const { gpu, cpu } = hold(p);
-    expect(equations(cpu, 'g')[0]).toContain('g[ids[n, t], i]');
+    expect(equations(cpu, 'g')[0]).toContain('g[place, i] sum= select(ids[n, t] == index(place), 1, 0) * c[');
     expect(equations(gpu, 'g~pieces')[0]).toContain('select(ids[n, t + 20*piece] == index(place), 1, 0) * c[');
   });
 
