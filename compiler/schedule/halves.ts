@@ -43,8 +43,8 @@ import { type Chooser, layoutsOf, withChoices } from './choose.ts';
  */
 const leastReads = 32;
 
-/** The largest magnitude is looked for in so many stretches of a tensor at most: workgroups that keep a GPU busy, and soon gone through. */
-const mostStretches = 256;
+/** The largest magnitude is looked for in so many stretches of a tensor at most: rows that keep a GPU busy, and soon gone through. */
+const mostStretches = 2048;
 
 /** Tensors that one kernel looks through, or takes apart: a dispatch takes only so many kernels, and a kernel so many bindings. */
 const mostTogether = 4;

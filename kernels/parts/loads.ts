@@ -15,6 +15,7 @@ import type { Affine, Axis, Dtype, Expression } from '../../compiler/ir/program.
 import { elementCount } from '../../compiler/ir/program.ts';
 import type { Arrays } from '../kernel.ts';
 import type { Emitter } from '../wgsl/emitter.ts';
+import { plus } from '../wgsl/text.ts';
 import { affineText } from './address.ts';
 import type { Scope } from './scope.ts';
 
@@ -75,4 +76,11 @@ export function quadText(tensor: string, first: string, emitter: Emitter): strin
   if (quad !== undefined) return quad;
   const elements = [0, 1, 2, 3].map((c) => emitter.reads(tensor, c === 0 ? first : `${first} + ${c}`));
   return `vec4<f32>(${elements.join(', ')})`;
+}
+
+/** WGSL that writes the four elements of a tensor from a flat offset on, a multiple of 4. */
+export function writeQuad(tensor: string, first: string, value: string, emitter: Emitter): string {
+  const quad = emitter.writesQuad(tensor, first);
+  if (quad !== undefined) return `${quad} = ${value};`;
+  return [0, 1, 2, 3].map((c) => `${emitter.writes(tensor, plus(first, c))} = ${value}[${c}];`).join('\n');
 }
