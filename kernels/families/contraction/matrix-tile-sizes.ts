@@ -43,6 +43,8 @@ interface MatrixForm {
   readonly resident: number;
   /** What each operand that lies along k adds to the rate, where that is not `ratePerK`. */
   readonly perK?: number;
+  /** The rate where every multiprocessor has one tile at most, if that is another. */
+  readonly tflopsInOneWave?: number;
 }
 
 function matrix(
@@ -69,11 +71,13 @@ const matrixForms: readonly MatrixForm[] = [
  * More for epilogues that ask for whole rows: one workgroup waits for its own. 32 × 256 reads twice as much into slabs as 128 × 128 does: scores of
  * 512 × (256×80×256) with their softmax took it 593 µs on an H100, 128 × 128 and rows by themselves 236 and 93. 64 × 256 reads a quarter more, and
  * what lies along k costs it more again: with a norm's gradient behind 64 × (2048×256×256) of operands along m and n the dispatch took 631 µs, 718
- * in two; a norm behind 16384 × 256 × 1024 of operands along k 186, 131 in two (test/bench/records/2026-11-27-rows-of-256.jsonl).
+ * in two; a norm behind 16384 × 256 × 1024 of operands along k 186, 131 in two (test/bench/records/2026-11-27-rows-of-256.jsonl). Where there is
+ * but one wave of them the weights are the same for all tiles at the same time: 4096 × 256 × 256 of operands along k, a residual and a norm took
+ * 18 µs in 32 × 256, 25 in 64 × 256, 28 as stages on f32 units, 17 in two (test/bench/records/2026-11-28-small-4.jsonl).
  */
 const matrixRowForms: readonly MatrixForm[] = [
   { tuning: matrix(64, 256, 32, [64, 32]), tflops: 58, resident: 1, perK: -0.1 },
-  { tuning: matrix(32, 256, 32, [32, 32]), tflops: 13, resident: 1 },
+  { tuning: matrix(32, 256, 32, [32, 32]), tflops: 13, resident: 1, tflopsInOneWave: 41 },
 ];
 
 /** What a tuner tries: those of the table that the target has room for. */
@@ -134,14 +138,16 @@ const company: Company = { each: 0.5, waiting: 0.5 };
 function timeUs(
   sizes: ContractionSizes,
   alongK: number,
-  { tuning, tflops, resident, perK = ratePerK }: MatrixForm,
+  { tuning, tflops, resident, perK = ratePerK, tflopsInOneWave = tflops }: MatrixForm,
 ): number {
   const { tileM, tileN } = tuning;
-  const flopsPerUs = (tflops * 1e6) / chip.multiprocessors;
+  const tiles = tileCount(sizes, tuning);
+  const rate = tiles <= chip.multiprocessors ? tflopsInOneWave : tflops;
+  const flopsPerUs = (rate * 1e6) / chip.multiprocessors;
   const totals = Math.ceil(sizes.k / longestSum) - 1;
   const adding = totals * (totals <= 1 ? stepsOfTotals.once : stepsOfTotals.inLoop);
   const steps = sizes.k / (1 + perK * alongK) + stepsAround + adding;
-  return (turns(tileCount(sizes, tuning), resident, company) * 2 * tileM * tileN * steps) / flopsPerUs;
+  return (turns(tiles, resident, company) * 2 * tileM * tileN * steps) / flopsPerUs;
 }
 
 function matrixTimes(
