@@ -219,6 +219,8 @@ export interface KernelBody {
   readonly sideBySide?: number;
   /** Kernels that a workgroup does one after another; 1 where it is not said. */
   readonly stages?: number;
+  /** Whether each of its workgroups takes next to nothing, so that they fill what others leave of the device. */
+  readonly isBrief?: boolean;
   readonly body: string;
   /** WGSL extensions that it needs. */
   readonly enables: readonly string[];

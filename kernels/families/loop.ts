@@ -5,6 +5,8 @@
  * (`solve.ts`); a scatter through a gather loops over all its axes and compares. Reduced axes are loops. No two threads
  * write one element, so nothing is lost and nothing races.
  *
+ * Sums of pieces that lie one behind the other in memory are made four neighbouring elements a thread (loop-quads.ts).
+ *
  * The trap: a later statement takes an earlier one's element out of a variable, but only where it reads this very
  * element.
  */
@@ -17,6 +19,7 @@ import type { KernelBody, LoopKernel, Statement } from '../kernel.ts';
 import { gatherText } from '../parts/address.ts';
 import { collapseLoop, plainStore } from '../parts/collapse.ts';
 import { coordinate, flatIndex } from '../parts/linear.ts';
+import { type WideLoad, wideText, writeQuad } from '../parts/loads.ts';
 import { check, loopOver, nestText, openNest, settle, sumText } from '../parts/nest.ts';
 import { threadReduction } from '../parts/reducers.ts';
 import { sharedText } from '../parts/repeats.ts';
@@ -28,6 +31,7 @@ import { isWhole } from '../parts/whole.ts';
 import type { Emitter } from '../wgsl/emitter.ts';
 import { flatThreads } from '../wgsl/grid.ts';
 import { f32Literal, wgsl } from '../wgsl/text.ts';
+import { quadThreads, summedInQuads } from './loop-quads.ts';
 import { addLoopSlices, loopSlices, ofSlice, slicedThreads } from './loop-slices.ts';
 
 /** 64 threads a workgroup: two subgroups of NVIDIA, sixteen of SwiftShader; measured no slower than 128 or 256 on either, so it takes
@@ -46,6 +50,8 @@ interface Element {
   /** Groups of the workgroup's threads that share out the turns of its sum (loop-slices.ts). */
   readonly slices: number;
   readonly workgroupSize: number;
+  /** What is summed, where a thread sums four neighbouring elements, of which `id` is the first. */
+  readonly summed: WideLoad | undefined;
 }
 
 export function emitLoop(kernel: LoopKernel, emitter: Emitter, workgroupSize: number): KernelBody {
@@ -53,23 +59,27 @@ export function emitLoop(kernel: LoopKernel, emitter: Emitter, workgroupSize: nu
   const { shape, statements } = collapsed;
   const isOfReals = statements.every(({ tensor }) => emitter.layout(tensor).dtype !== 'i32');
   const slices = isOfReals ? loopSlices(collapsed, workgroupSize, emitter.target) : 1;
+  const summed = slices === 1 ? summedInQuads(collapsed, emitter) : undefined;
   const id = emitter.fresh('element');
   const lines: string[] = [];
   const coordinates = nameCoordinates(shape, statements[0], id, emitter, lines);
-  const element: Element = { emitter, shape, id, coordinates, held: new Map(), slices, workgroupSize };
+  const element: Element = { emitter, shape, id, coordinates, held: new Map(), slices, workgroupSize, summed };
   for (const statement of statements) lines.push(...statementLines(statement, element));
   const { header, groups } =
-    slices === 1
-      ? flatThreads(elementCount(shape), id, workgroupSize)
-      : slicedThreads(elementCount(shape), id, workgroupSize, slices);
+    summed !== undefined
+      ? quadThreads(elementCount(shape), id, workgroupSize, emitter)
+      : slices === 1
+        ? flatThreads(elementCount(shape), id, workgroupSize)
+        : slicedThreads(elementCount(shape), id, workgroupSize, slices);
   return {
     functions: [],
     sharedQuads: slices === 1 ? 0 : workgroupSize,
     workgroupSize,
     groups,
+    isBrief: summed !== undefined,
     body: [emitter.head(), header, ...lines].filter((text) => text !== '').join('\n'),
     enables: [],
-    tuning: slices === 1 ? { workgroupSize } : { workgroupSize, slices },
+    tuning: { workgroupSize, ...(slices > 1 && { slices }), ...(summed !== undefined && { elements: 4 }) },
     multiplyAdds: statements.flatMap((s) => s.equations).reduce((total, e) => total + multiplyAddsOf(e), 0),
   };
 }
@@ -95,8 +105,12 @@ function nameCoordinates(
 }
 
 function statementLines({ tensor, equations, stored }: Statement, element: Element): string[] {
-  const { emitter, held, id, slices, workgroupSize } = element;
+  const { emitter, held, id, slices, workgroupSize, summed } = element;
   const name = emitter.value(tensor, stored);
+  if (summed !== undefined) {
+    const sum = equationText(equations[0], name, false, element);
+    return [`var ${name} = vec4<f32>();`, sum, writeQuad(tensor, id, name, emitter)];
+  }
   const isInteger = emitter.layout(tensor).dtype === 'i32';
   const lines: string[] = [];
   const [first, ...others] = equations;
@@ -135,7 +149,7 @@ function singleExpression(
 
 /** Any equation: adds what its points store at the element to the variable `total`. */
 function equationText(equation: Equation, total: string, inIntegers: boolean, element: Element): string {
-  const { emitter, shape, coordinates, slices } = element;
+  const { emitter, shape, coordinates, slices, summed } = element;
   const names = new Map<number, string>();
   const scope = scopeOf(equation, names, element);
   const whole = openNest(equation, names, scope);
@@ -161,6 +175,7 @@ function equationText(equation: Equation, total: string, inIntegers: boolean, el
     const { before, inner, after } = threadReduction(reducer, text, total, emitter);
     return nestText(nest, { before, inner: [...lines, inner].join('\n'), after });
   }
+  if (summed !== undefined) return sumText(nest, { lines: [], text: wideText(summed, scope) }, total, emitter);
   const isLoop = nest.steps.some((step) => step.kind === 'for');
   const { value, scale } = isLoop ? withoutScale(equation.value) : { value: equation.value, scale: 1 };
   if (scale === 1) return sumText(nest, sharedText(value, scope), total, emitter);

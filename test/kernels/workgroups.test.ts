@@ -37,3 +37,12 @@ test('several stages come before few workgroups', () => {
   ];
   expect(calls(parts)).toEqual(['c 0', 'b 0', 'b 1', 'a 0']);
 });
+
+test('brief ones come last, however few', () => {
+  const parts = [
+    { name: 'a', groups: 1, isBrief: true },
+    { name: 'b', groups: 2 },
+    { name: 'c', groups: 1, stages: 2 },
+  ];
+  expect(calls(parts)).toEqual(['c 0', 'b 0', 'b 1', 'a 0']);
+});

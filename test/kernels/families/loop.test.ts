@@ -376,6 +376,74 @@ describe('sums whose turns groups of threads share out, on a GPU', () => {
   });
 });
 
+describe('sums of four neighbouring elements a thread, on a GPU', () => {
+  const gpu = { ...opened.target, class: 'gpu' as const };
+  const inQuads = { workgroupSize: 64, elements: 4 };
+  const plain = { workgroupSize: 64 };
+  /** y[r, i] = Σ_p x[p, r, from + i·apart] */
+  const pieces = (p: number, r: number, i: number, from = 0, apart = 1): Program =>
+    program(
+      [
+        input('x', [p, r, from + i * apart]),
+        computed(
+          'y',
+          [r, i],
+          [
+            over({ p, r, i }, (a) => ({
+              store: [a.r, a.i],
+              value: at('x', a.p, a.r, add(scale(a.i, apart), affine(from))),
+            })),
+          ],
+        ),
+      ],
+      ['y'],
+    );
+  const held = async (p: Program, tuning: object): Promise<void> => {
+    const { worst, plan } = await compare(opened, p, feed(p), { target: gpu });
+    expect(plan.kernels.map((kernel) => kernel.tuning)).toEqual([tuning]);
+    expect(worst).toBeLessThan(2e-6);
+  };
+  test.each([
+    ['of whole tensors', pieces(5, 64, 1024), inQuads],
+    ['of a part of each row', pieces(3, 1024, 64, 4), inQuads],
+    ['the last workgroup is not full', pieces(3, 331, 204), inQuads],
+    ['none where elements are few', pieces(5, 63, 1024), plain],
+    ['none where a row is no quads', pieces(3, 1024, 66, 4), plain],
+    ['none where rows begin within a quad', pieces(3, 1024, 64, 2), plain],
+    ['none where neighbours lie apart', pieces(3, 1024, 64, 0, 2), plain],
+  ] as const)('%s', (_, p, tuning) => held(p, tuning));
+
+  test('one dimension of two axes', () => {
+    const split = over({ h: 32, p: 4, r: 32, i: 64 }, (a) => ({
+      store: [add(scale(a.h, 32), a.r), a.i],
+      value: at('x', a.p, a.h, a.r, a.i),
+    }));
+    return held(program([input('x', [4, 32, 32, 64]), computed('y', [1024, 64], [split])], ['y']), inQuads);
+  });
+
+  test('none on a diagonal', () => {
+    const diagonal = over({ p: 3, j: 256 }, (a) => ({ store: [a.j, a.j], value: at('x', a.p, a.j) }));
+    return held(program([input('x', [3, 256]), computed('y', [256, 256], [diagonal])], ['y']), plain);
+  });
+
+  test('none where rows meet', () => {
+    const meeting = over({ p: 2, s: 32, t: 225, i: 256 }, (a) => ({
+      store: [add(a.s, a.t), a.i],
+      value: at('x', a.p, a.s, a.i),
+    }));
+    return held(program([input('x', [2, 32, 256]), computed('y', [256, 256], [meeting])], ['y']), plain);
+  });
+
+  test('what they sum is read one by one beside', async () => {
+    const sums = pieces(3, 1024, 64);
+    const beside = over({ i: 9 }, ({ i }) => ({ store: [i], value: at('x', affine(1), affine(2), scale(i, 5)) }));
+    const p = { ...sums, tensors: [...sums.tensors, computed('z', [9], [beside])], outputs: ['y', 'z'] };
+    const { worst, plan } = await compare(opened, p, feed(p), { target: gpu });
+    expect(plan.kernels).toHaveLength(1);
+    expect(worst).toBeLessThan(2e-6);
+  });
+});
+
 describe('dtypes', () => {
   const odd = 16_777_217; // the first whole number that f32 does not hold
   test('i32 sums and products are exact, copies too', async () => {
