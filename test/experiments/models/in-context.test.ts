@@ -206,3 +206,14 @@ describe('a structure of one’s own', () => {
     expect(() => programOf('-s', 'rnak=3')).toThrow(/rnak/);
   });
 });
+
+test('a model beyond indices of 32 bits says what to do, and its first place', () => {
+  const { options, sizes } = resolveIcl(['--preset=tiny']);
+  const made = () => inContextProgram(options, scoreOf(options, sizes), { batch: 1e9, points: 4 });
+  expect(made).toThrow(
+    /^the model is too large for indices of 32 bits; a smaller batch, fewer tokens or narrower layers have room\n/,
+  );
+  expect(made).toThrow(
+    /in-context\.mlbtc:\d+:\d+: error E0508: `xs` of shape \[1000000000, 4, 2\] .*\n[\s\S]*\n1 error\n$/,
+  );
+});
