@@ -105,12 +105,14 @@ export interface ContractionKernel {
  *   row      made from what else is known of the row
  *   map      an element for each point of row and walk that is stored
  *   sum      tensor[row, column] = Σ over the walk of (something of row and walk) · (something of walk and column)
+ *   across   tensor[walk, column] = Σ over the rows of (something of row and walk) · (something of row and column)
  *
+ * What lies across is added up in memory, tile by tile of rows, so that one workgroup takes all rows that add to it (`StreamPieces`).
  * A total or sum that `follows` row tensors holds `exp(… - shift)` of each as a factor: while the shift moves with an extreme, what
  * was added up is rescaled by `exp(old - new)`. `finish` is a factor of a row for its finished sums.
  */
 export interface StreamStatement {
-  readonly kind: 'tile' | 'extreme' | 'total' | 'row' | 'map' | 'sum';
+  readonly kind: 'tile' | 'extreme' | 'total' | 'row' | 'map' | 'sum' | 'across';
   readonly tensor: string;
   readonly equations: readonly Equation[];
   readonly stored: boolean;
@@ -118,7 +120,17 @@ export interface StreamStatement {
   readonly finish?: Expression;
 }
 
-/** A workgroup takes a tile of rows of one batch, and walks along `walk` (for each value of `outer`) in tiles. */
+/**
+ * How the rows of a batch are shared out where a kernel has sums across. Rows come in blocks of `rows`, which go to `count` pieces in turns,
+ * back and forth (`families/stream/pieces.ts`); a workgroup takes the blocks of one piece one after another. Of more pieces than one each has
+ * a sum of its own: the tensor's first dimension, which its equations leave out.
+ */
+export interface StreamPieces {
+  readonly count: number;
+  readonly rows: number;
+}
+
+/** A workgroup takes a tile of rows of one batch, or tile after tile of a piece, and walks along `walk` (for each value of `outer`) in tiles. */
 export interface StreamKernel {
   readonly family: 'stream';
   readonly batch: readonly Axis[];
@@ -126,6 +138,8 @@ export interface StreamKernel {
   readonly row: Axis;
   readonly walk: Axis;
   readonly statements: readonly StreamStatement[];
+  /** Where there are statements across, and only there; `outer` is empty then. */
+  readonly pieces?: StreamPieces;
   readonly choice?: KernelChoice<StreamTuning>;
 }
 

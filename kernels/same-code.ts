@@ -79,13 +79,14 @@ function kernelText(kernel: Kernel): string {
       ].join('\n');
     }
     case 'stream': {
-      const { batch, outer, row, walk } = kernel;
+      const { batch, outer, row, walk, pieces } = kernel;
       const extents = [batch, outer, [row], [walk]].map((axes) => axes.map((a) => a.extent).join('x'));
       const statements = kernel.statements.map(({ kind, follows, finish, ...s }) => {
         const finished = finish === undefined ? '' : expressionKey(finish);
         return `${kind} ${statementText(s)} follows ${follows.map((name) => `'${name}'`)} finish ${finished}`;
       });
-      return [`stream ${extents.join(' ')} ${choiceText(kernel.choice)}`, ...statements].join('\n');
+      const shared = pieces === undefined ? '' : ` ${pieces.count} pieces of blocks of ${pieces.rows}`;
+      return [`stream ${extents.join(' ')}${shared} ${choiceText(kernel.choice)}`, ...statements].join('\n');
     }
     case 'resident': {
       const stages = kernel.stages.map((s) => `${s.outer} of ${s.inner} ${kernelText(s.kernel)}`);

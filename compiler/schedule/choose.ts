@@ -106,13 +106,15 @@ export function withChoices(kernels: readonly Kernel[], layouts: Layouts, choose
       case 'contraction':
         return { ...kernel, choice: contractionChoice(kernel, layouts, chooser, target) };
       case 'stream': {
-        const { batch, outer, row, walk } = kernel;
+        const { batch, outer, row, walk, pieces } = kernel;
         const extents = [batch, outer, [row], [walk]].map((axes) => axes.map((a) => a.extent).join('x'));
         const statements = kernel.statements.flatMap((s) =>
           s.equations.map((e) => `${s.kind} ${problemOf(e, layouts(s.tensor).shape, layouts)}`),
         );
         const byRule = () => defaultStreamTuning(kernel, layouts, target);
-        return { ...kernel, choice: chooser.stream([extents.join(' '), ...statements].join('\n'), byRule) };
+        const shared = pieces === undefined ? [] : [`${pieces.count} pieces of blocks of ${pieces.rows}`];
+        const problem = [extents.join(' '), ...shared, ...statements].join('\n');
+        return { ...kernel, choice: chooser.stream(problem, byRule) };
       }
       case 'resident':
       case 'halves':

@@ -3,6 +3,7 @@
  * and where an equation is written there.
  */
 import type { Affine, Constraint, Equation, Load } from '../../../compiler/ir/program.ts';
+import { elementCount } from '../../../compiler/ir/program.ts';
 import type { StreamKernel, StreamStatement } from '../../kernel.ts';
 import { affineText, constraintText } from '../../parts/address.ts';
 import { flattenLoads, strides } from '../../parts/linear.ts';
@@ -154,7 +155,7 @@ export function scopeOf(w: StreamCode, equation: Equation, more: ReadonlyMap<num
     held: (l: Load) => {
       const kind = kinds.get(l.tensor);
       const name = variables.get(l.tensor);
-      if (kind === undefined || name === undefined || kind === 'sum')
+      if (kind === undefined || name === undefined || kind === 'sum' || kind === 'across')
         return more.size === 0 ? w.pointValues?.(l, equation) : undefined;
       return kind === 'tile' || kind === 'map' ? elementOf(name, w) : `${name}[own_row / 4][own_row % 4]`;
     },
@@ -213,6 +214,16 @@ export function sideFunction(
   `);
 }
 
+/** The shape that a statement's equations store to: of one piece, where several have a sum each. */
+export function shapeOf({ kind, tensor }: StreamStatement, { kernel, emitter }: StreamCode): readonly number[] {
+  const { shape } = emitter.layout(tensor);
+  return kind === 'across' && kernel.pieces!.count > 1 ? shape.slice(1) : shape;
+}
+
+/** WGSL of an offset in that shape, in the tensor. */
+export const inPiece = (s: StreamStatement, offset: string, w: StreamCode): string =>
+  s.kind === 'across' && w.kernel.pieces!.count > 1 ? `piece * ${elementCount(shapeOf(s, w))} + ${offset}` : offset;
+
 /** The flat element of a statement's tensor; `columns` are names for its column dimensions. */
 export function storeText(
   s: StreamStatement,
@@ -220,7 +231,7 @@ export function storeText(
   columns: ReadonlyMap<number, string>,
   w: StreamCode,
 ): string {
-  const { shape } = w.emitter.layout(s.tensor);
+  const shape = shapeOf(s, w);
   const stride = strides(shape);
   const scope = scopeOf(w, equation);
   const terms = equation.store.flatMap((index, d) => {
@@ -229,5 +240,5 @@ export function storeText(
     const whole = at.includes(' ') && stride[d] > 1 ? `(${at})` : at;
     return at === '0' ? [] : [stride[d] === 1 ? at : `${whole} * ${stride[d]}`];
   });
-  return terms.length === 0 ? '0' : terms.join(' + ');
+  return inPiece(s, terms.length === 0 ? '0' : terms.join(' + '), w);
 }

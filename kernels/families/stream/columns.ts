@@ -11,7 +11,7 @@ import { coordinate, flatIndex } from '../../parts/linear.ts';
 import { runsInQuads, type WideLoad, wideLoad, wideText } from '../../parts/loads.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import type { Scope } from '../../parts/scope.ts';
-import { f32Literal, guarded, plus } from '../../wgsl/text.ts';
+import { f32Literal, guarded, operand, plus } from '../../wgsl/text.ts';
 import {
   batchNames,
   clamped,
@@ -20,6 +20,7 @@ import {
   readyOf,
   type StreamCode,
   scopeOf,
+  shapeOf,
   sideFunction,
   sizesOf,
   storeText,
@@ -31,9 +32,12 @@ import { stagedQuads } from './tuning.ts';
 export function sumQuads(s: StreamStatement, w: StreamCode): number {
   const joint = w.joints.get(s.tensor);
   if (joint !== undefined) return Math.ceil(joint.quads / w.tuning.threadColumns);
-  const columns = columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes);
-  return Math.ceil(columns / (4 * w.tuning.threadColumns));
+  return Math.ceil(columnsOf(s, shapeOf(s, w), w.axes) / (4 * columnLanes(s, w)));
 }
+
+/** Lanes that share a result's columns, a quad each in turns. */
+export const columnLanes = ({ kind }: StreamStatement, { tuning }: StreamCode): number =>
+  kind === 'across' ? tuning.threadRows : tuning.threadColumns;
 
 /** The columns that an equation adds to: all, or where it has one dimension of them a stretch. */
 export function columnSpan(
@@ -41,7 +45,7 @@ export function columnSpan(
   equation: Equation,
   w: StreamCode,
 ): { readonly from: number; readonly to: number } {
-  const { shape } = w.emitter.layout(s.tensor);
+  const shape = shapeOf(s, w);
   const all = { from: 0, to: columnsOf(s, shape, w.axes) };
   const [only, ...others] = columnDimensions(s, shape, w.axes).filter(({ extent }) => extent > 1);
   if (only === undefined || others.length > 0 || only.base.terms.length > 0) return all;
@@ -64,7 +68,10 @@ export function levelsOfSum(s: StreamStatement, w: StreamCode): ReturnType<typeo
   return areTheirs ? { levels, others } : none;
 }
 
-/** What of a sum's right side is staged at once: `depth` points of the walk, `quads` quads of columns from `firstQuad` on, of `columns`. */
+/**
+ * What of a sum's right side is staged at once: `depth` of the points that are added up, of the walk or, across, of the rows; `quads` quads of
+ * columns from `firstQuad` on, of `columns`.
+ */
 export interface Staged {
   readonly columns: number;
   readonly firstQuad: number;
@@ -76,23 +83,34 @@ export function stagedOf(s: StreamStatement, equation: Equation, w: StreamCode):
   const { from, to } = columnSpan(s, equation, w);
   const firstQuad = Math.floor(from / 4);
   const quads = Math.ceil(to / 4) - firstQuad;
-  const columns = columnsOf(s, w.emitter.layout(s.tensor).shape, w.axes);
-  return { columns, firstQuad, quads, depth: stagedPoints(quads, w) };
+  const columns = columnsOf(s, shapeOf(s, w), w.axes);
+  return { columns, firstQuad, quads, depth: stagedPoints(s, quads, w) };
 }
 
-/** How many points of the walk are staged at once, of so many quads of columns. */
-export function stagedPoints(quads: number, w: StreamCode): number {
+/** Points of a tile that a sum adds up: of the walk, or across those of the rows, which come in fours. */
+export function summedPoints({ kind }: StreamStatement, { tuning }: StreamCode): number {
+  const { tileRows, tileColumns } = sizesOf(tuning);
+  return kind === 'across' ? tileRows : tileColumns;
+}
+
+/** How many of them are staged at once, of so many quads of columns. */
+export function stagedPoints(s: StreamStatement, quads: number, w: StreamCode): number {
   const most = Math.max(1, 2 ** Math.floor(Math.log2(Math.max(1, stagedQuads / quads))));
-  return Math.min(sizesOf(w.tuning).tileColumns, w.tuning.depth, most);
+  const staged = Math.min(summedPoints(s, w), w.tuning.depth, most);
+  return s.kind === 'across' ? Math.max(4, staged - (staged % 4)) : staged;
 }
 
-/** WGSL of the quad `quad` of what is staged, at the place `place` of the walk. */
-export function columnsOfWalk(s: StreamStatement, p: TwoSided, staged: Staged, w: StreamCode): string {
+/** The axis that a sum adds up, and its other side is of. */
+const summedAxis = ({ kind }: StreamStatement, { axes }: StreamCode): number =>
+  kind === 'across' ? axes.row : axes.walk;
+
+/** WGSL of the quad `quad` of what is staged, at the place `place` of what is added up. */
+export function stagedColumns(s: StreamStatement, p: TwoSided, staged: Staged, w: StreamCode): string {
   const { columns, firstQuad, quads } = staged;
   const wide = wideColumns(s, p, staged, w);
   if (wide !== undefined) {
     const own = new Map([
-      [w.axes.walk, 'place'],
+      [summedAxis(s, w), 'place'],
       [p.own[0], 'quad * 4'],
     ]);
     return wideText(wide, scopeOf(w, p.equation, own));
@@ -109,7 +127,7 @@ export function columnsOfWalk(s: StreamStatement, p: TwoSided, staged: Staged, w
 /** The quads that all columns of a sum are in memory, where the kernel reads nothing else of their buffer: elements out of quads take longer. */
 function wideColumns(s: StreamStatement, p: TwoSided, { columns, quads }: Staged, w: StreamCode): WideLoad | undefined {
   const { right, own, equation, onRight } = p;
-  const { shape } = w.emitter.layout(s.tensor);
+  const shape = shapeOf(s, w);
   const along = columnDimensions(s, shape, w.axes).filter(({ extent }) => extent > 1);
   const isAll = along.length === 1 && own.length === 1 && equation.axes[own[0]].extent === columns;
   if (!isAll || onRight.length > 0 || quads * 4 !== columns || right.kind !== 'load') return undefined;
@@ -121,16 +139,16 @@ function wideColumns(s: StreamStatement, p: TwoSided, { columns, quads }: Staged
   return readers.length > 1 ? undefined : wideLoad(right, own[0], equation.axes, (name) => w.emitter.layout(name));
 }
 
-/** `fn right_y(b, h, u, e)`: what a column takes of a point of the walk; 0 for columns that the equation does not add to. */
+/** `fn right_y(b, h, u, e)`: what a column takes of a point that is added up; 0 for columns that the equation does not add to. */
 function columnFunction(s: StreamStatement, p: TwoSided, w: StreamCode): string {
   const { emitter, axes } = w;
   const { equation } = p;
-  const name = emitter.global('side_of_walk');
-  const { shape } = emitter.layout(s.tensor);
+  const name = emitter.global(s.kind === 'across' ? 'side_of_rows' : 'side_of_walk');
+  const shape = shapeOf(s, w);
   const dimensions = columnDimensions(s, shape, axes);
   const extents = dimensions.map(({ extent }) => extent);
   const [place, e] = [emitter.fresh('place'), emitter.fresh('element')];
-  const more = new Map<number, string>([[axes.walk, place]]);
+  const more = new Map<number, string>([[summedAxis(s, w), place]]);
   const lines: string[] = [];
   const conditions: string[] = [];
   dimensions.forEach(({ dimension, extent }, i) => {
@@ -158,9 +176,9 @@ function columnFunction(s: StreamStatement, p: TwoSided, w: StreamCode): string 
   return name;
 }
 
-/** WGSL of where column `element` of a sum lies, along its column dimensions. */
-export function columnPlaces(s: StreamStatement, w: StreamCode): ReadonlyMap<number, string> {
-  const { shape } = w.emitter.layout(s.tensor);
+/** WGSL of where a column of a sum lies, along its column dimensions. */
+export function columnPlaces(s: StreamStatement, w: StreamCode, element = 'element'): ReadonlyMap<number, string> {
+  const shape = shapeOf(s, w);
   const dimensions = columnDimensions(s, shape, w.axes);
   const places = new Map<number, string>();
   const extents = dimensions.map(({ extent }) => extent);
@@ -169,8 +187,8 @@ export function columnPlaces(s: StreamStatement, w: StreamCode): ReadonlyMap<num
   const scope = scopeOf(w, s.equations[0]);
   dimensions.forEach(({ dimension, extent, base, step }, i) => {
     if (shape[dimension] === 1) return;
-    const column = extent === 1 ? '0' : isSingle ? 'element' : `(${coordinate('element', extents, i)})`;
-    const own = step === 1 ? column : `${step} * ${column}`;
+    const column = extent === 1 ? '0' : isSingle ? element : `(${coordinate(operand(element), extents, i)})`;
+    const own = step === 1 ? column : `${step} * ${operand(column)}`;
     places.set(dimension, base.terms.length === 0 ? own : `${affineText(base, scope)} + ${own}`);
   });
   return places;

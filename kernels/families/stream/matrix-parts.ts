@@ -60,7 +60,7 @@ export function matrixParts(kernel: StreamKernel, layouts: Arrays, tileRows: num
   const products = new Map<string, MatrixProduct>();
   const sums = new Map<string, MatrixSum>();
   for (const s of kernel.statements) {
-    if (s.kind === 'map') return undefined;
+    if (s.kind === 'map' || s.kind === 'across') return undefined;
     if (s.kind === 'tile') {
       const product = productOf(s, kernel, layouts, tileRows);
       if (product === undefined) return undefined;

@@ -290,7 +290,8 @@ function statementText(s: StreamStatement, m: MatrixStream): string {
     case 'sum':
       return ''; // after all else
     case 'map':
-      throw new Error(`${s.tensor} is stored at every point`);
+    case 'across':
+      throw new Error(`${s.tensor} is not made on tensor cores`);
     default:
       return s.kind satisfies never;
   }

@@ -150,6 +150,13 @@ export function asSum(equation: Equation, axes: StreamAxes, held: ReadonlySet<st
   };
 }
 
+/** The same of a sum across: `right` is of the rows and the columns. */
+export const asSumAcross = (
+  equation: Equation,
+  { row, walk, own }: StreamAxes,
+  held: ReadonlySet<string>,
+): SummedTile | undefined => asSum(equation, { row: walk, walk: row, own }, held);
+
 export function tilesOf(kernel: StreamKernel): ReadonlySet<string> {
   return new Set(kernel.statements.filter((s) => s.kind === 'tile').map((s) => s.tensor));
 }

@@ -14,12 +14,13 @@
  */
 import { multiplyAddsOf } from '../../../compiler/ir/multiply-adds.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
-import type { KernelBody, StreamKernel, StreamStatement } from '../../kernel.ts';
+import type { KernelBody, StreamKernel, StreamPieces, StreamStatement } from '../../kernel.ts';
 import { coordinate } from '../../parts/linear.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import { matrixExtensions, shuffledLanes, type Target } from '../../target.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
 import { guarded, indent, wgsl } from '../../wgsl/text.ts';
+import { acrossLanes, acrossStep, emptyAcross } from './across.ts';
 import { inFlight, type Stage } from './ahead.ts';
 import {
   loopOver,
@@ -37,6 +38,7 @@ import { findJoints } from './joint.ts';
 import { laneOrder, placeOfLane } from './lanes.ts';
 import { matrixWalk } from './matrix.ts';
 import { matrixParts } from './matrix-parts.ts';
+import { firstRow, turnsOf } from './pieces.ts';
 import { extremeStep, followedStep, isFollowed, noneWhereEmpty, reduceRows, totalStep } from './rows.ts';
 import { streamAxes, tilesOf, type WalkRange, walkRange } from './shape.ts';
 import { sumStep } from './sum.ts';
@@ -50,12 +52,14 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
   const walk = tuning.matrices ? onTensorCores(w) : walkLoop(w);
   const after = finish(w);
   const { groups, lines } = tileHead(w, range);
-  const all = wgsl`
-    ${lines.join('\n')}
+  const ofTile = wgsl`
+    let walk_from = ${range.from};
+    let walk_to = ${range.to};
     ${before.join('\n')}
     ${walk}
     ${after}
   `;
+  const all = [...lines, kernel.pieces === undefined ? ofTile : overPiece(kernel.pieces, ofTile, range, w)].join('\n');
   const body = tuning.matrices ? `@diagnostic(off, chromium.subgroup_matrix_uniformity) {\n${indent(all)}\n}` : all;
   const usesShuffles = w.shuffles && kernel.statements.some((s) => s.kind === 'extreme' || s.kind === 'total');
   return {
@@ -103,8 +107,10 @@ function openStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuni
   return w;
 }
 
-/** Which batch and tile of rows a workgroup has, and how far it walks. Rows that go furthest come first, so that none is left to the end. */
-function tileHead({ kernel, names, tuning, lanes }: StreamCode, { from, to, grows }: WalkRange) {
+/** Which batch a workgroup has, and which tile of rows, or piece. Rows that go furthest come first, so that none is left to the end. */
+function tileHead(w: StreamCode, { grows }: WalkRange) {
+  const { kernel, names, tuning, lanes } = w;
+  const { pieces } = kernel;
   const { tileRows } = sizesOf(tuning);
   const lane = placeOfLane(lanes, tuning);
   const extents = kernel.batch.map(({ extent }) => extent);
@@ -113,6 +119,7 @@ function tileHead({ kernel, names, tuning, lanes }: StreamCode, { from, to, grow
   const batch = batches === 1 ? '0' : `(work % ${batches})`;
   const number = batches === 1 ? 'work' : `work / ${batches}`;
   const tile = grows ? `${tiles - 1} - ${number}` : number;
+  const share = pieces === undefined ? tiles : pieces.count;
   const lines = [
     'let work = i32(group);',
     ...extents.flatMap((extent, d) =>
@@ -120,11 +127,27 @@ function tileHead({ kernel, names, tuning, lanes }: StreamCode, { from, to, grow
     ),
     `let lane_x = ${lane.x};`,
     `let lane_y = ${lane.y};`,
-    `let row_start = ${tiles === 1 ? '0' : `(${tile}) * ${tileRows}`};`,
-    `let walk_from = ${from};`,
-    `let walk_to = ${to};`,
+    ...(pieces === undefined ? [`let row_start = ${tiles === 1 ? '0' : `(${tile}) * ${tileRows}`};`] : acrossLanes(w)),
+    ...(pieces !== undefined && share > 1 ? [`let piece = ${number};`] : []),
   ];
-  return { groups: batches * tiles, lines };
+  return { groups: batches * share, lines };
+}
+
+/** A piece's tiles of rows one after another. */
+function overPiece(pieces: StreamPieces, ofTile: string, range: WalkRange, w: StreamCode): string {
+  const { kernel, tuning } = w;
+  const { tileRows } = sizesOf(tuning);
+  const turns = turnsOf(pieces, kernel.row.extent, tileRows);
+  const isWhole = kernel.row.extent % (pieces.count * Math.max(tileRows, pieces.rows)) === 0 || pieces.count === 1;
+  const across = kernel.statements.filter(({ kind }) => kind === 'across');
+  return wgsl`
+    for (var turn = 0; turn < ${turns}; turn++) {
+      let row_start = ${firstRow(pieces, tileRows)};
+      ${isWhole ? '' : `if (row_start >= ${kernel.row.extent}) { continue; }`}
+      ${ofTile}
+      ${across.map((s) => emptyAcross(s, range, w)).join('\n')}
+    }
+  `;
 }
 
 /** The walk, tile by tile, for each value of the outer axes. */
@@ -177,6 +200,7 @@ function beginResult(s: StreamStatement, w: StreamCode): readonly string[] {
   switch (s.kind) {
     case 'tile':
     case 'map':
+    case 'across':
       return [];
     case 'extreme': {
       w.emitter.use('infinity_f32');
@@ -214,6 +238,8 @@ function step(s: StreamStatement, w: StreamCode): readonly Stage[] {
       return isFollowed(s, w) ? [{ text: followedStep(s, w) }] : [];
     case 'sum':
       return sumStep(s, w);
+    case 'across':
+      return acrossStep(s, w);
     default:
       return s.kind satisfies never;
   }

@@ -25,10 +25,19 @@ import {
   sizesOf,
   whereItCounts,
 } from './code.ts';
-import { columnsOfWalk, levelsOfSum, type Staged, stagedOf, stagedPoints, sumQuads } from './columns.ts';
+import {
+  columnLanes,
+  levelsOfSum,
+  type Staged,
+  stagedColumns,
+  stagedOf,
+  stagedPoints,
+  summedPoints,
+  sumQuads,
+} from './columns.ts';
 import type { Joint } from './joint.ts';
 import { blocksOfRows, type Levels, levelNames } from './levels.ts';
-import { asSum, columnsOf, type Place, type SummedTile, type TwoSided, touches } from './shape.ts';
+import { asSum, asSumAcross, columnsOf, type Place, type SummedTile, type TwoSided, touches } from './shape.ts';
 
 export function sumStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   const joint = w.joints.get(s.tensor);
@@ -41,17 +50,17 @@ export function sumStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
 /** Sums of one tile: each one's columns are staged behind those of the one before. */
 function jointStage({ members, quads }: Joint, w: StreamCode): Stage {
   const [{ sum, parts }] = members;
-  const staged = { columns: 4 * quads, firstQuad: 0, quads, depth: stagedPoints(quads, w) };
+  const staged = { columns: 4 * quads, firstQuad: 0, quads, depth: stagedPoints(sum, quads, w) };
   const sides = members.map((member) => {
     const columns = columnsOf(member.sum, w.emitter.layout(member.sum.tensor).shape, w.axes);
     const own = { columns, firstQuad: 0, quads: member.quads, depth: staged.depth };
-    return sideOf(columnsOfWalk(member.sum, member.parts, own, w), own, member.firstQuad, w);
+    return sideOf(member.sum, member.parts, own, member.firstQuad, w);
   });
-  return sumOfSides(parts, sides, staged, multiplyColumns(sum, staged, w), w);
+  return sumOfSides(sum, parts, sides, staged, multiplyColumns(sum, staged, w), w);
 }
 
-function partsOf(s: StreamStatement, equation: Equation, w: StreamCode): SummedTile {
-  const parts = asSum(equation, w.axes, w.tiles);
+export function partsOf(s: StreamStatement, equation: Equation, w: StreamCode): SummedTile {
+  const parts = s.kind === 'across' ? asSumAcross(equation, w.axes, w.tiles) : asSum(equation, w.axes, w.tiles);
   if (parts === undefined) throw new Error(`${s.tensor} does not part into a tile and what is summed with it`);
   return parts;
 }
@@ -65,7 +74,12 @@ function levelStage(s: StreamStatement, levels: Levels, w: StreamCode): Stage {
 function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): Stage {
   const parts = partsOf(s, equation, w);
   const stage = parts.place === undefined ? sumOfProducts(s, parts, w) : { text: sumByPlace(s, parts, parts.place, w) };
-  const ofBlocks = parts.onTile.filter((c) => c.kind === 'data');
+  return whereTouched(parts, stage, w);
+}
+
+/** A term's stage, for tiles that lie in one of its blocks. */
+export function whereTouched({ onTile }: TwoSided, stage: Stage, w: StreamCode): Stage {
+  const ofBlocks = onTile.filter((c) => c.kind === 'data');
   return onlyIf(touches(ofBlocks, w.kernel, w.rowTile, w.columnTile), stage);
 }
 
@@ -75,13 +89,14 @@ const onlyIf = (conditions: readonly string[], stage: Stage): Stage =>
 /** What is taken of a tile times the side of the walk, which is staged beside it. */
 function sumOfProducts(s: StreamStatement, parts: TwoSided, w: StreamCode, levels?: Levels): Stage {
   const staged = stagedOf(s, parts.equation, w);
-  const side = sideOf(columnsOfWalk(s, parts, staged, w), staged, 0, w, levels && levelNames(levels, w).most);
+  const side = sideOf(s, parts, staged, 0, w, levels && levelNames(levels, w).most);
   const products = levels === undefined ? multiplyColumns(s, staged, w) : multiplyLevels(s, staged, levels, w);
-  return sumOfSides(parts, [side], staged, products, w);
+  return sumOfSides(s, parts, [side], staged, products, w);
 }
 
-/** What is staged of the walk for one sum: from quad `at` of those that are staged at each point. */
-interface Side {
+/** What is staged for one sum: from quad `at` of those that are staged at each point. */
+export interface Side {
+  readonly sum: StreamStatement;
   /** WGSL of a quad. */
   readonly value: string;
   readonly staged: Staged;
@@ -92,35 +107,44 @@ interface Side {
   readonly ahead: readonly string[] | undefined;
 }
 
-function sideOf(value: string, staged: Staged, at: number, w: StreamCode, most?: string): Side {
+export function sideOf(
+  sum: StreamStatement,
+  parts: TwoSided,
+  staged: Staged,
+  at: number,
+  w: StreamCode,
+  most?: string,
+): Side {
+  const value = stagedColumns(sum, parts, staged, w);
   const ahead = w.tuning.ahead ? aheadVariables(staged.depth * staged.quads, w) : undefined;
-  return { value, staged, at, most, ahead };
+  return { sum, value, staged, at, most, ahead };
 }
 
 /** Tiles' weights once, and for each stretch of points all that is staged there, and its products. */
-function sumOfSides(
+export function sumOfSides(
+  s: StreamStatement,
   parts: TwoSided,
   sides: readonly Side[],
   { quads, depth }: Staged,
   products: string,
   w: StreamCode,
 ): Stage {
-  const { tileColumns } = sizesOf(w.tuning);
-  const { threadColumns } = w.tuning;
+  const points = summedPoints(s, w);
+  const lanes = columnLanes(s, w);
   // The lanes of the last point read to the end of their own quads.
-  w.stagedQuads = Math.max(w.stagedQuads, (depth - 1) * quads + Math.ceil(quads / threadColumns) * threadColumns);
+  w.stagedQuads = Math.max(w.stagedQuads, (depth - 1) * quads + Math.ceil(quads / lanes) * lanes);
   const variables = sides.flatMap(({ ahead }) => ahead ?? []);
   const read = (from: string, walk: string): string => sides.map((side) => readSide(side, from, walk, w)).join('\n');
   const next = `from_point + ${depth}`;
-  const isRead = variables.length > 0 && depth < tileColumns;
+  const isRead = variables.length > 0 && depth < points;
   const text = wgsl`
     {
       ${exchangeWeights(parts, w)}
-      for (var from_point = 0; from_point < ${tileColumns}; from_point += ${depth}) {
-        ${depth === tileColumns ? '' : 'if (from_point > 0) { workgroupBarrier(); }'}
+      for (var from_point = 0; from_point < ${points}; from_point += ${depth}) {
+        ${depth === points ? '' : 'if (from_point > 0) { workgroupBarrier(); }'}
         ${sides.map((side) => stageSide(side, quads, w)).join('\n')}
         workgroupBarrier();
-        ${isRead ? guarded([`${next} < ${tileColumns}`], read(next, 'walk_start')) : ''}
+        ${isRead ? guarded([`${next} < ${points}`], read(next, 'walk_start')) : ''}
         ${products}
       }
     }
@@ -226,23 +250,29 @@ function weightsAt(point: string, w: StreamCode): string {
 }
 
 /** One side to workgroup memory, `quads` at each point: what was read ahead, else from where it lies; of levels the columns that count. */
-function stageSide({ value, staged, at, most, ahead }: Side, quads: number, w: StreamCode): string {
-  const counts = `vec4<i32>(quad * 4) + vec4<i32>(0, 1, 2, 3) < vec4<i32>(${most})`;
+function stageSide({ sum, value, staged, at, most, ahead }: Side, quads: number, w: StreamCode): string {
+  const ofColumns = `vec4<i32>(quad * 4) + vec4<i32>(0, 1, 2, 3) < vec4<i32>(${most})`;
+  // A row beyond the last one has a tile's elements too, those of the last, which must not count again.
+  const ofRows =
+    sum.kind === 'across' && !places(w).rowsWhole
+      ? `row_start + from_point + point < ${w.kernel.row.extent}`
+      : undefined;
+  const counts = most === undefined ? ofRows : ofColumns;
   return overLanes(w, staged.depth * staged.quads, (index, turn) => {
     const quad = ahead?.[turn] ?? value;
     return [
       ...placeInColumns(staged, index),
-      ...(ahead === undefined ? [placeOfWalk('from_point', 'walk_start', w)] : []),
-      `scratch[${w.exchangeQuads + at} + point * ${quads} + quad] = ${most === undefined ? quad : `select(vec4<f32>(), ${quad}, ${counts})`};`,
+      ...(ahead === undefined ? [placeOfPoint(sum, 'from_point', 'walk_start', w)] : []),
+      `scratch[${w.exchangeQuads + at} + point * ${quads} + quad] = ${counts === undefined ? quad : `select(vec4<f32>(), ${quad}, ${counts})`};`,
     ];
   });
 }
 
 /** Reads what a side stages from point `from` on. */
-const readSide = ({ value, staged, ahead }: Side, from: string, walk: string, w: StreamCode): string =>
+const readSide = ({ sum, value, staged, ahead }: Side, from: string, walk: string, w: StreamCode): string =>
   overLanes(w, staged.depth * staged.quads, (index, turn) => [
     ...placeInColumns(staged, index),
-    placeOfWalk(from, walk, w),
+    placeOfPoint(sum, from, walk, w),
     `${ahead![turn]} = ${value};`,
   ]);
 
@@ -251,10 +281,13 @@ function placeInColumns({ quads }: Staged, index: string): readonly string[] {
   return [`let quad = ${index} % ${quads};`, `let point = ${index} / ${quads};`];
 }
 
-/** The point's place along the walk, of those staged from `from` on. */
-function placeOfWalk(from: string, walk: string, w: StreamCode): string {
-  const place = from === '0' ? `${walk} + point` : `${walk} + ${from} + point`;
-  return `let place = ${clamped(place, places(w).columnsWhole, w.kernel.walk.extent)};`;
+/** The point's place along the walk, or across of the rows, of those staged from `from` on. */
+function placeOfPoint({ kind }: StreamStatement, from: string, walk: string, w: StreamCode): string {
+  const { rowsWhole, columnsWhole } = places(w);
+  const { row, walk: along } = w.kernel;
+  const [start, isWhole, extent] =
+    kind === 'across' ? ['row_start', rowsWhole, row.extent] : [walk, columnsWhole, along.extent];
+  return `let place = ${clamped(from === '0' ? `${start} + point` : `${start} + ${from} + point`, isWhole, extent)};`;
 }
 
 /** The staged points of the walk: a lane's rows times its quads of columns, of levels (`most`) those that count. */
