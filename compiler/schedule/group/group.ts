@@ -17,7 +17,9 @@ import { chainOf } from '../../../kernels/families/contraction/block.ts';
 import { holdsRows } from '../../../kernels/families/contraction/rows.ts';
 import { contractionShape, contractionSizes, scaleRatio } from '../../../kernels/families/contraction/shape.ts';
 import { type ContractionTuning, worthTiling } from '../../../kernels/families/contraction/tuning.ts';
-import type { ContractionKernel, Kernel, Statement } from '../../../kernels/kernel.ts';
+import { loopSlices } from '../../../kernels/families/loop-slices.ts';
+import type { ContractionKernel, Kernel, LoopKernel, Statement } from '../../../kernels/kernel.ts';
+import { collapseLoop } from '../../../kernels/parts/collapse.ts';
 import { flatIndex } from '../../../kernels/parts/linear.ts';
 import { readAsIndex } from '../../../kernels/statements.ts';
 import type { Target } from '../../../kernels/target.ts';
@@ -29,10 +31,14 @@ import { elementCount } from '../../ir/program.ts';
 import type { Remade } from '../memory/remake.ts';
 import { Drafts } from './drafts.ts';
 import { joiningRows, storedOtherwise } from './epilogue.ts';
-import { joiningRow, openingRow } from './rows.ts';
+import { joiningRow, openingMap, openingRow } from './rows.ts';
 
 /** Sequential work a thread of a shared loop kernel may do in all: more would leave a GPU waiting for its slowest thread. */
 const sharedLoopPoints = 4096;
+
+/** Slices of a sum that are worth a kernel of its own, with workgroups of so many threads. */
+const leastSlices = 4;
+const largeLoop = 256;
 
 export interface GroupOptions {
   readonly target: Target;
@@ -68,7 +74,7 @@ function place(tensor: Tensor, drafts: Drafts, options: GroupOptions): void {
   const isPlaced =
     (fuse && (joinEpilogue(tensor, drafts, options) || joinRow(tensor, drafts, options))) ||
     openRow(tensor, drafts, options) ||
-    (fuse && joinLoop(tensor, drafts));
+    (fuse && joinLoop(tensor, drafts, options));
   if (!isPlaced) openLoop(tensor, equationsOf(tensor), drafts);
 }
 
@@ -214,9 +220,17 @@ function withRows(
   return holdsRows(shape, tuningOf(joined), rowLength, target) ? joined : undefined;
 }
 
-function openRow(tensor: Tensor, drafts: Drafts, { target }: GroupOptions): boolean {
+function openRow(tensor: Tensor, drafts: Drafts, { target, fuse }: GroupOptions): boolean {
   const statement = openingRow(tensor, (name) => drafts.shapeOf(name), target);
   if (!statement) return false;
+  const ready = drafts.readyAt(tensor);
+  for (const index of fuse ? drafts.kernelsRead(equationsOf(tensor)) : []) {
+    const kernel = drafts.kernels[index];
+    const joint = index < ready || kernel.family !== 'loop' ? undefined : openingMap(kernel, statement, target);
+    if (joint === undefined) continue;
+    drafts.replace(index, joint, tensor.name);
+    return true;
+  }
   drafts.open({ family: 'row', rows: tensor.shape, statements: [statement] }, tensor.name);
   return true;
 }
@@ -239,8 +253,15 @@ function pointsOf(equations: readonly Equation[]): number {
   return equations.reduce((total, equation) => total + reducedCount(equation), 0);
 }
 
-function joinLoop(tensor: Tensor, drafts: Drafts): boolean {
+/** Whether threads share a kernel's sum out (loop-slices.ts), which they only do where it is the only one. */
+function isShared(kernel: LoopKernel, drafts: Drafts, target: Target): boolean {
+  const collapsed = collapseLoop(kernel, (name) => ({ shape: drafts.shapeOf(name) }));
+  return loopSlices(collapsed, largeLoop, target) >= leastSlices;
+}
+
+function joinLoop(tensor: Tensor, drafts: Drafts, { target }: GroupOptions): boolean {
   const equations = equationsOf(tensor);
+  const alone: LoopKernel = { family: 'loop', shape: tensor.shape, statements: [statementOf(tensor)] };
   const first = Math.max(0, drafts.readyAt(tensor));
   for (let index = drafts.kernels.length - 1; index >= first; index--) {
     const kernel = drafts.kernels[index];
@@ -251,6 +272,8 @@ function joinLoop(tensor: Tensor, drafts: Drafts): boolean {
     if (!drafts.fitsIn(kernel, tensor)) continue;
     const others = kernel.statements.flatMap((s) => s.equations);
     if (pointsOf([...others, ...equations]) > sharedLoopPoints) continue;
+    const readsMade = equations.flatMap(readTensors).some((name) => made.has(name));
+    if (!readsMade && [kernel, alone].every((one) => isShared(one, drafts, target))) continue;
     drafts.replace(index, { ...kernel, statements: [...kernel.statements, statementOf(tensor)] }, tensor.name);
     return true;
   }

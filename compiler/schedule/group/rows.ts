@@ -6,7 +6,7 @@
  * The trap: a statement may read what the kernel itself makes in its own row only. What another row makes is not there yet, and
  * no barrier reaches it.
  */
-import type { RowKernel, RowStatement } from '../../../kernels/kernel.ts';
+import type { LoopKernel, RowKernel, RowStatement } from '../../../kernels/kernel.ts';
 import { flatIndex } from '../../../kernels/parts/linear.ts';
 import { readAsIndex } from '../../../kernels/statements.ts';
 import type { Target } from '../../../kernels/target.ts';
@@ -55,6 +55,28 @@ export function joiningRow(
   if (!rowAxes || wouldStarve(kernel, tensor, target)) return undefined;
   const map: RowStatement = { kind: 'map', tensor: tensor.name, equation, rowAxes, stored: true };
   return keepsToRows(kernel, map) ? map : undefined;
+}
+
+/**
+ * The row kernel that the reduction opens together with what a loop kernel alone makes and it reads, which is a map of the same rows then.
+ *
+ *   x[t, i] = p[0, t, i] + p[1, t, i];  m[t] = Σ_i x[t, i]   →   one kernel, a row for every t
+ */
+export function openingMap(loop: LoopKernel, reduction: RowStatement, target: Target): RowKernel | undefined {
+  const [{ tensor, equations }, ...others] = loop.statements;
+  const [equation, ...terms] = equations;
+  // On a software device another dispatch costs next to nothing.
+  if (target.class !== 'gpu' || others.length + terms.length > 0) return undefined;
+  if (!isPointwise(equation, loop.shape) || readAsIndex(equation).length > 0) return undefined;
+  const rows = reduction.rowAxes.map((axis) => reduction.equation.axes[axis].extent);
+  if (elementCount(rows) < fewRows) return undefined;
+  const [read] = loads(reduction.equation.value).filter((l) => l.tensor === tensor);
+  const dimensions = reduction.rowAxes.map((row) => read.indices.findIndex((index) => axisOf(index) === row));
+  const rowAxes = dimensions.map((d) => (d < 0 ? undefined : axisOf(equation.store[d])));
+  if (rowAxes.includes(undefined)) return undefined;
+  const map: RowStatement = { kind: 'map', tensor, equation, rowAxes: rowAxes as number[], stored: true };
+  const kernel: RowKernel = { family: 'row', rows, statements: [map] };
+  return keepsToRows(kernel, reduction) ? { ...kernel, statements: [map, reduction] } : undefined;
 }
 
 /** A reduction of a tensor's rows, one element of `tensor` a row. */

@@ -6,8 +6,10 @@ import { binary, constant, negate, product, sum, unary } from '../../../compiler
 import { interpret } from '../../../compiler/ir/interpret.ts';
 import { ndarray } from '../../../compiler/ir/ndarray.ts';
 import type { Program, Reducer } from '../../../compiler/ir/program.ts';
+import { fewRows } from '../../../compiler/schedule/normalise/pieces.ts';
 import type { ScheduleOptions } from '../../../compiler/schedule/schedule.ts';
 import type { RowTuning } from '../../../kernels/families/row.ts';
+import type { Target } from '../../../kernels/target.ts';
 import { testDevice } from '../../support/device.ts';
 import { feed } from '../../support/feed.ts';
 import { compare, relativeError, runOnDevice } from '../../support/run-on-device.ts';
@@ -308,6 +310,54 @@ test.each(['max', 'min', 'logsumexp'] as const)(
     expect([...values.get('y')!.data].map(Math.fround)).toEqual([...want.get('y')!.data].map(Math.fround));
   },
 );
+
+describe('a map that a reduction of its rows reads first', () => {
+  const [b, h, t, r] = [fewRows / 11, 2, 11, 4];
+  /** q[b, h, t, r] in three pieces, its largest value of a token, and both. */
+  const p = program(
+    [
+      input('pieces', [3, b, h, t, r]),
+      computed(
+        'q',
+        [b, h, t, r],
+        [
+          over({ b, h, t, r }, (axes) => ({
+            store: [axes.b, axes.h, axes.t, axes.r],
+            value: sum([0, 1, 2].map((n) => at('pieces', affine(n), axes.b, axes.h, axes.t, axes.r))),
+          })),
+        ],
+      ),
+      computed(
+        'm',
+        [b, t],
+        [
+          over({ b, t, h, r }, (axes) => ({
+            store: [axes.b, axes.t],
+            reducer: 'max',
+            value: at('q', axes.b, axes.h, axes.t, axes.r),
+          })),
+        ],
+      ),
+      computed(
+        'y',
+        [b, t, h, r],
+        [
+          over({ b, t, h, r }, (axes) => ({
+            store: [axes.b, axes.t, axes.h, axes.r],
+            value: product([at('q', axes.b, axes.h, axes.t, axes.r), at('m', axes.b, axes.t)]),
+          })),
+        ],
+      ),
+    ],
+    ['q', 'm', 'y'],
+  );
+  test.each(Object.entries(tunings))('%s', async (_, row) => {
+    const target: Target = { ...opened.target, class: 'gpu', unrollsLoops: row.lanes === 1 };
+    const { worst, worstOutput, plan } = await compare(opened, p, feed(p), { target, override: { row } });
+    expect(plan.kernels.map(({ makes }) => makes)).toEqual([['q', 'm', 'y']]);
+    expect(worst, worstOutput).toBeLessThan(2e-6);
+  });
+});
 
 test('a map over one long row is not left to one workgroup', async () => {
   const p = program(
