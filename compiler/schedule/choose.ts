@@ -14,7 +14,7 @@ import { productShapes } from '../../kernels/families/contraction/shape.ts';
 import type { ContractionTuning } from '../../kernels/families/contraction/tuning.ts';
 import { defaultRowTuning, type RowTuning } from '../../kernels/families/row.ts';
 import { defaultStreamTuning, type StreamTuning } from '../../kernels/families/stream/tuning.ts';
-import type { ContractionKernel, Kernel, KernelChoice, Layouts } from '../../kernels/kernel.ts';
+import type { ContractionKernel, Kernel, KernelChoice, Layouts, StreamKernel } from '../../kernels/kernel.ts';
 import { flattenLoads } from '../../kernels/parts/linear.ts';
 import type { Target } from '../../kernels/target.ts';
 import { tensorMap } from '../ir/equation.ts';
@@ -26,7 +26,10 @@ export interface Choices {
   readonly contractions: Readonly<Record<string, ContractionTuning>>;
   readonly rows: Readonly<Record<string, RowTuning>>;
   readonly streams: Readonly<Record<string, StreamTuning>>;
-  /** In how many pieces a long sum is made, or kernels are taken one after another by one; 1 is as they stand. */
+  /**
+   * In how many pieces a long sum is made, or kernels are taken one after another by one; 1 is as they stand. Of streams that walk one space both
+   * ways in how many one makes the other's sums across; 0 is as they stand.
+   */
   readonly pieces: Readonly<Record<string, number>>;
 }
 
@@ -106,15 +109,8 @@ export function withChoices(kernels: readonly Kernel[], layouts: Layouts, choose
       case 'contraction':
         return { ...kernel, choice: contractionChoice(kernel, layouts, chooser, target) };
       case 'stream': {
-        const { batch, outer, row, walk, pieces } = kernel;
-        const extents = [batch, outer, [row], [walk]].map((axes) => axes.map((a) => a.extent).join('x'));
-        const statements = kernel.statements.flatMap((s) =>
-          s.equations.map((e) => `${s.kind} ${problemOf(e, layouts(s.tensor).shape, layouts)}`),
-        );
         const byRule = () => defaultStreamTuning(kernel, layouts, target);
-        const shared = pieces === undefined ? [] : [`${pieces.count} pieces of blocks of ${pieces.rows}`];
-        const problem = [extents.join(' '), ...shared, ...statements].join('\n');
-        return { ...kernel, choice: chooser.stream(problem, byRule) };
+        return { ...kernel, choice: chooser.stream(streamProblem(kernel, layouts), byRule) };
       }
       case 'resident':
       case 'halves':
@@ -123,6 +119,15 @@ export function withChoices(kernels: readonly Kernel[], layouts: Layouts, choose
         return kernel satisfies never;
     }
   });
+}
+
+export function streamProblem({ batch, outer, row, walk, statements, pieces }: StreamKernel, layouts: Layouts): string {
+  const extents = [batch, outer, [row], [walk]].map((axes) => axes.map((a) => a.extent).join('x'));
+  const shared = pieces === undefined ? [] : [`${pieces.count} pieces of blocks of ${pieces.rows}`];
+  const equations = statements.flatMap((s) =>
+    s.equations.map((e) => `${s.kind} ${problemOf(e, layouts(s.tensor).shape, layouts)}`),
+  );
+  return [extents.join(' '), ...shared, ...equations].join('\n');
 }
 
 /** Of the epilogue it matters which rows it has; whether they join is decided by what the choice holds. */

@@ -11,6 +11,7 @@ import { type MemoryBudget, recomputedIn, type Trial, withinMemory } from './mem
 import { normalise, splitLongSums } from './normalise/normalise.ts';
 import type { Plan, PlanKernel, PlanTensor } from './plan.ts';
 import type { Residents } from './residents/residents.ts';
+import type { Sweeping } from './streams/across.ts';
 import type { Counted } from './streams/drafts.ts';
 import type { Streaming } from './streams/spaces.ts';
 import { findStreams } from './streams/streams.ts';
@@ -29,6 +30,8 @@ export interface ScheduleOptions extends ChooseOptions {
   readonly contractAll?: boolean;
   /** Whether tensors that are larger than their readers are computed where they are read. */
   readonly streaming?: Streaming;
+  /** Whether streams that walk the same tiles both ways are one kernel; where nothing is said, where it takes less time. */
+  readonly sweeping?: Sweeping;
   /** All buffers of the plan together take no more: what would is computed again where it is read late (`recompute.ts`). */
   readonly memoryBytes?: MemoryBudget;
 }
@@ -43,7 +46,7 @@ export function schedule(program: Program, options: ScheduleOptions): Plan {
 }
 
 function scheduleCounting(program: Program, options: ScheduleOptions, counted: Counted): Plan {
-  const { target, fuse = true, contractAll = false, streaming = 'auto', memoryBytes } = options;
+  const { target, fuse = true, contractAll = false, streaming = 'auto', sweeping = 'auto', memoryBytes } = options;
   const { residents = fuse ? 'auto' : 'never', halves = fuse ? 'auto' : 'never' } = options;
   const { combine = fuse && target.class === 'gpu' } = options;
   const chooser = createChooser(options);
@@ -51,7 +54,7 @@ function scheduleCounting(program: Program, options: ScheduleOptions, counted: C
     explicitCopies(normalise(program), target.limits.minStorageBufferOffsetAlignment / 4),
     target.limits.maxStorageBuffersPerShaderStage,
   );
-  const streams = findStreams(bindable, fuse ? streaming : 'never', target, counted);
+  const streams = findStreams(bindable, fuse ? streaming : 'never', target, { counted, sweeping, chooser });
   const made = new Set([...streams.hidden, ...streams.results]);
   const ready = { ...streams, program: splitLongSums(streams.program, target, made, chooser) };
   const settings = { target, fuse, contractAll, combine };

@@ -3,7 +3,7 @@
  *
  * The trap: the results of one kernel must not wait for each other by way of another kernel, another stream among them.
  */
-import type { StreamStatement } from '../../../kernels/kernel.ts';
+import type { StreamPieces, StreamStatement } from '../../../kernels/kernel.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { asAxis } from '../../ir/affine.ts';
 import { dependencies, equationsOf, tensorMap } from '../../ir/equation.ts';
@@ -29,6 +29,8 @@ export interface Draft {
   readonly final: Set<string>;
   /** Where the first and the last of its members stand in the program. */
   readonly span: { readonly first: number; last: number };
+  /** Where it has sums across (`across.ts`). */
+  readonly pieces?: StreamPieces;
 }
 
 /** What a statement of the kernel will be, in its equations' own axes. */
@@ -66,14 +68,7 @@ export function draftKernels(
   const draftsOf = new Map<Space, Draft[]>();
   const draftOf = new Map<string, Draft>();
   const directly = directSources(tensors, hidden);
-  const bufferOf = bufferNames(program, new Map());
-  const fits = (draft: Draft, names: readonly string[]): boolean => {
-    const all = new Set([...draft.members].flatMap((name) => [name, ...directly(name)]).concat(names));
-    const allowed = target.limits.maxStorageBuffersPerShaderStage;
-    if (all.size <= allowed || counted === 'tensors') return all.size <= allowed;
-    const buffers = new Set([...all].map(bufferOf).filter((buffer) => !isWorkspace(buffer)));
-    return buffers.size + mostWorkspaces <= allowed;
-  };
+  const fits = fitsBindings(program, directly, target, counted);
   const add = (statement: DraftStatement, draft: Draft): void => {
     draft.statements.push(statement);
     draft.members.add(statement.tensor);
@@ -124,8 +119,25 @@ export function draftKernels(
   return drafts;
 }
 
+/** Whether a kernel may bind all that a draft names, and `names`. */
+export function fitsBindings(
+  program: Program,
+  directly: (name: string) => readonly string[],
+  target: Target,
+  counted: Counted,
+): (draft: Draft, names: readonly string[]) => boolean {
+  const bufferOf = bufferNames(program, new Map());
+  const allowed = target.limits.maxStorageBuffersPerShaderStage;
+  return ({ members }, names) => {
+    const all = new Set([...members].flatMap((name) => [name, ...directly(name)]).concat(names));
+    if (all.size <= allowed || counted === 'tensors') return all.size <= allowed;
+    const buffers = new Set([...all].map(bufferOf).filter((buffer) => !isWorkspace(buffer)));
+    return buffers.size + mostWorkspaces <= allowed;
+  };
+}
+
 /** No tensor before this place in the program waits for the draft, be it by way of other drafts. `drafts` are in order. */
-function beginningOf(draft: Draft, drafts: readonly Draft[]): number {
+export function beginningOf(draft: Draft, drafts: readonly Draft[]): number {
   return drafts.reduceRight(
     (from, { span }) => (span.first < from && span.last >= from ? span.first : from),
     draft.span.first,
@@ -133,7 +145,7 @@ function beginningOf(draft: Draft, drafts: readonly Draft[]): number {
 }
 
 /** What a tensor is made from without the hidden ones between. */
-function directSources(
+export function directSources(
   tensors: ReadonlyMap<string, Tensor>,
   hidden: ReadonlySet<string>,
 ): (name: string) => readonly string[] {
@@ -149,7 +161,7 @@ function directSources(
 }
 
 /** Whether something that must come before depends on what the draft makes. */
-function reaches(
+export function reaches(
   names: readonly string[],
   draft: Draft,
   draftOf: ReadonlyMap<string, Draft>,

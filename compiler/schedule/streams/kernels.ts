@@ -50,6 +50,7 @@ export function kernelOf(draft: Draft, tensors: ReadonlyMap<string, Tensor>): St
     row: axis(like.row),
     walk: axis(like.walk),
     statements,
+    ...(draft.pieces === undefined ? {} : { pieces: draft.pieces }),
   };
 }
 

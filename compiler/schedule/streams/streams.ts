@@ -5,6 +5,7 @@
  *   S[t, u] = Σ_r q·k;  A[t, u] = exp(S - …);  y[t, e] = Σ_u A·v;  … their gradients
  *     hidden: S, A, and the cotangents of both
  *     rows t, walking u:  maximum, sum and y;  the cotangent of q          rows u, walking t:  the cotangents of k and v
+ *     or, in one sweep of rows u, walking t:  the cotangents of k and v, and across of q (`across.ts`)
  *
  * Nothing here knows of attention: what is reduced over an axis together with something that is larger than its readers and cheap to
  * make again is a stream, whatever is in it (`spaces.ts` finds that, `worth.ts` weighs it, `drafts.ts` says what one kernel makes, `softmax.ts` what one walk
@@ -14,7 +15,9 @@ import type { StreamKernel } from '../../../kernels/kernel.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { dependencies, tensorMap } from '../../ir/equation.ts';
 import type { Program, Tensor } from '../../ir/program.ts';
+import { type Chooser, createChooser } from '../choose.ts';
 import { sizeBytes } from '../workspaces.ts';
+import { type Sweeping, sumAcross } from './across.ts';
 import { type Counted, type Draft, draftKernels } from './drafts.ts';
 import { kernelOf } from './kernels.ts';
 import { partResults } from './parts.ts';
@@ -29,23 +32,30 @@ export interface Streams {
   readonly results: ReadonlySet<string>;
 }
 
+export interface StreamOptions {
+  readonly counted?: Counted;
+  readonly sweeping?: Sweeping;
+  readonly chooser?: Chooser;
+}
+
 export function findStreams(
   program: Program,
   streaming: Streaming,
   target: Target,
-  counted: Counted = 'tensors',
+  { counted = 'tensors', sweeping = 'auto', chooser = createChooser({ target }) }: StreamOptions = {},
 ): Streams {
   const nothing: Streams = { program, hidden: new Set(), kernels: new Map(), results: new Set() };
   if (streaming === 'never' || (streaming === 'auto' && !mayStream(program, target))) return nothing;
   const found = findSpaces(program, streaming, target, counted);
   if (found.spaces.length === 0) return nothing;
   const parted = partResults(found.program, found.spaces);
-  const drafts = draftKernels(parted.program, parted.spaces, target, counted);
+  const drafted = draftKernels(parted.program, parted.spaces, target, counted);
+  const { program: swept, drafts } = sumAcross(parted.program, drafted, { sweeping, target, counted, chooser });
   const hidden = new Set(parted.spaces.flatMap((space) => [...space.hidden]));
-  const tensors = tensorMap(parted.program);
+  const tensors = tensorMap(swept);
   const kernels = drafts.map((draft) => [[...draft.members].at(-1)!, kernelOf(draft, tensors)] as const);
   return {
-    program: together(parted.program, drafts, hidden),
+    program: together(swept, drafts, hidden),
     hidden,
     kernels: new Map(kernels),
     results: new Set(drafts.flatMap((draft) => [...draft.members])),

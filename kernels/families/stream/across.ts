@@ -3,37 +3,37 @@
  * another, so that it is a sum of one order, as everything else of a stream is.
  *
  *   q[t, r] += Σ_u dS[u, t]·k[u, r]      rows u, walking t: a lane adds to columns 4·y … 4·y + 3, and those Y quads further, of points
- *                                        x, x + X, x + 2X, x + 3X of the tile
+ *                                        x, x + X, … of the tile, four at most
  *
  * The tile lies in workgroup memory as for the sums of its rows (sum.ts), and is read the other way: rows come in quads, so that a lane meets
- * four rows of its four points at a time. A lane is the only one that adds to its elements, in each tile of rows the same ones, and the first
+ * four rows of its points at a time. A lane is the only one that adds to its elements, in each tile of rows the same ones, and the first
  * tile of rows begins them, so that nothing need be empty before, and no lane waits for what another has written.
  */
 import type { Affine } from '../../../compiler/ir/program.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { strides } from '../../parts/linear.ts';
-import { guarded, indent, plus, wgsl } from '../../wgsl/text.ts';
+import { guarded, indent, operand, plus, wgsl } from '../../wgsl/text.ts';
 import type { Stage } from './ahead.ts';
 import { loopOver, places, readyOf, type StreamCode, shapeOf, sizesOf, storeText } from './code.ts';
-import { columnPlaces, type Staged, stagedOf, sumQuads } from './columns.ts';
+import { acrossLanes, columnPlaces, type Staged, stagedOf, sumQuads } from './columns.ts';
+import { turnsOf } from './pieces.ts';
 import { columnDimensions, columnsOf, type WalkRange } from './shape.ts';
 import { partsOf, sideOf, sumOfSides, whereTouched } from './sum.ts';
 
 /** WGSL of a lane's place among those that share points, and among those that share columns: neighbours have neighbouring columns. */
-export const acrossLanes = ({ tuning: { threadRows } }: StreamCode): readonly string[] => [
-  `let point_lane = i32(lane) / ${threadRows};`,
-  `let column_lane = i32(lane) % ${threadRows};`,
-];
+export function placeAcross(w: StreamCode): readonly string[] {
+  const { columns } = acrossLanes(w);
+  return [`let point_lane = i32(lane) / ${columns};`, `let column_lane = i32(lane) % ${columns};`];
+}
 
 export function acrossStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   const name = w.variables.get(s.tensor)!;
+  const isFirst = turnsOf(w.kernel, w.tuning) === 1;
+  const held = overQuads(s, 'walk_start', (own, place) => takeQuad(`${name}[${own}]`, place), w);
   const begin = wgsl`
-    var ${name} = array<vec4<f32>, ${4 * sumQuads(s, w)}>();
-    ${guarded(
-      ['turn > 0'],
-      overQuads(s, 'walk_start', (own, place) => takeQuad(`${name}[${own}]`, place), w),
-    )}
+    var ${name} = array<vec4<f32>, ${acrossLanes(w).ofLane * sumQuads(s, w)}>();
+    ${isFirst ? '' : guarded(['turn > 0'], held)}
   `;
   const terms = s.equations.map((given) => {
     const equation = readyOf(w, given);
@@ -57,7 +57,7 @@ export function emptyAcross(s: StreamStatement, { from, grows }: WalkRange, w: S
   if (outside.length === 0) return '';
   const store = overQuads(s, 'empty_start', (_, place) => storeQuad(place, 'vec4<f32>()'), w);
   return wgsl`
-    for (var empty_start = 0; turn == 0 && empty_start < ${extent}; empty_start += ${tileColumns}) {
+    for (var empty_start = 0; empty_start < ${extent}; empty_start += ${tileColumns}) {
       ${guarded([outside.join(' || ')], store)}
     }
   `;
@@ -87,19 +87,18 @@ function overQuads(
   text: (own: number, place: QuadPlace) => string,
   w: StreamCode,
 ): string {
-  const { kernel, tuning, axes, names } = w;
-  const { threadRows, threadColumns } = tuning;
+  const { kernel, axes, names } = w;
+  const lanes = acrossLanes(w);
   const columns = columnsOf(s, shapeOf(s, w), axes);
   const quads = sumQuads(s, w);
   const walk = names.get(axes.walk)!;
-  const ofPoint = [0, 1, 2, 3].map((c) => {
-    const place = plus(`${start} + point_lane`, c * threadColumns);
-    const ofQuads = Array.from({ length: quads }, (_, e) => {
-      const first = `let element = (${plus('column_lane', e * threadRows)}) * 4;`;
-      const isWhole = 4 * threadRows * (e + 1) <= columns;
+  const ofPoint = Array.from({ length: lanes.ofLane }, (_, c) => {
+    const place = plus(`${start} + point_lane`, c * lanes.points);
+    const ofQuads = Array.from({ length: quads }, (__, e) => {
+      const isWhole = 4 * lanes.columns * (e + 1) <= columns;
       return wgsl`
         {
-          ${first}
+          let element = ${operand(plus('column_lane', e * lanes.columns))} * 4;
           ${guarded(isWhole ? [] : [`element < ${columns}`], text(c * quads + e, placeOfQuad(s, columns, w)))}
         }
       `;
@@ -146,24 +145,25 @@ function isInQuads(s: StreamStatement, columns: number, w: StreamCode): boolean 
 
 /** The staged rows, four at a time: a lane's four points times its quads of columns. */
 function multiplyRows(s: StreamStatement, { columns, firstQuad, quads, depth }: Staged, w: StreamCode): string {
-  const { threadRows, threadColumns } = w.tuning;
   const { exchangePitch } = sizesOf(w.tuning);
+  const lanes = acrossLanes(w);
   const name = w.variables.get(s.tensor)!;
   const perLane = sumQuads(s, w);
-  const weights = [0, 1, 2, 3].map((c) => {
-    const point = `(${plus('point_lane', c * threadColumns)}) * ${exchangePitch}`;
+  const points = Array.from({ length: lanes.ofLane }, (_, c) => c);
+  const weights = points.map((c) => {
+    const point = `${operand(plus('point_lane', c * lanes.points))} * ${exchangePitch}`;
     return `let weight_${c} = scratch[${point} + from_point / 4 + rows];`;
   });
   const isToTheEnd = firstQuad + quads === Math.ceil(columns / 4);
   const ofQuads = Array.from({ length: perLane }, (_, e) => {
-    const quad = plus('column_lane', e * threadRows);
+    const quad = plus('column_lane', e * lanes.columns);
     const guards = [
-      ...(e * threadRows < firstQuad ? [`${quad} >= ${firstQuad}`] : []),
-      ...(!isToTheEnd && (e + 1) * threadRows > firstQuad + quads ? [`${quad} < ${firstQuad + quads}`] : []),
+      ...(e * lanes.columns < firstQuad ? [`${quad} >= ${firstQuad}`] : []),
+      ...(!isToTheEnd && (e + 1) * lanes.columns > firstQuad + quads ? [`${quad} < ${firstQuad + quads}`] : []),
     ];
     const lines = [0, 1, 2, 3].flatMap((j) => [
       `let summed_${j} = scratch[${w.exchangeQuads} + (rows * 4 + ${j}) * ${quads} + ${plus(quad, -firstQuad)}];`,
-      ...[0, 1, 2, 3].map((c) => `${name}[${c * perLane + e}] += weight_${c}[${j}] * summed_${j};`),
+      ...points.map((c) => `${name}[${c * perLane + e}] += weight_${c}[${j}] * summed_${j};`),
     ]);
     return guards.length === 0 ? `{\n${indent(lines.join('\n'))}\n}` : guarded(guards, lines.join('\n'));
   });

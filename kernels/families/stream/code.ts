@@ -47,6 +47,8 @@ export interface StreamCode {
   readonly levels: Map<string, LevelNames>;
   /** Of sums that are made as one, by name. */
   readonly joints: Map<string, Joint>;
+  /** What of a tile lies exchanged in workgroup memory, when a result is asked for its step. */
+  exchanged: string | undefined;
   /** Quads of workgroup memory: slabs or an exchanged tile, and behind them a sum's right side. */
   readonly exchangeQuads: number;
   stagedQuads: number;

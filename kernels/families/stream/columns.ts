@@ -36,8 +36,26 @@ export function sumQuads(s: StreamStatement, w: StreamCode): number {
 }
 
 /** Lanes that share a result's columns, a quad each in turns. */
-export const columnLanes = ({ kind }: StreamStatement, { tuning }: StreamCode): number =>
-  kind === 'across' ? tuning.threadRows : tuning.threadColumns;
+export const columnLanes = ({ kind }: StreamStatement, w: StreamCode): number =>
+  kind === 'across' ? acrossLanes(w).columns : w.tuning.threadColumns;
+
+/**
+ * How lanes share what they sum across: so many columns, in quads, each with so many points of a tile's walk, as many for each lane as leave
+ * the fewest without any, but four at most.
+ */
+export function acrossLanes(w: StreamCode): {
+  readonly columns: number;
+  readonly points: number;
+  readonly ofLane: number;
+} {
+  const { threads, tileColumns } = sizesOf(w.tuning);
+  const sums = w.kernel.statements.filter(({ kind }) => kind === 'across');
+  const quads = Math.max(...sums.map((s) => Math.ceil(columnsOf(s, shapeOf(s, w), w.axes) / 4)));
+  let columns = w.tuning.threadRows;
+  while (columns % 2 === 0 && columns / 2 >= quads && threads / (columns / 2) <= tileColumns) columns /= 2;
+  const points = threads / columns;
+  return { columns, points, ofLane: tileColumns / points };
+}
 
 /** The columns that an equation adds to: all, or where it has one dimension of them a stretch. */
 export function columnSpan(

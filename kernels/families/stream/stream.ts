@@ -20,7 +20,7 @@ import { expressionText } from '../../parts/scalar.ts';
 import { matrixExtensions, shuffledLanes, type Target } from '../../target.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
 import { guarded, indent, wgsl } from '../../wgsl/text.ts';
-import { acrossLanes, acrossStep, emptyAcross } from './across.ts';
+import { acrossStep, emptyAcross, placeAcross } from './across.ts';
 import { inFlight, type Stage } from './ahead.ts';
 import {
   loopOver,
@@ -97,6 +97,7 @@ function openStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuni
     tileHead: [],
     levels: new Map(),
     joints: new Map(),
+    exchanged: undefined,
     exchangeQuads: tuning.matrices ? 0 : Math.max(slabs, tileColumns * exchangePitch, threads),
     stagedQuads: 0,
   };
@@ -127,7 +128,7 @@ function tileHead(w: StreamCode, { grows }: WalkRange) {
     ),
     `let lane_x = ${lane.x};`,
     `let lane_y = ${lane.y};`,
-    ...(pieces === undefined ? [`let row_start = ${tiles === 1 ? '0' : `(${tile}) * ${tileRows}`};`] : acrossLanes(w)),
+    ...(pieces === undefined ? [`let row_start = ${tiles === 1 ? '0' : `(${tile}) * ${tileRows}`};`] : placeAcross(w)),
     ...(pieces !== undefined && share > 1 ? [`let piece = ${number};`] : []),
   ];
   return { groups: batches * share, lines };
@@ -137,15 +138,17 @@ function tileHead(w: StreamCode, { grows }: WalkRange) {
 function overPiece(pieces: StreamPieces, ofTile: string, range: WalkRange, w: StreamCode): string {
   const { kernel, tuning } = w;
   const { tileRows } = sizesOf(tuning);
-  const turns = turnsOf(pieces, kernel.row.extent, tileRows);
+  const turns = turnsOf(kernel, tuning);
   const isWhole = kernel.row.extent % (pieces.count * Math.max(tileRows, pieces.rows)) === 0 || pieces.count === 1;
   const across = kernel.statements.filter(({ kind }) => kind === 'across');
+  const empty = across.map((s) => emptyAcross(s, range, w)).filter((text) => text !== '');
+  if (turns === 1) return [`let row_start = ${firstRow(pieces, tileRows, '0')};`, ofTile, ...empty].join('\n');
   return wgsl`
     for (var turn = 0; turn < ${turns}; turn++) {
-      let row_start = ${firstRow(pieces, tileRows)};
+      let row_start = ${firstRow(pieces, tileRows, 'turn')};
       ${isWhole ? '' : `if (row_start >= ${kernel.row.extent}) { continue; }`}
       ${ofTile}
-      ${across.map((s) => emptyAcross(s, range, w)).join('\n')}
+      ${guarded(['turn == 0'], empty.join('\n'))}
     }
   `;
 }
@@ -225,6 +228,7 @@ function beginResult(s: StreamStatement, w: StreamCode): readonly string[] {
 
 /** One tile of the walk. */
 function step(s: StreamStatement, w: StreamCode): readonly Stage[] {
+  if (s.kind !== 'sum' && s.kind !== 'across') w.exchanged = undefined;
   switch (s.kind) {
     case 'tile':
       return tileStep(s, w);

@@ -4,6 +4,7 @@
  *
  *   y[t, e] += Σ_u A[t, u]·v[u, e]      a lane sums columns 4·x … 4·x + 3 of its rows, then those X quads further
  */
+import { constraintKey, expressionKey } from '../../../compiler/ir/hash.ts';
 import type { Equation } from '../../../compiler/ir/program.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { expressionText, integerText } from '../../parts/scalar.ts';
@@ -68,7 +69,7 @@ export function partsOf(s: StreamStatement, equation: Equation, w: StreamCode): 
 /** All levels at once; their scales are for the finished sums. */
 function levelStage(s: StreamStatement, levels: Levels, w: StreamCode): Stage {
   const stage = sumOfProducts(s, partsOf(s, levels.equation, w), w, levels);
-  return onlyIf(levels.levels[0].block === undefined ? [] : [`${levelNames(levels, w).most} > 0`], stage);
+  return onlyIf(levels.levels[0].block === undefined ? [] : [`${levelNames(levels, w).most} > 0`], stage, w);
 }
 
 function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): Stage {
@@ -80,11 +81,14 @@ function sumStage(s: StreamStatement, equation: Equation, w: StreamCode): Stage 
 /** A term's stage, for tiles that lie in one of its blocks. */
 export function whereTouched({ onTile }: TwoSided, stage: Stage, w: StreamCode): Stage {
   const ofBlocks = onTile.filter((c) => c.kind === 'data');
-  return onlyIf(touches(ofBlocks, w.kernel, w.rowTile, w.columnTile), stage);
+  return onlyIf(touches(ofBlocks, w.kernel, w.rowTile, w.columnTile), stage, w);
 }
 
-const onlyIf = (conditions: readonly string[], stage: Stage): Stage =>
-  conditions.length === 0 ? stage : { ...stage, text: `if (${conditions.join(' && ')}) ${stage.text}` };
+function onlyIf(conditions: readonly string[], stage: Stage, w: StreamCode): Stage {
+  if (conditions.length === 0) return stage;
+  w.exchanged = undefined;
+  return { ...stage, text: `if (${conditions.join(' && ')}) ${stage.text}` };
+}
 
 /** What is taken of a tile times the side of the walk, which is staged beside it. */
 function sumOfProducts(s: StreamStatement, parts: TwoSided, w: StreamCode, levels?: Levels): Stage {
@@ -137,9 +141,12 @@ export function sumOfSides(
   const read = (from: string, walk: string): string => sides.map((side) => readSide(side, from, walk, w)).join('\n');
   const next = `from_point + ${depth}`;
   const isRead = variables.length > 0 && depth < points;
+  const key = [expressionKey(parts.left), ...parts.onTile.map(constraintKey)].join(' ');
+  const exchange = w.exchanged === key ? 'workgroupBarrier();' : exchangeWeights(parts, w);
+  w.exchanged = key;
   const text = wgsl`
     {
-      ${exchangeWeights(parts, w)}
+      ${exchange}
       for (var from_point = 0; from_point < ${points}; from_point += ${depth}) {
         ${depth === points ? '' : 'if (from_point > 0) { workgroupBarrier(); }'}
         ${sides.map((side) => stageSide(side, quads, w)).join('\n')}
@@ -158,6 +165,7 @@ function sumByPlace(s: StreamStatement, parts: TwoSided, place: Place, w: Stream
   const name = w.variables.get(s.tensor)!;
   const perLane = sumQuads(s, w);
   const weights = exchangeWeights(parts, w);
+  w.exchanged = undefined;
   const placeOf = placeFunction(parts.equation, place, w);
   const { rowsWhole, columnsWhole } = places(w);
   const columns: string[] = [];

@@ -49,6 +49,7 @@ const forms: Readonly<Record<string, Partial<ScheduleOptions>>> = {
   streaming: {
     target: gpu,
     streaming: 'always',
+    sweeping: 'always',
     override: { stream: { threadRows: 2, threadColumns: 2, rowQuads: 1, depth: 4 } },
   },
 };

@@ -132,7 +132,7 @@ async function hold({ text, sizes }: RandomScore): Promise<void> {
   const program = withGradients(lowered(text, sizes));
   const inputs = feed(program, 3);
   opened.pipelines.clear();
-  const streamed = await compare(opened, program, inputs, { streaming: 'always' });
+  const streamed = await compare(opened, program, inputs, { streaming: 'always', sweeping: 'always' });
   const stored = await compare(opened, program, inputs, { streaming: 'never' });
   const reading = await compare(opened, program, inputs, { streaming: 'reading' });
   streams += streamed.plan.kernels.filter(({ family }) => family.includes('stream')).length;
