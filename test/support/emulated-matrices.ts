@@ -1,7 +1,7 @@
 /**
  * The matrix form on devices without tensor cores: the WGSL with its matrices written as numbers, so that what it computes can be held against
  * the interpreter anywhere. A lane has 8 neighbouring elements of each matrix of sums, and its row of left operands; right ones stay
- * in workgroup memory and are read where they are multiplied. What tensor cores cut off when they add is not imitated (split.test.ts does).
+ * in workgroup memory and are read where they are multiplied, but for those of sums across, which are kept. What tensor cores cut off when they add is not imitated (split.test.ts does).
  *
  * The traps: SwiftShader compiles every element of a copy by itself, so matrices are passed by pointers. And it follows every path through
  * the body of a loop, 2^n where n branches are one after the other, so those around reads are selections here.
@@ -40,6 +40,14 @@ fn subgroup_max(bits: u32) -> u32 {
   return most;
 }
 
+fn subgroup_shuffle(value: f32, from_lane: u32) -> f32 {
+  own_bits[own_lane] = bitcast<u32>(value);
+  workgroupBarrier();
+  let other = bitcast<f32>(own_bits[own_lane / 32u * 32u + from_lane]);
+  workgroupBarrier();
+  return other;
+}
+
 fn subgroup_shuffle_xor(value: f32, mask: u32) -> f32 {
   own_bits[own_lane] = bitcast<u32>(value);
   workgroupBarrier();
@@ -73,6 +81,27 @@ fn left(m: Operand) -> Left {
   return result;
 }
 
+// Own copies of right operands, four of each of two subgroups.
+var<workgroup> kept: array<f32, 2048>;
+
+fn keep(number: u32, m: Operand) -> u32 {
+  let start = (own_lane / 32u * 4u + number) * 256u;
+  for (var i = own_zero; i < 8u; i++) {
+    let at = own_lane % 32u * 8u + i;
+    kept[start + at] = element(m, at / 16u, at % 16u);
+  }
+  workgroupBarrier();
+  return start;
+}
+
+fn multiply_kept(left: ptr<function, Left>, start: u32, sums: ptr<function, Sums>) {
+  let column = own_lane % 2u * 8u;
+  for (var k = own_zero; k < 16u; k++) {
+    let x = (*left).row[k];
+    for (var i = own_zero; i < 8u; i++) { (*sums)[i] += x * kept[start + k * 16u + column + i]; }
+  }
+}
+
 fn scale(sums: ptr<function, Sums>, factor: f32) {
   for (var i = own_zero; i < 8u; i++) { (*sums)[i] *= factor; }
 }
@@ -94,6 +123,7 @@ fn store(at: u32, sums: ptr<function, Sums>, stride: u32) {
 
 function emulated(code: string): string {
   if (!code.includes('subgroup_matrix_result') && !code.includes('subgroupShuffleXor(')) return code;
+  let keptCount = 0;
   const written = code
     .replace(/^enable (chromium_experimental_subgroup_matrix|subgroups|f16);\n/gm, '')
     .replaceAll('@diagnostic(off, chromium.subgroup_matrix_uniformity) ', '')
@@ -108,11 +138,18 @@ function emulated(code: string): string {
     .replace(/if \((.*)\) \{ (\w+) = (.*); \} else \{ \2 = vec4<f32>\(\); \}/g, '$2 = select(vec4<f32>(), $3, $1);')
     .replace(/\blet (\w+) = left\(/g, 'var $1 = left(')
     .replace(/subgroupMatrixStore<row_major>\(&scratch, (.*), (\w+), (\w+)\);/g, 'store($1, &$2, $3);')
+    .replace(/\blet (across_\w+) = (Operand\(.*\));/g, (_, name, at) => `let ${name} = keep(${keptCount++}u, ${at});`)
+    .replace(/(\w+) = subgroupMatrixMultiplyAccumulate\((\w+), (across_\w+), \1\);/g, 'multiply_kept(&$2, $3, &$1);')
     .replace(/(\w+) = subgroupMatrixMultiplyAccumulate\((\w+), (\w+), \1\);/g, 'multiply(&$2, $3, &$1);')
     .replace(/(\w+) = subgroupMatrixScalarMultiply\(\1, (.*)\);/g, 'scale(&$1, $2);')
+    .replace(
+      /for \(var turn = 0; turn < (\d+);/g,
+      'let turns = $1 + i32(workgroupUniformLoad(&own_zero));\nfor (var turn = 0; turn < turns;',
+    )
     .replaceAll('subgroupMax(', 'subgroup_max(')
     .replaceAll('let other = subgroupShuffleXor(', 'let other = subgroup_shuffle_xor_quad(')
     .replaceAll('subgroupShuffleXor(', 'subgroup_shuffle_xor(')
+    .replaceAll('subgroupShuffle(', 'subgroup_shuffle(')
     .replace(/(fn main\([^{]*\blane: u32\) \{)/, '$1\n  own_lane = lane;');
   return [written, shuffles, ...(code.includes('subgroup_matrix_result') ? [matrices] : [])].join('\n');
 }

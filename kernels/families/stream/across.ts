@@ -29,11 +29,11 @@ export function placeAcross(w: StreamCode): readonly string[] {
 
 export function acrossStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   const name = w.variables.get(s.tensor)!;
-  const isFirst = turnsOf(w.kernel, w.tuning) === 1;
+  const later = laterTurns(w);
   const held = overQuads(s, 'walk_start', (own, place) => takeQuad(`${name}[${own}]`, place), w);
   const begin = wgsl`
     var ${name} = array<vec4<f32>, ${acrossLanes(w).ofLane * sumQuads(s, w)}>();
-    ${isFirst ? '' : guarded(['turn > 0'], held)}
+    ${later.length === 0 ? '' : guarded(later, held)}
   `;
   const terms = s.equations.map((given) => {
     const equation = readyOf(w, given);
@@ -46,8 +46,8 @@ export function acrossStep(s: StreamStatement, w: StreamCode): readonly Stage[] 
   return [{ text: begin }, ...terms, { text: store }];
 }
 
-/** What the first tile of rows does not reach is 0. */
-export function emptyAcross(s: StreamStatement, { from, grows }: WalkRange, w: StreamCode): string {
+/** What the first tile of rows does not reach is 0: `store` makes it so at the tile of the walk that begins at `empty_start`. */
+export function emptyAcross({ from, grows }: WalkRange, store: string, w: StreamCode): string {
   const { extent } = w.kernel.walk;
   const { tileColumns } = sizesOf(w.tuning);
   const outside = [
@@ -55,27 +55,34 @@ export function emptyAcross(s: StreamStatement, { from, grows }: WalkRange, w: S
     ...(grows ? ['empty_start >= walk_to'] : []),
   ];
   if (outside.length === 0) return '';
-  const store = overQuads(s, 'empty_start', (_, place) => storeQuad(place, 'vec4<f32>()'), w);
-  return wgsl`
+  const loop = wgsl`
     for (var empty_start = 0; empty_start < ${extent}; empty_start += ${tileColumns}) {
       ${guarded([outside.join(' || ')], store)}
     }
   `;
+  return guarded(laterTurns(w).length === 0 ? [] : ['turn == 0'], loop);
 }
 
+/** WGSL of whether tiles of rows have come before; nothing where there is one alone. */
+export const laterTurns = (w: StreamCode): readonly string[] => (turnsOf(w.kernel, w.tuning) === 1 ? [] : ['turn > 0']);
+
+/** The store of its lanes. */
+export const emptyTile = (s: StreamStatement, w: StreamCode): string =>
+  overQuads(s, 'empty_start', (_, place) => storeQuad(place, 'vec4<f32>()'), w);
+
 /** WGSL of where four columns lie in memory: as a quad, or one by one, of which some may not exist. */
-interface QuadPlace {
+export interface QuadPlace {
   readonly quad: string | undefined;
   readonly element: (c: number) => string;
   readonly exists: (c: number) => readonly string[];
 }
 
-const takeQuad = (into: string, { quad, element, exists }: QuadPlace): string =>
+export const takeQuad = (into: string, { quad, element, exists }: QuadPlace): string =>
   quad === undefined
     ? [0, 1, 2, 3].map((c) => guarded(exists(c), `${into}[${c}] = ${element(c)};`)).join('\n')
     : `${into} = ${quad};`;
 
-const storeQuad = ({ quad, element, exists }: QuadPlace, value: string): string =>
+export const storeQuad = ({ quad, element, exists }: QuadPlace, value: string): string =>
   quad === undefined
     ? [0, 1, 2, 3].map((c) => guarded(exists(c), `${element(c)} = ${value}[${c}];`)).join('\n')
     : `${quad} = ${value};`;
@@ -116,7 +123,7 @@ function overQuads(
 }
 
 /** The place of the columns from `element` on. */
-function placeOfQuad(s: StreamStatement, columns: number, w: StreamCode): QuadPlace {
+export function placeOfQuad(s: StreamStatement, columns: number, w: StreamCode): QuadPlace {
   const { emitter } = w;
   const at = storeText(s, s.equations[0], columnPlaces(s, w), w);
   const quad = isInQuads(s, columns, w) ? emitter.writesQuad(s.tensor, at) : undefined;

@@ -12,7 +12,7 @@ import type { Emitter } from '../../wgsl/emitter.ts';
 import { guarded, indent, wgsl } from '../../wgsl/text.ts';
 import type { Joint } from './joint.ts';
 import type { LaneOrder } from './lanes.ts';
-import type { RowTile, StreamAxes } from './shape.ts';
+import { type RowTile, type StreamAxes, shapeOfPiece } from './shape.ts';
 import type { StreamTuning } from './tuning.ts';
 
 /** What the code of a tile calls the columns of its levels. */
@@ -216,11 +216,9 @@ export function sideFunction(
   `);
 }
 
-/** The shape that a statement's equations store to: of one piece, where several have a sum each. */
-export function shapeOf({ kind, tensor }: StreamStatement, { kernel, emitter }: StreamCode): readonly number[] {
-  const { shape } = emitter.layout(tensor);
-  return kind === 'across' && kernel.pieces!.count > 1 ? shape.slice(1) : shape;
-}
+/** The shape that a statement's equations store to. */
+export const shapeOf = (s: StreamStatement, { kernel, emitter }: StreamCode): readonly number[] =>
+  shapeOfPiece(s, emitter.layout(s.tensor).shape, kernel);
 
 /** WGSL of an offset in that shape, in the tensor. */
 export const inPiece = (s: StreamStatement, offset: string, w: StreamCode): string =>

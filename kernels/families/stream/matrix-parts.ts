@@ -4,15 +4,29 @@
  *
  *   tiles   one product of rows and walk, over up to 64 steps that lie side by side in memory, or element by element from other tiles
  *   sums    one term, of up to 64 columns that lie side by side in memory
+ *   across  the same, of as many columns as the tile has rows at most, and of what a sum takes of a tile
  */
+import { isAffine } from '../../../compiler/ir/affine.ts';
 import { axesOf } from '../../../compiler/ir/expression.ts';
+import { constraintKey, expressionKey } from '../../../compiler/ir/hash.ts';
 import type { Equation } from '../../../compiler/ir/program.ts';
 import type { Arrays, StreamKernel, StreamStatement } from '../../kernel.ts';
 import { flattenLoads } from '../../parts/linear.ts';
 import { type WideLoad, wideLoad } from '../../parts/loads.ts';
 import { matrixSize } from '../../target.ts';
 import { type Levels, splitLevels } from './levels.ts';
-import { asProduct, asSum, columnDimensions, columnsOf, ownAxes, streamAxes, type TwoSided, tilesOf } from './shape.ts';
+import {
+  asProduct,
+  asSum,
+  asSumAcross,
+  columnDimensions,
+  columnsOf,
+  ownAxes,
+  shapeOfPiece,
+  streamAxes,
+  type TwoSided,
+  tilesOf,
+} from './shape.ts';
 
 /**
  * Levels (levels.ts) of which matrices take the `coarse` first ones, up to column `to`: their blocks are whole tiles of rows, so that a tile
@@ -44,23 +58,31 @@ export interface MatrixSum {
   readonly right: MatrixSide;
 }
 
+/** A sum across: `right` is of the rows and the columns. It takes of a tile what the sum of the tensor `as` takes. */
+export interface MatrixAcross extends MatrixSum {
+  readonly as: string;
+}
+
 /** By tensor. */
 export interface MatrixParts {
   readonly products: ReadonlyMap<string, MatrixProduct>;
   readonly sums: ReadonlyMap<string, MatrixSum>;
+  readonly across: ReadonlyMap<string, MatrixAcross>;
 }
 
 /** Steps or columns that a subgroup holds matrices of. */
 const mostElements = 64;
 /** Steps, and columns, of all tiles and sums together: their matrices are in registers through the walk. */
 const mostHeld = 128;
+/** Sums across: their side of all rows is in registers too. */
+const mostAcross = 1;
 
 /** `tileRows`: rows of a workgroup. */
 export function matrixParts(kernel: StreamKernel, layouts: Arrays, tileRows: number): MatrixParts | undefined {
   const products = new Map<string, MatrixProduct>();
   const sums = new Map<string, MatrixSum>();
   for (const s of kernel.statements) {
-    if (s.kind === 'map' || s.kind === 'across') return undefined;
+    if (s.kind === 'map') return undefined;
     if (s.kind === 'tile') {
       const product = productOf(s, kernel, layouts, tileRows);
       if (product === undefined) return undefined;
@@ -72,13 +94,20 @@ export function matrixParts(kernel: StreamKernel, layouts: Arrays, tileRows: num
       sums.set(s.tensor, sum);
     }
   }
+  const across = new Map<string, MatrixAcross>();
+  for (const s of kernel.statements.filter(({ kind }) => kind === 'across')) {
+    const part = acrossOf(s, kernel, layouts, tileRows, sums);
+    if (part === undefined) return undefined;
+    across.set(s.tensor, part);
+  }
   const held = (extents: readonly number[]): number => extents.reduce((total, extent) => total + extent, 0);
   const suits =
     (products.size > 0 || readsElements(kernel, layouts)) &&
     sums.size > 0 &&
+    across.size <= mostAcross &&
     held([...products.values()].map(({ left }) => left.extent)) <= mostHeld &&
     held([...sums.values()].map(({ right }) => right.extent)) <= mostHeld;
-  return suits ? { products, sums } : undefined;
+  return suits ? { products, sums, across } : undefined;
 }
 
 /** Whether a tile is read from memory, in quads along the walk (matrix-points.ts). */
@@ -139,6 +168,29 @@ function sumOf(s: StreamStatement, kernel: StreamKernel, layouts: Arrays, tileRo
   const isAll = along.length === 1 && right?.extent === columnsOf(s, shape, axes);
   return right && isAll ? { parts, right } : undefined;
 }
+
+function acrossOf(
+  s: StreamStatement,
+  kernel: StreamKernel,
+  layouts: Arrays,
+  tileRows: number,
+  sums: ReadonlyMap<string, MatrixSum>,
+): MatrixAcross | undefined {
+  const axes = streamAxes(kernel);
+  if (s.equations.length > 1 || kernel.statements.some(({ kind }) => kind === 'extreme')) return undefined;
+  const parts = asSumAcross(flattenLoads(s.equations[0], layouts), axes, tilesOf(kernel));
+  if (parts === undefined || parts.place !== undefined || !parts.onTile.every(isAffine)) return undefined;
+  const right = sideOf(parts, parts.right, undefined, layouts);
+  const shape = shapeOfPiece(s, layouts(s.tensor).shape, kernel);
+  const along = columnDimensions(s, shape, axes).filter(({ extent }) => extent > 1);
+  const isAll = along.length === 1 && right?.extent === columnsOf(s, shape, axes);
+  const taken = takenKey(parts);
+  const sum = [...sums].find(([, other]) => takenKey(other.parts) === taken);
+  return right && isAll && sum && right.extent <= tileRows ? { parts, right, as: sum[0] } : undefined;
+}
+
+/** What a sum takes of a tile, and where. */
+const takenKey = ({ left, onTile }: TwoSided): string => [expressionKey(left), ...onTile.map(constraintKey)].join('\n');
 
 function sideOf(
   parts: TwoSided,

@@ -3,7 +3,8 @@
  * logarithm of a row's sum on the way back, or a stored score. Of a lane's row it is kept in a register, of its elements the next tile's are
  * read while this one is multiplied; of 16 points it is staged as their slabs are, so that no element of a tile waits for
  * memory. A lane reads one value of one point: when those of the first subgroup read four each, all others waited for it, 34 of 429 µs of keys
- * and values (test/bench/records, 2026-11-27). The trap: a value takes a quad, for a store to one element of a quad may be one to all of it.
+ * and values (test/bench/records, 2026-11-27). Lanes then give each other what makes quads, for a store to one element of a quad may be one to
+ * all of it, and a quad for each value is more workgroup memory, and more to read of it.
  */
 import type { Equation, Load } from '../../../compiler/ir/program.ts';
 import { loadText } from '../../parts/address.ts';
@@ -12,12 +13,17 @@ import { matrixLanes, matrixSize } from '../../target.ts';
 import { guarded, wgsl } from '../../wgsl/text.ts';
 import { loopOver, overRows, type StreamCode, scopeOf, sizesOf } from './code.ts';
 
+/** Quads of a value at each of the points of a tile. */
+const quadsOfPoints = matrixSize / 4;
+
 export interface PointValues {
   /** Before a walk: those of rows, and room for those of elements. */
   readonly rows: string;
   /** Reads those of the 16 points from `from` on. */
   readonly fetch: (from: string) => string;
   readonly stage: string;
+  /** A lane's, of what is staged. */
+  readonly take: string;
   /** Quads of workgroup memory. */
   readonly quads: number;
 }
@@ -29,7 +35,7 @@ export function withPointValues<T>(
   write: () => T,
 ): { readonly written: T; readonly points: PointValues } {
   const rows = new Map<string, { readonly name: string; readonly text: string }>();
-  const columns = new Map<string, { readonly number: number; readonly text: string }>();
+  const columns = new Map<string, { readonly name: string; readonly number: number; readonly text: string }>();
   const elements = new Map<string, string>();
   const { threads } = sizesOf(w.tuning);
   const subgroups = threads / matrixLanes;
@@ -54,10 +60,10 @@ export function withPointValues<T>(
       rows.set(text, known);
       return known.name;
     }
-    const known = columns.get(text) ?? { number: columns.size, text };
+    const known = columns.get(text) ?? { name: w.emitter.fresh('of_walk'), number: columns.size, text };
     if (known.number >= threads / matrixSize) return undefined;
     columns.set(text, known);
-    return `scratch[${first + known.number * matrixSize} + own_quad * 8 + lane_x * 4 + own_column].x`;
+    return `${known.name}[own_quad][own_column]`;
   };
   const written = write();
   w.pointValues = undefined;
@@ -89,8 +95,12 @@ export function withPointValues<T>(
     columns.size === 0
       ? ''
       : wgsl`
-        if (lane_in < ${matrixSize}) {
-          ${bySubgroups(({ number }, staged) => `scratch[${first + number * matrixSize} + lane_in] = vec4<f32>(${staged});`)}
+        {
+          let from_point = lane % ${quadsOfPoints}u * 4u;
+          ${turns.map(quadOfPoints).join('\n')}
+          if (lane_in < ${quadsOfPoints}) {
+            ${bySubgroups(({ number }, staged) => `scratch[${first + number * quadsOfPoints} + lane_in] = ${staged}_quad;`)}
+          }
         }
       `;
   const points: PointValues = {
@@ -105,10 +115,22 @@ export function withPointValues<T>(
     ].join('\n'),
     fetch: (from) => together([fetchElements(from), fetchColumns(from)]),
     stage: together([...[...elements.values()].map((name) => `${name} = ${name}_next;`), stageColumns]),
-    quads: columns.size * matrixSize,
+    take: [...columns.values()].map(({ name, number }) => takePoints(name, first + number * quadsOfPoints)).join('\n'),
+    quads: columns.size * quadsOfPoints,
   };
   return { written, points };
 }
+
+/** WGSL of what four lanes have read, as a quad. */
+const quadOfPoints = (staged: string): string => {
+  const values = [0, 1, 2, 3].map(
+    (c) => `subgroupShuffle(${staged}, ${c === 0 ? 'from_point' : `from_point + ${c}u`})`,
+  );
+  return `let ${staged}_quad = vec4<f32>(${values.join(', ')});`;
+};
+
+const takePoints = (name: string, at: number): string =>
+  `let ${name} = array<vec4<f32>, 2>(scratch[${at} + lane_x], scratch[${at + 2} + lane_x]);`;
 
 const together = (texts: readonly string[]): string => texts.filter((text) => text !== '').join('\n');
 

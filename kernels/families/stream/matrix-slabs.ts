@@ -94,9 +94,11 @@ export function openSlabs(
 export const scaleOfQuad = ({ scales, lanes }: Slab, quad: string): string =>
   `scratch[${scales} + ${lanes === 8 ? quad : `(${quad}) / ${8 / lanes}`}].x`;
 
-/** What a lane holds of what is staged next. */
-export const slabVariables = ({ turns }: Slabs): string =>
-  turns.map(({ staged }) => `var ${staged} = array<vec4<f32>, 2>();`).join('\n');
+/** What a lane holds of what is staged next: two quads of it, or, taken apart ahead, their high and low parts and what those are scaled by. */
+export const slabVariables = ({ turns }: Slabs, isAhead: boolean): string =>
+  turns
+    .map(({ staged }) => `var ${staged} = array<vec4<f32>, 2>();${isAhead ? `\nvar ${staged}_scale = 0.0;` : ''}`)
+    .join('\n');
 
 /** The same for those lanes that have a share. */
 function ofShares(shares: readonly Share[], w: StreamCode, text: (share: Share) => string): string {
@@ -143,13 +145,13 @@ export function fetch({ turns }: Slabs, from: string, w: StreamCode): string {
 export const countedKey = ({ levels }: MatrixSide): string =>
   levels === undefined ? '' : JSON.stringify([levels.to, levels.levels.levels]);
 
-/** How many columns of each slab of levels count in a tile: all of a workgroup's rows are in the same blocks. */
-export function countedColumns({ slabs }: Slabs, w: StreamCode): string {
+/** How many columns of each slab of levels count in the tile at `walk`: all of a workgroup's rows are in the same blocks. */
+export function countedColumns({ slabs }: Slabs, walk: string, w: StreamCode): string {
   return slabs
     .filter(({ counted }) => counted !== undefined)
     .map(({ counted, side }) => {
       const { levels, to } = side.levels!;
-      return `let ${counted} = min(${levelNames(levels, w).leading}(row_start, walk_start), ${to});`;
+      return `let ${counted} = min(${levelNames(levels, w).leading}(row_start, ${walk}), ${to});`;
     })
     .join('\n');
 }
@@ -160,44 +162,87 @@ export const whereCounted = ({ counted, side }: Slab, k: number): readonly strin
     ? []
     : [`${matrixSize * k} < ${counted}`];
 
+type Turn = Slabs['turns'][number];
+
+/** Of levels, 0 in place of columns that do not count. */
+const keepCounted = ({ staged, shares }: Turn, w: StreamCode): string =>
+  ofShares(
+    shares.filter(({ slab }) => slab.counted !== undefined),
+    w,
+    ({ slab }) =>
+      inPiece(
+        slab,
+        wgsl`
+          let column = vec4<i32>(octet * 8) + vec4<i32>(0, 1, 2, 3);
+          ${staged}[0] = select(vec4<f32>(), ${staged}[0], column < vec4<i32>(${slab.counted!}));
+          ${staged}[1] = select(vec4<f32>(), ${staged}[1], column + 4 < vec4<i32>(${slab.counted!}));
+        `,
+      ),
+  );
+
+/** High and low parts of what was read, `parts`, by an `exponent` of each subgroup's. */
+const takeApart = ({ staged }: Turn): string => wgsl`
+  let exponent = max(order_exponent_f32(subgroupMax(largest_order_f32(${staged}[0], ${staged}[1]))), ${leastExponent});
+  let parts = split_octet_f16(${staged}[0], ${staged}[1], power_of_two_f32(${scaledExponent} - exponent), zero_bits);
+`;
+
+interface Taken {
+  readonly high: string;
+  readonly low: string;
+  readonly scale: string;
+}
+
+const put = ({ shares }: Turn, { high, low, scale }: Taken, w: StreamCode): string =>
+  ofShares(shares, w, ({ slab }) =>
+    [
+      `if (lane_in == 0) { scratch[${slab.scales} + piece / ${matrixLanes}] = vec4<f32>(${scale}); }`,
+      inPiece(
+        slab,
+        wgsl`
+          let at = ${slab.start} + point * ${slab.pitch} + octet;
+          scratch[at] = ${high};
+          scratch[at + ${slab.low}] = ${low};
+        `,
+      ),
+    ].join('\n'),
+  );
+
+const scaleText = `power_of_two_f32(exponent - ${scaledExponent})`;
+
 /** What was read, as high and low parts, and what each subgroup scaled it by. */
-export function stage({ turns }: Slabs, w: StreamCode): string {
-  return turns
-    .map(({ staged, shares }) => {
-      const put = ofShares(shares, w, ({ slab }) =>
-        [
-          `if (lane_in == 0) { scratch[${slab.scales} + piece / ${matrixLanes}] = vec4<f32>(power_of_two_f32(exponent - ${scaledExponent})); }`,
-          inPiece(
-            slab,
-            wgsl`
-              let at = ${slab.start} + point * ${slab.pitch} + octet;
-              scratch[at] = parts.high;
-              scratch[at + ${slab.low}] = parts.low;
-            `,
-          ),
-        ].join('\n'),
-      );
-      const count = ofShares(
-        shares.filter(({ slab }) => slab.counted !== undefined),
-        w,
-        ({ slab }) =>
-          inPiece(
-            slab,
-            wgsl`
-              let column = vec4<i32>(octet * 8) + vec4<i32>(0, 1, 2, 3);
-              ${staged}[0] = select(vec4<f32>(), ${staged}[0], column < vec4<i32>(${slab.counted!}));
-              ${staged}[1] = select(vec4<f32>(), ${staged}[1], column + 4 < vec4<i32>(${slab.counted!}));
-            `,
-          ),
-      );
-      return wgsl`
-        ${count}
+export const stage = ({ turns }: Slabs, w: StreamCode): string =>
+  turns
+    .map(
+      (turn) => wgsl`
+        ${keepCounted(turn, w)}
         {
-          let exponent = max(order_exponent_f32(subgroupMax(largest_order_f32(${staged}[0], ${staged}[1]))), ${leastExponent});
-          let parts = split_octet_f16(${staged}[0], ${staged}[1], power_of_two_f32(${scaledExponent} - exponent), zero_bits);
-          ${put}
+          ${takeApart(turn)}
+          ${put(turn, { high: 'parts.high', low: 'parts.low', scale: scaleText }, w)}
         }
-      `;
+      `,
+    )
+    .join('\n');
+
+/** The same in two steps: what was read is taken apart in its place, and staged later. */
+export const splitAhead = ({ turns }: Slabs, w: StreamCode): string =>
+  turns
+    .map(
+      (turn) => wgsl`
+        {
+          ${keepCounted(turn, w)}
+          ${takeApart(turn)}
+          ${turn.staged}[0] = parts.high;
+          ${turn.staged}[1] = parts.low;
+          ${turn.staged}_scale = ${scaleText};
+        }
+      `,
+    )
+    .join('\n');
+
+export const stageSplit = ({ turns }: Slabs, w: StreamCode): string =>
+  turns
+    .map((turn) => {
+      const { staged } = turn;
+      return put(turn, { high: `${staged}[0]`, low: `${staged}[1]`, scale: `${staged}_scale` }, w);
     })
     .join('\n');
-}

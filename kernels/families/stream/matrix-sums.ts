@@ -18,6 +18,9 @@ import { type Slab, scaledExponent, scaleOfQuad, whereCounted } from './matrix-s
 import { factorBetween } from './rows.ts';
 import { takeWeights } from './sum.ts';
 
+/** Tiles after which sums go from matrices to memory: tensor cores cut off where f32 units round. */
+export const longestStretch = 16;
+
 export interface Sum extends MatrixSum {
   readonly statement: StreamStatement;
   readonly name: string;
@@ -25,7 +28,16 @@ export interface Sum extends MatrixSum {
   /** Where its weights lie in workgroup memory, and where its matrices go through it. */
   readonly area: number;
   readonly exchange: number;
+  /** Where a sum across takes its weights too: first of the quads, one a subgroup, that tell their exponents. */
+  readonly told: number | undefined;
 }
+
+/** By so much may an exponent of weights fall at once, and one lie below the largest of those that are added up as one. */
+export const mostBelow = 60;
+
+/** WGSL by which a subgroup tells an exponent to all. */
+export const tellExponent = (told: number, exponent: string): string =>
+  `if (lane_in == 0) { scratch[${told} + subgroup] = vec4<f32>(f32(${exponent})); }`;
 
 const sumNames = ({ name, right }: Sum): readonly string[] => matricesOf(right.extent).map((e) => `${name}_${e}`);
 
@@ -44,7 +56,6 @@ export function putWeights(sum: Sum, w: StreamCode): string {
   const { name, area, slab } = sum;
   const weights = w.emitter.fresh('weights');
   const at = laneIn(area);
-  const shrink = sumNames(sum).map((each) => `${each} = subgroupMatrixScalarMultiply(${each}, by);`);
   return wgsl`
     ${takeWeights(sum.parts, weights, w)}
     ${addNearSums(sum, weights, w)}
@@ -52,11 +63,7 @@ export function putWeights(sum: Sum, w: StreamCode): string {
       let first = ${weights}[0] * ${scaleOfQuad(slab, 'lane_x')};
       let second = ${weights}[1] * ${scaleOfQuad(slab, 'lane_x + 2')};
       let exponent = order_exponent_f32(subgroupMax(largest_order_f32(first, second)));
-      if (exponent > ${name}_exponent) {
-        let by = power_of_two_f32(max(${name}_exponent - exponent, -126));
-        ${shrink.join('\n')}
-        ${name}_exponent = exponent;
-      }
+      ${moveExponent(sum, w)}
       let scale = power_of_two_f32(${scaledExponent} - ${name}_exponent);
       let first_parts = split_unweighted_f16(first, scale, zero_bits);
       let second_parts = split_unweighted_f16(second, scale, zero_bits);
@@ -68,6 +75,35 @@ export function putWeights(sum: Sum, w: StreamCode): string {
       scratch[${at}] = vec4<f32>(near.xy, far.xy);
       scratch[${plus(at, 2)}] = vec4<f32>(near.zw, far.zw);
     }
+  `;
+}
+
+/**
+ * A sum's unit, larger where a tile's weights are too large for it. Where there are sums across, matrices are multiplied in any case: back in
+ * one sweep that takes 561 µs, with a branch around them 601; forward 240 and 232 (H100, test/bench/records/2026-11-28-matrix-4.jsonl).
+ * Weights that a sum across takes too count for each point by itself: where the sum goes to memory, their unit begins anew.
+ */
+function moveExponent(sum: Sum, { kernel }: StreamCode): string {
+  const { name, told } = sum;
+  const raised = `max(${name}_exponent, exponent)`;
+  const anew = `max(exponent, max(${name}_exponent - ${mostBelow}, ${leastExponent}))`;
+  const shrink = sumNames(sum)
+    .map((each) => `${each} = subgroupMatrixScalarMultiply(${each}, by);`)
+    .join('\n');
+  if (kernel.pieces === undefined)
+    return wgsl`
+      if (exponent > ${name}_exponent) {
+        let by = power_of_two_f32(max(${name}_exponent - exponent, -126));
+        ${shrink}
+        ${name}_exponent = exponent;
+      }
+    `;
+  return wgsl`
+    let next = ${told === undefined ? raised : `select(${raised}, ${anew}, since >= ${longestStretch})`};
+    let by = power_of_two_f32(max(${name}_exponent - next, -126));
+    ${shrink}
+    ${name}_exponent = next;
+    ${told === undefined ? '' : tellExponent(told, 'next')}
   `;
 }
 

@@ -20,9 +20,20 @@ import { expressionText } from '../../parts/scalar.ts';
 import { matrixLanes, matrixSize } from '../../target.ts';
 import { sumMatrix } from '../../wgsl/matrices.ts';
 import { leastExponent } from '../../wgsl/split-library.ts';
-import { guarded, plus, wgsl } from '../../wgsl/text.ts';
+import { guarded, indent, plus, wgsl } from '../../wgsl/text.ts';
+import { emptyAcross } from './across.ts';
 import { overRows, readyOf, type StreamCode, scopeOf, sizesOf } from './code.ts';
 import { scaleOfQuad as scaleOfLevels } from './levels.ts';
+import {
+  type Across,
+  acrossQuads,
+  addAcross,
+  emptyBlock,
+  fetchAcross,
+  keepColumns,
+  multiplyAcross,
+  scaledAcross,
+} from './matrix-across.ts';
 import { addNearProducts } from './matrix-near.ts';
 import {
   blockOf,
@@ -47,10 +58,13 @@ import {
   scaledExponent,
   scaleOfQuad,
   slabVariables,
+  splitAhead,
   stage,
+  stageSplit,
   whereCounted,
 } from './matrix-slabs.ts';
 import {
+  longestStretch,
   multiplyColumns,
   putWeights,
   type Sum,
@@ -60,10 +74,9 @@ import {
   weightsOf,
 } from './matrix-sums.ts';
 import { extremeStep, factorBetween, followedStep, isFollowed, totalStep } from './rows.ts';
+import type { WalkRange } from './shape.ts';
 import { addPart, tileStep } from './tile.ts';
 
-/** Tiles after which sums go from matrices to memory: tensor cores cut off where f32 units round. */
-const longestStretch = 16;
 /** How far a shift may stay behind, as a logarithm. */
 const mostBehind = 8;
 
@@ -80,11 +93,18 @@ interface MatrixStream {
   readonly slabs: Slabs;
   readonly products: readonly Product[];
   readonly sums: readonly Sum[];
+  readonly across: readonly Across[];
   /** Whether products go where slabs lay that nothing but products reads. */
   readonly overlaid: boolean;
   /** The quad where it is said that a shift moves. */
   readonly flag: number;
 }
+
+/**
+ * Where there are sums across. Of 64 elements a head, T = 1024, back in one sweep, while products are made 519 µs, behind them 536, not ahead
+ * 557; where it was tried forward, of eight subgroups, 237 without and 249 with it (H100, test/bench/records/2026-11-28-matrix-4.jsonl).
+ */
+const splitsAhead = ({ kernel }: StreamCode): boolean => kernel.pieces !== undefined;
 
 export interface MatrixWalk {
   /** Before all walks: what is kept through them. */
@@ -96,7 +116,7 @@ export interface MatrixWalk {
   readonly sharedQuads: number;
 }
 
-export function matrixWalk(w: StreamCode, parts: MatrixParts, zero: string): MatrixWalk {
+export function matrixWalk(w: StreamCode, parts: MatrixParts, range: WalkRange, zero: string): MatrixWalk {
   const m = openMatrices(w, parts);
   for (const name of [
     'power_of_two_f32',
@@ -106,9 +126,13 @@ export function matrixWalk(w: StreamCode, parts: MatrixParts, zero: string): Mat
     'split_unweighted_f16',
   ])
     w.emitter.use(name);
-  const { products, sums, slabs } = m;
+  const { products, sums, across, slabs } = m;
   const columns = sizesOf(w.tuning).tileColumns;
   const last = w.kernel.walk.extent - columns;
+  const isAhead = splitsAhead(w);
+  /** Takes what is staged of a tile apart while the one before is worked on, where a subgroup has the registers. */
+  const splitNext = (walk: string): string =>
+    isAhead ? `{\n${indent([countedColumns(slabs, walk, w), splitAhead(slabs, w)].join('\n'))}\n}` : '';
   const shifts = w.kernel.statements.filter((s) => s.kind === 'row' && isFollowed(s, w));
   const { written, points } = withPointValues(w, m.flag + 1, () => ({
     statements: w.kernel.statements.map((s) => statementText(s, m)).filter((text) => text !== ''),
@@ -121,40 +145,62 @@ export function matrixWalk(w: StreamCode, parts: MatrixParts, zero: string): Mat
     var since = 0;
     var stored = false;
     ${shifts.map((s) => shiftVariables(s, w)).join('\n')}
-    ${slabVariables(slabs)}
+    ${slabVariables(slabs, isAhead)}
     ${sums.map(sumVariables).join('\n')}
   `;
   const walk = wgsl`
     let walk_first = walk_from / ${columns} * ${columns};
     ${products.map((p) => keepRows(p, m)).join('\n')}
+    ${across.map((a) => keepColumns(a, w)).join('\n')}
     ${points.rows}
     ${fetch(slabs, `min(walk_first, ${last})`, w)}
     ${points.fetch(`min(walk_first, ${last})`)}
+    ${splitNext('walk_first')}
     for (var walk_start = walk_first; walk_start < walk_to; walk_start += ${columns}) {
-      ${countedColumns(slabs, w)}
-      ${stage(slabs, w)}
+      ${countedColumns(slabs, 'walk_start', w)}
+      ${isAhead ? stageSplit(slabs, w) : stage(slabs, w)}
       ${points.stage}
       workgroupBarrier();
       ${fetch(slabs, `min(walk_start + ${columns}, ${last})`, w)}
       ${points.fetch(`min(walk_start + ${columns}, ${last})`)}
-      ${multiplyRows(m)}
+      ${across.map((a) => fetchAcross(a, `max(walk_start - ${columns}, walk_first)`, w)).join('\n')}
+      ${multiplyRows(m, splitNext(`walk_start + ${columns}`))}
       workgroupBarrier();
+      ${across.map((a) => guarded(['walk_start > walk_first'], addAcross(a, `walk_start - ${columns}`, w))).join('\n')}
       ${products.map(takePart).join('\n')}
+      ${across.map(scaledAcross).join('\n')}
+      ${points.take}
       ${written.statements.join('\n')}
       ${written.weights.join('\n')}
       ${shifts.length === 0 ? 'workgroupBarrier();' : `let moves = workgroupUniformLoad(&scratch[${m.flag}]).x == f32(walk_start + 1);`}
       ${sums.map(weightsOf).join('\n')}
       ${moveSums(shifts, m)}
       ${sums.map(multiplyColumns).join('\n')}
+      ${across.map((a) => multiplyAcross(a, w)).join('\n')}
       since += 1;
       workgroupBarrier();
     }
+    ${across.map((a) => addLast(a, w)).join('\n')}
   `;
-  const after = [sumsToLanes(sums, w), ...shifts.map((s) => followedStep(s, w))].join('\n');
+  const after = [
+    ...across.map((a) => emptyAcross(range, emptyBlock(a, 'empty_start', w), w)),
+    sumsToLanes(sums, w),
+    ...shifts.map((s) => followedStep(s, w)),
+  ].join('\n');
   return { before, walk, after, sharedQuads: m.flag + 1 + points.quads };
 }
 
-function openMatrices(w: StreamCode, { products, sums }: MatrixParts): MatrixStream {
+/** What the last tile came to across: none has come after it. */
+function addLast(across: Across, w: StreamCode): string {
+  const { tileColumns } = sizesOf(w.tuning);
+  const last = `(walk_to - 1) / ${tileColumns} * ${tileColumns}`;
+  return [
+    guarded(['walk_first < walk_to'], [fetchAcross(across, last, w), addAcross(across, last, w)].join('\n')),
+    'workgroupBarrier();',
+  ].join('\n');
+}
+
+function openMatrices(w: StreamCode, { products, sums, across }: MatrixParts): MatrixStream {
   const { threads } = sizesOf(w.tuning);
   const keyOf = (side: MatrixSide): string =>
     [quadText(side, w.axes.walk, w, 'place', 'column'), side.extent, countedKey(side)].join();
@@ -168,6 +214,22 @@ function openMatrices(w: StreamCode, { products, sums }: MatrixParts): MatrixStr
   const inOrder = overlaid ? [slabs.slabs[kept].start] : [];
   const areas = Math.max(products.size, sums.size) - inOrder.length;
   const areaOf = (i: number): number => (i < areas ? slabs.quads + i * areaQuads : inOrder[i - areas]);
+  const subgroups = threads / matrixLanes;
+  // A sum across has a block of each subgroup too, and quads to tell exponents in, beyond what its side takes before the walk.
+  const exchangeOf = (i: number): number => slabs.quads + (areas + i) * areaQuads;
+  const firstTold = Math.max(exchangeOf(across.size), ...[...across.values()].map((a) => acrossQuads(a, subgroups)));
+  const takenBy = [...across.values()].map((a) => a.as);
+  const ofSums = [...sums].map(
+    ([tensor, sum], i): Sum => ({
+      ...sum,
+      statement: w.kernel.statements.find((s) => s.tensor === tensor)!,
+      name: w.emitter.fresh('sums'),
+      slab: slabOf(sum.right),
+      area: areaOf(i),
+      exchange: across.size === 0 ? areaOf(0) : exchangeOf(0),
+      told: takenBy.includes(tensor) ? firstTold + takenBy.indexOf(tensor) * subgroups : undefined,
+    }),
+  );
   return {
     w,
     slabs,
@@ -178,16 +240,16 @@ function openMatrices(w: StreamCode, { products, sums }: MatrixParts): MatrixStr
       slab: slabOf(product.right),
       area: areaOf(i),
     })),
-    sums: [...sums].map(([tensor, sum], i) => ({
-      ...sum,
+    sums: ofSums,
+    across: [...across].map(([tensor, part], i) => ({
+      ...part,
       statement: w.kernel.statements.find((s) => s.tensor === tensor)!,
-      name: w.emitter.fresh('sums'),
-      slab: slabOf(sum.right),
-      area: areaOf(i),
-      exchange: areaOf(0),
+      name: w.emitter.fresh('across'),
+      sum: ofSums.find(({ statement }) => statement.tensor === part.as)!,
+      exchange: exchangeOf(i),
     })),
     overlaid,
-    flag: slabs.quads + areas * areaQuads,
+    flag: across.size === 0 ? slabs.quads + areas * areaQuads : firstTold + across.size * subgroups,
   };
 }
 
@@ -227,8 +289,11 @@ function keepRows({ name, left, area }: Product, { w }: MatrixStream): string {
   `;
 }
 
-/** A tile's products, 16 rows of a subgroup by 16 points, to workgroup memory: step by step of all, for each matrix waits for itself. */
-function multiplyRows({ products, overlaid }: MatrixStream): string {
+/**
+ * A tile's products, 16 rows of a subgroup by 16 points, to workgroup memory: step by step of all, for each matrix waits for itself. Lanes do
+ * something else `meanwhile`.
+ */
+function multiplyRows({ products, overlaid }: MatrixStream, meanwhile: string): string {
   const steps = Math.max(...products.map(({ left }) => matricesOf(left.extent).length));
   const lines = Array.from({ length: steps }, (_, k) =>
     products
@@ -239,6 +304,7 @@ function multiplyRows({ products, overlaid }: MatrixStream): string {
     {
       ${products.map(({ name }) => `var ${name}_product = ${sumMatrix}();`).join('\n')}
       ${lines.flat().join('\n')}
+      ${meanwhile}
       ${overlaid ? 'workgroupBarrier();' : ''}
       ${products.map(({ name, area }) => matrixStore(blockOf(area), `${name}_product`)).join('\n')}
     }
@@ -288,10 +354,10 @@ function statementText(s: StreamStatement, m: MatrixStream): string {
     case 'row':
       return isFollowed(s, w) ? moveShift(s, m) : '';
     case 'sum':
+    case 'across':
       return ''; // after all else
     case 'map':
-    case 'across':
-      throw new Error(`${s.tensor} is not made on tensor cores`);
+      throw new Error(`${s.tensor} is stored at every point`);
     default:
       return s.kind satisfies never;
   }

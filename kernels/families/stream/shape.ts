@@ -289,13 +289,33 @@ export function touches(
       return [`${rows.start} / ${size} <= ${last(columns)}`, `${columns.start} / ${size} <= ${last(rows)}`];
     }
     if (c.kind !== 'nonnegative' || !c.affine.terms.every((t) => t.axis === row || t.axis === walk)) return [];
-    const constant = { ...c.affine, constant: 0 };
-    const parts = [
-      largest(constant, row, rows, kernel.row.extent),
-      largest(constant, walk, columns, kernel.walk.extent),
-    ].filter((text) => text !== '0');
-    return [`${parts.join(' + ').replaceAll('+ -', '- ')} >= ${-c.affine.constant}`];
+    return [`${largestOfTile({ ...c.affine, constant: 0 }, kernel, rows, columns)} >= ${-c.affine.constant}`];
   });
+}
+
+/** WGSL of whether something of a tile lies outside constraints of row and walk; undefined where that is not told of a tile as a whole. */
+export function leavesOut(
+  constraints: readonly Constraint[],
+  kernel: StreamKernel,
+  rows: RowTile,
+  columns: RowTile,
+): string | undefined {
+  const { row, walk } = streamAxes(kernel);
+  const texts = constraints.map((c): string | undefined => {
+    if (c.kind !== 'nonnegative' || !c.affine.terms.every((t) => t.axis === row || t.axis === walk)) return undefined;
+    return `${largestOfTile(negated({ ...c.affine, constant: 0 }), kernel, rows, columns)} > ${c.affine.constant}`;
+  });
+  return texts.length > 0 && texts.every((text) => text !== undefined) ? texts.join(' || ') : undefined;
+}
+
+/** WGSL of the largest value in a tile of what is affine in row and walk, without a constant. */
+function largestOfTile(a: Affine, kernel: StreamKernel, rows: RowTile, columns: RowTile): string {
+  const { row, walk } = streamAxes(kernel);
+  const parts = [largest(a, row, rows, kernel.row.extent), largest(a, walk, columns, kernel.walk.extent)];
+  return parts
+    .filter((text) => text !== '0')
+    .join(' + ')
+    .replaceAll('+ -', '- ');
 }
 
 /** The size of the blocks, where a constraint says that row and walk lie in one block. */
@@ -314,3 +334,10 @@ function blockOf(e: Expression): { readonly axis: number; readonly size: number 
   if (constant !== 0 || terms.length !== 1 || term.coefficient !== 1) return undefined;
   return { axis: term.axis, size: e.right.value };
 }
+
+/** The shape that a statement's equations store to: of one piece, where several have a sum each. */
+export const shapeOfPiece = (
+  { kind }: StreamStatement,
+  shape: readonly number[],
+  { pieces }: StreamKernel,
+): readonly number[] => (kind === 'across' && pieces!.count > 1 ? shape.slice(1) : shape);

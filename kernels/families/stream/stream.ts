@@ -20,7 +20,7 @@ import { expressionText } from '../../parts/scalar.ts';
 import { matrixExtensions, shuffledLanes, type Target } from '../../target.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
 import { guarded, indent, wgsl } from '../../wgsl/text.ts';
-import { acrossStep, emptyAcross, placeAcross } from './across.ts';
+import { acrossStep, emptyAcross, emptyTile, placeAcross } from './across.ts';
 import { inFlight, type Stage } from './ahead.ts';
 import {
   loopOver,
@@ -49,7 +49,7 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
   const w = openStream(kernel, emitter, target, tuning);
   const range = walkRange(kernel, w.rowTile, emitter.bound(kernel.walk.extent));
   const before = kernel.statements.flatMap((s) => beginResult(s, w));
-  const walk = tuning.matrices ? onTensorCores(w) : walkLoop(w);
+  const walk = tuning.matrices ? onTensorCores(w, range) : walkLoop(w, range);
   const after = finish(w);
   const { groups, lines } = tileHead(w, range);
   const ofTile = wgsl`
@@ -59,7 +59,7 @@ export function emitStream(kernel: StreamKernel, emitter: Emitter, target: Targe
     ${walk}
     ${after}
   `;
-  const all = [...lines, kernel.pieces === undefined ? ofTile : overPiece(kernel.pieces, ofTile, range, w)].join('\n');
+  const all = [...lines, kernel.pieces === undefined ? ofTile : overPiece(kernel.pieces, ofTile, w)].join('\n');
   const body = tuning.matrices ? `@diagnostic(off, chromium.subgroup_matrix_uniformity) {\n${indent(all)}\n}` : all;
   const usesShuffles = w.shuffles && kernel.statements.some((s) => s.kind === 'extreme' || s.kind === 'total');
   return {
@@ -128,33 +128,31 @@ function tileHead(w: StreamCode, { grows }: WalkRange) {
     ),
     `let lane_x = ${lane.x};`,
     `let lane_y = ${lane.y};`,
-    ...(pieces === undefined ? [`let row_start = ${tiles === 1 ? '0' : `(${tile}) * ${tileRows}`};`] : placeAcross(w)),
+    ...(pieces === undefined ? [`let row_start = ${tiles === 1 ? '0' : `(${tile}) * ${tileRows}`};`] : []),
+    ...(pieces === undefined || tuning.matrices ? [] : placeAcross(w)),
     ...(pieces !== undefined && share > 1 ? [`let piece = ${number};`] : []),
   ];
   return { groups: batches * share, lines };
 }
 
 /** A piece's tiles of rows one after another. */
-function overPiece(pieces: StreamPieces, ofTile: string, range: WalkRange, w: StreamCode): string {
+function overPiece(pieces: StreamPieces, ofTile: string, w: StreamCode): string {
   const { kernel, tuning } = w;
   const { tileRows } = sizesOf(tuning);
   const turns = turnsOf(kernel, tuning);
   const isWhole = kernel.row.extent % (pieces.count * Math.max(tileRows, pieces.rows)) === 0 || pieces.count === 1;
-  const across = kernel.statements.filter(({ kind }) => kind === 'across');
-  const empty = across.map((s) => emptyAcross(s, range, w)).filter((text) => text !== '');
-  if (turns === 1) return [`let row_start = ${firstRow(pieces, tileRows, '0')};`, ofTile, ...empty].join('\n');
+  if (turns === 1) return [`let row_start = ${firstRow(pieces, tileRows, '0')};`, ofTile].join('\n');
   return wgsl`
     for (var turn = 0; turn < ${turns}; turn++) {
       let row_start = ${firstRow(pieces, tileRows, 'turn')};
       ${isWhole ? '' : `if (row_start >= ${kernel.row.extent}) { continue; }`}
       ${ofTile}
-      ${guarded(['turn == 0'], empty.join('\n'))}
     }
   `;
 }
 
 /** The walk, tile by tile, for each value of the outer axes. */
-function walkLoop(w: StreamCode): string {
+function walkLoop(w: StreamCode, range: WalkRange): string {
   const { kernel } = w;
   const { tileColumns } = sizesOf(w.tuning);
   const stages = kernel.statements.flatMap((s) => step(s, w)).filter(({ text }) => text !== '');
@@ -167,7 +165,8 @@ function walkLoop(w: StreamCode): string {
       ${[...w.tileHead, ...lines].join('\n')}
     }
   `;
-  return overOuter(loop, w);
+  const across = kernel.statements.filter(({ kind }) => kind === 'across');
+  return [overOuter(loop, w), ...across.map((s) => emptyAcross(range, emptyTile(s, w), w))].join('\n');
 }
 
 function overOuter(walk: string, w: StreamCode): string {
@@ -179,7 +178,7 @@ function overOuter(walk: string, w: StreamCode): string {
 }
 
 /** The same with products on tensor cores. */
-function onTensorCores(w: StreamCode): string {
+function onTensorCores(w: StreamCode, range: WalkRange): string {
   const { kernel, emitter } = w;
   const { tileRows, tileColumns } = sizesOf(w.tuning);
   const parts = matrixParts(kernel, (name) => emitter.layout(name), tileRows);
@@ -187,7 +186,7 @@ function onTensorCores(w: StreamCode): string {
   if (parts === undefined || !isWhole) throw new Error(`${kernel.statements[0].tensor} is no stream for tensor cores`);
   const [summed] = kernel.statements.filter(({ kind }) => kind === 'sum');
   if (quadOfColumns(summed, w) === undefined) emitter.writes(summed.tensor, '0');
-  const { before, walk, after, sharedQuads } = matrixWalk(w, parts, emitter.unknownZero(summed.tensor));
+  const { before, walk, after, sharedQuads } = matrixWalk(w, parts, range, emitter.unknownZero(summed.tensor));
   w.stagedQuads = sharedQuads;
   return [before, overOuter(walk, w), after].join('\n');
 }

@@ -38,7 +38,16 @@ import {
 } from './columns.ts';
 import type { Joint } from './joint.ts';
 import { blocksOfRows, type Levels, levelNames } from './levels.ts';
-import { asSum, asSumAcross, columnsOf, type Place, type SummedTile, type TwoSided, touches } from './shape.ts';
+import {
+  asSum,
+  asSumAcross,
+  columnsOf,
+  leavesOut,
+  type Place,
+  type SummedTile,
+  type TwoSided,
+  touches,
+} from './shape.ts';
 
 export function sumStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
   const joint = w.joints.get(s.tensor);
@@ -214,15 +223,24 @@ function placeFunction(equation: Equation, { at }: Place, w: StreamCode): string
   return name;
 }
 
-/** What the sum takes of a lane's elements: an array of that name. */
+/**
+ * What the sum takes of a lane's elements: an array of that name. Where tiles come out of matrices and there are sums across, all elements are
+ * taken, and those that do not count put to 0 where a tile has any: chosen one by one, the weights of the first sum came out wrong on
+ * an H100, whatever the text around it (test/bench/records/2026-11-28-matrix-4.jsonl).
+ */
 export function takeWeights({ equation, left, onTile }: TwoSided, weights: string, w: StreamCode): string {
   const value = expressionText(left, scopeOf(w, equation));
+  const element = elementOf(weights, w);
+  const counts = masks(w, equation, onTile);
+  const take = (each: string): string => `${element} = ${each};`;
+  const isOnMatrices = w.tuning.matrices !== undefined && w.kernel.pieces !== undefined;
+  const outside = isOnMatrices ? leavesOut(onTile, w.kernel, w.rowTile, w.columnTile) : undefined;
+  const all = outside === undefined ? whereItCounts(counts, '0.0', value, take, w) : take(value);
+  const some = outside === undefined ? '' : overElements(w, whereItCounts(counts, '0.0', element, take, w));
   return wgsl`
     var ${weights} = array<vec4<f32>, ${quadsOfLane(w)}>();
-    ${overElements(
-      w,
-      whereItCounts(masks(w, equation, onTile), '0.0', value, (each) => `${elementOf(weights, w)} = ${each};`, w),
-    )}
+    ${overElements(w, all)}
+    ${outside === undefined ? '' : guarded([outside], some)}
   `;
 }
 

@@ -8,6 +8,7 @@
 import type { Arrays, StreamKernel } from '../../kernel.ts';
 import { hasTensorCores, matrixLanes, type Target } from '../../target.ts';
 import { sizesOf } from './code.ts';
+import { acrossQuads } from './matrix-across.ts';
 import { blockQuads } from './matrix-operands.ts';
 import { type MatrixParts, matrixParts } from './matrix-parts.ts';
 import { slabQuads } from './matrix-slabs.ts';
@@ -113,11 +114,13 @@ function tuningByParts({ products, sums }: MatrixParts, rows: number): StreamTun
 }
 
 /** Quads of workgroup memory that the form takes: slabs, blocks of all subgroups, and what is known of points, at most. */
-function matrixQuads({ products, sums }: MatrixParts, tuning: StreamTuning): number {
+function matrixQuads({ products, sums, across }: MatrixParts, tuning: StreamTuning): number {
   const { threads } = sizesOf(tuning);
+  const subgroups = threads / matrixLanes;
   const sides = [...products.values(), ...sums.values()].map(({ right }) => right);
   const slabs = new Map(sides.map(({ load, extent }) => [[load.tensor, load.offset.constant, extent].join(), extent]));
   const staged = [...slabs.values()].reduce((total, extent) => total + slabQuads(extent), 0);
-  const blocks = Math.max(products.size, sums.size) * (threads / matrixLanes) * blockQuads;
-  return staged + blocks + threads + 1;
+  const blocks = (Math.max(products.size, sums.size) + across.size) * subgroups * blockQuads;
+  const ofRows = [...across.values()].map((a) => acrossQuads(a, subgroups));
+  return Math.max(staged + blocks, ...ofRows) + across.size * subgroups + threads / 4 + 1;
 }

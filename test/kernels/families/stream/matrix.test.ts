@@ -8,6 +8,7 @@ import { compileProgram } from '../../../../compiler/compile.ts';
 import { interpret } from '../../../../compiler/ir/interpret.ts';
 import { type NdArray, ndarray } from '../../../../compiler/ir/ndarray.ts';
 import { schedule } from '../../../../compiler/schedule/schedule.ts';
+import type { Sweeping } from '../../../../compiler/schedule/streams/across.ts';
 import type { Streaming } from '../../../../compiler/schedule/streams/spaces.ts';
 import { matrixTuning, type StreamTuning } from '../../../../kernels/families/stream/tuning.ts';
 import type { Target } from '../../../../kernels/target.ts';
@@ -38,11 +39,16 @@ const attention = (tokens: number, steps = 16, columns = 16, where = 'u <= t'): 
   output y
 }`;
 
+interface Ways {
+  readonly streaming?: Streaming;
+  readonly sweeping?: Sweeping;
+}
+
 async function errorOf(
   text: string,
   gradients: boolean,
   change = (inputs: Map<string, NdArray>) => inputs,
-  streaming: Streaming = 'always',
+  { streaming = 'always', sweeping = 'never' }: Ways = {},
 ) {
   const { program } = compileProgram(lowered(text, {}), { target, gradients });
   const inputs = change(new Map(feed(program, 1)));
@@ -50,7 +56,7 @@ async function errorOf(
     opened,
     program,
     inputs,
-    { ...options, streaming },
+    { ...options, streaming, sweeping },
     emulateMatrices,
   );
   const streams = plan.kernels.filter(({ family }) => family.includes('stream'));
@@ -91,12 +97,42 @@ test('gradients of a walk longer than a stretch', async () => {
   expect(worst, worstOutput).toBeLessThan(2e-6);
 });
 
+/** Values in rows of 10^-4 to 10^4. */
+const farApart = (inputs: Map<string, NdArray>): Map<string, NdArray> => {
+  const { shape, data } = inputs.get('v')!;
+  const columns = shape.at(-1)!;
+  return inputs.set(
+    'v',
+    ndarray(
+      shape,
+      data.map((x, i) => x * 10 ** ((Math.floor(i / columns) % 9) - 4)),
+    ),
+  );
+};
+
+test.each<[name: string, text: string, pieces: number]>([
+  ['tile after tile, in a window', attention(96, 16, 16, 'u <= t and t - u < 40'), 1],
+  ['two pieces, the last block cut, and a walk longer than a stretch', attention(288), 2],
+  ['later columns, as many as rows', attention(64, 32, 32, 't <= u'), 1],
+])('sums across: %s', async (_, text, sweeping) => {
+  const { worst, worstOutput } = await errorOf(text, true, undefined, { sweeping });
+  expect(worst, worstOutput).toBeLessThan(2e-6);
+});
+
+test('sums across of what is far apart', async () => {
+  const two = await errorOf(attention(64), true, farApart);
+  const one = await errorOf(attention(64), true, farApart, { sweeping: 1 });
+  expect(one.worst, one.worstOutput).toBeLessThan(2e-6 + 2 * two.worst);
+});
+
 test.each([
   ['causal', 'u <= t'],
   ['in a window', 'u <= t and t - u < 40'],
   ['whole', 't + 1 > 0'],
 ])('scores that are stored, read tile by tile: %s', async (_, where) => {
-  const { worst, worstOutput } = await errorOf(attention(320, 24, 32, where), false, movingFar, 'reading');
+  const { worst, worstOutput } = await errorOf(attention(320, 24, 32, where), false, movingFar, {
+    streaming: 'reading',
+  });
   expect(worst, worstOutput).toBeLessThan(1e-5);
 });
 
