@@ -27,7 +27,9 @@ export const mostPieces = piecesAtOnce * chip.multiprocessors;
 /**
  * What a dispatch takes beside what the model has of it. Of the device: dispatches of one kernel took 9.5 more, the median of 29 under 60 µs in
  * the six steps of test/bench, for each begins when the last workgroup of the one before has ended; a stage takes 1 to 2 to begin. Of the host
- * 7, for which a slower one has the device wait (test/bench/records/2026-11-28-fewer-3.jsonl).
+ * 7, for which a slower one has the device wait (test/bench/records/2026-11-28-fewer-3.jsonl). Both buy fewer dispatches, not time where the
+ * host keeps up: 6 to 7 of the 9.5 were the profile's own. Norms' gradients with the products behind them, 12 µs longer than in two, make icl low_rank
+ * 16 256 90 dispatches of 96, and a step 0.06 to 0.13 ms longer on an H100 (test/bench/records/2026-11-28-small-4.jsonl).
  */
 const dispatchUs = { device: 8, host: 7 };
 /**
