@@ -93,7 +93,10 @@ function noise({ axes, sample, stream }: Where, size: number, seen: readonly num
   });
   const at = stream();
   const position: Expression = { kind: 'index', affine: affine(1, terms) };
-  const angle = sum([product([constant(100 + 1.618 * at + 0.73 * sample), position]), constant(2.4 * at + 1.7 * sample)]);
+  const angle = sum([
+    product([constant(100 + 1.618 * at + 0.73 * sample), position]),
+    constant(2.4 * at + 1.7 * sample),
+  ]);
   return product([constant(size), unary('sin', angle)]);
 }
 
