@@ -124,6 +124,7 @@ fn store(at: u32, sums: ptr<function, Sums>, stride: u32) {
 function emulated(code: string): string {
   if (!code.includes('subgroup_matrix_result') && !code.includes('subgroupShuffleXor(')) return code;
   let keptCount = 0;
+  let turnsCount = 0;
   const written = code
     .replace(/^enable (chromium_experimental_subgroup_matrix|subgroups|f16);\n/gm, '')
     .replaceAll('@diagnostic(off, chromium.subgroup_matrix_uniformity) ', '')
@@ -142,10 +143,10 @@ function emulated(code: string): string {
     .replace(/(\w+) = subgroupMatrixMultiplyAccumulate\((\w+), (across_\w+), \1\);/g, 'multiply_kept(&$2, $3, &$1);')
     .replace(/(\w+) = subgroupMatrixMultiplyAccumulate\((\w+), (\w+), \1\);/g, 'multiply(&$2, $3, &$1);')
     .replace(/(\w+) = subgroupMatrixScalarMultiply\(\1, (.*)\);/g, 'scale(&$1, $2);')
-    .replace(
-      /for \(var turn = 0; turn < (\d+);/g,
-      'let turns = $1 + i32(workgroupUniformLoad(&own_zero));\nfor (var turn = 0; turn < turns;',
-    )
+    .replace(/for \(var turn = 0; turn < (\d+);/g, (_, count) => {
+      const turns = `turns_${turnsCount++}`;
+      return `let ${turns} = ${count} + i32(workgroupUniformLoad(&own_zero));\nfor (var turn = 0; turn < ${turns};`;
+    })
     .replaceAll('subgroupMax(', 'subgroup_max(')
     .replaceAll('let other = subgroupShuffleXor(', 'let other = subgroup_shuffle_xor_quad(')
     .replaceAll('subgroupShuffleXor(', 'subgroup_shuffle_xor(')

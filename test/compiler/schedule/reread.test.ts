@@ -10,7 +10,10 @@ import { compare } from '../../support/run-on-device.ts';
 const opened = await testDevice();
 const [t, i] = [150, 36];
 
-/** Y = (X - m) / exp(s), P = Y · W and, of rows, v = Σ_i dY · Y and dX = s · dY + v · m · `other`. */
+/**
+ * Y = (X - m) / exp(s), P = Y · W and, of rows, v = Σ_i dY · Y and dX = s · dY + v · m · `other`. Y comes with Z = s · Y out of a loop kernel:
+ * alone it would be made in the rows that reduce it.
+ */
 function norm(other: 'X' | 'dY'): Program {
   const points = { t, i };
   return program(
@@ -29,6 +32,11 @@ function norm(other: 'X' | 'dY'): Program {
             value: binary('divide', sum([at('X', a.t, a.i), negate(at('m', a.t))]), unary('exp', at('s', a.t))),
           })),
         ],
+      ),
+      computed(
+        'Z',
+        [t, i],
+        [over(points, (a) => ({ store: [a.t, a.i], value: product([at('s', a.t), at('Y', a.t, a.i)]) }))],
       ),
       computed(
         'P',
@@ -54,7 +62,7 @@ function norm(other: 'X' | 'dY'): Program {
         ],
       ),
     ],
-    ['P', 'dX'],
+    ['Z', 'P', 'dX'],
   );
 }
 
