@@ -3,8 +3,9 @@
  * logarithm of a row's sum on the way back, or a stored score. Of a lane's row it is kept in a register, of its elements the next tile's are
  * read while this one is multiplied; of 16 points it is staged as their slabs are, so that no element of a tile waits for
  * memory. A lane reads one value of one point: when those of the first subgroup read four each, all others waited for it, 34 of 429 µs of keys
- * and values (test/bench/records, 2026-11-27). Lanes then give each other what makes quads, for a store to one element of a quad may be one to
- * all of it, and a quad for each value is more workgroup memory, and more to read of it.
+ * and values (test/bench/records, 2026-11-27). The trap: a store to one element of a quad may be one to all of it. So a value takes a quad; where
+ * there are sums across, lanes give each other what makes quads, which is less to read: keys and values 421 and 404 µs (2026-11-28-matrix-4.jsonl).
+ * Elsewhere that made the gradient of levels' rows wrong on an H100, in a function of the same dispatch whose text had not changed.
  */
 import type { Equation, Load } from '../../../compiler/ir/program.ts';
 import { loadText } from '../../parts/address.ts';
@@ -13,8 +14,11 @@ import { matrixLanes, matrixSize } from '../../target.ts';
 import { guarded, wgsl } from '../../wgsl/text.ts';
 import { loopOver, overRows, type StreamCode, scopeOf, sizesOf } from './code.ts';
 
+/** Whether four points' values share a quad. */
+const sharesQuads = ({ kernel }: StreamCode): boolean => kernel.pieces !== undefined;
+
 /** Quads of a value at each of the points of a tile. */
-const quadsOfPoints = matrixSize / 4;
+const quadsOfPoints = (w: StreamCode): number => (sharesQuads(w) ? matrixSize / 4 : matrixSize);
 
 export interface PointValues {
   /** Before a walk: those of rows, and room for those of elements. */
@@ -22,7 +26,7 @@ export interface PointValues {
   /** Reads those of the 16 points from `from` on. */
   readonly fetch: (from: string) => string;
   readonly stage: string;
-  /** A lane's, of what is staged. */
+  /** A lane's, of what is staged in quads. */
   readonly take: string;
   /** Quads of workgroup memory. */
   readonly quads: number;
@@ -39,6 +43,8 @@ export function withPointValues<T>(
   const elements = new Map<string, string>();
   const { threads } = sizesOf(w.tuning);
   const subgroups = threads / matrixLanes;
+  const isShared = sharesQuads(w);
+  const perValue = quadsOfPoints(w);
   w.pointValues = (l, equation) => {
     const { row, walk } = w.axes;
     const axes = axesOfLoad(l, equation);
@@ -60,10 +66,16 @@ export function withPointValues<T>(
       rows.set(text, known);
       return known.name;
     }
-    const known = columns.get(text) ?? { name: w.emitter.fresh('of_walk'), number: columns.size, text };
+    const known = columns.get(text) ?? {
+      name: isShared ? w.emitter.fresh('of_walk') : '',
+      number: columns.size,
+      text,
+    };
     if (known.number >= threads / matrixSize) return undefined;
     columns.set(text, known);
-    return `${known.name}[own_quad][own_column]`;
+    return isShared
+      ? `${known.name}[own_quad][own_column]`
+      : `scratch[${first + known.number * perValue} + own_quad * 8 + lane_x * 4 + own_column].x`;
   };
   const written = write();
   w.pointValues = undefined;
@@ -91,18 +103,19 @@ export function withPointValues<T>(
           ${bySubgroups(({ text }, staged) => `${staged} = ${text};`)}
         }
       `;
-  const stageColumns =
-    columns.size === 0
-      ? ''
-      : wgsl`
-        {
-          let from_point = lane % ${quadsOfPoints}u * 4u;
-          ${turns.map(quadOfPoints).join('\n')}
-          if (lane_in < ${quadsOfPoints}) {
-            ${bySubgroups(({ number }, staged) => `scratch[${first + number * quadsOfPoints} + lane_in] = ${staged}_quad;`)}
-          }
-        }
-      `;
+  const stored = (value: (staged: string) => string): string =>
+    guarded(
+      [`lane_in < ${perValue}`],
+      bySubgroups(({ number }, staged) => `scratch[${first + number * perValue} + lane_in] = ${value(staged)};`),
+    );
+  const inQuads = (): string => wgsl`
+    {
+      let from_point = lane % ${perValue}u * 4u;
+      ${turns.map(quadOfPoints).join('\n')}
+      ${stored((staged) => `${staged}_quad`)}
+    }
+  `;
+  const stageColumns = columns.size === 0 ? '' : isShared ? inQuads() : stored((staged) => `vec4<f32>(${staged})`);
   const points: PointValues = {
     rows: [
       ...[...elements.values()].flatMap((name) => [
@@ -115,8 +128,10 @@ export function withPointValues<T>(
     ].join('\n'),
     fetch: (from) => together([fetchElements(from), fetchColumns(from)]),
     stage: together([...[...elements.values()].map((name) => `${name} = ${name}_next;`), stageColumns]),
-    take: [...columns.values()].map(({ name, number }) => takePoints(name, first + number * quadsOfPoints)).join('\n'),
-    quads: columns.size * quadsOfPoints,
+    take: isShared
+      ? [...columns.values()].map(({ name, number }) => takePoints(name, first + number * perValue)).join('\n')
+      : '',
+    quads: columns.size * perValue,
   };
   return { written, points };
 }

@@ -122,5 +122,5 @@ function matrixQuads({ products, sums, across }: MatrixParts, tuning: StreamTuni
   const staged = [...slabs.values()].reduce((total, extent) => total + slabQuads(extent), 0);
   const blocks = (Math.max(products.size, sums.size) + across.size) * subgroups * blockQuads;
   const ofRows = [...across.values()].map((a) => acrossQuads(a, subgroups));
-  return Math.max(staged + blocks, ...ofRows) + across.size * subgroups + threads / 4 + 1;
+  return Math.max(staged + blocks, ...ofRows) + across.size * subgroups + (across.size > 0 ? threads / 4 : threads) + 1;
 }
