@@ -139,19 +139,6 @@ export function fastestTiled(sizes: ContractionSizes, target: Target): Timed {
   return timed(sizes, target).reduce(faster);
 }
 
-/** Threads of workgroups that suit most dispatches: two subgroups to four. */
-const mostSharing = 128;
-
-/** The tile that keeps a multiprocessor busy for the shortest, however long the product takes: of those without slices, for dispatches that many share. */
-export function leastWork(sizes: ContractionSizes, target: Target): ContractionTuning {
-  const { k } = sizes;
-  const work = ({ tuning, tflops }: TiledForm): number =>
-    (tileCount(sizes, tuning) * tuning.tileM * tuning.tileN * (k + stepsAround)) / tflops;
-  const suits = ({ tuning }: TiledForm): boolean =>
-    tuning.slices === undefined && contractionThreads(tuning) <= mostSharing && fits(tuning, target);
-  return tiledForms.filter(suits).reduce((a, b) => (work(b) < work(a) ? b : a)).tuning;
-}
-
 /** Every tile that an epilogue with rows may have, and how long the product takes in it. */
 export function tiledTimesWithRows(sizes: ContractionSizes, target: Target): readonly Timed[] {
   return timed(sizes, target, [...tiledForms, ...rowForms]);

@@ -6,7 +6,6 @@ import {
   chip,
   fastestPieces,
   fastestTiled,
-  leastWork,
   tiledCandidates,
   turns,
 } from '../../../../kernels/families/contraction/tile-sizes.ts';
@@ -115,20 +114,6 @@ describe('slices', () => {
     expect(slicesOf(one(4096, 4096, 512))).toBe(1);
     expect(slicesOf(one(65536, 64, 256))).toBe(1);
     expect(slicesOf(one(4096, 64, 32))).toBe(1);
-  });
-});
-
-describe('the least work', () => {
-  const many = { batch: 16, m: 256, n: 64, k: 256 };
-  test('shares no sum, and leaves room for others in a dispatch', () => {
-    expect(fastestTiled(many, large).tuning.slices).toBeGreaterThan(1);
-    expect(leastWork(many, large)).toMatchObject({ tileM: 64, tileN: 64 });
-    expect(leastWork(many, large).slices).toBeUndefined();
-    expect(contractionThreads(leastWork(one(8192, 8192, 8192), large))).toBeLessThanOrEqual(128);
-  });
-  test('has no tile that is mostly padding', () => {
-    const { tileM, tileN } = leastWork({ batch: 16, m: 64, n: 16, k: 256 }, large);
-    expect([tileM, tileN]).toEqual([64, 32]);
   });
 });
 
