@@ -7,7 +7,7 @@
  */
 import { equationKey, expressionKey } from '../compiler/ir/hash.ts';
 import { type EmitOptions, emitDispatch } from './emit.ts';
-import type { DispatchCode, Kernel, KernelChoice, Shapes, Statement } from './kernel.ts';
+import type { DispatchCode, Kernel, KernelChoice, Shapes, Statement, StreamKernel } from './kernel.ts';
 
 /** `emitDispatch` that writes each code once, whoever asks again gets it with tensors and buffers of their own. */
 export function createEmitter(): typeof emitDispatch {
@@ -58,6 +58,13 @@ const numberedText = (kernels: readonly Kernel[], met: Map<string, number>): str
     .join('\n')
     .replaceAll(/'([^']*)'/g, (_, name: string) => `'${numbered(met, name)}'`);
 
+/** The space that a stream goes through, and how its rows are shared out, if they are. */
+export function spaceTexts({ batch, outer, row, walk, pieces }: StreamKernel): readonly string[] {
+  const extents = [batch, outer, [row], [walk]].map((axes) => axes.map((a) => a.extent).join('x'));
+  const shared = pieces === undefined ? [] : [`${pieces.count} pieces of blocks of ${pieces.rows}`];
+  return [extents.join(' '), ...shared];
+}
+
 /** All that is said of a kernel but its names of axes; those of tensors stand in quotes. */
 function kernelText(kernel: Kernel): string {
   switch (kernel.family) {
@@ -79,14 +86,11 @@ function kernelText(kernel: Kernel): string {
       ].join('\n');
     }
     case 'stream': {
-      const { batch, outer, row, walk, pieces } = kernel;
-      const extents = [batch, outer, [row], [walk]].map((axes) => axes.map((a) => a.extent).join('x'));
       const statements = kernel.statements.map(({ kind, follows, finish, ...s }) => {
         const finished = finish === undefined ? '' : expressionKey(finish);
         return `${kind} ${statementText(s)} follows ${follows.map((name) => `'${name}'`)} finish ${finished}`;
       });
-      const shared = pieces === undefined ? '' : ` ${pieces.count} pieces of blocks of ${pieces.rows}`;
-      return [`stream ${extents.join(' ')}${shared} ${choiceText(kernel.choice)}`, ...statements].join('\n');
+      return [`stream ${spaceTexts(kernel).join(' ')} ${choiceText(kernel.choice)}`, ...statements].join('\n');
     }
     case 'resident': {
       const stages = kernel.stages.map((s) => `${s.outer} of ${s.inner} ${kernelText(s.kernel)}`);

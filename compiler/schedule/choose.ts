@@ -16,6 +16,7 @@ import { defaultRowTuning, type RowTuning } from '../../kernels/families/row.ts'
 import { defaultStreamTuning, type StreamTuning } from '../../kernels/families/stream/tuning.ts';
 import type { ContractionKernel, Kernel, KernelChoice, Layouts, StreamKernel } from '../../kernels/kernel.ts';
 import { flattenLoads } from '../../kernels/parts/linear.ts';
+import { spaceTexts } from '../../kernels/same-code.ts';
 import type { Target } from '../../kernels/target.ts';
 import { tensorMap } from '../ir/equation.ts';
 import { equationKey, hashText } from '../ir/hash.ts';
@@ -121,13 +122,11 @@ export function withChoices(kernels: readonly Kernel[], layouts: Layouts, choose
   });
 }
 
-export function streamProblem({ batch, outer, row, walk, statements, pieces }: StreamKernel, layouts: Layouts): string {
-  const extents = [batch, outer, [row], [walk]].map((axes) => axes.map((a) => a.extent).join('x'));
-  const shared = pieces === undefined ? [] : [`${pieces.count} pieces of blocks of ${pieces.rows}`];
-  const equations = statements.flatMap((s) =>
+export function streamProblem(kernel: StreamKernel, layouts: Layouts): string {
+  const equations = kernel.statements.flatMap((s) =>
     s.equations.map((e) => `${s.kind} ${problemOf(e, layouts(s.tensor).shape, layouts)}`),
   );
-  return [extents.join(' '), ...shared, ...equations].join('\n');
+  return [...spaceTexts(kernel), ...equations].join('\n');
 }
 
 /** Of the epilogue it matters which rows it has; whether they join is decided by what the choice holds. */

@@ -15,7 +15,7 @@ import { defaultStreamTuning } from '../../../kernels/families/stream/tuning.ts'
 import type { StreamKernel, StreamPieces } from '../../../kernels/kernel.ts';
 import type { Target } from '../../../kernels/target.ts';
 import { affine, axisIndex, substitute } from '../../ir/affine.ts';
-import { tensorMap } from '../../ir/equation.ts';
+import { pointwise, tensorMap } from '../../ir/equation.ts';
 import { load, rewriteConstraint, rewriteExpression, rewriteIndex, sum } from '../../ir/expression.ts';
 import { addTo } from '../../ir/lists.ts';
 import type { Affine, Axis, Constraint, Equation, Program, Tensor } from '../../ir/program.ts';
@@ -199,8 +199,7 @@ function inPieces(
     const axes = tensor.shape.map((extent, d): Axis => ({ name: `o${d}`, extent }));
     const at = axes.map((_, d) => axisIndex(d));
     const terms = Array.from({ length: pieces.shape[0] }, (_, p) => load(pieces.name, [affine(p), ...at]));
-    const all: Equation = { axes, domain: [], store: at, reducer: 'sum', value: sum(terms) };
-    return [pieces, { ...tensor, source: { kind: 'computed', equations: [all] } }];
+    return [pieces, { ...tensor, source: { kind: 'computed', equations: [pointwise(axes, sum(terms))] } }];
   });
   return { program: { ...program, tensors: withPieces }, drafts: renamed };
 }

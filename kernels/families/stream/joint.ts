@@ -6,10 +6,9 @@
  *   o[u, s] = 3 Σ_t dS[t, u]·k[t, s]          2 and 3 are for the finished sums
  */
 import { product } from '../../../compiler/ir/expression.ts';
-import { constraintKey, expressionKey } from '../../../compiler/ir/hash.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { readyOf, type StreamCode } from './code.ts';
-import { asSum, columnsOf, type TwoSided } from './shape.ts';
+import { asSum, columnsOf, type TwoSided, takenKey } from './shape.ts';
 
 export interface Member {
   readonly sum: StreamStatement;
@@ -67,5 +66,5 @@ function termOf(
   const [head] = factors;
   const factor = head.kind === 'constant' ? head.value : 1;
   const parts = { ...found, left: head.kind === 'constant' ? product(factors.slice(1)) : found.left };
-  return { key: [expressionKey(parts.left), ...parts.onTile.map(constraintKey)].join(' '), parts, factor };
+  return { key: takenKey(parts), parts, factor };
 }

@@ -8,7 +8,6 @@
  */
 import { isAffine } from '../../../compiler/ir/affine.ts';
 import { axesOf } from '../../../compiler/ir/expression.ts';
-import { constraintKey, expressionKey } from '../../../compiler/ir/hash.ts';
 import type { Equation } from '../../../compiler/ir/program.ts';
 import type { Arrays, StreamKernel, StreamStatement } from '../../kernel.ts';
 import { flattenLoads } from '../../parts/linear.ts';
@@ -25,6 +24,7 @@ import {
   shapeOfPiece,
   streamAxes,
   type TwoSided,
+  takenKey,
   tilesOf,
 } from './shape.ts';
 
@@ -188,9 +188,6 @@ function acrossOf(
   const sum = [...sums].find(([, other]) => takenKey(other.parts) === taken);
   return right && isAll && sum && right.extent <= tileRows ? { parts, right, as: sum[0] } : undefined;
 }
-
-/** What a sum takes of a tile, and where. */
-const takenKey = ({ left, onTile }: TwoSided): string => [expressionKey(left), ...onTile.map(constraintKey)].join('\n');
 
 function sideOf(
   parts: TwoSided,

@@ -8,6 +8,7 @@
  * Elsewhere that made the gradient of levels' rows wrong on an H100, in a function of the same dispatch whose text had not changed.
  */
 import type { Equation, Load } from '../../../compiler/ir/program.ts';
+import type { StreamKernel } from '../../kernel.ts';
 import { loadText } from '../../parts/address.ts';
 import { wideLoad, wideText } from '../../parts/loads.ts';
 import { matrixLanes, matrixSize } from '../../target.ts';
@@ -15,10 +16,17 @@ import { guarded, wgsl } from '../../wgsl/text.ts';
 import { loopOver, overRows, type StreamCode, scopeOf, sizesOf } from './code.ts';
 
 /** Whether four points' values share a quad. */
-const sharesQuads = ({ kernel }: StreamCode): boolean => kernel.pieces !== undefined;
+const sharesQuads = ({ pieces }: StreamKernel): boolean => pieces !== undefined;
 
 /** Quads of a value at each of the points of a tile. */
-const quadsOfPoints = (w: StreamCode): number => (sharesQuads(w) ? matrixSize / 4 : matrixSize);
+const quadsOfPoints = (kernel: StreamKernel): number => (sharesQuads(kernel) ? matrixSize / 4 : matrixSize);
+
+/** Values of points that so many threads read, each one of one point. */
+const mostValues = (threads: number): number => threads / matrixSize;
+
+/** Quads of workgroup memory that values of points take at most. */
+export const mostPointQuads = (kernel: StreamKernel, threads: number): number =>
+  mostValues(threads) * quadsOfPoints(kernel);
 
 export interface PointValues {
   /** Before a walk: those of rows, and room for those of elements. */
@@ -43,8 +51,8 @@ export function withPointValues<T>(
   const elements = new Map<string, string>();
   const { threads } = sizesOf(w.tuning);
   const subgroups = threads / matrixLanes;
-  const isShared = sharesQuads(w);
-  const perValue = quadsOfPoints(w);
+  const isShared = sharesQuads(w.kernel);
+  const perValue = quadsOfPoints(w.kernel);
   w.pointValues = (l, equation) => {
     const { row, walk } = w.axes;
     const axes = axesOfLoad(l, equation);
@@ -71,7 +79,7 @@ export function withPointValues<T>(
       number: columns.size,
       text,
     };
-    if (known.number >= threads / matrixSize) return undefined;
+    if (known.number >= mostValues(threads)) return undefined;
     columns.set(text, known);
     return isShared
       ? `${known.name}[own_quad][own_column]`

@@ -7,6 +7,7 @@
  */
 import { asAxis, coefficientOf, decide, isAffine } from '../../../compiler/ir/affine.ts';
 import { axesOf, constraintAxes, loads, product } from '../../../compiler/ir/expression.ts';
+import { constraintKey, expressionKey } from '../../../compiler/ir/hash.ts';
 import type { Affine, Constraint, Equation, Expression } from '../../../compiler/ir/program.ts';
 import { elementCount } from '../../../compiler/ir/program.ts';
 import type { StreamKernel, StreamStatement } from '../../kernel.ts';
@@ -156,6 +157,10 @@ export const asSumAcross = (
   { row, walk, own }: StreamAxes,
   held: ReadonlySet<string>,
 ): SummedTile | undefined => asSum(equation, { row: walk, walk: row, own }, held);
+
+/** What a sum takes of a tile, and where, as a text: sums of one key take the same. */
+export const takenKey = ({ left, onTile }: Pick<TwoSided, 'left' | 'onTile'>): string =>
+  [expressionKey(left), ...onTile.map(constraintKey)].join(' ');
 
 export function tilesOf(kernel: StreamKernel): ReadonlySet<string> {
   return new Set(kernel.statements.filter((s) => s.kind === 'tile').map((s) => s.tensor));

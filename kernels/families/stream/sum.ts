@@ -4,7 +4,6 @@
  *
  *   y[t, e] += Σ_u A[t, u]·v[u, e]      a lane sums columns 4·x … 4·x + 3 of its rows, then those X quads further
  */
-import { constraintKey, expressionKey } from '../../../compiler/ir/hash.ts';
 import type { Equation } from '../../../compiler/ir/program.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { expressionText, integerText } from '../../parts/scalar.ts';
@@ -46,6 +45,7 @@ import {
   type Place,
   type SummedTile,
   type TwoSided,
+  takenKey,
   touches,
 } from './shape.ts';
 
@@ -150,7 +150,7 @@ export function sumOfSides(
   const read = (from: string, walk: string): string => sides.map((side) => readSide(side, from, walk, w)).join('\n');
   const next = `from_point + ${depth}`;
   const isRead = variables.length > 0 && depth < points;
-  const key = [expressionKey(parts.left), ...parts.onTile.map(constraintKey)].join(' ');
+  const key = takenKey(parts);
   const exchange = w.exchanged === key ? 'workgroupBarrier();' : exchangeWeights(parts, w);
   w.exchanged = key;
   const text = wgsl`

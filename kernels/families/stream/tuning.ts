@@ -11,6 +11,7 @@ import { sizesOf } from './code.ts';
 import { acrossQuads } from './matrix-across.ts';
 import { blockQuads } from './matrix-operands.ts';
 import { type MatrixParts, matrixParts } from './matrix-parts.ts';
+import { mostPointQuads } from './matrix-points.ts';
 import { slabQuads } from './matrix-slabs.ts';
 import { columnsOf, streamAxes } from './shape.ts';
 
@@ -100,7 +101,9 @@ function matrixTuningOf(kernel: StreamKernel, layouts: Arrays, target: Target): 
   const parts = matrixParts(kernel, layouts, tileRows);
   if (parts === undefined) return undefined;
   const most = target.limits.maxComputeWorkgroupStorageSize;
-  return [tuningByParts(parts, row.extent), matrixTuning].find((tuning) => 16 * matrixQuads(parts, tuning) <= most);
+  return [tuningByParts(parts, row.extent), matrixTuning].find(
+    (tuning) => 16 * matrixQuads(kernel, parts, tuning) <= most,
+  );
 }
 
 /**
@@ -114,7 +117,7 @@ function tuningByParts({ products, sums }: MatrixParts, rows: number): StreamTun
 }
 
 /** Quads of workgroup memory that the form takes: slabs, blocks of all subgroups, and what is known of points, at most. */
-function matrixQuads({ products, sums, across }: MatrixParts, tuning: StreamTuning): number {
+function matrixQuads(kernel: StreamKernel, { products, sums, across }: MatrixParts, tuning: StreamTuning): number {
   const { threads } = sizesOf(tuning);
   const subgroups = threads / matrixLanes;
   const sides = [...products.values(), ...sums.values()].map(({ right }) => right);
@@ -122,5 +125,5 @@ function matrixQuads({ products, sums, across }: MatrixParts, tuning: StreamTuni
   const staged = [...slabs.values()].reduce((total, extent) => total + slabQuads(extent), 0);
   const blocks = (Math.max(products.size, sums.size) + across.size) * subgroups * blockQuads;
   const ofRows = [...across.values()].map((a) => acrossQuads(a, subgroups));
-  return Math.max(staged + blocks, ...ofRows) + across.size * subgroups + (across.size > 0 ? threads / 4 : threads) + 1;
+  return Math.max(staged + blocks, ...ofRows) + across.size * subgroups + mostPointQuads(kernel, threads) + 1;
 }
