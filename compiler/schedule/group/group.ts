@@ -226,7 +226,8 @@ function openRow(tensor: Tensor, drafts: Drafts, { target, fuse }: GroupOptions)
   const ready = drafts.readyAt(tensor);
   for (const index of fuse ? drafts.kernelsRead(equationsOf(tensor)) : []) {
     const kernel = drafts.kernels[index];
-    const joint = index < ready || kernel.family !== 'loop' ? undefined : openingMap(kernel, statement, target);
+    if (index < ready || kernel.family !== 'loop' || !drafts.fitsIn(kernel, tensor)) continue;
+    const joint = openingMap(kernel, statement, target);
     if (joint === undefined) continue;
     drafts.replace(index, joint, tensor.name);
     return true;

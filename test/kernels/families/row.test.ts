@@ -5,11 +5,11 @@ import { at, atLeastZero, computed, input, over, program } from '../../../compil
 import { binary, constant, negate, product, sum, unary } from '../../../compiler/ir/expression.ts';
 import { interpret } from '../../../compiler/ir/interpret.ts';
 import { ndarray } from '../../../compiler/ir/ndarray.ts';
-import type { Program, Reducer } from '../../../compiler/ir/program.ts';
+import type { Affine, Program, Reducer } from '../../../compiler/ir/program.ts';
 import { fewRows } from '../../../compiler/schedule/normalise/pieces.ts';
-import type { ScheduleOptions } from '../../../compiler/schedule/schedule.ts';
+import { type ScheduleOptions, schedule } from '../../../compiler/schedule/schedule.ts';
 import type { RowTuning } from '../../../kernels/families/row.ts';
-import type { Target } from '../../../kernels/target.ts';
+import { portableTarget, type Target } from '../../../kernels/target.ts';
 import { testDevice } from '../../support/device.ts';
 import { feed } from '../../support/feed.ts';
 import { compare, relativeError, runOnDevice } from '../../support/run-on-device.ts';
@@ -356,6 +356,40 @@ describe('a map that a reduction of its rows reads first', () => {
     const { worst, worstOutput, plan } = await compare(opened, p, feed(p), { target, override: { row } });
     expect(plan.kernels.map(({ makes }) => makes)).toEqual([['q', 'm', 'y']]);
     expect(worst, worstOutput).toBeLessThan(2e-6);
+  });
+
+  test('where one kernel may bind what both need', () => {
+    const [t, r] = [fewRows, 4];
+    const inputs = Array.from({ length: 6 }, (_, n) => `x${n}`);
+    const atRow = (name: string, axes: { readonly t: Affine; readonly r: Affine }) => at(name, axes.t, axes.r);
+    const of = (more: readonly string[]) =>
+      program(
+        [
+          ...[...inputs, ...more].map((name) => input(name, [t, r])),
+          computed(
+            'q',
+            [t, r],
+            [over({ t, r }, (axes) => ({ store: [axes.t, axes.r], value: sum(inputs.map((x) => atRow(x, axes))) }))],
+          ),
+          computed(
+            'm',
+            [t],
+            [
+              over({ t, r }, (axes) => ({
+                store: [axes.t],
+                value: product(['q', ...more].map((name) => atRow(name, axes))),
+              })),
+            ],
+          ),
+        ],
+        ['q', 'm'],
+      );
+    const kernelsOf = (p: Program) => schedule(p, { target: portableTarget, combine: false }).kernels;
+    expect(kernelsOf(of([])).map(({ makes }) => makes)).toEqual([['q', 'm']]);
+    const apart = kernelsOf(of(['w']));
+    expect(apart.map(({ makes }) => makes)).toEqual([['q'], ['m']]);
+    for (const { bindings } of apart)
+      expect(bindings.length).toBeLessThanOrEqual(portableTarget.limits.maxStorageBuffersPerShaderStage);
   });
 });
 
