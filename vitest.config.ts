@@ -9,6 +9,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import { lateOptimisation } from './compiler/command-line/late-optimisation.ts';
 import { swiftShaderObstacle } from './runtime/swiftshader.ts';
 
 const cores = availableParallelism();
@@ -61,12 +62,6 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-/**
- * Most tests run much code a few times: with Node 20's usual budget of 132 KB of bytecode a function, a third of their processor time
- * went into optimising code that had done its work by then. Later versions of Node count otherwise.
- */
-const lateOptimisation = process.versions.node.startsWith('20.') ? ['--interrupt-budget=1500000'] : [];
-
 export default defineConfig({
   root,
   // As in dist/; see compiler/syntax/chevrotain.ts.
@@ -75,7 +70,7 @@ export default defineConfig({
     // SwiftShader, where it can be had, compiles a kernel in a tenth of the time that lavapipe takes.
     testTimeout: 600_000,
     hookTimeout: 600_000,
-    execArgv: lateOptimisation,
+    execArgv: [...lateOptimisation],
     env: {
       XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? '/tmp',
       MLBTC_DEVICE: process.env.MLBTC_DEVICE ?? (swiftShaderObstacle() === undefined ? 'swiftshader' : 'auto'),

@@ -4,6 +4,7 @@
  *
  * The trap: a stack trace is for us, not for the person at the prompt. It appears only with `--debug`.
  */
+import { optimiseLate } from './late-optimisation.ts';
 
 /** What a person sees when the input is wrong (exit 1): what, where, with which values, what to do. */
 export class UserError extends Error {
@@ -57,6 +58,7 @@ export function onCommandEnd(callback: () => void): void {
 
 /** Runs a command's main and sets `process.exitCode`; prints errors as one message on stderr, the stack only with `--debug`. */
 export async function runCommand(main: (argv: readonly string[]) => Promise<void> | void): Promise<void> {
+  optimiseLate();
   const debug = process.argv.includes('--debug') || process.env.MLBTC_DEBUG === '1';
   const fail = (error: unknown) => {
     const { message, exitCode } = describeError(error);

@@ -1,6 +1,6 @@
 /** `mlbtcc` and `mlbtc run` as processes, from `dist/` as they are installed: exit statuses, pipes, the library beside them. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readSafetensors, writeSafetensors } from '../../../runtime/safetensors.ts';
@@ -53,6 +53,13 @@ const score = `structure S {
   output A
 }
 `;
+
+test.skipIf(!isBuilt)('a command is one module: what it loads at its start lies in it', () => {
+  for (const path of Object.values(commands)) {
+    const loaded = [...readFileSync(path, 'utf8').matchAll(/^import [^;]*?from "([^"]+)"/gm)].map(([, name]) => name);
+    expect(loaded.filter((name) => !name.startsWith('node:') && name !== '@resvg/resvg-js')).toEqual([]);
+  }
+});
 
 describe.skipIf(!isBuilt)('as processes', () => {
   test('exit statuses', async () => {
