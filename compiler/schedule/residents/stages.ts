@@ -3,7 +3,6 @@
  *
  * The trap: all stages have the same threads, whatever their sizes; where a tile has few sums, threads share its k (`slices`).
  */
-import { mostSharedBytes } from '../../../kernels/families/contraction/contraction.ts';
 import { holdsRows } from '../../../kernels/families/contraction/rows.ts';
 import {
   type ContractionShape,
@@ -13,6 +12,7 @@ import {
   tileCount,
   tilesOf,
 } from '../../../kernels/families/contraction/shape.ts';
+import { mostSharedBytes } from '../../../kernels/families/contraction/tile-sizes.ts';
 import { slabQuads } from '../../../kernels/families/contraction/tiled.ts';
 import { type ContractionTuning, contractionThreads } from '../../../kernels/families/contraction/tuning.ts';
 import type { ContractionKernel, Kernel, Layouts, ResidentStage } from '../../../kernels/kernel.ts';

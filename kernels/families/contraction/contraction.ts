@@ -41,7 +41,7 @@ import {
   tilesOf,
 } from './shape.ts';
 import { ofOneSlice } from './slices.ts';
-import { chip } from './tile-sizes.ts';
+import { chip, mostSharedBytes } from './tile-sizes.ts';
 import { slabQuads, tiledBody } from './tiled.ts';
 import { type ContractionTuning, contractionThreads, mostWholeLanes } from './tuning.ts';
 
@@ -108,9 +108,6 @@ function sharedQuads(products: Products): number {
   if (tuning.form === 'matrix') return matrixMemory(products).total;
   return tuning.form === 'tiled' ? slabQuads(tuning) : 0;
 }
-
-/** Workgroup memory of workgroups side by side: two such are at home in a multiprocessor of NVIDIA, which has twice as much. */
-export const mostSharedBytes = 24576;
 
 /**
  * How many tiles a larger workgroup can do at once: no tile may be left over. A power of two. With an epilogue in rows, whose threads wait

@@ -21,6 +21,7 @@ import {
   epilogueAloneUs,
   fastestPieces,
   fastestTiled,
+  leastWork,
   rowsEndUs,
   type Timed,
   tiledTimesWithRows,
@@ -244,7 +245,20 @@ export function contractionRule(
   if (rowLength !== undefined)
     return fastestHolding(sizes, alongK, target, (t) => holdsRows(first, t, rowLength, target));
   if (isSharedPiece(sizes, alongK, target)) return formsFor(target)[0].tuning;
-  return fastest(sizes, alongK, target).tuning;
+  const { tuning: alone } = fastest(sizes, alongK, target);
+  const isShared = alone.slices !== undefined && isPieceOfSum(first, alone, layouts);
+  return (isShared && leastWork(sizes, target)) || alone;
+}
+
+/**
+ * Whether it looks like a piece of a longer sum, as gradients of weights are made in: batches of operands that both lie along m and n. They share
+ * dispatches, where the work of their workgroups counts: slices of k buy time of a product alone with more of it. With gradients of 256 × 64
+ * weights over 4096 rows, 16 pieces each, in tiles of 64 × 64 in place of two slices of 32 × 64 a step of icl bilinear_BTT 16 64 took 1.194 ms on an
+ * H100 in place of 1.224, in 64 × 32 and 16 × 128 1.217 in place of 1.226 (test/bench/records/2026-11-28-small-4.jsonl).
+ */
+function isPieceOfSum(s: ContractionShape, tuning: ContractionTuning, layouts: Layouts): boolean {
+  const operands = Object.values(operandQuads(s, tuning, layouts, true));
+  return contractionSizes(s).batch > 1 && operands.every(({ load, alongK }) => load !== undefined && !alongK);
 }
 
 /** The fastest that holds what an epilogue asks for; any where that takes longer than a dispatch of its own for the epilogue would. */

@@ -139,6 +139,31 @@ export function fastestTiled(sizes: ContractionSizes, target: Target): Timed {
   return timed(sizes, target).reduce(faster);
 }
 
+/** Threads of the workgroups that most dispatches have: in these several tiles lie side by side. */
+const sharedThreads = 256;
+/** Workgroup memory of workgroups side by side: two such are at home in a multiprocessor of NVIDIA, which has twice as much. */
+export const mostSharedBytes = 24576;
+
+/**
+ * The tile that keeps a multiprocessor busy for the shortest, however long the product takes: for dispatches that many share, so without slices, and
+ * such that several lie side by side in a workgroup. Undefined where none is so: what no dispatch has room for waits in one of its own, and
+ * all that it is made of waits in memory.
+ */
+export function leastWork(sizes: ContractionSizes, target: Target): ContractionTuning | undefined {
+  const { k } = sizes;
+  const { maxComputeInvocationsPerWorkgroup: mostThreads, maxComputeWorkgroupStorageSize: mostBytes } = target.limits;
+  const work = ({ tuning, tflops }: TiledForm): number =>
+    (tileCount(sizes, tuning) * tuning.tileM * tuning.tileN * (k + stepsAround)) / tflops;
+  const suits = ({ tuning }: TiledForm): boolean => {
+    const together = sharedThreads / contractionThreads(tuning);
+    const hasRoom =
+      sharedThreads <= mostThreads && together * slabBytes(tuning) <= Math.min(mostSharedBytes, mostBytes);
+    return tuning.slices === undefined && together > 1 && tileCount(sizes, tuning) % together === 0 && hasRoom;
+  };
+  const [first, ...others] = tiledForms.filter(suits);
+  return first && others.reduce((a, b) => (work(b) < work(a) ? b : a), first).tuning;
+}
+
 /** Every tile that an epilogue with rows may have, and how long the product takes in it. */
 export function tiledTimesWithRows(sizes: ContractionSizes, target: Target): readonly Timed[] {
   return timed(sizes, target, [...tiledForms, ...rowForms]);

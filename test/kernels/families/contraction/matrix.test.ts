@@ -196,6 +196,13 @@ describe('the choice', () => {
     expect(formsOn(matmul([1, 192, 192, 4 * longestSum], across), tensorCoreTarget)).not.toContain('matrix');
     expect(formsOn(matmul([1, 256, 256, longestSum], across), tensorCoreTarget)).not.toContain('matrix');
   });
+  test('and on f32 units in tiles that share no sum among threads, as a product has that is alone', () => {
+    const tuningOf = (order: Order) =>
+      schedule(matmul([16, 256, 64, 256], order), { target: tensorCoreTarget }).kernels[0].tuning;
+    expect(tuningOf(orders[2])).toMatchObject({ form: 'tiled', tileM: 64, tileN: 64 });
+    expect(tuningOf(orders[2])).not.toHaveProperty('slices');
+    expect(tuningOf(orders[0])).toMatchObject({ form: 'tiled', slices: 2 });
+  });
   test('operands of a domain too, their zeros put in as they are staged', () => {
     expect(formsOn(triangular([4, 512, 512, 512], orders[0], ['k', 't']), tensorCoreTarget)).toEqual(['matrix']);
   });

@@ -6,6 +6,7 @@ import {
   chip,
   fastestPieces,
   fastestTiled,
+  leastWork,
   tiledCandidates,
   turns,
 } from '../../../../kernels/families/contraction/tile-sizes.ts';
@@ -114,6 +115,32 @@ describe('slices', () => {
     expect(slicesOf(one(4096, 4096, 512))).toBe(1);
     expect(slicesOf(one(65536, 64, 256))).toBe(1);
     expect(slicesOf(one(4096, 64, 32))).toBe(1);
+  });
+});
+
+describe('the least work', () => {
+  const many = { batch: 16, m: 256, n: 64, k: 256 };
+  test('shares no sum', () => {
+    expect(fastestTiled(many, large).tuning.slices).toBeGreaterThan(1);
+    expect(leastWork(many, large)).toMatchObject({ tileM: 64, tileN: 64 });
+    expect(leastWork(many, large)?.slices).toBeUndefined();
+  });
+  test.each([portableTarget, large])('leaves room for others in a workgroup of 256', (target) => {
+    for (const sizes of [many, one(8192, 8192, 8192), { ...many, k: 4096 }]) {
+      const tuning = leastWork(sizes, target)!;
+      const beside = 256 / contractionThreads(tuning);
+      expect(beside).toBeGreaterThanOrEqual(2);
+      expect(beside * slabBytes(tuning)).toBeLessThanOrEqual(target.limits.maxComputeWorkgroupStorageSize);
+    }
+  });
+  test('is of no tile where one would be left over, or where workgroups are small', () => {
+    expect(leastWork(one(16, 16, 4096), large)).toBeUndefined();
+    const limits = { ...portableTarget.limits, maxComputeInvocationsPerWorkgroup: 128 };
+    expect(leastWork(many, { ...portableTarget, limits })).toBeUndefined();
+  });
+  test('has no tile that is mostly padding', () => {
+    const { tileM, tileN } = leastWork({ batch: 16, m: 64, n: 16, k: 256 }, large)!;
+    expect([tileM, tileN]).toEqual([32, 32]);
   });
 });
 
