@@ -5,7 +5,8 @@
  * (`solve.ts`); a scatter through a gather loops over all its axes and compares. Reduced axes are loops. No two threads
  * write one element, so nothing is lost and nothing races.
  *
- * Sums of pieces that lie one behind the other in memory are made four neighbouring elements a thread (loop-quads.ts).
+ * Sums of pieces that lie one behind the other in memory, and maps of long tensors, are made four neighbouring elements a thread
+ * (loop-quads.ts).
  *
  * The trap: a later statement takes an earlier one's element out of a variable, but only where it reads this very
  * element.
@@ -19,7 +20,7 @@ import type { KernelBody, LoopKernel, Statement } from '../kernel.ts';
 import { gatherText } from '../parts/address.ts';
 import { collapseLoop, plainStore } from '../parts/collapse.ts';
 import { coordinate, flatIndex } from '../parts/linear.ts';
-import { type WideLoad, wideText, writeQuad } from '../parts/loads.ts';
+import { quadText, type WideLoad, wideText, writeQuad } from '../parts/loads.ts';
 import { check, loopOver, nestText, openNest, settle, sumText } from '../parts/nest.ts';
 import { threadReduction } from '../parts/reducers.ts';
 import { sharedText } from '../parts/repeats.ts';
@@ -31,7 +32,7 @@ import { isWhole } from '../parts/whole.ts';
 import type { Emitter } from '../wgsl/emitter.ts';
 import { flatThreads } from '../wgsl/grid.ts';
 import { f32Literal, wgsl } from '../wgsl/text.ts';
-import { quadThreads, summedInQuads } from './loop-quads.ts';
+import { mappedInQuads, quadThreads, summedInQuads } from './loop-quads.ts';
 import { addLoopSlices, loopSlices, ofSlice, slicedThreads } from './loop-slices.ts';
 
 /** 64 threads a workgroup: two subgroups of NVIDIA, sixteen of SwiftShader; measured no slower than 128 or 256 on either, so it takes
@@ -52,6 +53,8 @@ interface Element {
   readonly workgroupSize: number;
   /** What is summed, where a thread sums four neighbouring elements, of which `id` is the first. */
   readonly summed: WideLoad | undefined;
+  /** WGSL of where the element of a stored tensor goes, where that is not memory: of a map of four neighbouring elements. */
+  readonly places: ReadonlyMap<string, string>;
 }
 
 export function emitLoop(kernel: LoopKernel, emitter: Emitter, workgroupSize: number): KernelBody {
@@ -63,25 +66,57 @@ export function emitLoop(kernel: LoopKernel, emitter: Emitter, workgroupSize: nu
   const id = emitter.fresh('element');
   const lines: string[] = [];
   const coordinates = nameCoordinates(shape, statements[0], id, emitter, lines);
-  const element: Element = { emitter, shape, id, coordinates, held: new Map(), slices, workgroupSize, summed };
+  const mapped = slices === 1 && summed === undefined ? mapInQuads(collapsed, id, emitter) : undefined;
+  const held = new Map(mapped?.held);
+  const places = mapped?.places ?? new Map<string, string>();
+  const element: Element = { emitter, shape, id, coordinates, held, slices, workgroupSize, summed, places };
   for (const statement of statements) lines.push(...statementLines(statement, element));
-  const { header, groups } =
-    summed !== undefined
-      ? quadThreads(elementCount(shape), id, workgroupSize, emitter)
-      : slices === 1
-        ? flatThreads(elementCount(shape), id, workgroupSize)
-        : slicedThreads(elementCount(shape), id, workgroupSize, slices);
+  const inQuads = summed !== undefined || mapped !== undefined;
+  const { header, groups } = inQuads
+    ? quadThreads(elementCount(shape), mapped?.first ?? id, workgroupSize, emitter)
+    : slices === 1
+      ? flatThreads(elementCount(shape), id, workgroupSize)
+      : slicedThreads(elementCount(shape), id, workgroupSize, slices);
   return {
     functions: [],
     sharedQuads: slices === 1 ? 0 : workgroupSize,
     workgroupSize,
     groups,
     isBrief: summed !== undefined,
-    body: [emitter.head(), header, ...lines].filter((text) => text !== '').join('\n'),
+    body: [emitter.head(), header, mapped?.around(lines) ?? lines.join('\n')].filter((text) => text !== '').join('\n'),
     enables: [],
-    tuning: { workgroupSize, ...(slices > 1 && { slices }), ...(summed !== undefined && { elements: 4 }) },
+    tuning: { workgroupSize, ...(slices > 1 && { slices }), ...(inQuads && { elements: 4 }) },
     multiplyAdds: statements.flatMap((s) => s.equations).reduce((total, e) => total + multiplyAddsOf(e), 0),
   };
+}
+
+/** A map of four neighbouring elements: what its statements are told of the one at hand, and what stands around them. */
+interface MapInQuads {
+  /** WGSL of the number of the first of the four. */
+  readonly first: string;
+  readonly held: ReadonlyMap<string, string>;
+  readonly places: ReadonlyMap<string, string>;
+  readonly around: (lines: readonly string[]) => string;
+}
+
+function mapInQuads(kernel: LoopKernel, id: string, emitter: Emitter): MapInQuads | undefined {
+  const read = mappedInQuads(kernel, emitter);
+  if (read.length === 0) return undefined;
+  const made = kernel.statements.filter(({ stored }) => stored).map(({ tensor }) => tensor);
+  const [first, inQuad] = [emitter.fresh('first'), emitter.fresh('c')];
+  const quads = new Map([...read, ...made].map((tensor) => [tensor, emitter.named(tensor, 'quad')]));
+  const elementOf = (tensor: string): [string, string] => [tensor, `${quads.get(tensor)}[${inQuad}]`];
+  const reads = read.map((tensor) => `let ${quads.get(tensor)} = ${quadText(tensor, first, emitter)};`);
+  const around = (lines: readonly string[]): string => wgsl`
+    ${reads.join('\n')}
+    ${made.map((tensor) => `var ${quads.get(tensor)} = vec4<f32>();`).join('\n')}
+    for (var ${inQuad} = 0; ${inQuad} < 4; ${inQuad}++) {
+      let ${id} = ${first} + ${inQuad};
+      ${lines.join('\n')}
+    }
+    ${made.map((tensor) => writeQuad(tensor, first, quads.get(tensor)!, emitter)).join('\n')}
+  `;
+  return { first, held: new Map(read.map(elementOf)), places: new Map(made.map(elementOf)), around };
 }
 
 /** Names after the axes of the first statement, where it has them. */
@@ -105,7 +140,7 @@ function nameCoordinates(
 }
 
 function statementLines({ tensor, equations, stored }: Statement, element: Element): string[] {
-  const { emitter, held, id, slices, workgroupSize, summed } = element;
+  const { emitter, held, id, slices, workgroupSize, summed, places } = element;
   const name = emitter.value(tensor, stored);
   if (summed !== undefined) {
     const sum = equationText(equations[0], name, false, element);
@@ -126,7 +161,7 @@ function statementLines({ tensor, equations, stored }: Statement, element: Eleme
     if (total !== name) lines.push(`let ${name} = i32(${total});`);
   }
   held.set(tensor, name);
-  const write = (value: string): string => `${emitter.writes(tensor, id)} = ${value};`;
+  const write = (value: string): string => `${places.get(tensor) ?? emitter.writes(tensor, id)} = ${value};`;
   if (slices > 1) lines.push(addLoopSlices(name, slices, workgroupSize, write));
   else if (stored) lines.push(write(name));
   return lines;

@@ -46,7 +46,10 @@ export interface QuadLanes {
   readonly isMade: (tensor: string) => boolean;
 }
 
-/** Binds the inner axes; undefined where the row is no whole turns of all lanes without a guard, or nothing of it comes in quads. */
+/**
+ * Binds the inner axes; undefined where the row is no whole quads or has too few for its lanes, or nothing of it comes in quads. Lanes of a long row
+ * stride over its quads, some of them a turn longer than others.
+ */
 export function openQuads(
   { equation, scope, names, pending }: Nest,
   inner: readonly number[],
@@ -54,8 +57,11 @@ export function openQuads(
 ): Quad | undefined {
   const { axes, value } = equation;
   const { emitter } = scope;
-  const turns = elementCount(inner.map((axis) => axes[axis].extent)) / (4 * lanes);
-  if (pending.size > 0 || !Number.isInteger(turns) || turns > mostTurns) return undefined;
+  const quads = elementCount(inner.map((axis) => axes[axis].extent)) / 4;
+  const turns = quads / lanes;
+  const isEven = Number.isInteger(turns) && turns <= mostTurns;
+  const isLong = !isEven && lanes > 1 && turns > 1;
+  if (pending.size > 0 || !Number.isInteger(quads) || !(isEven || isLong)) return undefined;
   const wideAlong = (axis: number): readonly (readonly [Expression, WideLoad])[] =>
     loads(value).flatMap((l) => {
       const wide = wideLoad(l, axis, axes, (name) => emitter.layout(name));
@@ -72,8 +78,8 @@ export function openQuads(
     if (mayKeep) kept.set(text, name);
     return name;
   };
-  const turn = turns === 1 ? undefined : emitter.fresh('turn');
-  const number = turn === undefined ? lane : lanes === 1 ? turn : `${turn} * ${lanes} + ${lane}`;
+  const turn = turns === 1 ? undefined : emitter.fresh(isLong ? 'quad' : 'turn');
+  const number = turn === undefined ? lane : lanes === 1 || isLong ? turn : `${turn} * ${lanes} + ${lane}`;
   const quad = variable(number, () => emitter.fresh('quad'));
   const others = inner.filter((other) => other !== axis);
   const extents = [...others, axis].map((a) => axes[a].extent / (a === axis ? 4 : 1));
@@ -98,7 +104,8 @@ export function openQuads(
   });
   const point = first === '0' ? inQuad : emitter.named(axes[axis].name);
   names.set(axis, point);
-  const loop = turn === undefined ? undefined : { name: turn, from: '0', to: emitter.bound(turns), step: 1, turns };
+  const strides = { from: isLong ? lane : '0', to: emitter.bound(isLong ? quads : turns), step: isLong ? lanes : 1 };
+  const loop = turn === undefined ? undefined : { name: turn, ...strides, turns: Math.ceil(turns) };
   return { loop, lets, axis, first, inQuad, point, known: new Map(known) };
 }
 

@@ -2,7 +2,7 @@
  * Identifiers of one kernel. A user may call a tensor, an axis or a size whatever they like, `filter`, `as` or `read`
  * too, and two axes `a` and `s` may become one. So what stands in a kernel after a name of theirs is told from WGSL's
  * own words by its shape, not by a list of them, which grows with every extension: it is a single letter, or it ends in
- * an underscore, in `_value`, in `_of_row` or in an underscore and a number. No word of WGSL does.
+ * an underscore, in `_value`, in `_quad`, in `_of_row` or in an underscore and a number. No word of WGSL does.
  *
  *   t → t      filter → filter_      h.3.attn.q → attn_q_      the value of attn.q → attn_q_value      a second t → t_2
  *
@@ -12,7 +12,7 @@
  */
 
 /** What follows a user's name where it is not the name's own tensor or axis that is meant. */
-export type NameSuffix = 'value' | 'of_row';
+export type NameSuffix = 'value' | 'quad' | 'of_row';
 
 /** The words of a user's name as one, in letters that WGSL takes: `h.3.attn.q` is `h_3_attn_q`. */
 function stem(name: string): string {

@@ -77,7 +77,8 @@ export function splitLongSum(
   );
   if (pieces < 2) return undefined;
   const flats = loads(equation.value).map((l) => flatOf(l, known));
-  const cut = chooseCut(equation, reduced, pieces, flats);
+  const unit = tiled === undefined && isContiguousSum(equation, reduced, known) ? 4 : 1;
+  const cut = chooseCut(equation, reduced, pieces, flats, unit);
   if (!cut) return undefined;
   if (tiled !== undefined && !isInterleaved(tiled))
     return makePieces(equation, tensor, position, asStored(equation, tensor.shape, stored), [cut]);
@@ -216,19 +217,24 @@ interface Cut {
   readonly pieces: number;
 }
 
-/** The reduced axis to cut and into how many equal pieces: the most up to `wanted`, of the axis with the longest stride. */
+/**
+ * The reduced axis to cut and into how many equal pieces: the most up to `wanted`, of the axis with the longest stride. A piece of an axis that
+ * goes in units goes in them too: of four neighbours, which a lane reads at once.
+ */
 function chooseCut(
   equation: Equation,
   reduced: readonly number[],
   wanted: number,
   flats: readonly Affine[],
+  unit = 1,
 ): Cut | undefined {
   const stride = (axis: number): number => Math.max(0, ...flats.map((a) => Math.abs(coefficientOf(a, axis))));
   let best: Cut | undefined;
   for (const axis of reduced) {
     const { extent } = equation.axes[axis];
-    for (let pieces = Math.min(wanted, extent); pieces >= 2; pieces--) {
-      if (extent % pieces !== 0) continue;
+    const whole = extent % unit === 0 ? extent / unit : extent;
+    for (let pieces = Math.min(wanted, whole); pieces >= 2; pieces--) {
+      if (whole % pieces !== 0) continue;
       const longer = best?.pieces === pieces && stride(axis) > stride(best.axis);
       if (!best || pieces > best.pieces || longer) best = { axis, pieces };
       break;

@@ -444,6 +444,84 @@ describe('sums of four neighbouring elements a thread, on a GPU', () => {
   });
 });
 
+describe('maps of four neighbouring elements a thread, on a GPU', () => {
+  const gpu = { ...opened.target, class: 'gpu' as const };
+  const inQuads = { workgroupSize: 64, elements: 4 };
+  const plain = { workgroupSize: 64 };
+  /** y = x + rate[block] · g,  z = y · x, over blocks of 64; `from`: what y reads of x is so far from its own element. */
+  const stepped = (blocks: number, from = 0, width = 64): Program => {
+    const extents = { block: blocks, lane: width };
+    const element = ({ block, lane }: Record<'block' | 'lane', Affine>): Affine => add(scale(block, width), lane);
+    const y = over(extents, (a) => ({
+      store: [element(a)],
+      value: sum([at('x', add(element(a), affine(from))), product([at('rate', a.block), at('g', element(a))])]),
+    }));
+    const z = over(extents, (a) => ({
+      store: [element(a)],
+      value: product([at('y', element(a)), at('x', add(element(a), affine(from)))]),
+    }));
+    const n = blocks * width;
+    return program(
+      [
+        input('x', [n + from]),
+        input('g', [n]),
+        input('rate', [blocks]),
+        computed('y', [n], [y]),
+        computed('z', [n], [z]),
+      ],
+      ['y', 'z'],
+    );
+  };
+  const held = async (p: Program, tuning: object): Promise<string> => {
+    const { worst, plan } = await compare(opened, p, feed(p), { target: gpu });
+    expect(plan.kernels.map((kernel) => kernel.tuning)).toEqual([tuning]);
+    expect(worst).toBeLessThan(2e-6);
+    return plan.kernels[0].wgsl;
+  };
+  test.each([
+    ['of whole workgroups', stepped(1024), inQuads],
+    ['the last workgroup is not full', stepped(1027), inQuads],
+    ['none where elements are few', stepped(1023), plain],
+    ['none where elements are no quads', stepped(1285, 0, 51), plain],
+  ] as const)('%s', async (_, p, tuning) => {
+    await held(p, tuning);
+  });
+
+  test('what they read of another element is read one by one', async () => {
+    const text = await held(stepped(1024, 3), inQuads);
+    expect(text).toMatch(/ x: array<f32>/);
+    expect(text).toMatch(/ g: array<vec4<f32>>/);
+  });
+
+  test('none where an element has no point', async () => {
+    const within = over({ e: 65536 }, ({ e }) => ({
+      store: [e],
+      value: at('x', e),
+      domain: [atLeastZero(subtract(affine(60000), e))],
+    }));
+    await held(program([input('x', [65536]), computed('y', [65536], [within])], ['y']), plain);
+  });
+
+  test('a state is written over in place', async () => {
+    const next = over({ e: 65536 }, ({ e }) => ({ store: [e], value: sum([at('m', e), at('g', e)]) }));
+    const p: Program = {
+      ...program([input('m', [65536]), input('g', [65536]), computed('m~next', [65536], [next])], []),
+      updates: [{ state: 'm', next: 'm~next' }],
+    };
+    const text = await held(p, inQuads);
+    expect(text).toMatch(/read_write> m: array<vec4<f32>>/);
+  });
+
+  test('what they read is read one by one beside', async () => {
+    const one = stepped(1024);
+    const beside = over({ i: 9 }, ({ i }) => ({ store: [i], value: at('g', scale(i, 5)) }));
+    const p = { ...one, tensors: [...one.tensors, computed('w', [9], [beside])], outputs: ['y', 'z', 'w'] };
+    const { worst, plan } = await compare(opened, p, feed(p), { target: gpu });
+    expect(plan.kernels).toHaveLength(1);
+    expect(worst).toBeLessThan(2e-6);
+  });
+});
+
 describe('dtypes', () => {
   const odd = 16_777_217; // the first whole number that f32 does not hold
   test('i32 sums and products are exact, copies too', async () => {

@@ -378,11 +378,15 @@ describe('long sums are made in pieces on a GPU', () => {
     expect(hold(p).gpu.tensors.find(({ name }) => name === 's~pieces')?.shape).toEqual([32, 3, 8]);
   });
 
-  test('what lies side by side, a workgroup a piece', () => {
+  test.each([
+    ['as many as are long enough', 8192, 8],
+    ['in whole quads, as a lane reads them', 5000, 2],
+    ['where there are no quads in elements', 6250, 5],
+  ])('what lies side by side, a workgroup a piece, %s', (_, extent, pieces) => {
     const p = program(
-      [input('x', [5000]), computed('s', [], [over({ i: 5000 }, ({ i }) => ({ store: [], value: at('x', i) }))])],
+      [input('x', [extent]), computed('s', [], [over({ i: extent }, ({ i }) => ({ store: [], value: at('x', i) }))])],
       ['s'],
     );
-    expect(hold(p).gpu.tensors.find(({ name }) => name === 's~pieces')?.shape).toEqual([4]);
+    expect(hold(p).gpu.tensors.find(({ name }) => name === 's~pieces')?.shape).toEqual([pieces]);
   });
 });
