@@ -1,6 +1,7 @@
 /**
- * Attention of random scores: sums of products, levels of blocks, slopes, biases by distance and additive terms; under a softmax, two
- * of them, another function or none; masked by the past, a window, all but oneself, segments of the data or not at all.
+ * Attention of random scores: sums of products, nested levels of blocks, caps, slopes, biases by distance and additive terms; under a softmax, two
+ * of them, another function or none; masked by the past, the future, windows, all but oneself, segments of the data or not at all;
+ * one layer, or two that read each other.
  */
 import fc from 'fast-check';
 
@@ -11,6 +12,12 @@ export interface RandomScore {
 
 const terms: Readonly<Record<string, { readonly declared: string; readonly value: string }>> = {
   product: { declared: '', value: 'q[b, h, t, r] * k[b, h, u, r]' },
+  'a product of size 1': { declared: '', value: 'q[b, h, t, r] * k[b, h, u, r] / R ^ 0.5' },
+  'a product, scaled by rows': {
+    declared: 'param weight[h, t] ~ normal(std = 0.3)',
+    value: 'weight[h, t] * q[b, h, t, r] * k[b, h, u, r]',
+  },
+  'a product, capped': { declared: '', value: '5 * tanh(sum[r](q[b, h, t, r] * k[b, h, u, r]) / 5)' },
   'a part of the features': { declared: '', value: 'q[b, h, t, 0] * k[b, h, u, 0]' },
   slope: { declared: 'param slope[h] ~ normal(std = 0.3)', value: 'slope[h] * (t - u)' },
   'a bias by distance': { declared: 'param G[h, d] ~ normal(std = 1)', value: 'G[h, t - u + T - 1]' },
@@ -19,7 +26,7 @@ const terms: Readonly<Record<string, { readonly declared: string; readonly value
     value: 'N[h, near[t, u]]',
   },
   'a bias by what the data say': {
-    declared: 'input place[b, t, u]: i32  param M[c5, h] ~ normal(std = 1)',
+    declared: 'param M[c5, h] ~ normal(std = 1)',
     value: 'M[place[b, t, u], h]',
   },
   'a bias near by': {
@@ -35,15 +42,26 @@ const terms: Readonly<Record<string, { readonly declared: string; readonly value
     declared: 'L[b, h, (c m), (c n)] = q[b, h, (c m), r] * k[b, h, (c n), r]',
     value: 'L[b, h, t, u]',
   },
+  'nested levels': {
+    declared: `level l in 0 .. len(ranks) - 1 {
+    axis lc: C ^ l, lm, ln: T / C ^ l, lr: ranks[l]
+    N[b, h, (lc lm), (lc ln)] += q[b, h, (lc lm), prefix(ranks, l) + lr] * k[b, h, (lc ln), prefix(ranks, l) + lr] / ranks[l]
+  }`,
+    value: 'N[b, h, t, u]',
+  },
 };
 
-const masks: Readonly<Record<string, string>> = {
-  none: '',
-  past: ' where u <= t',
-  window: ' where u <= t and u + 3 >= t',
-  'all but oneself': ' where u != t',
-  segments: ' where seg[b, t] == seg[b, u]',
-  'the one before': ' where u == t - 1',
+const masks: Readonly<Record<string, (tokens: number) => string>> = {
+  none: () => '',
+  past: () => ' where u <= t',
+  future: () => ' where t <= u',
+  window: () => ' where u <= t and u + 3 >= t',
+  'a third of the past': (tokens) => ` where u <= t and t - u <= ${Math.floor(tokens / 3)}`,
+  'a window both ways': (tokens) => ` where t - u < ${Math.ceil(tokens / 4)} and u - t < ${Math.ceil(tokens / 5)}`,
+  'all but oneself': () => ' where u != t',
+  segments: () => ' where seg[b, t] == seg[b, u]',
+  'segments of the past': () => ' where u <= t and seg[b, t] == seg[b, u]',
+  'the one before': () => ' where u == t - 1',
 };
 
 const links: Readonly<Record<string, (score: string, mask: string) => string>> = {
@@ -56,13 +74,16 @@ const links: Readonly<Record<string, (score: string, mask: string) => string>> =
 
 /** What of a score is drawn from other than usual. */
 export interface ScoreRanges {
-  /** Names of terms. */
+  /** Names of terms, and of a mask. */
   readonly chosen?: fc.Arbitrary<readonly string[]>;
+  readonly mask?: fc.Arbitrary<string>;
+  readonly layers?: fc.Arbitrary<number>;
   /** How many blocks there are, and tokens of each. */
   readonly blocks?: fc.Arbitrary<number>;
   readonly block?: fc.Arbitrary<number>;
   /** Texts. */
   readonly B?: fc.Arbitrary<number>;
+  readonly H?: fc.Arbitrary<number>;
   /** Features and columns of a head. */
   readonly R?: fc.Arbitrary<number>;
   readonly E?: fc.Arbitrary<number>;
@@ -72,34 +93,66 @@ export const randomScoreOf = (ranges: ScoreRanges): fc.Arbitrary<RandomScore> =>
   fc
     .record({
       chosen: ranges.chosen ?? fc.subarray(Object.keys(terms), { minLength: 1, maxLength: 3 }),
-      mask: fc.constantFrom(...Object.keys(masks)),
+      mask: ranges.mask ?? fc.constantFrom(...Object.keys(masks)),
       link: fc.constantFrom(...Object.keys(links)),
       residual: fc.boolean(),
       merged: fc.boolean(),
+      layers: ranges.layers ?? fc.constant(1),
       blocks: ranges.blocks ?? fc.integer({ min: 1, max: 3 }),
       block: ranges.block ?? fc.integer({ min: 2, max: 7 }),
       B: ranges.B ?? fc.integer({ min: 1, max: 2 }),
-      H: fc.integer({ min: 1, max: 2 }),
+      H: ranges.H ?? fc.integer({ min: 1, max: 2 }),
       R: ranges.R ?? fc.integer({ min: 1, max: 11 }),
       E: ranges.E ?? fc.integer({ min: 1, max: 19 }),
     })
-    .map(({ chosen, mask, link, residual, merged, blocks, block, B, H, R, E }) => {
+    .map(({ chosen, mask, link, residual, merged, layers, blocks, block, B, H, R, E }) => {
+      const T = blocks * block;
       const score = chosen.map((name) => terms[name].value).join(' + ');
       const declared = chosen.map((name) => terms[name].declared).filter((line) => line !== '');
+      const where = masks[mask](T);
+      const value = merged ? '[b, u, f]' : '[b, h, u, e]';
+      const row = value.replace('u', 't');
+      const inputs = [
+        'q[b, h, t, r]',
+        'k[b, h, u, r]',
+        `v${value}`,
+        ...(residual ? [`x${row}`] : []),
+        ...(where.includes('seg[') ? ['seg[b, t]: i32'] : []),
+        ...(score.includes('place[') ? ['place[b, t, u]: i32'] : []),
+      ];
+      const names = inputs.map((input) => input.slice(0, input.indexOf('[')));
+      const given = (values: string): string =>
+        ['B = B, H = H, R = R, E = E', ...names.map((name) => `${name} = ${name === 'v' ? values : name}`)].join(', ');
+      const axes = 'axis b: B, h: H, t, u: T, r: R, e: E, f: H * E';
+      const declaredInputs = inputs.map((input) => `input ${input}`).join('\n  ');
       const text = `structure Score {
-  size T = ${blocks * block}, C = ${blocks}
-  axis b: B, h: H, t, u: T, r: R, e: E, c: C, m, n: T / C, d: 2 * T - 1, f: H * E, p: T, c5: 5, z: 2
-  input q[b, h, t, r]
-  input k[b, h, u, r]
-  input v[${merged ? 'b, u, f' : 'b, h, u, e'}]
-  ${residual ? `input x[${merged ? 'b, t, f' : 'b, h, t, e'}]` : ''}
-  ${mask === 'segments' ? 'input seg[b, t]: i32' : ''}
+  size B, H, R, E, T = ${T}, C = ${blocks}, ranks = [${ranksOf(R, T, blocks).join(', ')}]
+  ${axes}, c: C, m, n: T / C, d: 2 * T - 1, p: T, c5: 5, z: 2
+  ${declaredInputs}
   ${declared.join('\n  ')}
-  ${links[link](score, masks[mask])}
+  ${links[link](score, where)}
   ${merged ? 'y[b, t, (h e)] = A[b, h, t, u] * v[b, u, (h e)]' : 'y[b, h, t, e] = A[b, h, t, u] * v[b, h, u, e]'}${residual ? (merged ? ' + x[b, t, (h e)]' : ' + x[b, h, t, e]') : ''}
   output y
 }`;
-      return { text, sizes: { B, H, R, E } };
+      const twice = `structure Layers {
+  size B, H, R, E, T = ${T}
+  ${axes}
+  ${declaredInputs}
+  use Score(${given('v')}) as first
+  use Score(${given('first.y')}) as second
+  y${row} = second.y${row}
+  output y
+}`;
+      return { text: layers === 1 ? text : `${text}\n${twice}`, sizes: { B, H, R, E } };
     });
+
+/** Of how many features the levels are: the coarsest has half of them. */
+function ranksOf(features: number, tokens: number, blocks: number): readonly number[] {
+  if (features === 1) return [1];
+  const half = Math.floor(features / 2);
+  if (features < 4 || tokens % blocks ** 2 !== 0) return [features - half, half];
+  const quarter = Math.floor(features / 4);
+  return [features - 2 * quarter, quarter, quarter];
+}
 
 export const randomScore = randomScoreOf({});

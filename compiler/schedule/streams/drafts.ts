@@ -90,6 +90,8 @@ export function draftKernels(
     for (const draft of [...(draftsOf.get(space) ?? [])].reverse()) {
       if (draft.key !== key || !fits(draft, [tensor.name, ...sources])) continue;
       const inside = sources.filter((name) => draft.members.has(name));
+      // What the kernel sums is known of its own rows alone, and at the end: another sum may want it of all.
+      if (inside.some((name) => !draft.moving.has(name) && !draft.final.has(name))) continue;
       const canFollow = inside.length > 0 && !result.isMap;
       const followed = !canFollow ? undefined : followRows(result.equations, draft, hidden, tensors);
       if (inside.length > 0 && (followed === undefined || clashes(followed, draft, hidden, tensors))) continue;

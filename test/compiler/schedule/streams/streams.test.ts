@@ -123,6 +123,23 @@ describe('a tile of which one element counts is made', () => {
   });
 });
 
+test('a sum that is read along the walk by another sum of the same scores is made before', async () => {
+  const text = `structure S {
+    size T
+    axis b: 2, t, u: T, r: 3, e: 5
+    input q[b, t, r]
+    input k[b, u, r]
+    input v[b, u, e]
+    A[b, t, u] = softmax[u](q[b, t, r] * k[b, u, r] where u <= t)
+    y[b, t, e] = A[b, t, u] * v[b, u, e]
+    z[b, t, e] = A[b, t, u] * y[b, u, e]
+    output z
+  }`;
+  const program = withGradients(lowered(text, { T: 70 }));
+  const { worst, worstOutput } = await compare(opened, program, feed(program), { streaming: 'always' });
+  expect(worst, worstOutput).toBeLessThan(2e-5);
+});
+
 const usual = { runs: 16, seed: 20_261_126 };
 const runs = Number(process.env.MLBTC_RANDOM_SCORES ?? usual.runs);
 const seed = Number(process.env.MLBTC_RANDOM_SEED ?? usual.seed);
