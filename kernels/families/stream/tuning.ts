@@ -110,9 +110,14 @@ function matrixTuningOf(kernel: StreamKernel, layouts: Arrays, target: Target): 
  * Where a subgroup holds matrices of one product and one sum, registers have room for twice as many rows, for which each tile is staged once.
  * Where tiles are read, little is staged: 64 × 8 heads of 256 × 256 scores and 32 values took 107 µs, with twice as many rows 122 (H100).
  */
-function tuningByParts({ products, sums }: MatrixParts, rows: number): StreamTuning {
+function tuningByParts({ products, sums, across }: MatrixParts, rows: number): StreamTuning {
   const isPlain = [...products.values(), ...sums.values()].every(({ right }) => right.levels === undefined);
-  const isFew = products.size === 1 && sums.size === 1 && isPlain && rows % (2 * matrixTuning.threadRows) === 0;
+  const isFew =
+    products.size === 1 &&
+    sums.size === 1 &&
+    across.size === 0 &&
+    isPlain &&
+    rows % (2 * matrixTuning.threadRows) === 0;
   return isFew ? { ...matrixTuning, threadRows: 2 * matrixTuning.threadRows } : matrixTuning;
 }
 

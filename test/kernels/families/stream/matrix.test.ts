@@ -241,6 +241,16 @@ test('long walks of whole tiles are on tensor cores, the two ways back in one di
   expect(onTensorCores(attention(128, 64, 64), h100)).not.toContain(true);
 });
 
+test('a sweep of one product and one sum keeps to rows of a block of its pieces', () => {
+  const linear = attention(512, 32, 32)
+    .replace('softmax[u](0.25 *', '(0.25 *')
+    .replace(' where', ') where')
+    .replace('u <= t)', 'u <= t');
+  const { program } = compileProgram(lowered(linear, {}), { target: h100, gradients: true });
+  const { kernels } = schedule(program, { target: h100, streaming: 'always', sweeping: 'always' });
+  expect(kernels.filter(({ wgsl }) => wgsl.includes('across_high_0'))).toHaveLength(1);
+});
+
 test('what does not suit the form is refused', () => {
   const { program } = compileProgram(lowered(attention(48), {}), { target, gradients: false });
   expect(() => schedule(program, { ...options, override: { stream: matrixTuning } })).toThrow('tensor cores');
