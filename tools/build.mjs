@@ -16,7 +16,7 @@ import {
 import { createRequire } from 'node:module';
 import { dirname, extname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { bundleCommand } from './bundle.mjs';
+import { bundle } from './bundle.mjs';
 import { filesBelow, root, runTool } from './steps.mjs';
 
 const sourceFolders = ['compiler', 'kernels', 'runtime', 'experiments', 'test/bench'];
@@ -57,11 +57,12 @@ for (const path of filesBelow(join(root, 'dist'))) {
   if (!existsSync(join(root, path.replace(/\.js$/, '.ts')))) rmSync(join(root, 'dist', path), { force: true });
 }
 
-// The commands as one module each.
+// What draws, and the commands, as one module each.
+await bundle(join(root, 'dist/experiments/plots/vega-svg.js'));
 const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 for (const [name, path] of Object.entries(bin)) {
   if (!existsSync(join(root, path))) continue;
-  await bundleCommand(join(root, path));
+  await bundle(join(root, path));
   chmodSync(join(root, path), 0o755);
   const link = join(root, 'node_modules', '.bin', name);
   if (process.platform === 'win32' || !existsSync(dirname(link))) continue;
