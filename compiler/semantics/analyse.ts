@@ -328,7 +328,17 @@ function tidy(diagnostics: readonly Diagnostic[], sources: readonly Source[]): r
     return !followsFromSyntax.has(d.code);
   });
   kept.sort((p, q) => (order.get(p.span.file) ?? 0) - (order.get(q.span.file) ?? 0) || p.span.start - q.span.start);
-  return unknownOnce(kept).slice(0, diagnosticLimit);
+  return mostImportant(unknownOnce(kept));
+}
+
+/** As many as are told at most: warnings in what room errors leave. */
+function mostImportant(diagnostics: readonly Diagnostic[]): readonly Diagnostic[] {
+  const errors = diagnostics.filter(({ severity }) => severity === 'error').slice(0, diagnosticLimit);
+  const warnings = diagnostics
+    .filter(({ severity }) => severity === 'warning')
+    .slice(0, diagnosticLimit - errors.length);
+  const told = new Set([...errors, ...warnings]);
+  return diagnostics.filter((d) => told.has(d));
 }
 
 /** A name that is not known is told where it stands first, with how often it stands elsewhere. */

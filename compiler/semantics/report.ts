@@ -2,7 +2,8 @@
  * Where the analysis reports to, and what all of its parts share: options, diagnostics, budget.
  *
  * A level or a structure used several times would tell the same mistake many times over: one code at one place is told
- * once. The trap is time: "did you mean" over 20,000 names for 20,000 mistakes would take minutes, so both are bounded.
+ * once. The trap is time: "did you mean" over 20,000 names for 20,000 mistakes would take minutes, so both are bounded, and warnings
+ * by themselves: however many there are, a mistake behind them is told.
  */
 import { type Code, error, warning } from '../syntax/codes.ts';
 import type { Diagnostic, Source, Span } from '../syntax/diagnostic.ts';
@@ -48,21 +49,24 @@ const suggestionLimit = 200;
 const candidateLimit = 2000;
 const quoteLimit = 60;
 const workLimit = 2_000_000;
+/** Errors that are told at most, and warnings. */
 export const diagnosticLimit = 1000;
 
 export function createReport(sources: () => readonly Source[]): Report {
   const diagnostics: Diagnostic[] = [];
   const told = new Set<string>();
+  const counts = { error: 0, warning: 0 };
   let suggestions = 0;
   let work = 0;
 
   const placeOf = (span: Span): Span => (span.file === prelude.file ? (report.site ?? span) : span);
   const tell = (given: Diagnostic): void => {
     const diagnostic = { ...given, span: placeOf(given.span) };
-    const { code, span } = diagnostic;
+    const { code, severity, span } = diagnostic;
     const key = `${code} ${span.file} ${span.start} ${span.end}`;
-    if (told.has(key) || diagnostics.length >= diagnosticLimit) return;
+    if (told.has(key) || counts[severity] === diagnosticLimit) return;
     told.add(key);
+    counts[severity] += 1;
     diagnostics.push(diagnostic);
   };
 
