@@ -41,7 +41,7 @@ export interface WindowLengths {
 
 /**
  * `split`: three shares of the rows, or three numbers of rows. Throws UserError where a part holds no window, or the table fewer rows than
- * are asked for.
+ * are asked for, or a value, standardised, is beyond what f32 holds.
  */
 export function seriesData(table: SeriesTable, split: readonly number[], lengths: WindowLengths): SeriesData {
   const parts = partsOf(table, split);
@@ -50,7 +50,11 @@ export function seriesData(table: SeriesTable, split: readonly number[], lengths
   const { columns, rows, name } = table;
   const values = Float32Array.from(table.values, (value, i) => {
     const column = i % columns.length;
-    return (value - mean[column]) / deviation[column];
+    const standardised = Math.fround((value - mean[column]) / deviation[column]);
+    if (Number.isFinite(standardised) && Number.isFinite(deviation[column])) return standardised;
+    throw new UserError(
+      `${name}: ${columns[column]} is ${value} in ${table.place(Math.floor(i / columns.length))}, too large to be standardised by the training part; leave it out, or choose --columns without it`,
+    );
   });
   const { leastVariance } = table;
   return {

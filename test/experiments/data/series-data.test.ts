@@ -15,6 +15,17 @@ const tableOf = (...columns: readonly (readonly number[])[]) =>
 const counting = (rows: number) => Array.from({ length: rows }, (_, i) => i);
 const lengths = { context: 3, horizon: 2 };
 
+test.each([
+  ['in the training part, whose deviation is not finite', 4, 1e300],
+  ['in the training part, whose mean is not finite', 4, Number.MAX_VALUE],
+  ['after it', 25, 1e60],
+])('a value that f32 does not hold when it is standardised is told with its line: %s', (_, row, value) => {
+  const column = counting(30).map((i) => (i === row || i === row + 1 ? value : i % 3));
+  expect(() => seriesData(tableOf(counting(30), column), [20, 5, 5], lengths)).toThrow(
+    /^made: c1 is \S+ in line \d+, too large to be standardised by the training part; leave it out, or choose --columns without it$/,
+  );
+});
+
 describe('parts', () => {
   const partsOf = (rows: number, split: readonly number[]): SeriesData['parts'] =>
     seriesData(tableOf(counting(rows)), split, lengths).parts;
