@@ -74,9 +74,10 @@ const links: Readonly<Record<string, (score: string, mask: string) => string>> =
 
 /** What of a score is drawn from other than usual. */
 export interface ScoreRanges {
-  /** Names of terms, and of a mask. */
+  /** Names of terms, of a mask and of a link. */
   readonly chosen?: fc.Arbitrary<readonly string[]>;
   readonly mask?: fc.Arbitrary<string>;
+  readonly link?: fc.Arbitrary<string>;
   readonly layers?: fc.Arbitrary<number>;
   /** How many blocks there are, and tokens of each. */
   readonly blocks?: fc.Arbitrary<number>;
@@ -94,7 +95,7 @@ export const randomScoreOf = (ranges: ScoreRanges): fc.Arbitrary<RandomScore> =>
     .record({
       chosen: ranges.chosen ?? fc.subarray(Object.keys(terms), { minLength: 1, maxLength: 3 }),
       mask: ranges.mask ?? fc.constantFrom(...Object.keys(masks)),
-      link: fc.constantFrom(...Object.keys(links)),
+      link: ranges.link ?? fc.constantFrom(...Object.keys(links)),
       residual: fc.boolean(),
       merged: fc.boolean(),
       layers: ranges.layers ?? fc.constant(1),

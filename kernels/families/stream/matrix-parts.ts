@@ -6,9 +6,9 @@
  *   sums    one term, of up to 64 columns that lie side by side in memory
  *   across  the same, of as many columns as the tile has rows at most, and of what a sum takes of a tile
  */
-import { isAffine } from '../../../compiler/ir/affine.ts';
-import { axesOf } from '../../../compiler/ir/expression.ts';
-import type { Equation } from '../../../compiler/ir/program.ts';
+import { decide, isAffine } from '../../../compiler/ir/affine.ts';
+import { axesOf, children } from '../../../compiler/ir/expression.ts';
+import type { Equation, Expression, UnaryOperator } from '../../../compiler/ir/program.ts';
 import type { Arrays, StreamKernel, StreamStatement } from '../../kernel.ts';
 import { flattenLoads } from '../../parts/linear.ts';
 import { type WideLoad, wideLoad } from '../../parts/loads.ts';
@@ -83,6 +83,7 @@ export function matrixParts(kernel: StreamKernel, layouts: Arrays, tileRows: num
   const sums = new Map<string, MatrixSum>();
   for (const s of kernel.statements) {
     if (s.kind === 'map') return undefined;
+    if (s.kind !== 'row' && !s.equations.every(({ value }) => isStraight(value))) return undefined;
     if (s.kind === 'tile') {
       const product = productOf(s, kernel, layouts, tileRows);
       if (product === undefined) return undefined;
@@ -109,6 +110,34 @@ export function matrixParts(kernel: StreamKernel, layouts: Arrays, tileRows: num
     held([...sums.values()].map(({ right }) => right.extent)) <= mostHeld;
   return suits ? { products, sums, across } : undefined;
 }
+
+/**
+ * Whether all lanes go the same way through what an element is: sums, products, quotients and exponentials. Where a compiler may branch, as around
+ * `select(0, exp(…), t >= u)` or the two halves of a tanh, what subgroups do behind it came out wrong on an H100, by the text around it
+ * (test/bench/records/2026-11-28-masks-5.jsonl): such streams stay on f32 units.
+ */
+function isStraight(e: Expression): boolean {
+  switch (e.kind) {
+    case 'constant':
+    case 'index':
+    case 'load':
+      return true;
+    case 'sum':
+    case 'product':
+      return children(e).every(isStraight);
+    case 'unary':
+      return straightFunctions.has(e.operator) && isStraight(e.operand);
+    case 'binary':
+      return e.operator === 'divide' && children(e).every(isStraight);
+    case 'select':
+    case 'random':
+      return false;
+    default:
+      return e satisfies never;
+  }
+}
+
+const straightFunctions: ReadonlySet<UnaryOperator> = new Set(['negate', 'exp', 'abs', 'sqrt']);
 
 /** Whether a tile is read from memory, in quads along the walk (matrix-points.ts). */
 function readsElements(kernel: StreamKernel, layouts: Arrays): boolean {
@@ -146,7 +175,8 @@ function productOf(
   tileRows: number,
 ): MatrixProduct | 'elements' | undefined {
   const axes = streamAxes(kernel);
-  if (s.equations.every((equation) => ownAxes(flattenLoads(equation, layouts), axes).length === 0)) return 'elements';
+  if (s.equations.every((equation) => ownAxes(flattenLoads(equation, layouts), axes).length === 0))
+    return s.equations.every((e) => e.domain.every((c) => decide(c, e.axes) === 'always')) ? 'elements' : undefined;
   const term = termOf(s, kernel, layouts, tileRows);
   const parts = term && asProduct(term.equation, axes, tilesOf(kernel));
   if (parts === undefined || parts.onLeft.length > 0) return undefined;

@@ -167,6 +167,7 @@ test.each([Number.NaN, Infinity, -Infinity])('%d in a key: rows before it are as
 
 const scores = randomScoreOf({
   chosen: fc.constantFrom(['product'], ['product'], ['product', 'slope'], ['blocks']),
+  link: fc.constantFrom('softmax', 'identity'),
   blocks: fc.integer({ min: 1, max: 2 }),
   block: fc.constant(32),
   B: fc.constant(1),
@@ -239,6 +240,24 @@ test('long walks of whole tiles are on tensor cores, the two ways back in one di
   expect(onTensorCores(long, small)).toEqual([true, false]);
   expect(onTensorCores(attention(1000, 64, 64), h100)).not.toContain(true);
   expect(onTensorCores(attention(128, 64, 64), h100)).not.toContain(true);
+});
+
+test.each([
+  [
+    'an exponential chosen by a condition',
+    'softmax[u](0.1 * s[h, t, u] where u <= t) + softmax[u](s[h, t, u] where t <= u)',
+  ],
+  ['a cap', 'softmax[u](5 * tanh(s[h, t, u] / 5) where u <= t)'],
+  ['terms of some elements', 'softmax[u](s[h, t, u] + near[h, t, u] where u <= t)'],
+])('tiles in which lanes may part are made on f32 units: %s', (_, score) => {
+  const text = attention(512, 64, 64).replace(
+    /A\[h.*\n/,
+    `param z[h, b] ~ normal(std = 1)
+  near[h, t, u] = z[h, t - u] where u <= t and t - u < 2
+  s[h, t, u] = q[h, t, r] * k[h, u, r]
+  A[h, t, u] = ${score}\n`,
+  );
+  expect(onTensorCores(text.replace('h: 1,', 'h: 1, b: 2,'), h100)).not.toContain(true);
 });
 
 test('a sweep of one product and one sum keeps to rows of a block of its pieces', () => {
