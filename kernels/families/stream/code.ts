@@ -9,7 +9,7 @@ import { affineText, constraintText } from '../../parts/address.ts';
 import { flattenLoads, strides } from '../../parts/linear.ts';
 import type { Scope } from '../../parts/scope.ts';
 import type { Emitter } from '../../wgsl/emitter.ts';
-import { guarded, indent, wgsl } from '../../wgsl/text.ts';
+import { indent, wgsl } from '../../wgsl/text.ts';
 import type { Joint } from './joint.ts';
 import type { LaneOrder } from './lanes.ts';
 import { type RowTile, type StreamAxes, shapeOfPiece } from './shape.ts';
@@ -49,6 +49,8 @@ export interface StreamCode {
   readonly joints: Map<string, Joint>;
   /** What of a tile lies exchanged in workgroup memory, when a result is asked for its step. */
   exchanged: string | undefined;
+  /** Arrays of what has been taken of a tile out of matrices, by what that is (`matrix-masks.ts`). */
+  readonly taken: Map<string, string>;
   /** Quads of workgroup memory: slabs or an exchanged tile, and behind them a sum's right side. */
   readonly exchangeQuads: number;
   stagedQuads: number;
@@ -176,21 +178,6 @@ export function masks(w: StreamCode, equation: Equation, constraints: readonly C
     ...(columnsWhole ? [] : [`column < ${w.kernel.walk.extent}`]),
     ...constraints.map((c) => constraintText(c, scope)),
   ];
-}
-
-/**
- * WGSL of a value that counts where conditions hold, and of the statement that takes it. Neighbours whose tiles come out of matrices all do the
- * same, with a value that changes nothing where it does not count; others pass by.
- */
-export function whereItCounts(
-  conditions: readonly string[],
-  none: string,
-  value: string,
-  take: (value: string) => string,
-  { tuning }: StreamCode,
-): string {
-  if (!tuning.matrices || conditions.length === 0) return guarded(conditions, take(value));
-  return take(`select(${none}, ${value}, ${conditions.join(' && ')})`);
 }
 
 export const batchNames = (w: StreamCode): readonly string[] =>

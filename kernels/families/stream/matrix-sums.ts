@@ -11,12 +11,12 @@ import { leastExponent } from '../../wgsl/split-library.ts';
 import { guarded, plus, wgsl } from '../../wgsl/text.ts';
 import { loopOver, overRows, type StreamCode, storeText } from './code.ts';
 import { columnPlaces, quadOfColumns } from './columns.ts';
+import { takeElements } from './matrix-masks.ts';
 import { addNearSums, nearToLanes, nearVariables } from './matrix-near.ts';
 import { blockOf, blockPitch, laneIn, matricesOf, matrixLoad, matrixStore, multiplyParts } from './matrix-operands.ts';
 import type { MatrixSum } from './matrix-parts.ts';
 import { type Slab, scaledExponent, scaleOfQuad, whereCounted } from './matrix-slabs.ts';
 import { factorBetween } from './rows.ts';
-import { takeWeights } from './sum.ts';
 
 /** Tiles after which sums go from matrices to memory: tensor cores cut off where f32 units round. */
 export const longestStretch = 16;
@@ -54,10 +54,11 @@ export const sumVariables = (sum: Sum): string =>
  */
 export function putWeights(sum: Sum, w: StreamCode): string {
   const { name, area, slab } = sum;
-  const weights = w.emitter.fresh('weights');
+  const { equation, left, onTile } = sum.parts;
+  const { text, name: weights } = takeElements(equation, left, onTile, w);
   const at = laneIn(area);
   return wgsl`
-    ${takeWeights(sum.parts, weights, w)}
+    ${text}
     ${addNearSums(sum, weights, w)}
     {
       let first = ${weights}[0] * ${scaleOfQuad(slab, 'lane_x')};

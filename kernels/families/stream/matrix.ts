@@ -352,7 +352,9 @@ function statementText(s: StreamStatement, m: MatrixStream): string {
     case 'total':
       return totalStep(s, w);
     case 'row':
-      return isFollowed(s, w) ? moveShift(s, m) : '';
+      if (!isFollowed(s, w)) return '';
+      w.taken.clear();
+      return moveShift(s, m);
     case 'sum':
     case 'across':
       return ''; // after all else

@@ -8,8 +8,9 @@ import { load, negate, sum, unary } from '../../../compiler/ir/expression.ts';
 import type { StreamStatement } from '../../kernel.ts';
 import { expressionText } from '../../parts/scalar.ts';
 import { f32Literal, guarded, wgsl } from '../../wgsl/text.ts';
-import { elementOf, masks, overElements, overRows, readyOf, type StreamCode, scopeOf, whereItCounts } from './code.ts';
+import { elementOf, masks, overElements, overRows, readyOf, type StreamCode, scopeOf } from './code.ts';
 import { sumQuads } from './columns.ts';
+import { leaveOut, takeElements, tileLeaves } from './matrix-masks.ts';
 
 export const isFollowed = (s: StreamStatement, { kernel }: StreamCode): boolean =>
   kernel.statements.some(({ follows }) => follows.includes(s.tensor));
@@ -101,14 +102,17 @@ export function extremeStep(s: StreamStatement, w: StreamCode): string {
   w.emitter.use(`${operator}_octet_f32`);
   const each = w.emitter.fresh('each');
   const none = operator === 'max' ? '-infinity_f32()' : 'infinity_f32()';
-  const step = [
-    whereItCounts(conditions, none, value, (v) => `${elementOf(each, w)} = ${v};`, w),
-    whereItCounts(conditions, found, '1.0', (v) => `${found} = ${v};`, w),
-  ].join('\n');
+  const some = w.emitter.fresh('some');
+  const also = (counts: string): readonly string[] => [`${some} = select(${some}, 1.0, ${counts});`];
   return [
     `var ${each} = array<vec4<f32>, 2>();`,
-    overElements(w, step),
-    overRows(w, take(`${operator}_octet_f32(${each}[0], ${each}[1])`)),
+    `var ${some} = select(1.0, 0.0, ${tileLeaves(equation, equation.domain, w)});`,
+    overElements(w, `${elementOf(each, w)} = ${value};`),
+    leaveOut(each, none, equation, equation.domain, w, also),
+    overRows(
+      w,
+      [take(`${operator}_octet_f32(${each}[0], ${each}[1])`), `${found} = max(${found}, ${some});`].join('\n'),
+    ),
     reduced,
   ].join('\n');
 }
@@ -167,9 +171,13 @@ export function totalStep(s: StreamStatement, w: StreamCode): string {
   return s.equations
     .map((given) => {
       const equation = readyOf(w, given);
-      const value = expressionText(equation.value, scopeOf(w, equation));
       const add = (each: string): string => `${name}[own_row / 4][own_row % 4] += ${each};`;
-      return overElements(w, whereItCounts(masks(w, equation, equation.domain), '0.0', value, add, w));
+      if (w.tuning.matrices) {
+        const { text, name: taken } = takeElements(equation, equation.value, equation.domain, w);
+        return [text, overElements(w, add(elementOf(taken, w)))].join('\n');
+      }
+      const value = expressionText(equation.value, scopeOf(w, equation));
+      return overElements(w, guarded(masks(w, equation, equation.domain), add(value)));
     })
     .join('\n');
 }

@@ -307,8 +307,20 @@ export function leavesOut(
 ): string | undefined {
   const { row, walk } = streamAxes(kernel);
   const texts = constraints.map((c): string | undefined => {
-    if (c.kind !== 'nonnegative' || !c.affine.terms.every((t) => t.axis === row || t.axis === walk)) return undefined;
-    return `${largestOfTile(negated({ ...c.affine, constant: 0 }), kernel, rows, columns)} > ${c.affine.constant}`;
+    if (!isAffine(c) || !c.affine.terms.every((t) => t.axis === row || t.axis === walk)) return undefined;
+    const { constant } = c.affine;
+    const most = (a: Affine): string => largestOfTile({ ...a, constant: 0 }, kernel, rows, columns);
+    const [largest, least] = [most(c.affine), most(negated(c.affine))];
+    switch (c.kind) {
+      case 'nonnegative':
+        return `${least} > ${constant}`;
+      case 'zero':
+        return `(${largest} > ${-constant} || ${least} > ${constant})`;
+      case 'nonzero':
+        return `(${largest} >= ${-constant} && ${least} >= ${constant})`;
+      default:
+        return c satisfies never;
+    }
   });
   return texts.length > 0 && texts.every((text) => text !== undefined) ? texts.join(' || ') : undefined;
 }

@@ -98,6 +98,7 @@ function openStream(kernel: StreamKernel, emitter: Emitter, target: Target, tuni
     levels: new Map(),
     joints: new Map(),
     exchanged: undefined,
+    taken: new Map(),
     exchangeQuads: tuning.matrices ? 0 : Math.max(slabs, tileColumns * exchangePitch, threads),
     stagedQuads: 0,
   };

@@ -23,7 +23,6 @@ import {
   type StreamCode,
   scopeOf,
   sizesOf,
-  whereItCounts,
 } from './code.ts';
 import {
   columnLanes,
@@ -41,7 +40,6 @@ import {
   asSum,
   asSumAcross,
   columnsOf,
-  leavesOut,
   type Place,
   type SummedTile,
   type TwoSided,
@@ -223,33 +221,12 @@ function placeFunction(equation: Equation, { at }: Place, w: StreamCode): string
   return name;
 }
 
-/**
- * What the sum takes of a lane's elements: an array of that name. Where tiles come out of matrices and there are sums across, all elements are
- * taken, and those that do not count put to 0 where a tile has any: chosen one by one, the weights of the first sum came out wrong on
- * an H100, whatever the text around it (test/bench/records/2026-11-28-matrix-4.jsonl).
- */
-export function takeWeights({ equation, left, onTile }: TwoSided, weights: string, w: StreamCode): string {
-  const value = expressionText(left, scopeOf(w, equation));
-  const element = elementOf(weights, w);
-  const counts = masks(w, equation, onTile);
-  const take = (each: string): string => `${element} = ${each};`;
-  const isOnMatrices = w.tuning.matrices !== undefined && w.kernel.pieces !== undefined;
-  const outside = isOnMatrices ? leavesOut(onTile, w.kernel, w.rowTile, w.columnTile) : undefined;
-  const all = outside === undefined ? whereItCounts(counts, '0.0', value, take, w) : take(value);
-  const some = outside === undefined ? '' : overElements(w, whereItCounts(counts, '0.0', element, take, w));
-  return wgsl`
-    var ${weights} = array<vec4<f32>, ${quadsOfLane(w)}>();
-    ${overElements(w, all)}
-    ${outside === undefined ? '' : guarded([outside], some)}
-  `;
-}
-
-/** The same to workgroup memory: a quad of rows for each column of the walk. */
-function exchangeWeights(parts: TwoSided, w: StreamCode): string {
+/** What the sum takes of a lane's elements, to workgroup memory: a quad of rows for each column of the walk. */
+function exchangeWeights({ equation, left, onTile }: TwoSided, w: StreamCode): string {
   const { threadRows, threadColumns, rowQuads } = w.tuning;
   const { exchangePitch } = sizesOf(w.tuning);
   const weights = w.emitter.fresh('weights');
-  const taken = takeWeights(parts, weights, w);
+  const take = `${elementOf(weights, w)} = ${expressionText(left, scopeOf(w, equation))};`;
   const put: string[] = [];
   for (let q = 0; q < rowQuads; q++) {
     for (let j = 0; j < 4; j++) {
@@ -259,7 +236,8 @@ function exchangeWeights(parts: TwoSided, w: StreamCode): string {
     }
   }
   return wgsl`
-    ${taken}
+    var ${weights} = array<vec4<f32>, ${quadsOfLane(w)}>();
+    ${overElements(w, guarded(masks(w, equation, onTile), take))}
     workgroupBarrier();
     ${put.join('\n')}
   `;

@@ -34,6 +34,7 @@ import {
   storeText,
 } from './code.ts';
 import { type Levels, levelNames, nearOfElements, scaleOfColumn, splitLevels } from './levels.ts';
+import { leaveOut } from './matrix-masks.ts';
 import { asProduct, ownAxes, type TwoSided, touches } from './shape.ts';
 
 export function tileStep(s: StreamStatement, w: StreamCode): readonly Stage[] {
@@ -111,7 +112,8 @@ export function addPart(p: TwoSided, part: string, name: string, w: StreamCode):
 function addRows(factor: number, part: string, name: string, w: StreamCode): string {
   const rows = w.emitter.bound(quadsOfLane(w));
   const own = quadOfLane(w);
-  return `for (var ${own} = 0; ${own} < ${rows}; ${own}++) { ${name}[${own}] += ${f32Literal(factor)} * ${part}[${own}]; }`;
+  const value = factor === 1 ? `${part}[${own}]` : `${f32Literal(factor)} * ${part}[${own}]`;
+  return `for (var ${own} = 0; ${own} < ${rows}; ${own}++) { ${name}[${own}] += ${value}; }`;
 }
 
 /** The same times a scale of row and walk, where the domain has the element. */
@@ -120,8 +122,15 @@ function addElements(p: TwoSided, part: string, name: string, w: StreamCode): st
   const summed = load(name, []);
   const known = new Map([[summed, elementOf(part, w)]]);
   const scaled = expressionText(product([p.scale, summed]), { ...scope, known });
-  const guards = p.onTile.map((c) => constraintText(c, scope));
-  return overElements(w, guarded(guards, `${elementOf(name, w)} += ${scaled};`));
+  if (!w.tuning.matrices) {
+    const guards = p.onTile.map((c) => constraintText(c, scope));
+    return overElements(w, guarded(guards, `${elementOf(name, w)} += ${scaled};`));
+  }
+  return [
+    overElements(w, `${elementOf(part, w)} = ${scaled};`),
+    leaveOut(part, '0.0', p.equation, p.onTile, w),
+    addRows(1, part, name, w),
+  ].join('\n');
 }
 
 /** One of a term's slabs in workgroup memory: quads of rows, or of columns of the walk, for each of `depth` steps. */
