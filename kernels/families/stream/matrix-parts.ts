@@ -77,6 +77,12 @@ const mostHeld = 128;
 /** Sums across: their side of all rows is in registers too. */
 const mostAcross = 1;
 
+/**
+ * Whether every lane of a subgroup has a piece of what is staged of an operand. Sweeps take that apart where it was read: with 48 elements, of
+ * which two lanes of eight have none, gradients were not finite on an H100 in five of five (test/bench/records/2026-11-28-masks-5.jsonl).
+ */
+const fillsLanes = ({ extent }: MatrixSide): boolean => Number.isInteger(Math.log2(extent / matrixSize));
+
 /** `tileRows`: rows of a workgroup. */
 export function matrixParts(kernel: StreamKernel, layouts: Arrays, tileRows: number): MatrixParts | undefined {
   const products = new Map<string, MatrixProduct>();
@@ -106,6 +112,7 @@ export function matrixParts(kernel: StreamKernel, layouts: Arrays, tileRows: num
     (products.size > 0 || readsElements(kernel, layouts)) &&
     sums.size > 0 &&
     across.size <= mostAcross &&
+    (across.size === 0 || [...products.values(), ...sums.values()].every(({ right }) => fillsLanes(right))) &&
     held([...products.values()].map(({ left }) => left.extent)) <= mostHeld &&
     held([...sums.values()].map(({ right }) => right.extent)) <= mostHeld;
   return suits ? { products, sums, across } : undefined;

@@ -260,6 +260,15 @@ test.each([
   expect(onTensorCores(text.replace('h: 1,', 'h: 1, b: 2,'), h100)).not.toContain(true);
 });
 
+test('sweeps on tensor cores stage operands of which every lane has a piece', () => {
+  const sweepsOf = (columns: number): number => {
+    const { program } = compileProgram(lowered(attention(640, columns, 32), {}), { target: h100, gradients: true });
+    const { kernels } = schedule(program, { target: h100, streaming: 'always', sweeping: 2 });
+    return kernels.filter(({ wgsl }) => wgsl.includes('across_high_0')).length;
+  };
+  expect([64, 48].map(sweepsOf)).toEqual([1, 0]);
+});
+
 test('a sweep of one product and one sum keeps to rows of a block of its pieces', () => {
   const linear = attention(512, 32, 32)
     .replace('softmax[u](0.25 *', '(0.25 *')

@@ -144,7 +144,7 @@ const held = fc.record({
     E: fc.constantFrom(16, 32, 48, 64),
   }),
   streaming: fc.constantFrom<Streaming>('always', 'always', 'reading'),
-  sweeping: fc.constantFrom<Sweeping>('auto', 'always', 'never', 2),
+  sweeping: fc.constantFrom<Sweeping>('auto', 'always', 'never', 1),
 });
 const runs = Number(process.env.MLBTC_RANDOM_SCORES ?? 24);
 const seed = Number(process.env.MLBTC_RANDOM_SEED ?? 20_261_128);

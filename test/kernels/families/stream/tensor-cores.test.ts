@@ -53,7 +53,7 @@ test
     ['causal', 'u <= t', 2, 64, 1],
     ['one piece', 'u <= t', 1, 32, 1],
     ['later columns', 't <= u', 2, 32, 1],
-    ['a window', 'u <= t and t - u < 200', 2, 48, 1],
+    ['a window', 'u <= t and t - u < 200', 2, 32, 1],
     ['a window both ways', 't - u < 90 and u - t < 90', 2, 16, 1],
     ['every column', 'u >= 0', 2, 32, 1],
     ['values of 10^-4 to 10^4', 'u <= t', 2, 32, 1e8],
