@@ -1,6 +1,6 @@
 /**
  * The powers of two by which the matrix form (contraction/matrix.ts) scales its operands, one for each side of a tile, so that f16 holds
- * them. They come from the first slabs of a stretch of k, of some products the last ones too, where all of a workgroup wait for each other
+ * them. They come from the first slabs of a stretch of k, of some products others too, where all of a workgroup wait for each other
  * once; from slab to slab a thread only notes the largest that it has seen. Where that has outgrown its scale at the end (`exponentRoom`),
  * the tile is made once more, with scales that are known to hold everything: it would have become infinite. Looking at every slab before it
  * is taken apart took a fifth of the time (test/bench/records/2026-11-27-matrix.jsonl).
@@ -67,6 +67,15 @@ export function noteLargest(w: ContractionParts): string {
   const lines = splitSides(w).flatMap((side) => {
     const most = `${side}_most`;
     return stagedVectors(w.tuning, side).map(([a, b]) => `${most} = max(${most}, largest_magnitude_f32(${a}, ${b}));`);
+  });
+  return lines.join('\n');
+}
+
+/** The same of what is read as a sample (`MatrixStaging`). */
+export function noteSample(w: ContractionParts): string {
+  const lines = splitSides(w).map((side) => {
+    const [[sampled]] = stagedVectors(w.tuning, side);
+    return `${side}_most = max(${side}_most, largest_magnitude_f32(${sampled}, ${sampled}));`;
   });
   return lines.join('\n');
 }

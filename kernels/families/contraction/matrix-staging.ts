@@ -113,15 +113,17 @@ export interface MatrixStaging {
   readonly places: string;
   /** Reads them at `k_at`. */
   readonly fetch: string;
+  /** Reads one of a thread's vectors of each side there. */
+  readonly sample: string;
   /** Scales what was read, takes it apart, and puts the parts into workgroup memory. */
   readonly store: string;
 }
 
 export function matrixStaging(w: ContractionParts, memory: MatrixMemory): MatrixStaging {
-  const each = (text: (side: SideName, name: string) => readonly string[]): string => {
+  const each = (text: (side: SideName, name: string, i: number) => readonly string[]): string => {
     const ofSides = sides.map((side) => {
       const { octets, only } = stagedSide(w.tuning, side);
-      const lines = octets.flatMap(({ name }) => text(side, name));
+      const lines = octets.flatMap(({ name }, i) => text(side, name, i));
       return guarded(only === undefined ? [] : [`lane < ${only}u`], lines.join('\n'));
     });
     return ofSides.join('\n');
@@ -132,6 +134,7 @@ export function matrixStaging(w: ContractionParts, memory: MatrixMemory): Matrix
   return {
     places: places.join('\n'),
     fetch: each((side, name) => halves.map((half) => fetchLine(w, side, name, half))),
+    sample: each((side, name, i) => (i === 0 ? [fetchLine(w, side, name, halves[0])] : [])),
     store: each((side, name) => storeLines(w, side, name, memory)),
   };
 }

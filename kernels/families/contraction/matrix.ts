@@ -26,6 +26,7 @@ import {
   noteFinite,
   noteLargest,
   noteOutgrown,
+  noteSample,
   outgrownVariable,
   scaleVariables,
   untilScaled,
@@ -227,6 +228,14 @@ function emptySums(tuning: ContractionTuning): string {
     .join('\n');
 }
 
+/**
+ * Steps of k of the gradients of weights whose scales come of a sample of every slab. Where these are tokens of many sequences, tiles were made
+ * twice: in icl low_rank 16 256, of 64 tokens a sequence and pieces of 512 and 1024, a layer's dispatch of such gradients took 178 µs on an H100, 152
+ * with samples in all of them, 137 with scales that left more room, so that nothing was made twice; a step 3.26 ms and 3.08. In lm low_rank 1024 512,
+ * of 1024 tokens and stretches of 1024, a step took 17.35 ms, 17.78 with samples (test/bench/records/2026-11-28-lowrank-5.jsonl).
+ */
+const longestSampled = 512;
+
 /** A part of k, by the names of its ends: at most so long, or always exactly. */
 interface Stretch {
   readonly from: string;
@@ -239,7 +248,8 @@ interface Stretch {
  * A slab of both operands a step. The next one is on its way from memory while this one is multiplied. `isFirst` where there are no sums yet.
  * Operands that lie along m and n are gradients of weights: what they are summed over are tokens, whose cotangents grow or shrink along a
  * sequence, so scales come of the last slab too. With it tiles are made again less often: a step of lm low_rank 1024 512 took 19.76 ms on an
- * H100 without, 19.24 with it in all products (test/bench/records/2026-11-28-totals.jsonl).
+ * H100 without, 19.24 with it in all products (test/bench/records/2026-11-28-totals.jsonl). Short sums have more, a sample of
+ * every slab (`longestSampled`).
  */
 function stretchLoop(
   w: ContractionParts,
@@ -249,7 +259,7 @@ function stretchLoop(
 ): string {
   const { tuning } = w;
   const { tileK } = tuning;
-  const { fetch, store } = matrixStaging(w, memory);
+  const { fetch, sample, store } = matrixStaging(w, memory);
   const steps = Math.ceil(length / tileK);
   const fetchAt = (place: string): string => wgsl`
     {
@@ -258,10 +268,21 @@ function stretchLoop(
     }
   `;
   const { left, right } = w.quads;
-  const hasLast = isExact && steps > 1 && !left.alongK && !right.alongK;
+  const isOfTokens = isExact && steps > 1 && !left.alongK && !right.alongK;
+  const samples = wgsl`
+    for (var step = 1; step < ${w.emitter.bound(steps)}; step++) {
+      let k_at = ${from} + step * ${tileK};
+      ${sample}
+      ${noteSample(w)}
+    }
+  `;
+  const last = wgsl`
+    ${fetchAt(plus(from, (steps - 1) * tileK))}
+    ${noteLargest(w)}
+  `;
+  const ahead = w.sizes.k <= longestSampled ? samples : last;
   return wgsl`
-    ${hasLast ? fetchAt(plus(from, (steps - 1) * tileK)) : ''}
-    ${hasLast ? noteLargest(w) : ''}
+    ${isOfTokens ? ahead : ''}
     ${fetchAt(from)}
     ${chooseScales(w, memory, isFirst ? [] : sumsOf(tuning))}
     for (var step = 0; step < ${w.emitter.bound(steps)}; step++) {

@@ -153,6 +153,26 @@ test('four neighbouring columns are stored and read at once where they are a qua
   }
 });
 
+describe('scales come', () => {
+  /** Slabs behind the first that are looked into, of each loop that does. */
+  const looked = (order: Order, k: number): readonly number[] => {
+    const [contraction] = matrixCandidates(tensorCoreTarget);
+    const options = { target: tensorCoreTarget, override: { contraction } };
+    const { wgsl } = schedule(matmul([4, 2048, 2048, k], order), options).kernels.at(-1)!;
+    return [...wgsl.matchAll(/for \(var step = 1; step < (\d+)/g)].map(([, steps]) => Number(steps) - 1);
+  };
+  test('of a sample of every slab, where a sum along m and n is short', () => {
+    expect(looked({ left: 'km', right: 'kn' }, 512)).toEqual([15]);
+  });
+  test('of the first and the last slab of each stretch, where it is longer', () => {
+    expect(looked({ left: 'km', right: 'kn' }, longestSum)).toEqual([]);
+    expect(looked({ left: 'km', right: 'kn' }, longestSum + 512)).toEqual([]);
+  });
+  test.each(orders.filter(({ left, right }) => left === 'mk' || right === 'nk'))('of the first one of %j', (order) => {
+    expect(looked(order, 512)).toEqual([]);
+  });
+});
+
 describe('the choice', () => {
   const large = matmul([1, 4096, 1024, 512], orders[0]);
   const formsOn = (p: Program, target: Target): readonly string[] =>
