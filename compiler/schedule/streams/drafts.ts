@@ -13,7 +13,7 @@ import { isPointwise } from '../../ir/plain.ts';
 import type { Affine, Equation, Load, Program, Tensor } from '../../ir/program.ts';
 import { bufferNames } from '../place.ts';
 import { isWorkspace } from '../workspaces.ts';
-import { type Followed, followRows } from './softmax.ts';
+import { type Followed, followRows, type RowFacts } from './softmax.ts';
 import { type Class, hiddenBelow, kernelClasses, kernelKey, type Result, type Space } from './space.ts';
 
 /** A kernel while it is put together. */
@@ -91,9 +91,9 @@ export function draftKernels(
       if (draft.key !== key || !fits(draft, [tensor.name, ...sources])) continue;
       const inside = sources.filter((name) => draft.members.has(name));
       // What the kernel sums is known of its own rows alone, and at the end: another sum may want it of all.
-      if (inside.some((name) => !draft.moving.has(name) && !draft.final.has(name))) continue;
+      if (inside.some((name) => !isRow(name, draft))) continue;
       const canFollow = inside.length > 0 && !result.isMap;
-      const followed = !canFollow ? undefined : followRows(result.equations, draft, hidden, tensors);
+      const followed = !canFollow ? undefined : followRows(result, rowFacts(draft), hidden, tensors);
       if (inside.length > 0 && (followed === undefined || clashes(followed, draft, hidden, tensors))) continue;
       const from = beginningOf(draft, drafts);
       const outside = sources.filter((name) => !draft.members.has(name));
@@ -223,6 +223,21 @@ function isRowShaped({ shape }: Tensor, draft: Draft): boolean {
   return count(shape) === count(rowShape(draft));
 }
 
+function rowFacts(draft: Draft): RowFacts {
+  const { moving, final, statements } = draft;
+  return {
+    moving,
+    final,
+    isExtreme: (name) => statements.some(({ kind, tensor }) => kind === 'extreme' && tensor === name),
+    dimensions: (name) => rowDimensions(name, draft),
+  };
+}
+
+/** Known of a row while, or after, it is walked: all that its kernel can read of it. */
+function isRow(name: string, { moving, final }: Draft): boolean {
+  return moving.has(name) || final.has(name);
+}
+
 /** The draft whose rows alone a tensor is made from, element by element. */
 function rowOf(tensor: Tensor, draftOf: ReadonlyMap<string, Draft>): Draft | undefined {
   const [equation, ...others] = equationsOf(tensor);
@@ -230,7 +245,7 @@ function rowOf(tensor: Tensor, draftOf: ReadonlyMap<string, Draft>): Draft | und
   const read = loads(equation.value);
   const draft = read.length === 0 ? undefined : draftOf.get(read[0].tensor);
   if (draft === undefined || equation.domain.length > 0 || !isPointwise(equation, tensor.shape)) return undefined;
-  const isRow = (l: Load): boolean => draft.moving.has(l.tensor) || draft.final.has(l.tensor);
+  const isOwn = (l: Load): boolean => isRow(l.tensor, draft);
   const aligned = (l: Load): boolean =>
     l.indices.every((index, d) => {
       const axis = index.kind === 'affine' ? asAxis(index) : undefined;
@@ -238,11 +253,11 @@ function rowOf(tensor: Tensor, draftOf: ReadonlyMap<string, Draft>): Draft | und
       return (axis !== undefined && axis === own) || tensor.shape[d] === 1;
     });
   if (
-    !read.every(isRow) ||
+    !read.every(isOwn) ||
     !rowDimensions(read[0].tensor, draft).every((id, d) => id !== undefined || tensor.shape[d] === 1)
   )
     return undefined;
-  return read.every((l) => isRow(l) && l.indices.length === tensor.shape.length && aligned(l)) ? draft : undefined;
+  return read.every((l) => isOwn(l) && l.indices.length === tensor.shape.length && aligned(l)) ? draft : undefined;
 }
 
 function rowStatement(tensor: Tensor, draft: Draft): DraftStatement {

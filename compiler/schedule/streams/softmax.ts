@@ -4,19 +4,26 @@
  *
  *   y[t] = Σ_u exp(S[t, u] - shift[t] - log[t]) · v[u]   →   y[t] = exp(-log[t]) · Σ_u exp(S[t, u] - shift[t]) · v[u]
  *
- * The trap: only where the whole value has that exponential as a factor. A sum of two softmaxes is made by a kernel of its own, once
- * both maxima are known.
+ * The traps: only where the whole value has that exponential as a factor. A sum of two softmaxes is made by a kernel of its own, once
+ * both maxima are known. Only where shift and logarithm are the row's own: of other rows (`exp(S[t, u] - shift[u])`) the kernel that
+ * makes them knows nothing. And only after a shift made from the maximum (`passes/for-kernels/log-sum-exp.ts`): the maximum itself, which a
+ * file may subtract too, keeps no value from before it moved.
  */
+import { asAxis } from '../../ir/affine.ts';
 import { equationsOf, readTensors, reducedAxes } from '../../ir/equation.ts';
 import { load, loads, negate, negatedLoad, product, sum, unary } from '../../ir/expression.ts';
 import type { Equation, Expression, Load, Tensor } from '../../ir/program.ts';
+import type { Class, Result } from './space.ts';
 
 /** What a kernel has made of its rows so far, by tensor. */
 export interface RowFacts {
-  /** Depends on extremes alone: moves while the walk goes on. */
+  /** Extremes, and what depends on them alone: moves while the walk goes on. */
   readonly moving: ReadonlySet<string>;
+  readonly isExtreme: (name: string) => boolean;
   /** Known at the end of the walk. */
   readonly final: ReadonlySet<string>;
+  /** The classes of the dimensions of such a tensor. */
+  readonly dimensions: (name: string) => readonly (Class | undefined)[];
 }
 
 export interface Followed {
@@ -29,14 +36,14 @@ export interface Followed {
 }
 
 interface Exponential {
-  readonly shifts: readonly string[];
+  readonly shifts: readonly Load[];
   readonly logs: readonly Load[];
   readonly without: Expression;
 }
 
-/** The equations as the same walk can sum them; undefined where it cannot. */
+/** A result's equations as the same walk can sum them; undefined where it cannot. */
 export function followRows(
-  equations: readonly Equation[],
+  { equations, classes }: Pick<Result, 'equations' | 'classes'>,
   facts: RowFacts,
   hidden: ReadonlySet<string>,
   tensors: ReadonlyMap<string, Tensor>,
@@ -49,10 +56,11 @@ export function followRows(
     );
   const tiles = new Map<string, Equation>();
   const all: { readonly equation: Equation; readonly shifts: readonly string[]; readonly logs: readonly Load[] }[] = [];
-  for (const equation of equations) {
+  for (const [i, equation] of equations.entries()) {
     if (equation.reducer !== 'sum') return undefined;
+    const isOfRow = (l: Load): boolean => readsOwnRow(l, classes[i], facts.dimensions(l.tensor));
     const factors = equation.value.kind === 'product' ? equation.value.factors : [equation.value];
-    const shifts: string[] = [];
+    const shifts: Load[] = [];
     const logs: Load[] = [];
     const kept: Expression[] = [];
     for (const factor of factors) {
@@ -65,12 +73,15 @@ export function followRows(
         const [only, ...others] = equationsOf(tile);
         if (only === undefined || others.length > 0 || reducedAxes(only).length > 0) return undefined;
         const found = exponential(only.value, facts, touches);
-        // What a tile's logarithm is read at must be said in the axes of whoever reads the tile.
-        const moved = found?.logs.map((l) => atReader(l, only, factor));
-        if (found === undefined || moved === undefined || moved.includes(undefined)) return undefined;
+        if (found === undefined) return undefined;
+        // What a tile reads of the rows must be said in the axes of whoever reads the tile.
+        const [movedShifts, movedLogs] = [found.shifts, found.logs].map((read) =>
+          read.map((l) => atReader(l, only, factor)),
+        );
+        if ([...movedShifts, ...movedLogs].includes(undefined)) return undefined;
         tiles.set(factor.tensor, { ...only, value: found.without });
-        shifts.push(...found.shifts);
-        logs.push(...(moved as Load[]));
+        shifts.push(...(movedShifts as Load[]));
+        logs.push(...(movedLogs as Load[]));
         kept.push(factor);
         continue;
       }
@@ -80,8 +91,10 @@ export function followRows(
       logs.push(...found.logs);
       kept.push(found.without);
     }
-    if (shifts.length === 0 || new Set(shifts).size !== shifts.length) return undefined;
-    all.push({ equation: { ...equation, value: product(kept) }, shifts: [...shifts].sort(), logs });
+    const follows = shifts.map((l) => l.tensor).sort();
+    if (follows.length === 0 || new Set(follows).size !== follows.length) return undefined;
+    if (follows.some(facts.isExtreme) || ![...shifts, ...logs].every(isOfRow)) return undefined;
+    all.push({ equation: { ...equation, value: product(kept) }, shifts: follows, logs });
   }
   const [first, ...others] = all;
   const names = (logs: readonly Load[]): string => String(logs.map((l) => l.tensor).sort());
@@ -98,24 +111,36 @@ export function followRows(
 /** `exp(rest - shift - log)` taken apart. */
 function exponential(
   e: Expression,
-  { moving, final }: RowFacts,
+  { moving, final }: Pick<RowFacts, 'moving' | 'final'>,
   touches: (names: readonly string[]) => boolean,
 ): Exponential | undefined {
   if (e.kind !== 'unary' || e.operator !== 'exp') return undefined;
   const terms = e.operand.kind === 'sum' ? e.operand.terms : [e.operand];
-  const shifts: string[] = [];
+  const shifts: Load[] = [];
   const logs: Load[] = [];
   const kept: Expression[] = [];
   for (const term of terms) {
     const subtracted = negatedLoad(term);
     if (subtracted !== undefined && moving.has(subtracted.tensor)) {
-      shifts.push(subtracted.tensor);
+      shifts.push(subtracted);
       kept.push(term);
     } else if (subtracted !== undefined && final.has(subtracted.tensor)) logs.push(subtracted);
     else if (touches(loads(term).map((l) => l.tensor))) return undefined;
     else kept.push(term);
   }
   return shifts.length === 0 ? undefined : { shifts, logs, without: unary('exp', sum(kept)) };
+}
+
+/** Whether a tensor of rows is read at the row, and the batch, that is being made. */
+function readsOwnRow(
+  { indices }: Load,
+  classes: ReadonlyMap<number, Class>,
+  dimensions: readonly (Class | undefined)[],
+): boolean {
+  return indices.every((index, d) => {
+    const axis = index.kind === 'affine' ? asAxis(index) : undefined;
+    return dimensions[d] === undefined || (axis !== undefined && classes.get(axis) === dimensions[d]);
+  });
 }
 
 /** A load that stands in a tile's equation, as whoever reads the tile at `at` would write it. */
