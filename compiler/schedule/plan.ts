@@ -106,8 +106,13 @@ export function planMultiplyAdds(plan: Plan): number {
 }
 
 /** Whether a kernel of the plan multiplies on tensor cores (kernels/families/contraction/matrix.ts), alone or among others. */
-export function usesTensorCores({ choices }: PlanKernel, plan: Plan): boolean {
-  return choices.some((key) => plan.choices.contractions[key]?.form === 'matrix');
+export function usesTensorCores(kernel: PlanKernel, plan: Plan): boolean {
+  const isMatrix = kernel.choices.some((key) => plan.choices.contractions[key]?.form === 'matrix');
+  return isMatrix || hasStreamOnTensorCores(kernel, plan);
+}
+
+export function hasStreamOnTensorCores({ choices }: PlanKernel, plan: Plan): boolean {
+  return choices.some((key) => plan.choices.streams[key]?.matrices !== undefined);
 }
 
 export function planBytes(plan: { readonly buffers: readonly { readonly sizeBytes: number }[] }): number {

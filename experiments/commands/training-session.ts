@@ -4,7 +4,7 @@
  */
 import { goOnWithoutOutput } from '../../compiler/command-line/errors.ts';
 import type { FolderLock } from '../../compiler/command-line/folder-lock.ts';
-import { type OpenedDevice, openDevice } from '../../runtime/device.ts';
+import { type DeviceOptions, type OpenedDevice, openDevice } from '../../runtime/device.ts';
 import { reopenDevice } from '../../runtime/reopen-device.ts';
 import type { debugRows } from '../options/transformer.ts';
 import type { Checkpoint } from '../runs/checkpoint.ts';
@@ -15,9 +15,11 @@ import type { ResolvedTraining } from '../runs/training-run.ts';
 import { throughDeviceLosses } from '../training/device-losses.ts';
 import { look } from '../training/look.ts';
 import { train } from '../training/loop.ts';
+import { pinChoices } from '../training/plans.ts';
 import { createProgress, durationText } from '../training/progress.ts';
 import { listenForSignals } from '../training/signals.ts';
 import type { CompiledTask, Phase } from '../training/task.ts';
+import { differenceOnTensorCores, differenceText } from '../training/tensor-core-check.ts';
 import type { BegunTraining } from './training-kind.ts';
 
 /** The folder that a training writes into, and nobody else meanwhile. */
@@ -77,7 +79,7 @@ export async function trainInSession<
   try {
     const begun = begin();
     say([...notes(begun), ...begun.notes]);
-    const wanted = {
+    let wanted: DeviceOptions = {
       ...(device === null ? {} : { name: device }),
       ...(tensorCores === null ? {} : { tensorCores }),
     };
@@ -85,6 +87,14 @@ export async function trainInSession<
     claimed = claim(opened, begun);
     const { folder, lock, from } = claimed;
     say([...claimed.notes, `${begun.title} on ${opened.name}`]);
+    if (from?.decisions !== undefined) pinChoices(opened.target, from.decisions);
+    const difference = await differenceOnTensorCores(opened, begun.task);
+    if (difference !== undefined) {
+      say([differenceText(difference)]);
+      opened.destroy();
+      wanted = { ...wanted, tensorCores: 'never' };
+      opened = await openDevice(wanted);
+    }
     const io = { folder, progress, signals, debugNans, checkClaim: lock.check };
     const { evaluation } = await throughDeviceLosses(opened, {
       folder,
