@@ -56,11 +56,16 @@ export async function differenceOnTensorCores<P extends Phase, C extends Compile
   const plans = demand.programs(demand.batch).parts.map(({ program }) => planOf(program, opened.target));
   if (!plans.some((plan) => plan.kernels.some((kernel) => hasStreamOnTensorCores(kernel, plan)))) return undefined;
   await refuseWithoutMemory(demand, opened, (bytes) => availableBytes(opened, bytes));
-  return stagedAsync('check tensor cores', async () => {
-    const have = await momentsAfterStep(task(opened));
-    const want = await momentsAfterStep(task({ ...opened, target: targetUsing(opened.target, 'never') }));
-    return largestDifference(have, want);
-  });
+  const onUnits = { ...opened, target: targetUsing(opened.target, 'never') };
+  return stagedAsync('check tensor cores', () => differenceAfterStep(task(opened), task(onUnits)));
+}
+
+/** The same of two trainings of one model, the second of which is right. */
+export async function differenceAfterStep<P extends Phase, C extends CompiledTask<P>>(
+  have: Checked<P, C>,
+  want: Checked<P, C>,
+): Promise<Difference | undefined> {
+  return largestDifference(await momentsAfterStep(have), await momentsAfterStep(want));
 }
 
 /** The param whose moments differ most, where any differ by more than rounding does. */

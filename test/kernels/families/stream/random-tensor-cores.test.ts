@@ -1,6 +1,7 @@
 /**
- * Random scores with streams on tensor cores, where a device has them, skipped elsewhere: every output, gradients too, against what the same
- * program comes to where scores are stored and f32 units multiply. MLBTC_RANDOM_SCORES says how many, MLBTC_RANDOM_SEED which.
+ * Scores with streams on tensor cores, where a device has them, skipped elsewhere: every output, gradients too, against what the same
+ * program comes to where scores are stored and f32 units multiply. MLBTC_RANDOM_SCORES says how many random ones there are beside those of the
+ * library, MLBTC_RANDOM_SEED which: a net for the driver's faults, of which it has found some that are not mended.
  *
  * Why so many: a driver has compiled texts wrongly that differ from right ones in nothing that matters, the outputs wrong or not finite in
  * rows of some subgroups (matrix-masks.ts). No emulation shows that, and whether a text is one of them only its values tell.
@@ -23,8 +24,14 @@ import { relativeError, runOnDevice } from '../../../support/run-on-device.ts';
 const opened = await testDevice();
 const units = targetUsing(opened.target, 'never');
 
+/** The second softmax of this one is of some elements of a tile alone: such streams stay on f32 units. */
+const staysOnUnits = new Set(['global and sliding']);
+
 /** Relative error that is not looked into: of scores of 60 and more, products of two f16 parts are off by 1.5e-5, what is compiled wrongly by 1e-1. */
 const leastAllowed = 1e-4;
+
+/** Sums of t - u of both signs, that cancel: of f32 units' gradients they are 9e-6 off. */
+const cancels = 1e-3;
 
 interface Held {
   readonly text: string;
@@ -55,7 +62,9 @@ async function hold({
   if (errors.every((error) => error < leastAllowed)) return { wrong: [], streams: streams.length };
   const onUnits = errorsOf(await run({ ...options, target: units }));
   const wrong = program.outputs.flatMap((name, i) =>
-    errors[i] < leastAllowed + 4 * onUnits[i] ? [] : [`${name}: ${errors[i]}, on f32 units ${onUnits[i]}`],
+    errors[i] < (name.includes('slope') ? cancels : leastAllowed) + 4 * onUnits[i]
+      ? []
+      : [`${name}: ${errors[i]}, on f32 units ${onUnits[i]}`],
   );
   return { wrong, streams: streams.length };
 }
@@ -122,7 +131,7 @@ test
     options: { streaming: 'always', sweeping },
   });
   expect(wrong).toEqual([]);
-  expect(streams).toBeGreaterThan(0);
+  if (!staysOnUnits.has(name)) expect(streams).toBeGreaterThan(0);
 });
 
 const products = ['a product of size 1', 'product', 'a product, scaled by rows', 'a product, capped'];
@@ -149,14 +158,18 @@ const held = fc.record({
 const runs = Number(process.env.MLBTC_RANDOM_SCORES ?? 24);
 const seed = Number(process.env.MLBTC_RANDOM_SEED ?? 20_261_128);
 
-test.skipIf(!hasTensorCores(opened.target))(`${runs} random scores, seed ${seed}`, { timeout: 1_800_000 }, async () => {
-  let suited = 0;
-  const all: string[] = [];
-  for (const { score, ...options } of fc.sample(held, { numRuns: runs, seed })) {
-    const { wrong, streams } = await hold({ ...score, options });
-    if (streams > 0) suited += 1;
-    all.push(...wrong.map((line) => `${line} of\n${score.text}\n${JSON.stringify({ ...score.sizes, ...options })}`));
-  }
-  expect(all).toEqual([]);
-  if (runs > 0) expect(suited / runs).toBeGreaterThan(0.2);
-});
+test.skipIf(!hasTensorCores(opened.target) || runs === 0)(
+  `${runs} random scores, seed ${seed}`,
+  { timeout: 1_800_000 },
+  async () => {
+    let suited = 0;
+    const all: string[] = [];
+    for (const { score, ...options } of fc.sample(held, { numRuns: runs, seed })) {
+      const { wrong, streams } = await hold({ ...score, options });
+      if (streams > 0) suited += 1;
+      all.push(...wrong.map((line) => `${line} of\n${score.text}\n${JSON.stringify({ ...score.sizes, ...options })}`));
+    }
+    expect(all).toEqual([]);
+    expect(suited / runs).toBeGreaterThan(0.2);
+  },
+);
