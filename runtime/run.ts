@@ -59,7 +59,7 @@ export function registerRun(program: Command): void {
     .option('--device <name>', 'auto, gpu, cpu, lavapipe, swiftshader or a part of a device’s name')
     .addHelpText('after', help)
     .action(async (file: string, { structure, size, slot, in: input, out, vjp, device }: RunFlags): Promise<void> => {
-      // Once and for all to see: on f32 units, whose kernels every driver has compiled right (tensor-cores.ts).
+      // A structure is run once, and its numbers are what is wanted: on f32 units (tensor-cores.ts).
       const opened = () => openDevice({ ...(device === undefined ? {} : { name: device }), tensorCores: 'never' });
       const sizes = size ?? {};
       const chosen = { slots: slot ?? {}, ...(structure === undefined ? {} : { structure }) };

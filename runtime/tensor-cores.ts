@@ -1,6 +1,11 @@
 /**
  * Whether products of f32 may run on tensor cores, each operand as two f16 parts (kernels/families/contraction/matrix.ts). `never` keeps them to the
  * f32 units: the device is then opened without subgroup matrices, so that no kernel can be written for them.
+ *
+ * The trap: some streams on tensor cores come out wrong on an NVIDIA GPU, which texts only their values tell (test/kernels/families/stream/
+ * random-tensor-cores.test.ts); why is not known. Lanes that part, and that nothing in Vulkan brings together again before a subgroup's next
+ * operation, are suspected: Dawn's toggle `use_spirv_reconvergence_mode`, off by default, asks a driver to. Untried. A training is held to
+ * the f32 units before it begins (experiments/training/tensor-core-check.ts).
  */
 import { UserError } from '../compiler/command-line/errors.ts';
 import type { Target } from '../kernels/target.ts';

@@ -1,7 +1,7 @@
 /**
- * Whether a step on tensor cores comes to what it comes to on the f32 units, asked once before a training. A driver has compiled kernels of
- * attention wrongly whose text differs in nothing that matters from others that it compiles right: gradients 0, not finite or off by half,
- * the loss as it should be. Which texts these are only their values tell, and a run would learn from them without a word.
+ * Whether a step on tensor cores comes to what it comes to on the f32 units, asked once before a training. Kernels of
+ * attention have come out wrong on an NVIDIA GPU whose text differs in nothing that matters from others that come out right: gradients 0, not
+ * finite or off by half, the loss as it should be. Which texts these are only their values tell, and a run would learn from them without a word.
  *
  *   params, moved off 0 ──one step──▶ m on tensor cores ┐
  *                       └─one step──▶ m on f32 units    ┴──▶ params whose gradients differ
@@ -39,7 +39,7 @@ export interface Difference {
   readonly error: number;
 }
 
-/** Products of two f16 parts are off by some 1e-6, gradients that cancel by 1e-3. What was compiled wrongly was off by 0.3 and more. */
+/** Products of two f16 parts are off by some 1e-6, gradients that cancel by 1e-3. What came out wrong was off by 0.06 and more. */
 const allowed = 0.02;
 /** Gradients that are less of the whole than that are what rounding left. */
 const counts = 1e-5;
@@ -87,7 +87,7 @@ export function largestDifference({ arena, m: have }: Moments, { m: want }: Mome
 export function differenceText({ param, error }: Difference): string {
   const off = Number.isFinite(error) ? `is off by ${(100 * error).toPrecision(2)} %` : 'is not finite';
   return (
-    `warning: on the tensor cores of this device the gradient of ${param} ${off}: its driver compiles a kernel of this step wrongly; ` +
+    `warning: on the tensor cores of this device the gradient of ${param} ${off}: a kernel of this step comes out wrong there; ` +
     'the run takes the f32 units (--tensor_cores never does so without asking)'
   );
 }

@@ -4,9 +4,9 @@
  *   weights = A                                        every element, whatever it is
  *   if (tile leaves the domain) { weights = select(0, weights, t >= u) }
  *
- * The trap is a driver's: where an element is chosen as it is computed, `select(0, exp(…), t >= u)`, large kernels came out wrong on an H100,
- * not finite or 0 in rows of some subgroups, in one text and not in the next; chosen afterwards, behind a condition that is the same for
- * all lanes, in none (test/bench/records/2026-11-28-matrix-4.jsonl, 2026-11-28-masks-5.jsonl). Nor may a tile itself choose (`isStraight`, matrix-parts.ts).
+ * The trap: where an element is chosen as it is computed, `select(0, exp(…), t >= u)`, large kernels came out wrong on an H100, not finite or
+ * 0 in rows of some subgroups, in one text and not in the next; chosen afterwards, behind a condition that is the same for all lanes, less
+ * often (test/bench/records/2026-11-28-matrix-4.jsonl, 2026-11-28-masks-5.jsonl). Nor may a tile itself choose (`isStraight`, matrix-parts.ts).
  */
 import { decide } from '../../../compiler/ir/affine.ts';
 import type { Constraint, Equation, Expression } from '../../../compiler/ir/program.ts';
