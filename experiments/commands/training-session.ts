@@ -88,7 +88,8 @@ export async function trainInSession<
     const { folder, lock, from } = claimed;
     say([...claimed.notes, `${begun.title} on ${opened.name}`]);
     if (from?.decisions !== undefined) pinChoices(opened.target, from.decisions);
-    const difference = await differenceOnTensorCores(opened, begun.task);
+    const task = begun.task(opened);
+    const difference = await differenceOnTensorCores(task, begun.task);
     if (difference !== undefined) {
       say([differenceText(difference)]);
       opened.destroy();
@@ -99,7 +100,8 @@ export async function trainInSession<
     const { evaluation } = await throughDeviceLosses(opened, {
       folder,
       from,
-      train: (on, goingOn) => train(begun.task(on), { ...io, from: goingOn, profiler: looking.profiler(on) }),
+      train: (on, goingOn) =>
+        train(on === task.opened ? task : begun.task(on), { ...io, from: goingOn, profiler: looking.profiler(on) }),
       reopen: async (lost) => {
         opened = await reopenDevice(lost, wanted);
         return opened;

@@ -15,7 +15,6 @@ import {
   bestCheckpointPath,
   type Checkpoint,
   checkpointPath,
-  type OptimizerState,
   packCheckpoint,
   saveCheckpoint,
   type TrainingState,
@@ -25,7 +24,6 @@ import { diskFailure, refuseWithoutDisk } from '../runs/disk-room.ts';
 import type { RunFolder } from '../runs/folder.ts';
 import { cutMetrics, type EvaluationRecord, syncMetrics, type TrainRecord } from '../runs/metrics.ts';
 import { openRecord } from '../runs/record.ts';
-import { packArena } from './arena.ts';
 import { decisionsOf } from './decisions.ts';
 import type { NonFinite } from './inspect.ts';
 import { differingKernel, kernelChoices } from './kernel-choices.ts';
@@ -35,7 +33,7 @@ import type { Profiler } from './profile.ts';
 import type { Progress } from './progress.ts';
 import { refuseWithoutMemory } from './room.ts';
 import type { SignalRequests } from './signals.ts';
-import { downloadState, readDivergence, type SharedState, uploadState } from './state.ts';
+import { downloadState, newState, readDivergence, type SharedState, uploadState } from './state.ts';
 import { type CompiledTask, type Phase, phaseAt, type Task } from './task.ts';
 
 export interface TrainingIo {
@@ -82,7 +80,7 @@ export async function train<
   refuseWithoutDisk(task, first.arena, folder);
   let compiled = first;
   let next: { readonly phase: P; readonly made: Promise<C> } | undefined;
-  uploadState(state, from === undefined ? newState(first, task) : packCheckpoint(from, first.arena));
+  uploadState(state, from === undefined ? newState(first.arena, task.initialValue) : packCheckpoint(from, first.arena));
   const note = from === undefined ? undefined : kernelNote(from, first);
   if (note !== undefined) progress.say(note);
   const before = cutMetrics(folder.metricsPath, begin);
@@ -231,14 +229,6 @@ function prepareNext<P extends Phase, C extends CompiledTask<P>>(
   // Whoever awaits it hears of a failure; until then it must not end the process.
   made.catch(() => undefined);
   return { phase, made };
-}
-
-function newState<P extends Phase>(
-  { arena }: CompiledTask<P>,
-  { initialValue }: Pick<Task<P, CompiledTask<P>, TrainRecord, EvaluationRecord>, 'initialValue'>,
-): OptimizerState {
-  const [m, v] = [new Float32Array(arena.elements), new Float32Array(arena.elements)];
-  return { params: packArena(arena, initialValue), m, v };
 }
 
 /** What a person is told: the step, the first tensor that is not finite, and where that is asked for how it came to be so. */

@@ -7,7 +7,8 @@
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { createExecutor, type Executor } from '../../runtime/executor.ts';
 import type { OptimizerState } from '../runs/checkpoint.ts';
-import type { Arena } from './arena.ts';
+import { type Arena, packArena } from './arena.ts';
+import type { Param } from './mup.ts';
 
 export interface SharedState {
   readonly executor: Executor;
@@ -38,6 +39,12 @@ export async function makeState(
     ),
   });
   return { executor, buffers: executor.buffers };
+}
+
+/** The state in which a run begins. */
+export function newState(arena: Arena, initialValue: (param: Param) => Float32Array): OptimizerState {
+  const [m, v] = [new Float32Array(arena.elements), new Float32Array(arena.elements)];
+  return { params: packArena(arena, initialValue), m, v };
 }
 
 /** Puts params and moments in the place of those on the device, such as a checkpoint's. */

@@ -8,22 +8,24 @@
  *
  * The trap: at the beginning of a training what ends a branch is 0, and with it all gradients of the branch. So all params are moved.
  */
+import { elementCount } from '../../compiler/ir/program.ts';
 import { hasStreamOnTensorCores } from '../../compiler/schedule/plan.ts';
+import { hasTensorCores } from '../../kernels/target.ts';
 import type { OpenedDevice } from '../../runtime/device.ts';
 import { availableBytes } from '../../runtime/device-memory.ts';
 import { stagedAsync } from '../../runtime/stages.ts';
 import { targetUsing } from '../../runtime/tensor-cores.ts';
 import type { EvaluationRecord, TrainRecord } from '../runs/metrics.ts';
-import { type Arena, packArena } from './arena.ts';
+import type { Arena } from './arena.ts';
 import { planOf } from './plans.ts';
 import { refuseWithoutMemory } from './room.ts';
-import { downloadState, uploadState } from './state.ts';
+import { downloadState, newState, uploadState } from './state.ts';
 import type { CompiledTask, Phase, Task } from './task.ts';
 
 /** What the check must know of a training. */
 type Checked<P extends Phase, C extends CompiledTask<P>> = Pick<
   Task<P, C, TrainRecord, EvaluationRecord>,
-  'demand' | 'phases' | 'compile' | 'initialValue'
+  'opened' | 'demand' | 'phases' | 'compile' | 'initialValue'
 >;
 
 /** First moments after one step, in the arena's order. */
@@ -46,18 +48,20 @@ const counts = 1e-5;
 
 /**
  * The param whose gradient differs most, where one differs by more than rounding; undefined where all agree, and where no stream of the
- * step runs on tensor cores. `task` makes the training on a device.
+ * training's step runs on tensor cores. `make` makes the same training on another target. The task may train afterwards: what it planned is
+ * planned.
  */
 export async function differenceOnTensorCores<P extends Phase, C extends CompiledTask<P>>(
-  opened: OpenedDevice,
-  task: (opened: OpenedDevice) => Checked<P, C>,
+  task: Checked<P, C>,
+  make: (opened: OpenedDevice) => Checked<P, C>,
 ): Promise<Difference | undefined> {
-  const { demand } = task(opened);
+  const { opened, demand } = task;
+  if (!hasTensorCores(opened.target)) return undefined;
   const plans = demand.programs(demand.batch).parts.map(({ program }) => planOf(program, opened.target));
   if (!plans.some((plan) => plan.kernels.some((kernel) => hasStreamOnTensorCores(kernel, plan)))) return undefined;
   await refuseWithoutMemory(demand, opened, (bytes) => availableBytes(opened, bytes));
-  const onUnits = { ...opened, target: targetUsing(opened.target, 'never') };
-  return stagedAsync('check tensor cores', () => differenceAfterStep(task(opened), task(onUnits)));
+  const onUnits = make({ ...opened, target: targetUsing(opened.target, 'never') });
+  return stagedAsync('check tensor cores', () => differenceAfterStep(task, onUnits));
 }
 
 /** The same of two trainings of one model, the second of which is right. */
@@ -72,7 +76,7 @@ export async function differenceAfterStep<P extends Phase, C extends CompiledTas
 export function largestDifference({ arena, m: have }: Moments, { m: want }: Moments): Difference | undefined {
   const whole = norm(want);
   const differences = arena.slots.map(({ param, offset }): Difference => {
-    const size = param.shape.reduce((n, extent) => n * extent, 1);
+    const size = elementCount(param.shape);
     const [a, b] = [have, want].map((values) => values.subarray(offset, offset + size));
     const of = Math.max(norm(b), counts * whole);
     if (!Number.isFinite(of)) return { param: param.name, error: 0 };
@@ -102,8 +106,8 @@ async function momentsAfterStep<P extends Phase, C extends CompiledTask<P>>(task
   const { compiled, state } = await task.compile(phase, undefined);
   try {
     const { arena } = compiled;
-    const params = packArena(arena, task.initialValue).map((value, i) => value + away(i));
-    uploadState(state, { params, m: new Float32Array(arena.elements), v: new Float32Array(arena.elements) });
+    const { params, ...moments } = newState(arena, task.initialValue);
+    uploadState(state, { params: params.map((value, i) => value + away(i)), ...moments });
     compiled.enter(phase);
     compiled.run(0);
     return { arena, m: (await downloadState(state)).m };

@@ -19,6 +19,9 @@ const task = () => iclTask(resolveIcl([...words, '--out_dir=nowhere']), opened);
 
 test('a training agrees with itself', async () => {
   expect(await differenceAfterStep(task(), task())).toBeUndefined();
+  // One that has made a step makes it again.
+  const one = task();
+  expect(await differenceAfterStep(one, one)).toBeUndefined();
 });
 
 test('params that end a branch are moved off 0: what depends on them is seen', async () => {
@@ -32,15 +35,16 @@ test('params that end a branch are moved off 0: what depends on them is seen', a
 });
 
 test('nothing is asked where no stream runs on tensor cores', async () => {
+  const made = task();
   const asked: unknown[] = [];
-  const counted = () => {
-    const made = task();
-    const compile: typeof made.compile = (...given) => {
-      asked.push(given);
-      return made.compile(...given);
-    };
-    return { ...made, compile };
+  const compile: typeof made.compile = (...given) => {
+    asked.push(given);
+    return made.compile(...given);
   };
-  expect(await differenceOnTensorCores(opened, counted)).toBeUndefined();
+  const make = () => {
+    asked.push('another');
+    return task();
+  };
+  expect(await differenceOnTensorCores({ ...made, compile }, make)).toBeUndefined();
   expect(asked).toEqual([]);
 });

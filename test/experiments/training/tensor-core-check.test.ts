@@ -1,5 +1,6 @@
 /** Whether a step on tensor cores is held to the f32 units: what differs is found by param. */
 import { expect, test } from 'vitest';
+import { elementCount } from '../../../compiler/ir/program.ts';
 import { layOut } from '../../../experiments/training/arena.ts';
 import type { Param } from '../../../experiments/training/mup.ts';
 import { differenceText, largestDifference } from '../../../experiments/training/tensor-core-check.ts';
@@ -19,7 +20,7 @@ function moments(change: (name: string, i: number, value: number) => number): Pa
     param: { name, shape },
     offset,
   } of arena.slots) {
-    const size = shape.reduce((n, extent) => n * extent, 1);
+    const size = elementCount(shape);
     for (let i = 0; i < size; i++) m[offset + i] = change(name, i, Math.sin(i + 1));
   }
   return { arena, m };
